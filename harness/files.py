@@ -1,0 +1,79 @@
+"""Writing files so that a crash leaves the old or the new content, and names that become paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import InputError
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\Z")
+
+
+def check_slug(name: str, what: str) -> str:
+    """Return ``name`` if it is safe as one path component, else raise InputError."""
+    if not _SLUG.match(name) or ".." in name:
+        raise InputError(
+            f"{what} name {name!r} cannot become a folder: use lower-case letters, digits, "
+            "'.', '_' and '-', starting with a letter or digit"
+        )
+    return name
+
+
+def to_slug(text: str) -> str:
+    """Turn any text into a safe path component; different texts may collide."""
+    slug = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    return re.sub(r"\.{2,}", ".", slug)[:128] or "unnamed"
+
+
+def cache_dir(*parts: str) -> Path:
+    """The user's cache folder (``MEMORY_HARNESS_CACHE`` or the XDG default), created."""
+    root = os.environ.get("MEMORY_HARNESS_CACHE")
+    if not root:
+        root = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "memory-harness")  # noqa: PTH118
+    path = Path(root).expanduser().joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces ``path`` on success and vanishes on any error."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_file(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, naming it in the error if it is broken."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); restore or delete it") from error
+
+
+def folder_bytes(path: Path) -> int:
+    """Apparent size of all files below ``path``, in bytes."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

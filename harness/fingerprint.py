@@ -1,0 +1,35 @@
+"""Canonical hashes: the same meaning gives the same hash on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, no NaN: equal values give equal text."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 (hex, 64 digits) of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def fingerprint_lines(values: Iterable[Any]) -> str:
+    """SHA-256 of a stream of JSON values, one a line, in constant memory."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(canonical_json(value).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

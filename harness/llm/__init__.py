@@ -1,0 +1,1 @@
+"""Language models: local transformers, OpenAI-compatible servers, any lm-eval model."""

@@ -1,0 +1,153 @@
+"""The LanguageModel contract that every backend fulfils and every method calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import CapabilityError, PromptTooLongError
+from harness.prompts import Message, Prompt, PromptStyle, Rendered
+
+if TYPE_CHECKING:
+    import torch
+
+Capability = Literal["logprobs", "soft-prompts", "hidden-states", "training"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """Continue a prompt. ``temperature`` 0 is greedy; above, ``seed`` alone fixes the draw.
+
+    ``soft_prompt``: [length, hidden] embeddings put before the prompt's own (capability
+    ``soft-prompts``).
+    """
+
+    prompt: Rendered
+    max_tokens: int = 32
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+    soft_prompt: torch.Tensor | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Generated text, cut before the first stop string. Token counts as the model counts them."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    passages_dropped: int = 0
+
+    @property
+    def first_line(self) -> str:
+        """The first non-empty line, stripped."""
+        return next((line.strip() for line in self.text.splitlines() if line.strip()), "")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Ask for the log-probability of each continuation after the prompt."""
+
+    prompt: Rendered
+    continuations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Natural-log probability of each continuation (summed over its tokens) and its length."""
+
+    logprobs: tuple[float, ...]
+    token_counts: tuple[int, ...]
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NextTokenRequest:
+    """Ask for the probability that each string's first token comes next."""
+
+    prompt: Rendered
+    strings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NextTokenProbs:
+    """Probability (0 to 1) of each string's first token."""
+
+    probs: Mapping[str, float]
+    prompt_tokens: int = 0
+
+
+class LanguageModel(ABC):
+    """A model that methods call through the engine.
+
+    The three calls take a list of requests and yield ``(index, result)`` in any order, as soon as
+    each is known, so that finished answers are kept when a long batch is interrupted.
+    """
+
+    name: str
+    capabilities: frozenset[Capability] = frozenset()
+    prompt_style: PromptStyle = "completion"
+    window: int | None = None
+    """Prompt plus completion tokens; None when the backend does not say."""
+    concurrency: int = 0
+    """0: calls are sent in batches. n: up to n single calls run at once (remote servers)."""
+
+    @abstractmethod
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
+        """Continue each prompt."""
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
+        """Log-probabilities of given continuations (capability ``logprobs``)."""
+        raise CapabilityError(f"model '{self.name}' gives no log-probabilities")
+
+    def next_token_probs(
+        self, requests: Sequence[NextTokenRequest]
+    ) -> Iterator[tuple[int, NextTokenProbs]]:
+        """Probabilities of given next tokens (capability ``logprobs``)."""
+        raise CapabilityError(f"model '{self.name}' gives no next-token probabilities")
+
+    def count_tokens(self, prompt: Rendered) -> int | None:
+        """Tokens of a rendered prompt, special tokens included; None when unknown."""
+        return None
+
+    def provenance(self) -> dict[str, Any]:
+        """What a manifest records beside the config: revision, dtype, device, checksums."""
+        return {}
+
+    def close(self) -> None:
+        """Release memory and connections; the model is not used afterwards."""
+
+    def fit(self, prompt: Prompt, max_tokens: int) -> tuple[Rendered, int]:
+        """Render ``prompt`` within the window, dropping passages from the end of the ranking.
+
+        Returns the rendered prompt and the number of passages dropped. Raises
+        PromptTooLongError if it does not fit with none left.
+        """
+        dropped = 0
+        while True:
+            rendered = prompt.render(self.prompt_style)
+            tokens = self.count_tokens(rendered) if self.window else None
+            if tokens is None or self.window is None or tokens + max_tokens <= self.window:
+                return rendered, dropped
+            if not prompt.passages:
+                raise PromptTooLongError(
+                    f"prompt of {tokens} tokens plus {max_tokens} new ones exceeds the window of "
+                    f"'{self.name}' ({self.window}) without any passage; shorten the question "
+                    "or use fewer demonstrations"
+                )
+            prompt, dropped = prompt.without_last_passage(), dropped + 1
+
+
+def as_text(prompt: Rendered) -> str:
+    """A rendered prompt as one readable string, for traces."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n\n".join(f"<{m.role}>\n{m.content}" for m in prompt)
+
+
+def as_messages(prompt: Rendered) -> tuple[Message, ...]:
+    """A rendered prompt as chat messages; plain text becomes one user message."""
+    return (Message("user", prompt),) if isinstance(prompt, str) else prompt

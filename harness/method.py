@@ -1,0 +1,106 @@
+"""The Method contract: a way of giving the model a memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import ConfigError, did_you_mean
+from harness.prompts import QAPrompts
+from harness.records import Prediction, Query, Question, StorageReport
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
+    from harness.engine import LLMClient, RetrieverClient
+    from harness.llm.base import Capability
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCard:
+    """What a reader of a board needs to know about a method."""
+
+    title: str
+    summary: str
+    paper: str = ""
+    source: str = ""
+    oracle: bool = False
+    """Uses gold information; marked on every board."""
+    deviations: tuple[str, ...] = ()
+    """Where this implementation departs from the paper, one sentence each."""
+
+
+class MethodParams(BaseModel):
+    """Base of every method's parameters: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shots: int = 4
+    """Demonstrations from the train split."""
+
+
+class Method(ABC):
+    """A write phase over the corpus, a read phase per query, a storage account.
+
+    Subclasses write ``answer`` for one query in plain ``async`` code; the engine runs many at once
+    and batches what they await. The constructor only stores parameters; before any call the
+    harness sets ``llm``, ``retriever``, ``prompts`` and ``seed``.
+    """
+
+    card: ClassVar[MethodCard]
+    needs: ClassVar[frozenset[Capability]] = frozenset()
+
+    class Params(MethodParams):
+        """Parameters of the method."""
+
+    llm: LLMClient
+    retriever: RetrieverClient
+    prompts: QAPrompts
+    seed: int = 0
+
+    def __init__(self, params: MethodParams | None = None) -> None:
+        self.params = params if params is not None else self.Params()
+
+    @property
+    def retriever_name(self) -> str | None:
+        """Catalogue name of the retriever to open over the corpus; None retrieves nothing."""
+        return getattr(self.params, "retriever", None)
+
+    @abstractmethod
+    async def answer(self, query: Query) -> Prediction:
+        """Answer one query. May await ``self.llm`` and ``self.retriever`` as often as needed."""
+
+    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
+        """Build the memory from the corpus. Retrieval methods need nothing beyond their index."""
+
+    def storage(self) -> StorageReport:
+        """Bytes of the memory by part. The base accounts for the text and index it retrieves."""
+        if self.retriever_name is None:
+            return StorageReport({}, 0)
+        return self.retriever.storage()
+
+    def save(self, folder: Path) -> None:
+        """Write what ``write`` built (safetensors, npy, JSON). Nothing by default."""
+
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote. Nothing by default."""
+
+
+def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> MethodParams:
+    """Validate a method's parameters; errors name the method, the parameter and the fix."""
+    known = list(cls.Params.model_fields)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"method '{name}' has no parameter '{key}'{did_you_mean(key, known)}")
+    try:
+        return cls.Params.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"method '{name}': parameter '{where}' = {first['input']!r}: {first['msg']}"
+        ) from error

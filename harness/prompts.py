@@ -1,0 +1,109 @@
+"""Prompts as structured parts, so that the model's style and window decide the final text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from harness.records import Passage, Query, Question
+
+PromptStyle = Literal["completion", "chat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Rendered = str | tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A worked example: what is asked and what is to be replied."""
+
+    ask: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An instruction, demonstrations, passages (best first), what is asked, how the reply begins.
+
+    Only ``passages`` may be shortened to fit a window, from the end.
+    """
+
+    ask: str
+    instruction: str = ""
+    demonstrations: tuple[Demonstration, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    reply_start: str = "Answer:"
+
+    def without_last_passage(self) -> Prompt:
+        """The same prompt with the lowest-ranked passage left out."""
+        return replace(self, passages=self.passages[:-1])
+
+    def render(self, style: PromptStyle) -> Rendered:
+        """The text (completion models) or messages (chat models) to send."""
+        return self._completion() if style == "completion" else self._chat()
+
+    def _passage_block(self) -> str:
+        return "\n".join(f"Passage: {p.title}: {p.text}".rstrip() for p in self.passages)
+
+    def _completion(self) -> str:
+        shots = [f"{d.ask}\n{self.reply_start} {d.reply}" for d in self.demonstrations]
+        final = f"{self.ask}\n{self.reply_start}"
+        if self.passages:
+            final = f"{self._passage_block()}\n{final}"
+        return "\n\n".join(part for part in [self.instruction, *shots, final] if part)
+
+    def _chat(self) -> tuple[Message, ...]:
+        system = "\n\n".join(p for p in [self.instruction, self._passage_block()] if p)
+        messages = [Message("system", system)] if system else []
+        for shot in self.demonstrations:
+            messages += [Message("user", shot.ask), Message("assistant", shot.reply)]
+        return (*messages, Message("user", self.ask))
+
+
+@dataclass(frozen=True, slots=True)
+class QAPrompts:
+    """Prompts for short answers, shared by every method that reads with one call."""
+
+    demonstrations: tuple[Demonstration, ...] = field(default=())
+    closed_book_instruction: str = (
+        "Answer the question with a short phrase, a name, a date or yes/no."
+    )
+    reading_instruction: str = (
+        "Answer the question with a short phrase, a name, a date or yes/no. "
+        "The passages may hold the answer."
+    )
+
+    def closed_book(self, query: Query) -> Prompt:
+        """Ask from the model's own knowledge."""
+        return Prompt(
+            _ask(query.text), self.closed_book_instruction, self.demonstrations
+        )
+
+    def read(self, query: Query, passages: list[Passage] | tuple[Passage, ...]) -> Prompt:
+        """Ask with passages, best first."""
+        return Prompt(
+            _ask(query.text), self.reading_instruction, self.demonstrations, tuple(passages)
+        )
+
+
+def _ask(question: str) -> str:
+    return f"Question: {question}"
+
+
+def demonstration(question: Question, gold_texts: list[str]) -> Demonstration:
+    """A question with the golden answer that its gold passages use, else its shortest one.
+
+    Alias lists may begin with an odd form (TriviaQA's first alias often is one), so position
+    alone does not choose.
+    """
+    named = [a for a in question.golden_answers if any(a in text for text in gold_texts)]
+    answer = named[0] if named else min(question.golden_answers, key=len)
+    return Demonstration(_ask(question.text), answer)

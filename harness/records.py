@@ -1,0 +1,116 @@
+"""The records that travel between rooms. All are frozen; none knows how it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a method is given: never the gold."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its gold. Only demonstrations (train split) and the scorer see all of it."""
+
+    id: str
+    text: str
+    golden_answers: tuple[str, ...]
+    gold_doc_ids: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def query(self) -> Query:
+        """The part of the question that a method may see."""
+        return Query(self.id, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One document of a corpus. ``score`` (higher is better) is set when a retriever returns it."""
+
+    id: str
+    title: str
+    text: str
+    score: float | None = field(default=None, compare=False)
+
+    @property
+    def contents(self) -> str:
+        """Title and text in FlashRAG's corpus form: the first line is the title."""
+        return f"{self.title}\n{self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened while answering: an engine call or a method's own note."""
+
+    kind: str
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answering one question took, in hardware-free units."""
+
+    llm_calls: int = 0
+    retrievals: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    passages_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A method's answer to one query.
+
+    ``passages`` are what the method retrieved, best first. ``raw`` is the model's unparsed reply;
+    left empty, the engine fills in the last reply of the question's trace. ``steps`` and ``usage``
+    are filled in by the engine.
+    """
+
+    answer: str
+    passages: tuple[Passage, ...] | list[Passage] = ()
+    raw: str | None = None
+    steps: tuple[Step, ...] = ()
+    usage: Usage = Usage()
+    error: str | None = None
+
+    @property
+    def retrieved_ids(self) -> list[str]:
+        """Ids of the retrieved passages, best first, each once."""
+        return list(dict.fromkeys(p.id for p in self.passages))
+
+
+@dataclass(frozen=True, slots=True)
+class StorageReport:
+    """Bytes that a method's memory occupies on disk, by part.
+
+    Parts: ``text``, ``sparse index``, ``dense index``, ``memory vectors``, ``adapters``
+    (per-document) and ``shared parameters`` (counted once, reported apart).
+    """
+
+    parts: Mapping[str, int]
+    documents: int
+
+    @property
+    def shared(self) -> int:
+        """Bytes that do not grow with the number of documents."""
+        return self.parts.get("shared parameters", 0)
+
+    @property
+    def per_document(self) -> int:
+        """Bytes that grow with the number of documents, over all documents."""
+        return sum(self.parts.values()) - self.shared
+
+    @property
+    def mb_per_1000(self) -> float:
+        """Megabytes (10^6 bytes) for a thousand documents, shared parameters left out."""
+        return self.per_document / max(self.documents, 1) / 1000.0
