@@ -1,0 +1,79 @@
+"""A tiny Llama with random weights and its own tokenizer: every code path, in under a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SENTENCES = (
+    "Question: Who wrote the play about the prince of Denmark?",
+    "Answer: William Shakespeare wrote Hamlet around the year 1600.",
+    "Passage: The capital of France is Paris, a city on the river Seine.",
+    "Which of the two rivers is longer, the Nile or the Amazon? yes no",
+    "The telephone was invented by Alexander Graham Bell in 1876.",
+    "Marie Curie discovered polonium and radium with her husband Pierre.",
+    "Answer the question with a short phrase, a name, a date or yes/no.",
+    "The passages may hold the answer. user assistant system",
+)
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+BOS, EOS, PAD = "<s>", "<|im_end|>", "<pad>"
+
+
+def build_tiny_model(path: Path, seed: int = 0) -> Path:
+    """Save a two-layer Llama (hidden 64, window 2048) and a byte-level BPE tokenizer to ``path``.
+
+    The same seed gives the same weights. The tokenizer puts ``<s>`` first, as Llama's does, and
+    its chat template is ChatML.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        # Wide weights make logits differ enough that rounding never decides a greedy token.
+        initializer_range=0.3,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def _tokenizer():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=[BOS, EOS, PAD, "<|im_start|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(SENTENCES, trainer)
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, core.token_to_id(BOS))]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token=BOS, eos_token=EOS, pad_token=PAD
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
