@@ -1,0 +1,46 @@
+"""Retrieval metrics: known values, properties and FlashRAG's hit rate under its own name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.metrics.retrieval import all_gold_at_k, answer_hit_at_k, precision_at_k, recall_at_k
+
+IDS = st.lists(st.sampled_from("abcdefgh"), unique=True)
+
+
+def test_known_values() -> None:
+    ranked, gold = ["a", "b", "c"], ["b", "x"]
+    assert [recall_at_k(ranked, gold, k) for k in (1, 2, 5)] == [0, 0.5, 0.5]
+    assert [precision_at_k(ranked, gold, k) for k in (1, 2, 5)] == [0, 0.5, 0.2]
+    assert [all_gold_at_k(ranked, ["c", "a"], k) for k in (2, 3)] == [0, 1]
+
+
+def test_repeated_gold_ids_count_once() -> None:
+    assert recall_at_k(["a"], ["a", "a"], 5) == all_gold_at_k(["a"], ["a", "a"], 5) == 1
+
+
+@pytest.mark.parametrize("metric", [recall_at_k, all_gold_at_k, precision_at_k])
+def test_no_gold_is_none_and_k_is_checked(metric) -> None:
+    assert metric(["a"], [], 5) is None
+    with pytest.raises(ValueError, match="at least 1"):
+        metric(["a"], ["a"], 0)
+
+
+@given(IDS, IDS.filter(bool), st.integers(1, 9))
+def test_properties(ranked: list[str], gold: list[str], k: int) -> None:
+    recall, everything = recall_at_k(ranked, gold, k), all_gold_at_k(ranked, gold, k)
+    precision = precision_at_k(ranked, gold, k)
+    assert recall is not None and everything is not None and precision is not None
+    assert recall * len(gold) == pytest.approx(precision * k)
+    assert (recall == 1) == (everything == 1)
+    assert recall <= (recall_at_k(ranked, gold, k + 1) or 0)
+    assert recall_at_k(ranked, gold[::-1], k) == recall
+
+
+def test_answer_hit() -> None:
+    assert answer_hit_at_k(["x", "The Eiffel Tower."], ["eiffel tower"], 2) == 1
+    assert answer_hit_at_k(["x", "The Eiffel Tower."], ["eiffel tower"], 1) == 0
+    assert answer_hit_at_k(["anything"], ["the", ""], 1) == 0
