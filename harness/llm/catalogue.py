@@ -200,7 +200,11 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
         inherited = {k: v for k, v in inherited.items() if k not in _OF_THE_PATH}
     changed = _parse({**inherited, **values, "name": base.name})
     before, after = base.semantic(), changed.semantic()
-    suffix = [_tag(key, value) for key, value in after.items() if value != before.get(key)]
+    suffix = [
+        _tag(key, value)
+        for key, value in after.items()
+        if value != before.get(key) and key not in {"kind", "tokenizer"}
+    ]
     return changed.model_copy(update={"name": to_slug("-".join([base.name, *suffix]))})
 
 

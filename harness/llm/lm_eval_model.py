@@ -1,0 +1,212 @@
+"""Any model of lm-evaluation-harness, by its lm-eval name (hf, vllm, sglang, local-completions …).
+
+Speaks to lm_eval's public model interface (``lm_eval.api.model.LM``, MIT) and nothing below it,
+except ``TemplateLM._loglikelihood_tokens`` for single tokens, the hook every backend implements.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import CapabilityError, ConfigError, HarnessError, InputError, did_you_mean
+from harness.llm.base import (
+    GenerateRequest,
+    LanguageModel,
+    NextTokenProbs,
+    NextTokenRequest,
+    Reply,
+    ScoreRequest,
+    Scores,
+)
+from harness.llm.text import cut_at_stop
+from harness.prompts import Rendered
+
+if TYPE_CHECKING:
+    from harness.llm.catalogue import ModelConfig
+
+# lm-eval answers a list as a whole; shorter lists lose less when a run is interrupted.
+CHUNK = 64
+
+
+class LMEvalModel(LanguageModel):
+    """An lm-eval model behind this harness's contract.
+
+    ``batch_size`` and ``device`` are handed to lm-eval unless ``lm_eval_args`` sets them.
+    Greedy requests go in lm-eval's batches; sampled ones go one at a time under torch's seed,
+    because lm-eval knows no seed per request (servers then use the seed they were opened with).
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, batch_size: int | None = None, device: str | None = None
+    ) -> None:
+        self.config, self.name, self.prompt_style = config, config.name, config.prompt_style
+        self._lm = _open(config, {"batch_size": batch_size, "device": device})
+        from lm_eval.api.model import TemplateLM
+
+        self._template: bool = isinstance(self._lm, TemplateLM)
+        longest = getattr(self._lm, "max_length", None)
+        self.window = config.window or (longest if isinstance(longest, int) else None)
+        if self._has_loglikelihood():
+            self.capabilities = frozenset({"logprobs"})
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
+        """Continue each prompt through ``generate_until``, in chunks of 64 requests."""
+        greedy = [i for i, request in enumerate(requests) if request.temperature == 0]
+        sampled = [i for i, request in enumerate(requests) if request.temperature > 0]
+        groups = [greedy[at : at + CHUNK] for at in range(0, len(greedy), CHUNK)]
+        for group in [*groups, *([i] for i in sampled)]:
+            texts = self._generate([requests[i] for i in group])
+            for i, text in zip(group, texts, strict=True):
+                yield i, self._reply(requests[i], text)
+
+    def _generate(self, requests: list[GenerateRequest]) -> list[str]:
+        import torch
+
+        arguments = [(self._context(r.prompt), _generation_arguments(r)) for r in requests]
+        with torch.random.fork_rng(enabled=requests[0].temperature > 0):
+            if requests[0].temperature > 0:
+                torch.manual_seed(requests[0].seed)
+            return self._ask("generate_until", arguments)
+
+    def _reply(self, request: GenerateRequest, text: str) -> Reply:
+        text = cut_at_stop(text, request.stop)
+        # lm-eval returns text only, and encoding it again may give more tokens than were made.
+        reply = self._encode(text, add_special_tokens=False) or []
+        length = min(len(reply), request.max_tokens)
+        return Reply(text, self.count_tokens(request.prompt) or 0, length)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
+        """Log-probabilities through ``loglikelihood``; its trailing-space rule applies.
+
+        lm-eval moves spaces at the end of a prompt to the continuation before encoding.
+        """
+        for index, request in enumerate(requests):
+            context = self._context(request.prompt)
+            pairs = [(context, continuation) for continuation in request.continuations]
+            logprobs = tuple(float(pair[0]) for pair in self._ask("loglikelihood", pairs))
+            before = len(self._encode(context.rstrip()) or [])
+            whole = [len(self._encode(context + c) or []) for c in request.continuations]
+            counts = tuple(max(length - before, 0) for length in whole)
+            yield index, Scores(logprobs, counts, self.count_tokens(request.prompt) or 0)
+
+    def next_token_probs(
+        self, requests: Sequence[NextTokenRequest]
+    ) -> Iterator[tuple[int, NextTokenProbs]]:
+        """Probability of each string's first token; needs an lm-eval model with a tokenizer."""
+        if not self._template or self._encode("a") is None:
+            raise CapabilityError(f"model '{self.name}' shows lm-eval no tokens to ask about")
+        for index, request in enumerate(requests):
+            context = self._context(request.prompt)
+            ids = self._encode(context) or []
+            asked = [((context, s), ids, self._first_token(s)) for s in request.strings]
+            found = self._lm._loglikelihood_tokens(asked, disable_tqdm=True)
+            pairs = zip(request.strings, found, strict=True)
+            yield index, NextTokenProbs({s: math.exp(pair[0]) for s, pair in pairs}, len(ids))
+
+    def _first_token(self, string: str) -> list[int]:
+        ids = self._encode(string, add_special_tokens=False)
+        if not ids:
+            raise InputError(f"model '{self.name}' has no token for {string!r}")
+        return ids[:1]
+
+    def _ask(self, kind: str, arguments: Sequence[tuple[Any, Any]]) -> list[Any]:
+        from lm_eval.api.instance import Instance
+
+        instances = [
+            Instance(request_type=kind, doc={}, arguments=pair, idx=i, metadata=(None, i, 1))
+            for i, pair in enumerate(arguments)
+        ]
+        try:
+            return _call(getattr(self._lm, kind), instances)
+        except NotImplementedError as error:
+            raise CapabilityError(f"lm-eval model '{self.config.path}' has no {kind}") from error
+
+    def _has_loglikelihood(self) -> bool:
+        try:
+            _call(self._lm.loglikelihood, [])
+        except NotImplementedError:
+            return False
+        except Exception:
+            # An empty list may trip a backend that does score.
+            return True
+        return True
+
+    def _context(self, prompt: Rendered) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        messages = [{"role": m.role, "content": m.content} for m in prompt]
+        try:
+            return str(self._lm.apply_chat_template(messages))
+        except Exception as error:
+            raise ConfigError(
+                f"model '{self.name}' has no usable chat template ({error}); set prompt_style: "
+                "completion"
+            ) from error
+
+    def _encode(self, text: str, **options: bool) -> list[int] | None:
+        encode = getattr(self._lm, "tok_encode", None)
+        ids = encode(text, **options) if encode else None
+        # Remote models without a tokenizer give the text back.
+        return list(ids) if ids is not None and all(isinstance(i, int) for i in ids) else None
+
+    def count_tokens(self, prompt: Rendered) -> int | None:
+        """Tokens by the lm-eval model's own tokenizer; None if it has none."""
+        ids = self._encode(self._context(prompt))
+        return None if ids is None else len(ids)
+
+    def provenance(self) -> dict[str, Any]:
+        """The lm-eval version and model that answered."""
+        return {"lm_eval": metadata.version("lm_eval"), "lm_eval_model": self.config.path}
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._lm = None
+
+
+def _call(method: Callable[..., list[Any]], instances: list[Any]) -> list[Any]:
+    # Not every backend has the option, so its absence must not be an error.
+    quiet = "disable_tqdm" in inspect.signature(method).parameters
+    return method(instances, disable_tqdm=True) if quiet else method(instances)
+
+
+def _generation_arguments(request: GenerateRequest) -> dict[str, Any]:
+    sampling = {"temperature": request.temperature} if request.temperature > 0 else {}
+    return {
+        "until": list(request.stop),
+        "max_gen_toks": request.max_tokens,
+        "do_sample": request.temperature > 0,
+        **sampling,
+    }
+
+
+def _open(config: ModelConfig, options: Mapping[str, Any]) -> Any:
+    if not os.environ.get("LMEVAL_LOG_LEVEL"):
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    # Imported for its registrations: a plugin may have registered first, and lm-eval then
+    # takes its own table for complete.
+    import lm_eval.models  # noqa: F401
+    from lm_eval.api.registry import get_model, model_registry
+
+    known = list(model_registry.keys())
+    if config.path not in known:
+        raise ConfigError(f"lm-eval has no model '{config.path}'{did_you_mean(config.path, known)}")
+    given = {part.partition("=")[0].strip() for part in config.lm_eval_args.split(",")}
+    remote_code = {"trust_remote_code": True} if config.trust_remote_code else {}
+    extra = {k: v for k, v in {**options, **remote_code}.items() if v is not None}
+    try:
+        return get_model(config.path).create_from_arg_string(
+            config.lm_eval_args, {k: v for k, v in extra.items() if k not in given}
+        )
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"model '{config.name}': lm-eval cannot open '{config.path}' with "
+            f"'{config.lm_eval_args}' ({type(error).__name__}: {error})"
+        ) from error

