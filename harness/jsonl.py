@@ -1,0 +1,169 @@
+"""JSON Lines read as a stream, with errors that name the file, the line, the field and the fix."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import InputError
+
+_BOM = b"\xef\xbb\xbf"
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One JSON object of a file. ``line`` counts from 1, ``start`` is its offset in bytes."""
+
+    path: Path
+    line: int
+    start: int
+    values: dict[str, Any]
+
+    def error(self, problem: str) -> InputError:
+        """An error at this row; ``problem`` says what is wrong and how to fix it."""
+        return InputError(f"{self.path}:{self.line}: {problem}")
+
+    def require(self, field: str, expected: str) -> Any:
+        """The field's value. Raises InputError if the row has no such field or it is null."""
+        value = self.values.get(field)
+        if value is None:
+            there = ", ".join(sorted(self.values)) or "nothing"
+            how = "is null" if field in self.values else f"is missing (this row has: {there})"
+            raise self.error(f"'{field}' {how}; expected {expected}")
+        return value
+
+    def text(self, field: str, expected: str = "a string") -> str:
+        """A string field that is not blank, unchanged. Raises InputError."""
+        return self._string(field, self.require(field, expected))
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A field that is a list of at least one string, none blank. Raises InputError."""
+        values = self.require(field, "a list of strings")
+        if not isinstance(values, list):
+            raise self.error(f"'{field}' is {_kind(values)}; expected a list of strings")
+        if not values:
+            raise self.error(f"'{field}' is empty; expected at least one string")
+        return tuple(self._string(f"{field}[{i}]", value) for i, value in enumerate(values))
+
+    def _string(self, field: str, value: Any) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise self.error(f"'{field}' is a number; put it in quotes: \"{value}\"")
+        if not isinstance(value, str):
+            raise self.error(f"'{field}' is {_kind(value)}; expected a string")
+        if not value.strip():
+            raise self.error(f"'{field}' is empty; expected at least one visible character")
+        return value
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield every object of a JSON Lines file, holding one line in memory at a time.
+
+    A UTF-8 byte order mark, CRLF line ends and blank lines are accepted. Raises InputError for a
+    file that cannot be read, bytes that are not UTF-8, broken JSON (NaN, infinities, NUL and
+    unpaired surrogates included) and lines that are not objects.
+    """
+    end = 0
+    with _open(path) as file:
+        for line, raw in enumerate(file, 1):
+            end += len(raw)
+            body = raw.removeprefix(_BOM) if line == 1 else raw
+            if body.strip():
+                start = end - len(body)
+                yield Row(path, line, start, _parse(path, line, start, body))
+
+
+def decode(body: bytes) -> Any:
+    """Decode one line strictly. Raises ValueError (UnicodeDecodeError if it is not UTF-8)."""
+    try:
+        return _DECODER.decode(body.decode().strip())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected a file with one JSON object a line")
+    try:
+        file = path.open("rb")
+        head = file.peek(8)
+    except FileNotFoundError:
+        raise InputError(f"{path}: file not found; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    for magic, name in _PACKED.items():
+        if head.startswith(magic):
+            file.close()
+            raise InputError(f"{path}: is {name}-compressed; unpack it and give the plain file")
+    return file
+
+
+def _parse(path: Path, line: int, start: int, body: bytes) -> dict[str, Any]:
+    where = f"{path}:{line}:"
+    try:
+        values = decode(body)
+    except UnicodeDecodeError as error:
+        byte, offset = body[error.start], start + error.start
+        raise InputError(
+            f"{where} byte 0x{byte:02x} at offset {offset} is not UTF-8; save the file as UTF-8"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{where} not valid JSON ({error.msg}, column {error.colno}); "
+            "expected one complete object a line"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{where} not valid JSON ({error}); remove or replace it") from None
+    if not isinstance(values, dict):
+        raise InputError(
+            f'{where} the line is {_kind(values)}; expected an object like {{"id": …}}'
+        )
+    if _SUSPECT_ESCAPE.search(body):
+        _check_characters(where, values)
+    return values
+
+
+def _check_characters(where: str, values: dict[str, Any]) -> None:
+    for field, value in values.items():
+        for text in _strings([field, value]):
+            if bad := _BAD_CHARACTER.search(text):
+                name = "a NUL character" if bad[0] == "\0" else "an unpaired surrogate"
+                raise InputError(f"{where} {field!a} holds {name}; remove it")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _strings([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")

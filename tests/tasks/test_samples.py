@@ -1,0 +1,74 @@
+"""The shipped samples are the data they claim to be."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from harness.task import Task, load_task
+from tasks import TASKS
+
+COUNTS = {
+    "nq": (1000, 500, 3462),
+    "triviaqa": (404, 172, 2624),
+    "hotpotqa": (667, 400, 10431),
+    "musique": (450, 226, 8174),
+}
+
+
+def normalised(text: str) -> str:
+    letters = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", letters).split())
+
+
+def test_the_table_names_every_task_folder():
+    folders = {path.parent for path in Path(next(iter(TASKS.values()))).parent.glob("*/task.yaml")}
+    assert {Path(path) for path in TASKS.values()} == folders
+    assert set(TASKS) == set(COUNTS)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_samples_load_with_gold_in_the_corpus_and_train_apart(name):
+    data = load_task(Task.from_folder(TASKS[name]))
+    assert (len(data.questions), len(data.train), len(data.corpus)) == COUNTS[name]
+    assert data.name == name
+    for question in (*data.questions, *data.train):
+        assert question.gold_doc_ids
+        assert all(gold in data.corpus for gold in question.gold_doc_ids)
+    assert not {q.id for q in data.questions} & {q.id for q in data.train}
+    asked = {normalised(q.text) for q in data.questions}
+    assert not asked & {normalised(q.text) for q in data.train}
+    assert (max(len(q.gold_doc_ids) for q in data.questions) > 1) >= data.card.multi_hop
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_cards_carry_attribution_and_checksums(name):
+    folder = Path(TASKS[name])
+    card = Task.from_folder(folder).card
+    assert card.name == folder.name
+    assert card.licence
+    assert card.citations
+    assert card.sources
+    assert card.caveats
+    assert card.homepage.startswith("https://")
+    assert set(card.checksums) == {f"sample/{p.name}" for p in (folder / "sample").iterdir()}
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "**Licence**" in page
+    assert "**Cite**" in page
+
+
+def test_samples_have_the_fingerprints_that_results_were_filed_under():
+    prints = {
+        name: (data.questions_fingerprint[:12], data.corpus_fingerprint[:12])
+        for name, path in TASKS.items()
+        for data in [load_task(Task.from_folder(path))]
+    }
+    assert prints == {
+        "nq": ("c95cc55250ea", "dec811aac097"),
+        "triviaqa": ("cdbf4f51b93e", "d83a51944ce2"),
+        "hotpotqa": ("6954fbb57698", "72270b6777b8"),
+        "musique": ("189b042c8f7a", "1394eb60019f"),
+    }
