@@ -290,3 +290,9 @@ def test_bad_cards(tmp_path, text, message):
 def test_a_folder_without_a_card(tmp_path):
     with pytest.raises(InputError, match=r"task\.yaml: cannot be read"):
         Task.from_folder(tmp_path)
+
+
+def test_an_empty_question_file(tmp_path):
+    empty = write(tmp_path / "q.jsonl")
+    with pytest.raises(InputError, match=r"q\.jsonl: holds no questions; expected one JSON obj"):
+        load_task(custom_task("mine"), questions=empty, corpus=write(tmp_path / "c", *PASSAGES))
