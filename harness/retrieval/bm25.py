@@ -1,0 +1,181 @@
+"""BM25 over title and text: bm25s weighs the terms, this module ranks."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.errors import InputError
+from harness.files import cache_dir
+from harness.fingerprint import fingerprint
+from harness.records import Passage
+from harness.retrieval.base import Retriever
+from harness.retrieval.ranking import top_positive, with_scores
+from harness.retrieval.sealed import check_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
+
+_log = logging.getLogger(__name__)
+_WORD = re.compile(r"\b\w\w+\b")
+_INDEX_VERSION = 1
+_PROGRESS_EVERY = 1024
+
+Progress = Callable[[int, int], None]
+
+
+class BM25Settings(BaseModel):
+    """What decides a BM25 ranking; part of a run's config.
+
+    The defaults are Lucene's k1 and b, the Snowball English stemmer and Lucene's 33 English stop
+    words. ``method`` names the variant of Kamphuis et al. (ECIR 2020) that bm25s computes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    k1: float = Field(1.2, ge=0, allow_inf_nan=False, description="term frequency saturation")
+    b: float = Field(0.75, ge=0, le=1, description="length normalisation")
+    method: Literal["lucene", "robertson", "atire"] = "lucene"
+    stemmer: Literal["english"] | None = "english"
+    stopwords: Literal["en"] | None = "en"
+
+
+class Tokenizer:
+    """Lower-case words of two or more letters or digits, without stop words, stemmed.
+
+    One object serves passages and queries, so the two sides cannot disagree.
+    """
+
+    def __init__(self, settings: BM25Settings) -> None:
+        self._stopwords: frozenset[str] = frozenset()
+        self._stem: Callable[[list[str]], list[str]] | None = None
+        if settings.stopwords:
+            from bm25s.stopwords import STOPWORDS_EN
+
+            self._stopwords = frozenset(STOPWORDS_EN)
+        if settings.stemmer:
+            from Stemmer import Stemmer
+
+            self._stem = Stemmer(settings.stemmer).stemWords
+
+    def __call__(self, text: str) -> list[str]:
+        """The index terms of a text, in order, repetitions kept."""
+        words = [word for word in _WORD.findall(text.lower()) if word not in self._stopwords]
+        return self._stem(words) if self._stem else words
+
+
+class BM25Retriever(Retriever):
+    """Exact BM25 search of one corpus.
+
+    Term weights are stored in float32 and summed in float64, where such sums are exact for any
+    realistic query: a score does not depend on the order of the query's words, and equal scores
+    are true ties. A word that occurs twice in the query counts twice. The index is cached by
+    corpus, settings and library version and memory-mapped; a damaged one is built again.
+    """
+
+    name = "bm25"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        settings: BM25Settings | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Build or load the index. Raises InputError if no passage holds a word to index."""
+        self.settings = settings or BM25Settings()
+        self.folder = cache_dir("bm25") / _key(corpus, self.settings)
+        self._corpus = corpus
+        self._tokenize = Tokenizer(self.settings)
+        loaded = _load(self.folder)
+        if loaded is None:
+            index = _build(corpus, self.settings, self._tokenize, progress)
+            write_sealed(self.folder, lambda path: index.save(str(path)))
+            loaded = _load(self.folder)
+        if loaded is None:
+            raise InputError(f"{self.folder}: cannot be read back; delete it and try again")
+        index, self._bytes = loaded
+        self._vocabulary: dict[str, int] = index.vocab_dict
+        self._weights: NDArray[np.float32] = index.scores["data"]
+        self._positions: NDArray[np.int32] = index.scores["indices"]
+        self._starts: list[int] = index.scores["indptr"].tolist()
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
+        """The k best passages a query; fewer when fewer share a term with it, none for none."""
+        return [self._search(query, k) for query in queries]
+
+    def storage(self) -> dict[str, int]:
+        """Bytes of the saved index files."""
+        return {"sparse index": self._bytes}
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions of the libraries that weigh and stem the terms."""
+        return {"bm25s": version("bm25s"), "PyStemmer": version("PyStemmer")}
+
+    def _search(self, query: str, k: int) -> list[Passage]:
+        terms = [self._vocabulary[t] for t in self._tokenize(query) if t in self._vocabulary]
+        if not terms:
+            return []
+        postings = [slice(self._starts[term], self._starts[term + 1]) for term in terms]
+        scores: Any = np.bincount(
+            np.concatenate([self._positions[part] for part in postings]),
+            weights=np.concatenate([self._weights[part] for part in postings]),
+            minlength=len(self._corpus),
+        )
+        best = top_positive(scores, k)
+        return with_scores(self._corpus, best, scores[best])
+
+
+def _key(corpus: Corpus, settings: BM25Settings) -> str:
+    what = {
+        "corpus": corpus.fingerprint,
+        "settings": settings.model_dump(),
+        "bm25s": version("bm25s"),
+        "PyStemmer": version("PyStemmer"),
+        "index": _INDEX_VERSION,
+    }
+    return fingerprint(what)[:32]
+
+
+def _load(folder: Path) -> tuple[Any, int] | None:
+    import bm25s
+
+    try:
+        size = check_sealed(folder)
+        return bm25s.BM25.load(str(folder), mmap=True, load_corpus=False), size
+    except FileNotFoundError:
+        return None
+    except (InputError, OSError, ValueError, KeyError) as error:
+        _log.warning("BM25 index is damaged and will be built again: %s", error)
+        return None
+
+
+def _build(
+    corpus: Corpus, settings: BM25Settings, tokenize: Tokenizer, progress: Progress | None
+) -> Any:
+    import bm25s
+
+    vocabulary: dict[str, int] = {}
+    documents: list[list[int]] = []
+    for done, passage in enumerate(corpus, start=1):
+        tokens = tokenize(passage.contents)
+        documents.append([vocabulary.setdefault(token, len(vocabulary)) for token in tokens])
+        if progress and (done % _PROGRESS_EVERY == 0 or done == len(corpus)):
+            progress(done, len(corpus))
+    if not vocabulary:
+        raise InputError("no passage of the corpus holds a word that BM25 can index")
+    index = bm25s.BM25(k1=settings.k1, b=settings.b, method=settings.method)
+    # Ids in order of first occurrence: bm25s' own vocabulary follows Python's random set order.
+    index.scores = index.build_index_from_ids(
+        list(vocabulary.values()), documents, show_progress=False
+    )
+    index.vocab_dict = vocabulary
+    return index

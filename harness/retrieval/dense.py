@@ -1,0 +1,139 @@
+"""Exact dense retrieval: inner products over all passages with faiss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import InputError
+from harness.files import cache_dir
+from harness.records import Passage
+from harness.retrieval.base import Retriever
+from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
+from harness.retrieval.encoders import Encoder, Vectors
+from harness.retrieval.ranking import with_scores
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
+
+_MARGIN = 32
+# Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.
+_ROUNDING = 1e-5
+
+
+class DenseRetriever(Retriever):
+    """Searches one flat faiss index whose row i is passage i.
+
+    faiss proposes candidates; they are scored again in float64, one row at a time, so that scores
+    and ties do not depend on the batch, and more are drawn while rounding could hide a better one.
+    """
+
+    def __init__(self, corpus: Corpus, encoder: Encoder, index: Any) -> None:
+        """Take a flat inner-product index, with as many rows as there are passages."""
+        self.name = encoder.name
+        self._corpus = corpus
+        self._encoder = encoder
+        self._index = index
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
+        """The k best passages a query; k is cut to the size of the corpus."""
+        if not queries or k < 1:
+            return [[] for _ in queries]
+        vectors = self._encoder.encode_queries(queries)
+        results = []
+        for row, positions in zip(vectors, self._propose(vectors, k + _MARGIN), strict=True):
+            best, scores = self._rank(row, positions, min(k, len(self._corpus)))
+            results.append(with_scores(self._corpus, best, scores))
+        return results
+
+    def storage(self) -> dict[str, int]:
+        """Bytes of the flat float32 vectors: passages x dimensions x 4."""
+        return {"dense index": int(self._index.ntotal) * int(self._index.d) * 4}
+
+    def provenance(self) -> dict[str, Any]:
+        """The encoder's provenance and the faiss version."""
+        import faiss
+
+        return {**self._encoder.provenance(), "faiss": faiss.__version__}
+
+    def _propose(self, vectors: Vectors, depth: int) -> NDArray[np.int64]:
+        import faiss
+        import torch
+
+        # faiss and torch may hold separate thread pools; torch's limit is the one users set.
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        _, positions = self._index.search(vectors, min(depth, self._index.ntotal))
+        found: NDArray[np.int64] = positions
+        return found
+
+    def _rank(
+        self, query: Vectors, positions: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        candidates = np.asarray(self._index.reconstruct_batch(positions), np.float64)
+        scores = (candidates * query.astype(np.float64)).sum(axis=1)
+        order = np.lexsort((positions, -scores))
+        norms = np.linalg.norm(query) * np.linalg.norm(candidates, axis=1).max()
+        is_clear = scores[order[k - 1]] - scores.min() > _ROUNDING * norms
+        if not is_clear and len(positions) < self._index.ntotal:
+            return self._rank(query, self._propose(query[None], 2 * len(positions))[0], k)
+        return positions[order[:k]], scores[order[:k]]
+
+
+def build_dense(
+    corpus: Corpus, encoder: Encoder, progress: Callable[[int, int], None] | None = None
+) -> DenseRetriever:
+    """Encode the corpus (cached by content) and index it in memory."""
+    import faiss
+
+    store = EmbeddingStore(embedding_folder(encoder))
+    vectors = embed_corpus(corpus, encoder, store, progress)
+    index = faiss.IndexFlatIP(encoder.dimensions)
+    index.add(vectors)
+    return DenseRetriever(corpus, encoder, index)
+
+
+def embedding_folder(encoder: Encoder) -> Path:
+    """Where an encoder's passage vectors are cached."""
+    return cache_dir("embeddings", encoder.key)
+
+
+def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> DenseRetriever:
+    """Open a flat index built by FlashRAG (``e5_Flat.index``) for the same corpus file.
+
+    The vectors stay on disk where this faiss can memory-map them. Raises InputError when the file
+    is no flat inner-product index or its size does not fit the encoder or the corpus, and
+    HarnessError when passages cannot be found by their own text (another encoder, another order).
+    """
+    import faiss
+
+    from harness.retrieval.selftest import check_index
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a faiss index such as e5_Flat.index")
+    try:
+        index = faiss.read_index(str(path), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
+    except RuntimeError as error:
+        raise InputError(f"{path}: not a faiss index, or damaged; build it again") from error
+    if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise InputError(
+            f"{path}: holds a {type(index).__name__}; only flat inner-product indexes are read "
+            "(FlashRAG's faiss_type Flat)"
+        )
+    if index.d != encoder.dimensions:
+        raise InputError(
+            f"{path}: has {index.d} dimensions, but encoder {encoder.name} gives "
+            f"{encoder.dimensions}; name the encoder that built the index"
+        )
+    if index.ntotal != len(corpus):
+        raise InputError(
+            f"{path}: holds {index.ntotal} vectors, but the corpus has {len(corpus)} passages; "
+            "open the corpus file that the index was built from"
+        )
+    retriever = DenseRetriever(corpus, encoder, index)
+    check_index(retriever, corpus, path, with_text=True)
+    return retriever

@@ -1,0 +1,102 @@
+"""Passage vectors kept by content, so that a changed corpus encodes only what changed."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.files import atomic_file
+from harness.retrieval.encoders import Encoder, Vectors
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
+
+_log = logging.getLogger(__name__)
+_SHARD = 1024
+
+Progress = Callable[[int, int], None]
+Wanted = dict[bytes, list[int]]
+
+
+class EmbeddingStore:
+    """Append-only shards of vectors, each with the SHA-256 of the texts they were made from.
+
+    One folder serves one encoder key. A shard is one uncompressed ``.npz`` (``keys`` uint8 (n, 32),
+    ``vectors`` float32 (n, dimensions)) that appears whole under a unique name, so a kill loses
+    at most the shard in progress and several processes may add at once. A damaged shard is
+    skipped with a warning.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def take(self, wanted: Wanted, out: Vectors) -> None:
+        """Copy stored vectors to their rows of ``out`` and remove their keys from ``wanted``."""
+        for keys, vectors in self._shards(out.shape[1]):
+            for key, vector in zip(keys, vectors, strict=True):
+                rows = wanted.pop(key.tobytes(), None)
+                if rows is not None:
+                    out[rows] = vector
+            if not wanted:
+                return
+
+    def add(self, keys: list[bytes], vectors: Vectors) -> None:
+        """Save one shard."""
+        digests = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
+        with atomic_file(self.folder / f"{uuid.uuid4().hex}.npz") as file:
+            np.savez(file, keys=digests, vectors=vectors)
+
+    def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, Vectors]]:
+        for path in sorted(self.folder.glob("*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as shard:
+                    keys, vectors = shard["keys"], shard["vectors"]
+                if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (dimensions,):
+                    raise ValueError(f"unexpected shapes {keys.shape} and {vectors.shape}")
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                _log.warning("%s is damaged, its passages are encoded again: %s", path, error)
+                continue
+            yield keys, vectors
+
+
+def embed_corpus(
+    corpus: Corpus, encoder: Encoder, store: EmbeddingStore, progress: Progress | None = None
+) -> Vectors:
+    """Vectors of all passages, float32 (passages, dimensions), in corpus order.
+
+    Encodes what the store lacks, longest first, and saves every 1,024 passages. ``progress`` is
+    called with the passages done and their total. Equal contents share one vector.
+    """
+    vectors: Vectors = np.empty((len(corpus), encoder.dimensions), np.float32)
+    wanted: Wanted = {}
+    for position, passage in enumerate(corpus):
+        wanted.setdefault(_content_key(passage.contents), []).append(position)
+    store.take(wanted, vectors)
+    done = len(corpus) - sum(map(len, wanted.values()))
+    pending = sorted(wanted, key=lambda key: (-len(corpus[wanted[key][0]].contents), key))
+    if progress:
+        progress(done, len(corpus))
+    for start in range(0, len(pending), _SHARD):
+        keys = pending[start : start + _SHARD]
+        shard = encoder.encode_passages([corpus[wanted[key][0]].contents for key in keys])
+        if not np.isfinite(shard).all():
+            raise HarnessError(f"encoder {encoder.name} gave vectors that are not finite")
+        store.add(keys, shard)
+        for key, vector in zip(keys, shard, strict=True):
+            vectors[wanted[key]] = vector
+            done += len(wanted[key])
+        if progress:
+            progress(done, len(corpus))
+    return vectors
+
+
+def _content_key(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,69 @@
+"""Folders that are either complete or absent, and that notice when they were damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.files import read_json, write_json
+from harness.fingerprint import file_sha256
+
+_SEAL = "seal.json"
+# Larger files are checked by size only: hashing them would undo memory-mapping.
+_HASHED_BYTES = 2**28
+
+
+def write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Create ``folder`` with what ``fill`` writes into the path it is given, all or nothing.
+
+    A damaged folder is replaced; a sound one, which another process finished first, stays.
+    """
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
+    try:
+        temporary.chmod(0o755)
+        fill(temporary)
+        files = sorted(temporary.iterdir())
+        write_json(temporary / _SEAL, {file.name: _describe(file) for file in files})
+        if not _is_sound(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)  # noqa: PTH105
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_sealed(folder: Path) -> int:
+    """Bytes of the sealed files, the seal itself left out.
+
+    Raises FileNotFoundError when the folder is absent and InputError when it is damaged.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(folder)
+    seal = read_json(folder / _SEAL) if (folder / _SEAL).is_file() else None
+    if not isinstance(seal, dict):
+        raise InputError(f"{folder}: has no valid {_SEAL}")
+    for name, expected in seal.items():
+        file = folder / name
+        if not file.is_file() or _describe(file) != expected:
+            raise InputError(f"{file}: missing, truncated or changed since it was written")
+    return sum(expected["bytes"] for expected in seal.values())
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        check_sealed(folder)
+    except (OSError, InputError):
+        return False
+    return True
+
+
+def _describe(file: Path) -> dict[str, int | str]:
+    size = file.stat().st_size
+    return {"bytes": size, "sha256": file_sha256(file) if size <= _HASHED_BYTES else ""}
