@@ -1,0 +1,201 @@
+"""Which rows may stand in one table, and the tables of a folder of runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from harness.fingerprint import canonical_json, fingerprint
+from leaderboards import captions
+from leaderboards.collect import Run, Unfinished, collect
+from leaderboards.cost import common_hardware
+from leaderboards.manifest import Hardware, Manifest
+from leaderboards.rows import Entries, Row, make_entries, make_rows
+
+Item = TypeVar("Item")
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that may be compared. All text is plain: writers escape it for their format.
+
+    ``settings`` is what all rows share, by dotted name. A ``mean`` table averages over the
+    ``tasks`` of one model.
+    """
+
+    kind: Literal["task", "mean"]
+    title: str
+    tasks: tuple[str, ...]
+    model: str
+    questions: int
+    settings: Mapping[str, Any]
+    caption: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """All tables of a folder of runs; ``notes`` belong to no table."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The runs of one table."""
+
+    settings: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    entries: Entries
+    hardware: Hardware
+    unfinished: tuple[Unfinished, ...] = field(default=())
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.runs[0].manifest
+
+    @property
+    def task(self) -> str:
+        return self.manifest.config.task.name
+
+
+def build(runs_dir: Path) -> Leaderboard:
+    """Read the runs below ``runs_dir`` and arrange them in tables.
+
+    For each model: one table of means over its tasks, if it has several, then one table for each
+    set of comparable runs. Raises InputError (see ``collect``).
+    """
+    finished, unfinished = collect(runs_dir)
+    labels = _labels([*(run.manifest for run in finished), *(u.manifest for u in unfinished)])
+    groups = _groups(finished, unfinished, labels)
+    tables: list[Table] = []
+    notes: list[str] = []
+    for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
+        for same_split in _one_table_a_task(same_model):
+            table, note = _mean_table(same_split)
+            tables += [table] if table else []
+            notes += [note] if note else []
+        tables += [_task_table(group, groups, labels) for group in same_model]
+    placed = {id(u) for group in groups for u in group.unfinished}
+    loose = [u for u in unfinished if id(u) not in placed]
+    notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
+    return Leaderboard(tuple(tables), tuple(notes))
+
+
+def _identity(manifest: Manifest) -> str:
+    return canonical_json(manifest.identity())
+
+
+def _labels(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """Give each method with its parameters a name of its own, the same in all tables."""
+    names = {_identity(m): captions.label(m) for m in manifests}
+    taken = list(names.values())
+    return {
+        identity: name if taken.count(name) == 1 else f"{name} variant {fingerprint(identity)[:6]}"
+        for identity, name in names.items()
+    }
+
+
+def _groups(
+    finished: Sequence[Run], unfinished: Sequence[Unfinished], labels: Labels
+) -> list[_Group]:
+    groups = []
+    for runs in _split(
+        finished, lambda run: canonical_json(run.manifest.comparable(run.metrics_version))
+    ):
+        members = defaultdict(list)
+        for run in runs:
+            members[labels[_identity(run.manifest)]].append(run)
+        would_join = runs[0].manifest.comparable(None)
+        groups.append(
+            _Group(
+                settings=runs[0].manifest.comparable(runs[0].metrics_version),
+                runs=tuple(runs),
+                entries=make_entries(members),
+                hardware=common_hardware(runs),
+                unfinished=tuple(
+                    u for u in unfinished if u.manifest.comparable(None) == would_join
+                ),
+            )
+        )
+    return sorted(
+        groups, key=lambda g: (g.manifest.config.model.name, g.task, canonical_json(g.settings))
+    )
+
+
+def _scope(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which the tasks of one mean must agree."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if not name.startswith("task.") or name == "task.limit"
+    }
+
+
+def _one_table_a_task(groups: Sequence[_Group]) -> list[list[_Group]]:
+    """Sets of tables to average. Splits are told apart only where a task has several tables."""
+    if len({group.task for group in groups}) == len(groups):
+        return [list(groups)]
+    return _split(groups, lambda group: group.manifest.config.task.split)
+
+
+def _mean_table(groups: Sequence[_Group]) -> tuple[Table | None, str | None]:
+    """Average over tasks, or tell why that is not possible; neither for a single task."""
+    tasks = tuple(group.task for group in groups)
+    model = groups[0].manifest.config.model.name
+    if len(set(tasks)) < 2:
+        return None, None
+    if len(set(tasks)) < len(tasks):
+        return None, f"{model}: no mean over tasks, since a task has tables that are not comparable"
+    rows = make_rows([g.entries for g in groups], [g.hardware for g in groups])
+    missing = captions.missing({group.task: group.entries.keys() for group in groups})
+    if not rows:
+        return None, f"{model}: no mean over tasks, since no method has run on all: {missing}"
+    runs = [run for group in groups for run in group.runs]
+    table = Table(
+        kind="mean",
+        title=f"Mean over {', '.join(tasks)}: {model}",
+        tasks=tasks,
+        model=model,
+        questions=sum(len(group.runs[0].question_ids) for group in groups),
+        settings=_scope(groups[0].settings),
+        caption=captions.mean_caption(runs, rows),
+        rows=tuple(rows),
+        notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
+    )
+    return table, None
+
+
+def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels) -> Table:
+    task, model = group.manifest.config.task, group.manifest.config.model.name
+    rows = make_rows([group.entries], [group.hardware])
+    others = [other.settings for other in groups if other.task == group.task]
+    notes = captions.row_notes(rows, group.hardware)
+    notes += [
+        captions.unfinished(u, labels[_identity(u.manifest)], task=False) for u in group.unfinished
+    ]
+    return Table(
+        kind="task",
+        title=f"{task.name} ({task.split}): {model}",
+        tasks=(task.name,),
+        model=model,
+        questions=len(group.runs[0].question_ids),
+        settings=group.settings,
+        caption=captions.task_caption(group.runs, rows, group.hardware, others),
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def _split(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """Part ``items`` by ``key``, keeping their order."""
+    parts: dict[Hashable, list[Item]] = {}
+    for item in items:
+        parts.setdefault(key(item), []).append(item)
+    return list(parts.values())

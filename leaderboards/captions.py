@@ -1,0 +1,151 @@
+"""The words around a table, as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.fingerprint import canonical_json
+from leaderboards.collect import Run, Unfinished
+from leaderboards.escape import one_line
+from leaderboards.manifest import Hardware, Manifest
+from leaderboards.rows import ALPHA, Row
+
+NOT_PUBLISHED = "Scores on these slices are not comparable with published full-benchmark numbers."
+_LONGEST_VALUE = 60
+
+
+def label(manifest: Manifest) -> str:
+    """Name a row by its method and the parameters that are not the default: ``bm25 (k=10)``."""
+    params = _settings(manifest.non_default_params)
+    name = manifest.config.method.name
+    return one_line(f"{name} ({params})" if params else name) or "unnamed"
+
+
+def task_caption(
+    runs: Sequence[Run],
+    rows: Sequence[Row],
+    hardware: Hardware,
+    same_task: Sequence[Mapping[str, Any]],
+) -> tuple[str, ...]:
+    """Caption of one task's table; ``same_task`` are the settings of all tables of the task."""
+    first = runs[0].manifest
+    task, n = first.config.task, len(runs[0].question_ids)
+    limit = "" if task.limit is None else f", limit {task.limit:,}"
+    size = "" if task.passages is None else f"{task.passages:,} passages, "
+    queries = max((row.cost.latency_queries for row in rows), default=0)
+    lines = [
+        f"Model: {_model(runs)}.",
+        f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
+        f"Questions: {n:,} of split {task.split}{limit}, "
+        f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
+        f"Hardware: {hardware.text}. {_origin(runs)}.",
+        _quality(rows),
+        "Latency: closed loop, one query at a time, warm"
+        + (f", up to {queries:,} queries" if queries else "")
+        + ". Throughput: batched. Storage: MB (10^6 bytes) per 1,000 documents.",
+    ]
+    differing = sorted({name for other in same_task for name in _differences(other, same_task[0])})
+    if differing:
+        lines.append(
+            f"Not comparable with the other {task.name} tables: they differ in "
+            f"{', '.join(differing)}."
+        )
+    return (*lines, NOT_PUBLISHED)
+
+
+def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Caption of a table of means over tasks."""
+    sizes = {
+        f"{run.manifest.config.task.name} ({run.manifest.config.task.split}, "
+        f"{len(run.question_ids):,} questions, "
+        f"corpus {run.manifest.config.task.corpus_fingerprint[:12]})"
+        for run in runs
+    }
+    return (
+        f"Model: {_model(runs)}.",
+        f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
+        f"{_origin(runs)}. Timings, memory and storage are in the tables of the tasks.",
+        _quality(rows),
+        NOT_PUBLISHED,
+    )
+
+
+def row_notes(rows: Iterable[Row], hardware: Hardware) -> list[str]:
+    """Tell which rows were timed on other hardware than the table's."""
+    return [
+        f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
+        f"({hardware.text}), so its latency, throughput and memory are left out."
+        for row in rows
+        if row.cost.elsewhere
+    ]
+
+
+def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
+    """Tell how far a run has come that is not in the table."""
+    config = run.manifest.config
+    where = f" on {config.task.name} with {config.model.name}" if task else ""
+    return (
+        f"Not finished, so left out: {name}{where}, seed {config.seed}, "
+        f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered."
+    )
+
+
+def missing(methods: Mapping[str, Collection[str]]) -> str:
+    """Name the methods that some of the tasks lack: ``ircot (no hotpotqa); ...``."""
+    gaps = {
+        name: [task for task, present in methods.items() if name not in present]
+        for name in sorted(set().union(*methods.values()))
+    }
+    return "; ".join(f"{name} (no {', '.join(tasks)})" for name, tasks in gaps.items() if tasks)
+
+
+def _quality(rows: Iterable[Row]) -> str:
+    text = (
+        "EM, F1, Contains, Recall and All-gold are percentages (x100) with 95% intervals over "
+        "questions. Bold: F1 not significantly below the best (paired randomisation test, "
+        f"Holm over the rows, alpha {ALPHA})."
+    )
+    if any(row.oracle for row in rows):
+        text += " \u2020oracle: is shown gold, so it takes no part in the comparison."
+    if any(row.f1.std is not None for row in rows):
+        text += " \u00b1: standard deviation over seeds."
+    return text
+
+
+def _model(runs: Sequence[Run]) -> str:
+    model = runs[0].manifest.config.model
+    settings = _settings({k: v for k, v in model.model_dump().items() if k != "name"})
+    revisions = {run.manifest.model_provenance.get("revision") for run in runs} - {None}
+    parts = [model.name, f"({settings})" if settings else ""]
+    text = " ".join(filter(None, parts))
+    return f"{text}, revision {', '.join(sorted(map(str, revisions)))}" if revisions else text
+
+
+def _seeds(rows: Iterable[Row]) -> str:
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    return f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {', '.join(map(str, seeds))}"
+
+
+def _origin(runs: Sequence[Run]) -> str:
+    metrics_version = runs[0].metrics_version
+    manifests = [run.manifest for run in runs]
+    dates = sorted({manifest.created[:10] for manifest in manifests} - {""})
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "unknown date"
+    versions = ", ".join(sorted({manifest.harness.text for manifest in manifests}))
+    formats = f"run schema {manifests[0].schema_version}, metrics {metrics_version}"
+    return f"Runs of {when}, memory-harness {versions}, {formats}"
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_short(value)}" for name, value in sorted(values.items()))
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical_json(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    names = one.keys() | other.keys()
+    return [n.removeprefix("task.") for n in names if one.get(n) != other.get(n)]

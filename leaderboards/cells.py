@@ -1,0 +1,103 @@
+"""The columns of a markdown table: headers, and how a row's numbers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from leaderboards.escape import markdown_text
+from leaderboards.rows import Row, Score
+
+MISSING = "\u2014"
+ELSEWHERE = "\u2014\u2021"
+
+Column = tuple[str, Callable[[Row], str]]
+
+
+def columns(kind: str, rows: Sequence[Row]) -> list[Column]:
+    """Columns of a table of this kind; All-gold only where it says more than Recall."""
+    quality: list[Column] = [
+        ("Method", _method),
+        ("EM [95% CI]", lambda row: _score(row.em)),
+        ("F1 [95% CI]", lambda row: _bold(_score(row.f1), row) + _over_seeds(row)),
+        ("Contains", lambda row: _percent(row.means.get("contains"))),
+        ("Recall@5", lambda row: _percent(row.means.get("recall@5"))),
+    ]
+    if any(row.means.get("all_gold@5") != row.means.get("recall@5") for row in rows):
+        quality.append(("All-gold@5", lambda row: _percent(row.means.get("all_gold@5"))))
+    timing: list[Column] = [
+        ("Latency p50 / p90", _latency),
+        ("Throughput", lambda row: _timed(row.cost.throughput, "q/s", row)),
+    ]
+    usage: list[Column] = [
+        ("Calls/q", lambda row: _number(row.cost.llm_calls)),
+        ("Tokens/q", _tokens),
+    ]
+    space: list[Column] = [("Memory peak", _memory), ("Storage MB/1k docs", _storage)]
+    errors: list[Column] = [("Errors", lambda row: f"{row.errors:,}")]
+    return quality + usage + errors if kind == "mean" else quality + timing + usage + space + errors
+
+
+def _method(row: Row) -> str:
+    name = _bold(markdown_text(row.label), row)
+    return f"{name} \u2020oracle" if row.oracle else name
+
+
+def _bold(text: str, row: Row) -> str:
+    return f"**{text}**" if row.top else text
+
+
+def _score(score: Score) -> str:
+    low, high = score.interval
+    return f"{_percent(score.mean)} [{_percent(low)}, {_percent(high)}]"
+
+
+def _over_seeds(row: Row) -> str:
+    std = row.f1.std
+    return "" if std is None else f" \u00b1 {_percent(std)} over {len(row.seeds)} seeds"
+
+
+def _percent(value: float | None) -> str:
+    return MISSING if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _timed(value: float | None, unit: str, row: Row) -> str:
+    if value is None:
+        return ELSEWHERE if row.cost.elsewhere else MISSING
+    return f"{_number(value)} {unit}"
+
+
+def _latency(row: Row) -> str:
+    p50, p90 = row.cost.latency_p50, row.cost.latency_p90
+    if p50 is None or p90 is None:
+        return _timed(None, "s", row)
+    if p90 < 1:
+        return f"{_number(p50 * 1e3)} / {_number(p90 * 1e3)} ms"
+    return f"{_number(p50)} / {_number(p90)} s"
+
+
+def _tokens(row: Row) -> str:
+    prompt, completion = row.cost.prompt_tokens, row.cost.completion_tokens
+    if prompt is None or completion is None:
+        return MISSING
+    return _number(prompt + completion)
+
+
+def _memory(row: Row) -> str:
+    size = row.cost.memory_bytes
+    if size is None:
+        return _timed(None, "", row)
+    kind = markdown_text((row.cost.memory_kind or "").upper())
+    return f"{size / 1e9:.2f} GB {kind}" if size >= 1e9 else f"{size / 1e6:.0f} MB {kind}"
+
+
+def _storage(row: Row) -> str:
+    own, shared = row.cost.storage_mb_per_1000, row.cost.storage_shared_mb
+    if own is None:
+        return MISSING
+    return f"{_number(own)} (+ {_number(shared)} MB shared)" if shared else _number(own)

@@ -1,0 +1,99 @@
+"""What a row cost: latency, throughput, calls, tokens, memory and storage over its seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.records import StorageReport
+from leaderboards.collect import Run
+from leaderboards.manifest import Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Costs of one row; None where nothing was measured.
+
+    ``latency_*`` are seconds for one query at a time, ``throughput`` questions a second when
+    batched. Calls, retrievals and tokens are means per question, memory is the highest peak.
+    ``elsewhere`` is the hardware whose timings were left out because the table has another.
+    """
+
+    latency_p50: float | None = None
+    latency_p90: float | None = None
+    latency_queries: int = 0
+    throughput: float | None = None
+    llm_calls: float | None = None
+    retrievals: float | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    memory_kind: str | None = None
+    memory_bytes: int | None = None
+    storage_mb_per_1000: float | None = None
+    storage_shared_mb: float | None = None
+    elsewhere: str | None = None
+
+
+def common_hardware(runs: Iterable[Run]) -> Hardware:
+    """Return the hardware on which most runs were timed; of equals, the first by its key."""
+    everything = list(runs)
+    timed = [run for run in everything if _timed(run)] or everything
+    by_key = {run.manifest.hardware.key: run.manifest.hardware for run in timed}
+    counts = Counter(run.manifest.hardware.key for run in timed)
+    return by_key[min(counts, key=lambda key: (-counts[key], key))]
+
+
+def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
+    """Join the costs of one row's runs. Timings and memory count only from ``hardware``."""
+    here = [run.performance for run in runs if run.manifest.hardware.key == hardware.key]
+    latencies = [second for p in here if p.latency for second in p.latency.seconds]
+    p50, p90 = np.percentile(latencies, [50, 90]).tolist() if latencies else (None, None)
+    batches = [p.throughput for p in here if p.throughput]
+    seconds = sum(batch.seconds for batch in batches)
+    peak = max((p.memory for p in here if p.memory), key=lambda m: m.peak_bytes, default=None)
+    parts = [run.performance.storage for run in runs if run.performance.storage]
+    stores = [StorageReport(storage.parts, storage.documents) for storage in parts]
+    away = [run.manifest.hardware.text for run in runs if _timed(run)]
+    return Cost(
+        latency_p50=p50,
+        latency_p90=p90,
+        latency_queries=len(latencies),
+        throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
+        llm_calls=_mean_usage(runs, "llm_calls"),
+        retrievals=_mean_usage(runs, "retrievals"),
+        prompt_tokens=_mean_usage(runs, "prompt_tokens"),
+        completion_tokens=_mean_usage(runs, "completion_tokens"),
+        memory_kind=peak.kind if peak else None,
+        memory_bytes=peak.peak_bytes if peak else None,
+        storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
+        storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
+        elsewhere=away[0] if away and not (latencies or batches or peak) else None,
+    )
+
+
+def average_cost(costs: Sequence[Cost]) -> Cost:
+    """Average over tasks what does not depend on hardware; no average if a task lacks it."""
+    return Cost(
+        llm_calls=_mean([cost.llm_calls for cost in costs]),
+        retrievals=_mean([cost.retrievals for cost in costs]),
+        prompt_tokens=_mean([cost.prompt_tokens for cost in costs]),
+        completion_tokens=_mean([cost.completion_tokens for cost in costs]),
+    )
+
+
+def _timed(run: Run) -> bool:
+    performance = run.performance
+    return bool(performance.latency or performance.throughput or performance.memory)
+
+
+def _mean_usage(runs: Sequence[Run], name: str) -> float | None:
+    measured = [run.performance.usage for run in runs if run.performance.usage]
+    return _mean([getattr(usage, name) for usage in measured])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

@@ -1,0 +1,27 @@
+"""Making foreign text harmless in markdown tables and spreadsheets."""
+
+from __future__ import annotations
+
+import re
+
+# Entities, not backslashes: table parsers disagree about backslashes before a pipe.
+# Underscores inside words and most punctuation mean nothing to markdown and stay readable.
+_MARKUP = re.compile(r"[&|\\`<>\[\]*~$#]|(?<![^\W_])_|_(?![^\W_])|^[-+=:]|^\d(?=\d*[.)])")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def one_line(text: str) -> str:
+    """Replace line breaks, control and invisible characters by single spaces."""
+    visible = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(visible.split())
+
+
+def markdown_text(text: str) -> str:
+    """Return ``text`` on one line such that markdown shows it as it is, also in a table cell."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", one_line(text))
+
+
+def csv_text(text: str) -> str:
+    """Return ``text`` on one line such that no spreadsheet takes it for a formula."""
+    line = one_line(text)
+    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line

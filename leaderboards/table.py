@@ -1,0 +1,118 @@
+"""Leaderboards as markdown, CSV or JSON. The same runs give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import ConfigError, did_you_mean
+from harness.fingerprint import canonical_json
+from leaderboards.board import Leaderboard, Table, build
+from leaderboards.cells import columns
+from leaderboards.escape import csv_text, markdown_text
+from leaderboards.rows import Row, Score
+
+FORMAT_VERSION = 1
+Format = Literal["markdown", "csv", "json"]
+
+__all__ = ["Format", "Leaderboard", "build", "render", "to_csv", "to_json", "to_markdown"]
+
+
+def render(runs_dir: Path, format: Format = "markdown") -> str:
+    """Tables of all finished runs below ``runs_dir``.
+
+    Raises InputError for broken, unscored or no finished runs, ConfigError for another format.
+    """
+    writers = {"markdown": to_markdown, "csv": to_csv, "json": to_json}
+    if format not in writers:
+        raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
+    return writers[format](build(runs_dir))
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """Write GitHub tables, each with its caption above and its notes below."""
+    parts = ["# Leaderboard", *map(_markdown_table, board.tables)]
+    if board.notes:
+        parts += ["## Notes", _bullets(board.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(board: Leaderboard) -> str:
+    """Write one line per row of every table, with raw numbers (scores from 0 to 1)."""
+    records = [_record(table, row) for table in board.tables for row in table.rows]
+    fields = list(dict.fromkeys(name for record in records for name in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in record.items()})
+    return text.getvalue()
+
+
+def to_json(board: Leaderboard) -> str:
+    """Write everything, with raw numbers (scores from 0 to 1), intervals and p-values."""
+    content = {"format_version": FORMAT_VERSION} | _plain(asdict(board))
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    from tabulate import tabulate
+
+    shown = columns(table.kind, table.rows)
+    grid = tabulate(
+        [[cell(row) for _, cell in shown] for row in table.rows],
+        headers=[header for header, _ in shown],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left"] + ["right"] * (len(shown) - 1),
+    )
+    parts = [f"## {markdown_text(table.title)}", _bullets(table.caption), grid]
+    return "\n\n".join(parts + ([_bullets(table.notes)] if table.notes else []))
+
+
+def _bullets(lines: tuple[str, ...]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
+
+
+def _record(table: Table, row: Row) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "table": table.kind,
+        "tasks": " ".join(table.tasks),
+        "split": table.settings.get("task.split"),
+        "limit": table.settings.get("task.limit"),
+        "model": table.model,
+        "settings": canonical_json(table.settings),
+        "questions": table.questions,
+        "row": row.label,
+        "method": row.method,
+        "params": canonical_json(row.params),
+        "oracle": int(row.oracle),
+        "seeds": " ".join(map(str, row.seeds)),
+        **_score_fields("em", row.em),
+        **_score_fields("f1", row.f1),
+        "f1_p_value": row.p_value,
+        "f1_top_tier": int(row.top),
+        **row.means,
+        "errors": row.errors,
+        **asdict(row.cost),
+    }
+    return {name: "" if value is None else _plain(value) for name, value in record.items()}
+
+
+def _score_fields(name: str, score: Score) -> Mapping[str, float | None]:
+    low, high = score.interval
+    return {name: score.mean, f"{name}_low": low, f"{name}_high": high, f"{name}_std": score.std}
+
+
+def _plain(value: Any) -> Any:
+    """Round to eight digits: the last bits of a sum differ between processors."""
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
