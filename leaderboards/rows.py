@@ -14,7 +14,7 @@ from harness.errors import InputError
 from leaderboards.collect import Floats, Run
 from leaderboards.cost import Cost, average_cost, row_cost
 from leaderboards.manifest import Hardware
-from leaderboards.statistics import Interval, average_ci, mean_cis, versus_best
+from leaderboards.statistics import Interval, average_ci, mean_cis, proportion_cis, versus_best
 
 ALPHA = 0.05
 
@@ -158,7 +158,9 @@ def _row(
 def _scores(tasks: Sequence[Entries], labels: Sequence[str], metric: str) -> dict[str, Score]:
     matrices = [np.array([entries[label].values(metric) for label in labels]) for entries in tasks]
     means = np.array([matrix.mean(axis=1) for matrix in matrices])
-    intervals = [mean_cis(matrix) for matrix in matrices]
+    # EM stays a proportion when averaged over seeds, where a bootstrap near 0 would be too sure.
+    interval = proportion_cis if metric == "em" else mean_cis
+    intervals = [interval(matrix) for matrix in matrices]
     return {
         label: Score(
             float(means[:, i].mean()),

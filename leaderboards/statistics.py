@@ -61,6 +61,15 @@ def wilson_ci(successes: float, n: int, level: float = 0.95) -> Interval:
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
+def proportion_cis(values: npt.ArrayLike, level: float = 0.95) -> list[Interval]:
+    """Wilson's intervals of the means of ``values`` (m, n), each 0, 1 or an average of such.
+
+    For averages (over seeds) the interval is on the wide side.
+    """
+    rows = _scores(values, 2)
+    return [wilson_ci(min(float(row.sum()), row.size), row.size, level) for row in rows]
+
+
 def mean_cis(values: npt.ArrayLike, level: float = 0.95, seed: int = 0) -> list[Interval]:
     """Intervals of the means of ``values`` (m, n) in [0, 1]: Wilson's for rows of only 0 and 1.
 

@@ -41,9 +41,8 @@ def score_answer(
         "contains": contains(answer, golden_answers),
     }
     gold = () if retrieved_ids is None else gold_doc_ids
-    ranked = retrieved_ids or ()
     for k in ks:
-        scores[f"recall@{k}"] = recall_at_k(ranked, gold, k)
-        scores[f"all_gold@{k}"] = all_gold_at_k(ranked, gold, k)
-        scores[f"precision@{k}"] = precision_at_k(ranked, gold, k)
+        scores[f"recall@{k}"] = recall_at_k(retrieved_ids or (), gold, k)
+        scores[f"all_gold@{k}"] = all_gold_at_k(retrieved_ids or (), gold, k)
+        scores[f"precision@{k}"] = precision_at_k(retrieved_ids or (), gold, k)
     return scores

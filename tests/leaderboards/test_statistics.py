@@ -21,6 +21,7 @@ from leaderboards.statistics import (
     holm,
     mean_cis,
     paired_randomisation_test,
+    proportion_cis,
     top_tier,
     versus_best,
     wilson_ci,
@@ -81,6 +82,13 @@ def test_binary_scores_get_wilson_and_others_the_bootstrap() -> None:
     assert intervals[1] == wilson_ci(0, 20)
     assert intervals[2] == bootstrap_ci(rows[2])
     assert intervals[3] == wilson_ci(10, 20)
+
+
+def test_averages_of_binary_scores_are_proportions() -> None:
+    averages = np.array([[0, 1 / 3, 2 / 3, 1], [0, 0, 0, 1 / 3]])
+    assert proportion_cis(averages)[0] == wilson_ci(2, 4)
+    assert proportion_cis(averages)[1] == wilson_ci(1 / 3, 4)
+    assert proportion_cis(averages)[1].high > bootstrap_ci(averages[1]).high
 
 
 def test_average_of_one_is_itself_and_of_many_is_narrower() -> None:
