@@ -188,6 +188,8 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
     """
     if isinstance(spec, str):
         return _from_text(spec)
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"a model is a name or a mapping, not {type(spec).__name__}")
     values = dict(spec)
     name = str(values.pop("name", ""))
     if values.get("path") and name not in catalogue() and _prefix(name) not in _SPECS:

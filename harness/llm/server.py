@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 DEFAULT_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "none"
 # Hosted servers refuse more stop strings; replies are cut here in any case.
 MOST_STOPS = 4
 
@@ -38,6 +39,11 @@ class ServerModel(LanguageModel):
     ``timeout``: seconds for one reply. Busy servers (429, 5xx) are asked again up to
     ``max_retries`` times with growing pauses. The key is read from the environment variable that
     the config names and kept only inside the client.
+
+    Temperature, seed and ``top_p`` 1 are sent with every request; what else shapes the draw is the
+    server's: vLLM applies the model's own repetition penalty and top-k unless told otherwise
+    (``--generation-config vllm``), and ``transformers serve`` samples only for models whose
+    generation_config says ``do_sample``.
     """
 
     def __init__(self, config: ModelConfig, *, timeout: float = 300, max_retries: int = 5) -> None:
@@ -65,7 +71,7 @@ class ServerModel(LanguageModel):
                 f"model '{self.name}': the environment variable {self._key_variable} holds no "
                 f"key; set it, or give base_url for a server that needs none"
             )
-        return "none"
+        return NO_KEY
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Send the requests side by side; replies come in the order the server finishes them.
@@ -146,7 +152,9 @@ class ServerModel(LanguageModel):
         import openai
 
         where = f"model '{self.name}' at {self.url}"
-        words = str(getattr(error, "message", error)).replace(self._client.api_key, "***")
+        words = str(getattr(error, "message", error))
+        if self._client.api_key != NO_KEY:
+            words = words.replace(self._client.api_key, "***")
         if isinstance(error, openai.APITimeoutError):
             return HarnessError(f"{where}: no reply in time; check the server or its load")
         if isinstance(error, openai.APIConnectionError):
@@ -157,7 +165,9 @@ class ServerModel(LanguageModel):
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             return ConfigError(f"{where}: key refused; check the variable {self._key_variable}")
         if isinstance(error, openai.NotFoundError):
-            return ConfigError(f"{where}: '{self.config.path}' is not served there ({words})")
+            return ConfigError(
+                f"{where}: '{self.config.path}' is not served there, or base_url lacks /v1: {words}"
+            )
         if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
             return HarnessError(
                 f"{where}: request refused ({words}); if it names seed, stop or max_tokens, the "

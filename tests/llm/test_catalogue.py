@@ -94,6 +94,7 @@ def test_a_mapping_may_describe_a_new_model():
         ({"name": DEFAULT_MODEL, "window": 0}, "window"),
         ({"prompt_style": "chat"}, "needs a name"),
         ("hf:", "names nothing"),
+        (["a"], "not list"),
         ({"name": "mine", "kind": "openai"}, "unknown model 'mine'"),
         ({"name": "No Slug", "path": "x"}, "lower-case"),
         ({"name": "openai:m@http://h/v1", "quantization": "nf4"}, "not openai"),

