@@ -19,7 +19,7 @@ _SHARE = 0.9
 _FIRST_WORDS = 12
 _LARGE = 100_000
 # Longer than any stop word, so every tokenizer keeps it.
-_LONG_WORD = re.compile(r"[^\W\d_]{7,}")
+_LONG_WORD = re.compile(r"[^\W_]{6,}")
 
 
 def check_index(
@@ -32,20 +32,24 @@ def check_index(
 ) -> None:
     """Ask for passages evenly spread over the corpus and require that 90 % come back.
 
-    The query is the title. The first words of the text follow when the title names several
-    passages, when the corpus is too large to look for that, or when ``with_text`` is set (dense
-    encoders are not made for bare titles). A passage counts as found when it, or one with its
-    title, is among the best ten. A title too common to tell passages apart (all ten results hold
-    all its words) is not counted against the index. Raises HarnessError naming the cache folder
-    to delete.
+    The query is the title. The first words of the text follow when the title has no long word or
+    names several passages, when the corpus is too large to look for that, or when ``with_text``
+    is set (dense encoders are not made for bare titles). A passage counts as found when it, or
+    one with its title, is among the best ten. Passages without a title or without any long word
+    are left out, and a title too common to tell passages apart (all ten results hold all its
+    words) is not counted against the index. Raises HarnessError naming the cache folder to delete.
     """
-    chosen = [passage for passage in _spread(corpus, samples) if passage.title.strip()]
     with_text = with_text or len(corpus) > _LARGE
     titles: Counter[str] = Counter() if with_text else Counter(p.title for p in corpus)
-    queries = [_query(p, with_text or titles[p.title] > 1) for p in chosen]
-    results = retriever.search(queries, _DEPTH)
-    found = sum(_is_found(p, result) for p, result in zip(chosen, results, strict=True))
-    _require(found, len(chosen), "passages are found by their own title", retriever, cache)
+    asked = [
+        (passage, query)
+        for passage in _spread(corpus, samples)
+        if passage.title.strip()
+        and _LONG_WORD.search(query := _query(passage, with_text or titles[passage.title] > 1))
+    ]
+    results = retriever.search([query for _, query in asked], _DEPTH)
+    found = sum(_is_found(p, result) for (p, _), result in zip(asked, results, strict=True))
+    _require(found, len(asked), "passages are found by their own title", retriever, cache)
 
 
 def check_words(
@@ -75,6 +79,7 @@ def _require(found: int, asked: int, what: str, retriever: Retriever, cache: Pat
 
 
 def _query(passage: Passage, with_text: bool) -> str:
+    with_text = with_text or not _LONG_WORD.search(passage.title)
     words = passage.text.split()[:_FIRST_WORDS] if with_text else []
     return " ".join([passage.title, *words])
 
