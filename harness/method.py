@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, did_you_mean
 from harness.prompts import QAPrompts
@@ -28,6 +28,8 @@ class MethodCard:
     summary: str
     paper: str = ""
     source: str = ""
+    version: int = 1
+    """Raised whenever predictions may change; part of a run's identity."""
     oracle: bool = False
     """Uses gold information; marked on every board."""
     deviations: tuple[str, ...] = ()
@@ -39,8 +41,7 @@ class MethodParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shots: int = 4
-    """Demonstrations from the train split."""
+    shots: int = Field(4, ge=0, le=64, description="demonstrations from the train split")
 
 
 class Method(ABC):
@@ -69,6 +70,11 @@ class Method(ABC):
     def retriever_name(self) -> str | None:
         """Catalogue name of the retriever to open over the corpus; None retrieves nothing."""
         return getattr(self.params, "retriever", None)
+
+    @property
+    def retriever_settings(self) -> Mapping[str, Any]:
+        """Settings of the retriever that are parameters of this method, such as BM25's k1."""
+        return {}
 
     @abstractmethod
     async def answer(self, query: Query) -> Prediction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,9 @@ def load_task(
     from the hub at ``revision``. ``questions`` replaces the split by a file, called ``custom``,
     that takes nothing from the shipped sample; ``train`` and ``corpus`` replace only those files.
 
-    ``limit`` keeps the first questions in file order; the whole file is validated all the same.
-    The shipped files are sorted by id, so the first questions are no random sample: the first
-    293 of MuSiQue have two hops. ``verify`` compares shipped files with the card's checksums,
+    ``limit`` keeps the questions whose ids have the smallest SHA-256, in file order: a fixed random
+    sample, and a larger limit contains a smaller one. The whole file is validated all the same.
+    ``verify`` compares shipped files with the card's checksums,
     once a file and process. Raises InputError; nothing is written.
     """
     if limit is not None and limit < 1:
@@ -218,7 +219,7 @@ def _read(task: Task, split: str, files: _Files, limit: int | None) -> TaskData:
     if files.train:
         check_gold(files.train, shown, pool)
     paths = {"questions": files.questions, "train": files.train, "corpus": files.corpus}
-    kept = asked[:limit]
+    kept = _sample(asked, limit)
     return TaskData(
         name=task.name,
         split=split,
@@ -232,6 +233,14 @@ def _read(task: Task, split: str, files: _Files, limit: int | None) -> TaskData:
         provenance={**files.provenance, **{k: str(v) for k, v in paths.items() if v}},
         limit=limit,
     )
+
+
+def _sample(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:
+    if limit is None or limit >= len(questions):
+        return questions
+    by_hash = sorted(questions, key=lambda question: sha256(question.id.encode()).digest())
+    kept = {question.id for question in by_hash[:limit]}
+    return tuple(question for question in questions if question.id in kept)
 
 
 def _parse_card(file: Path, values: dict[str, Any]) -> TaskCard:

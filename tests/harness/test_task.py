@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.task import Task, custom_task, load_task
+from tasks import TASKS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CARD = """
@@ -129,19 +130,28 @@ def test_fingerprints_ignore_form_and_notice_content(tmp_path):
         assert fingerprint("changed", json.dumps(row | change).encode()) != expected
     two = clean + json.dumps(question(2)).encode()
     assert fingerprint("two", two) != expected
-    assert fingerprint("limited", two, limit=1) == expected
+    assert fingerprint("limited", two, limit=1) in {expected, fingerprint("2", two[len(clean) :])}
 
 
-def test_limit_takes_the_first_questions_but_checks_all(toy):
-    data = load_task(toy, limit=2)
-    assert [q.id for q in data.questions] == ["q0", "q1"]
-    assert data.limit == 2
-    assert len(load_task(toy, limit=99).questions) == 3
+def test_limit_is_a_fixed_random_sample_that_grows_and_still_checks_all(toy):
+    rows = [question(n) for n in range(100, 140)]
+    write(toy.folder / "sample/questions.jsonl", *rows)
+    ids = {n: [q.id for q in load_task(toy, limit=n, verify=False).questions] for n in (5, 10, 99)}
+    assert [len(kept) for kept in ids.values()] == [5, 10, 40]
+    assert set(ids[5]) < set(ids[10])
+    assert ids[10] == [q for q in ids[99] if q in ids[10]], "file order is kept"
+    assert ids[10] != ids[99][:10]
     with pytest.raises(InputError, match="limit is 0; expected"):
         load_task(toy, limit=0)
     write(toy.folder / "sample/questions.jsonl", question(1), {"id": "q2"})
     with pytest.raises(InputError, match="2: 'question' is missing"):
-        load_task(toy, limit=1)
+        load_task(toy, limit=1, verify=False)
+
+
+def test_a_limited_musique_keeps_its_mix_of_hops():
+    task = Task.from_folder(TASKS["musique"])
+    hops = [q.metadata["hops"] for q in load_task(task, limit=100).questions]
+    assert 15 <= hops.count(3) <= 45
 
 
 def test_a_local_folder_and_the_hub_give_the_same_data(toy, layout, tmp_path, monkeypatch):

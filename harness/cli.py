@@ -1,0 +1,234 @@
+"""The command line: run, leaderboard, score, list, describe, doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.errors import ConfigError, HarnessError, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.board import Board
+
+app = typer.Typer(
+    name="memory-harness",
+    help="Compare ways of giving a language model a memory: quality, latency, memory, storage.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="Module or .py file with METHODS, TASKS or BOARDS."),
+]
+RunsFolder = Annotated[Path, typer.Argument(help="Folder of runs (the --out of 'run').")]
+
+
+@app.command()
+def run(
+    board: Annotated[str | None, typer.Argument(help="Board name or YAML file.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    method: Annotated[str | None, typer.Option(help="Run this method alone.")] = None,
+    task: Annotated[str | None, typer.Option(help="Run on this task alone.")] = None,
+    param: Annotated[list[str] | None, typer.Option("-p", help="Method parameter, k=10.")] = None,
+    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of samples and demonstrations.")] = None,
+    split: Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")] = None,
+    questions: Annotated[Path | None, typer.Option(help="Questions, FlashRAG JSONL.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Corpus, FlashRAG JSONL.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Train questions, FlashRAG JSONL.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Local folder of full datasets.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit of the hub dataset.")] = None,
+    latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Answer, measure and score the runs of a board, or of one method on one task.
+
+    Finished runs are kept; an interrupted one continues where it stopped.
+    """
+    from harness.board import plan_runs, run_board
+
+    _load_plugins(plugin)
+    files = {
+        "questions": questions,
+        "corpus": corpus,
+        "train": train,
+        "data_dir": data_dir,
+        "revision": revision,
+    }
+    entry = {"split": split, "files": {k: v for k, v in files.items() if v is not None}}
+    chosen = _board(board, method, task, _params(param), entry)
+    updates: dict[str, Any] = {
+        "models": (model,) if model else None,
+        "limit": limit,
+        "seeds": (seed,) if seed is not None else None,
+        "latency": {"queries": latency_queries} if latency_queries is not None else None,
+    }
+    plans = list(plan_runs(_update(chosen, updates)))
+    _check_writable(out)
+    run_board(plans, out, _console(), batch_size=batch_size, device=device)
+
+
+@app.command()
+def leaderboard(
+    runs: RunsFolder,
+    format: Annotated[str, typer.Option(help="markdown, csv or json.")] = "markdown",
+    output: Annotated[Path | None, typer.Option(help="Also write it to this file.")] = None,
+) -> None:
+    """Print the tables of all finished and scored runs."""
+    from importlib import import_module
+
+    from harness.files import atomic_file
+
+    text: str = import_module("leaderboards.table").render(runs, format)
+    typer.echo(text)
+    if output is not None:
+        _check_writable(output.parent)
+        with atomic_file(output) as file:
+            file.write(text.rstrip("\n").encode() + b"\n")
+        typer.echo(f"written to {output}", err=True)
+
+
+@app.command()
+def score(runs: RunsFolder) -> None:
+    """Score finished runs again from their predictions; no model is needed."""
+    from harness.runs import find_runs
+    from harness.scoring import score_run
+
+    for folder in find_runs(runs):
+        done = score_run(folder)
+        typer.echo(f"{folder}: {'scored' if done else 'unfinished, left alone'}")
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str, typer.Argument(help="methods, tasks, models, encoders or boards.")],
+    plugin: Plugins = None,
+) -> None:
+    """List what there is, one name a line."""
+    from harness.describe import names
+
+    _load_plugins(plugin)
+    for name, summary in names(kind):
+        typer.echo(f"{name:32} {summary}".rstrip())
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A method, task, model, encoder or board.")],
+    plugin: Plugins = None,
+) -> None:
+    """Show the card of one method, task, model, encoder or board."""
+    from harness.describe import describe_name
+
+    _load_plugins(plugin)
+    typer.echo(describe_name(name))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what works on this machine."""
+    from harness.doctor import findings
+
+    for label, finding in findings():
+        typer.echo(f"{label:18} {finding}")
+
+
+def main() -> None:
+    """Entry point: errors a user can act on are one line and exit status 2."""
+    from click.exceptions import Abort, ClickException
+
+    try:
+        code = app(standalone_mode=False)
+    except HarnessError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, Abort):
+        typer.echo("stopped; the same command continues where it was", err=True)
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _load_plugins(plugins: list[str] | None) -> None:
+    from harness.registry import load_plugin
+
+    for plugin in plugins or []:
+        load_plugin(plugin)
+
+
+def _params(pairs: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    params = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"-p {pair}: write it as NAME=VALUE, such as -p k=10")
+        params[key.strip()] = yaml.safe_load(value) if value else ""
+    return params
+
+
+def _board(
+    board: str | None,
+    method: str | None,
+    task: str | None,
+    params: dict[str, Any],
+    entry: dict[str, Any],
+) -> Board:
+    from harness.board import Board, read_board
+
+    entry = {key: value for key, value in entry.items() if value}
+    if board is not None:
+        if method or task or params or entry:
+            raise ConfigError(
+                "a board names its own methods, tasks and files; with one, give only --model, "
+                "--limit, --seed and --latency-queries"
+            )
+        return read_board(board)
+    if method is None or task is None:
+        raise ConfigError("name a board, or give --method and --task")
+    values = {"name": task, **entry}
+    return Board.model_validate(
+        {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]}
+    )
+
+
+def _update(board: Board, updates: dict[str, Any]) -> Board:
+    from harness.board import parse_board
+
+    given = {key: value for key, value in updates.items() if value is not None}
+    if "limit" in given:
+        given["tasks"] = [{**task.model_dump(), "limit": None} for task in board.tasks]
+    return parse_board({**board.model_dump(), **given}, "command line")
+
+
+def _check_writable(folder: Path) -> None:
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot write there ({error.strerror}); choose another folder"
+        ) from error

@@ -1,0 +1,160 @@
+"""What a method holds: awaitable views of the model and the retriever that record every call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from harness import trace
+from harness.llm.base import (
+    GenerateRequest,
+    LanguageModel,
+    NextTokenProbs,
+    NextTokenRequest,
+    Reply,
+    ScoreRequest,
+    Scores,
+    as_text,
+)
+from harness.prompts import Prompt, Rendered
+from harness.records import Passage, StorageReport
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.corpus import Corpus
+    from harness.retrieval.base import Retriever
+
+Submit = Callable[[str, Any], Awaitable[Any]]
+
+
+class LLMClient:
+    """The language model as a method sees it: one awaitable call, recorded and batched."""
+
+    def __init__(self, model: LanguageModel, submit: Submit, seed: int) -> None:
+        self._model, self._submit, self._seed = model, submit, seed
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model itself, for methods that train on it or read its hidden states."""
+        return self._model
+
+    async def generate(
+        self,
+        prompt: Prompt | Rendered,
+        *,
+        max_tokens: int = 32,
+        stop: Sequence[str] | None = None,
+        temperature: float = 0.0,
+        soft_prompt: torch.Tensor | None = None,
+    ) -> Reply:
+        """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
+
+        Without ``stop``, a completion model stops at the end of the line (it would go on with
+        another question) and a chat model at its own end token. Sampling (``temperature`` > 0)
+        draws from a seed fixed by run, question and step.
+        """
+        scope = trace.current_scope()
+        key = scope.next_key()
+        rendered, dropped = self._render(prompt, max_tokens)
+        if stop is None:
+            stop = ("\n",) if isinstance(rendered, str) else ()
+        request = GenerateRequest(
+            rendered,
+            max_tokens,
+            tuple(stop),
+            temperature,
+            _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
+            soft_prompt,
+        )
+        start = perf_counter()
+        reply: Reply = await self._submit("generate", request)
+        scope.recorder.seconds["generate"] += perf_counter() - start
+        data = {
+            "prompt": as_text(rendered),
+            "reply": reply.text,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "passages_dropped": dropped,
+        }
+        scope.recorder.record(key, "generate", data)
+        return reply
+
+    async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
+        """Natural-log probability of each continuation after the prompt."""
+        scope = trace.current_scope()
+        key = scope.next_key()
+        rendered, dropped = self._render(prompt, 64)
+        start = perf_counter()
+        request = ScoreRequest(rendered, tuple(continuations))
+        scores: Scores = await self._submit("score", request)
+        scope.recorder.seconds["score"] += perf_counter() - start
+        data = {
+            "prompt": as_text(rendered),
+            "continuations": list(continuations),
+            "logprobs": [round(value, 4) for value in scores.logprobs],
+            "prompt_tokens": scores.prompt_tokens,
+            "passages_dropped": dropped,
+        }
+        scope.recorder.record(key, "score", data)
+        return scores
+
+    async def next_token_probs(
+        self, prompt: Prompt | Rendered, strings: Sequence[str]
+    ) -> NextTokenProbs:
+        """Probability that each string's first token comes next."""
+        scope = trace.current_scope()
+        key = scope.next_key()
+        rendered, dropped = self._render(prompt, 1)
+        start = perf_counter()
+        request = NextTokenRequest(rendered, tuple(strings))
+        result: NextTokenProbs = await self._submit("next_token_probs", request)
+        scope.recorder.seconds["next_token_probs"] += perf_counter() - start
+        data = {
+            "prompt": as_text(rendered),
+            "probs": {text: round(p, 4) for text, p in result.probs.items()},
+            "prompt_tokens": result.prompt_tokens,
+            "passages_dropped": dropped,
+        }
+        scope.recorder.record(key, "next_token_probs", data)
+        return result
+
+    def _render(self, prompt: Prompt | Rendered, max_tokens: int) -> tuple[Rendered, int]:
+        if isinstance(prompt, Prompt):
+            return self._model.fit(prompt, max_tokens)
+        return prompt, 0
+
+
+class RetrieverClient:
+    """The retriever as a method sees it."""
+
+    def __init__(self, retriever: Retriever, corpus: Corpus, submit: Submit) -> None:
+        self._retriever, self._corpus, self._submit = retriever, corpus, submit
+
+    async def search(self, text: str, k: int) -> list[Passage]:
+        """The k best passages, best first, with scores; fewer if fewer match."""
+        scope = trace.current_scope()
+        key = scope.next_key()
+        start = perf_counter()
+        passages: list[Passage] = await self._submit("search", (text, k))
+        scope.recorder.seconds["search"] += perf_counter() - start
+        data = {
+            "query": text,
+            "k": k,
+            "retrieved_ids": [p.id for p in passages],
+            "scores": [round(p.score, 4) for p in passages if p.score is not None],
+        }
+        scope.recorder.record(key, "search", data)
+        return passages
+
+    def storage(self) -> StorageReport:
+        """Bytes of the text and the index, over the whole corpus."""
+        parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
+        return StorageReport(parts, len(self._corpus))
+
+
+def _call_seed(run_seed: int, query_id: str, key: trace.Key) -> int:
+    digest = hashlib.sha256(f"{run_seed}|{query_id}|{key}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

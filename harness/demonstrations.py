@@ -1,0 +1,31 @@
+"""Demonstrations for few-shot prompts, drawn from the train split."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from harness.errors import InputError
+from harness.prompts import QAPrompts, demonstration
+
+if TYPE_CHECKING:
+    from harness.task import TaskData
+
+
+def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
+    """Question-answering prompts with ``shots`` train questions, the same for every method.
+
+    The choice depends on the train questions and the seed alone.
+    """
+    if shots > len(data.train):
+        raise InputError(
+            f"task '{data.name}': {shots} demonstrations wanted, {len(data.train)} train questions "
+            "there; pass --train FILE or -p shots=0"
+        )
+    chosen = random.Random(f"demonstrations {seed}").sample(data.train, shots)  # noqa: S311
+    gold = [
+        [data.corpus.get(doc_id).text for doc_id in question.gold_doc_ids] for question in chosen
+    ]
+    return QAPrompts(
+        tuple(demonstration(q, texts) for q, texts in zip(chosen, gold, strict=True))
+    )

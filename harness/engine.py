@@ -1,0 +1,209 @@
+"""Runs many ``Method.answer`` coroutines at once and batches what they ask for.
+
+A batch goes out when no coroutine can go on without it. Which requests share a batch never changes
+an answer; it only changes how fast it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from harness import trace
+from harness.clients import LLMClient, RetrieverClient
+from harness.corpus import Corpus
+from harness.errors import CapabilityError, ConfigError
+from harness.llm.base import LanguageModel
+from harness.method import Method
+from harness.prompts import QAPrompts
+from harness.records import Passage, Prediction, Query
+from harness.retrieval.base import Retriever
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+# A coroutine woken through nested gathers needs a few turns of the loop before it asks again.
+QUIET_TURNS = 8
+RECORD_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A finished prediction and how long it took from start to end, in seconds."""
+
+    question_id: str
+    prediction: Prediction
+    seconds: float
+    seconds_by_kind: dict[str, float]
+
+
+@dataclass(slots=True)
+class Channel(Generic[Request, Result]):
+    """Requests of one kind waiting for the next batch."""
+
+    call: Callable[[Sequence[Request]], Iterator[tuple[int, Result]]]
+    pending: list[tuple[Request, asyncio.Future[Result]]] = field(default_factory=list)
+    batches: int = 0
+    requests: int = 0
+
+
+class Engine:
+    """One method, one model, one retriever; answers queries, up to ``window`` at a time.
+
+    ``window`` bounds memory and says how many questions may share a batch; it changes no answer.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        llm: LanguageModel,
+        retriever: Retriever | None = None,
+        corpus: Corpus | None = None,
+        *,
+        prompts: QAPrompts | None = None,
+        window: int = 128,
+        seed: int = 0,
+    ) -> None:
+        if window < 1:
+            raise ConfigError(f"window = {window}: must be at least 1")
+        check_needs(method, llm)
+        self.method, self.llm, self.window = method, llm, window
+        self.channels: dict[str, Channel[Any, Any]] = {
+            "search": Channel(lambda batch: _search(retriever, batch)),
+            "next_token_probs": Channel(llm.next_token_probs),
+            "score": Channel(llm.score),
+            "generate": Channel(llm.generate),
+        }
+        self._submitted = 0
+        self._arrived = asyncio.Event()
+        self._pool = ThreadPoolExecutor(llm.concurrency) if llm.concurrency else None
+        method.llm = LLMClient(llm, self.submit, seed)
+        method.prompts = prompts or QAPrompts()
+        method.seed = seed
+        if retriever is not None and corpus is not None:
+            method.retriever = RetrieverClient(retriever, corpus, self.submit)
+
+    def run(self, queries: Iterable[Query], on_answer: Callable[[Answered], None]) -> None:
+        """Answer every query and hand each result over as soon as it is there.
+
+        An exception raised by ``on_answer`` stops the run and is raised here.
+        """
+        asyncio.run(self._run(iter(queries), on_answer))
+
+    async def submit(self, kind: str, request: Any) -> Any:
+        """Queue one request and wait for its result."""
+        channel = self.channels[kind]
+        channel.requests += 1
+        if self._pool is not None and kind != "search":
+            channel.batches += 1
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, _single, channel, request)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        channel.pending.append((request, future))
+        self._submitted += 1
+        self._arrived.set()
+        return await future
+
+    async def _run(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
+        self._arrived = asyncio.Event()
+        pump = asyncio.create_task(self._pump())
+        workers = [
+            asyncio.create_task(self._work(queries, on_answer)) for _ in range(self.window)
+        ]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for task in (pump, *workers):
+                task.cancel()
+            await asyncio.gather(pump, *workers, return_exceptions=True)
+
+    async def _work(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
+        for query in queries:
+            on_answer(await self._answer(query))
+
+    async def _answer(self, query: Query) -> Answered:
+        recorder = trace.begin(query.id)
+        start = perf_counter()
+        try:
+            prediction = await self.method.answer(query)
+            error = None
+        except CapabilityError:
+            raise
+        except Exception as exception:
+            prediction, error = Prediction(""), describe_error(exception)
+        seconds = perf_counter() - start
+        raw = prediction.raw if prediction.raw is not None else recorder.last_reply
+        full = replace(
+            prediction, raw=raw or "", steps=recorder.steps, usage=recorder.usage, error=error
+        )
+        return Answered(query.id, full, seconds, dict(recorder.seconds))
+
+    async def _pump(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while any(channel.pending for channel in self.channels.values()):
+                await self._until_quiet()
+                await self._send()
+
+    async def _until_quiet(self) -> None:
+        quiet, seen = 0, self._submitted
+        while quiet < QUIET_TURNS:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if self._submitted == seen else 0
+            seen = self._submitted
+
+    async def _send(self) -> None:
+        # Searches first: they are cheap, and what they bring makes the model's batch larger.
+        channel = next(channel for channel in self.channels.values() if channel.pending)
+        batch, channel.pending = channel.pending, []
+        channel.batches += 1
+        try:
+            for index, result in channel.call([request for request, _ in batch]):
+                if not batch[index][1].done():
+                    batch[index][1].set_result(result)
+                for _ in range(RECORD_TURNS):
+                    await asyncio.sleep(0)
+            missing = RuntimeError("the backend returned no result for this request")
+            _fail(batch, missing)
+        except Exception as error:
+            _fail(batch, error)
+
+
+def check_needs(method: Method, llm: LanguageModel) -> None:
+    """Stop before any work if the model lacks what the method needs."""
+    missing = sorted(method.needs - llm.capabilities)
+    if missing:
+        raise CapabilityError(
+            f"method '{type(method).__name__}' needs {', '.join(missing)}, which model "
+            f"'{llm.name}' does not offer; choose another model or a prompted variant"
+        )
+
+
+def describe_error(error: BaseException) -> str:
+    """One line that names an error's type and message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
+
+
+def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _single(channel: Channel[Request, Result], request: Request) -> Result:
+    return next(iter(channel.call([request])))[1]
+
+
+def _search(
+    retriever: Retriever | None, batch: Sequence[tuple[str, int]]
+) -> Iterator[tuple[int, list[Passage]]]:
+    if retriever is None:
+        raise ConfigError("this method searches but declares no retriever (set params.retriever)")
+    for k in sorted({k for _, k in batch}):
+        indices = [i for i, (_, wanted) in enumerate(batch) if wanted == k]
+        yield from zip(indices, retriever.search([batch[i][0] for i in indices], k), strict=True)

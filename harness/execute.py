@@ -1,0 +1,278 @@
+"""One run from its config to a scored, measured run directory. Every phase can be done alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from harness.demonstrations import qa_prompts
+from harness.engine import Answered, Engine
+from harness.errors import InputError, RunFailedError
+from harness.llm.base import LanguageModel
+from harness.llm.catalogue import ModelConfig
+from harness.method import Method
+from harness.progress import bar
+from harness.prompts import QAPrompts
+from harness.retrieval.base import Retriever
+from harness.runs import (
+    RunConfig,
+    RunDirectory,
+    read_manifest,
+    read_performance,
+    read_predictions,
+    update_performance,
+)
+from harness.scoring import gold_path, is_scored, score_run, write_gold
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.task import TaskData
+
+SAME_ERROR_LIMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How latency is measured: single queries from the front of the questions, after a warm-up."""
+
+    queries: int = 50
+    warmup: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A run that is to exist: its config, and the loaded things the config names."""
+
+    config: RunConfig
+    method: Method
+    model: ModelConfig
+    data: TaskData
+    measuring: Measuring = Measuring()
+    window: int = 128
+
+    @property
+    def label(self) -> str:
+        """What progress bars and messages call this run."""
+        return f"{self.config.task['name']} / {self.config.method['name']}"
+
+    def is_complete(self, root: Path) -> bool:
+        """Whether nothing is left to do: answered, measured and scored."""
+        folder = self.config.folder(root)
+        if not (folder / "manifest.json").exists():
+            return False
+        if read_manifest(folder)["status"] != "finished" or not is_scored(folder):
+            return False
+        return self._is_measured(folder)
+
+    def _is_measured(self, folder: Path) -> bool:
+        wanted = min(self.measuring.queries, len(self.data.questions))
+        latency = read_performance(folder).get("latency", {"seconds": []})
+        return len(latency["seconds"]) >= wanted
+
+
+def execute(
+    plan: RunPlan,
+    root: Path,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    console: Console,
+) -> Path:
+    """Bring one run to completion and return its folder; finished phases are not done again."""
+    ids = tuple(question.id for question in plan.data.questions)
+    folder = plan.config.folder(root)
+    try:
+        write_gold(
+            gold_path(root, plan.data.name, plan.data.questions_fingerprint), plan.data.questions
+        )
+    except OSError as error:
+        raise InputError(
+            f"{root}: cannot write there ({error.strerror}); choose another --out"
+        ) from error
+    prompts = qa_prompts(plan.data, plan.method.params.shots, plan.config.seed)
+    with RunDirectory(folder, ids) as run:
+        engine = _engine(plan, llm, retriever, prompts, plan.window)
+        manifest = _manifest(plan, llm, retriever)
+        finished = _is_finished(folder)
+        if not finished:
+            run.write_manifest({**manifest, "status": "running"})
+        _write_memory(plan, folder)
+        if not finished:
+            _answer(plan, engine, run, console)
+            run.finish()
+            update_performance(folder, usage=_mean_usage(run), storage=_storage(plan.method))
+            run.write_manifest({**manifest, "status": "finished"})
+        if not plan._is_measured(folder):
+            _measure(plan, llm, retriever, prompts, run, console)
+        score_run(folder)
+    return folder
+
+
+def _engine(
+    plan: RunPlan,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    prompts: QAPrompts,
+    window: int,
+) -> Engine:
+    return Engine(
+        plan.method,
+        llm,
+        retriever,
+        plan.data.corpus,
+        prompts=prompts,
+        window=window,
+        seed=plan.config.seed,
+    )
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / "manifest.json").exists() and read_manifest(folder)["status"] == "finished"
+
+
+def _write_memory(plan: RunPlan, folder: Path) -> None:
+    if type(plan.method).write is Method.write:
+        return
+    memory = folder / "memory"
+    if (memory / ".complete").exists():
+        plan.method.load(memory)
+        return
+    start = monotonic()
+    plan.method.write(plan.data.corpus, plan.data.train)
+    memory.mkdir(exist_ok=True)
+    plan.method.save(memory)
+    (memory / ".complete").touch()
+    update_performance(folder, write={"seconds": round(monotonic() - start, 3)})
+
+
+def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) -> None:
+    left = [question.query for question in plan.data.questions if question.id not in run.answered]
+    total, done = len(plan.data.questions), len(run.answered)
+    start = monotonic()
+    with bar(console, plan.label, total, done) as shown:
+        keep = _Keeper(run, shown.advance)
+        try:
+            engine.run(left, keep)
+            keep.close(everything=len(left))
+        finally:
+            if keep.written:
+                _add_throughput(run.folder, keep.written, monotonic() - start)
+
+
+class _Keeper:
+    """Appends predictions; stops the run when one error is all that comes.
+
+    Errors in a row with the same text are held back until something else happens, so that a run
+    stopped by, say, a dead server leaves nothing to clean up.
+    """
+
+    def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
+        self.run, self.advance = run, advance
+        self.held: list[Answered] = []
+        self.written = 0
+
+    def __call__(self, answered: Answered) -> None:
+        error = answered.prediction.error
+        if self.held and error != self.held[-1].prediction.error:
+            self._release()
+        if error is None:
+            self._write(answered)
+            return
+        self.held.append(answered)
+        if len(self.held) >= SAME_ERROR_LIMIT:
+            self._stop()
+
+    def close(self, everything: int) -> None:
+        """Write what was held back, unless every question of the session failed alike."""
+        if self.held and len(self.held) == everything and not self.run.answered:
+            self._stop()
+        self._release()
+
+    def _release(self) -> None:
+        for answered in self.held:
+            self._write(answered)
+        self.held = []
+
+    def _write(self, answered: Answered) -> None:
+        self.run.append(answered.question_id, answered.prediction)
+        self.written += 1
+        self.advance(1)
+
+    def _stop(self) -> None:
+        raise RunFailedError(
+            f"{self.run.folder}: stopped, {len(self.held)} questions in a row failed with "
+            f"{self.held[-1].prediction.error}; mend the cause and run again, answers so far are "
+            "kept"
+        )
+
+
+def _measure(
+    plan: RunPlan,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    prompts: QAPrompts,
+    run: RunDirectory,
+    console: Console,
+) -> None:
+    from harness.meters.latency import measure_closed_loop
+
+    engine = _engine(plan, llm, retriever, prompts, 1)
+    queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
+    warmup = min(plan.measuring.warmup, len(queries))
+    device = str(llm.provenance().get("device", "remote"))
+    with bar(console, f"{plan.label}, latency", len(queries) + warmup) as shown:
+        latency, memory, answers = measure_closed_loop(
+            engine, queries, warmup=warmup, device=device, on_query=shown.advance
+        )
+    batched = {row["question_id"]: row["answer"] for _, row in read_predictions(run.predictions_path)}
+    latency["same_as_batched"] = sum(batched[key] == answer for key, answer in answers.items())
+    update_performance(run.folder, latency=latency, memory=memory)
+
+
+def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
+    """Sessions of an interrupted run add up."""
+    before = read_performance(folder).get("throughput", {"questions": 0, "seconds": 0.0})
+    total = {
+        "questions": before["questions"] + questions,
+        "seconds": round(before["seconds"] + seconds, 3),
+    }
+    update_performance(folder, throughput=total)
+
+
+def _storage(method: Method) -> dict[str, Any]:
+    report = method.storage()
+    return {"parts": dict(report.parts), "documents": report.documents}
+
+
+def _mean_usage(run: RunDirectory) -> dict[str, float]:
+    rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+def _manifest(
+    plan: RunPlan, llm: LanguageModel, retriever: Retriever | None
+) -> dict[str, Any]:
+    from harness.meters.hardware import describe_hardware
+    from harness.provenance import harness_version, package_versions
+
+    model = llm.provenance()
+    defaults = {key: value.default for key, value in type(plan.method.params).model_fields.items()}
+    params = plan.method.params.model_dump()
+    return {
+        "schema_version": plan.config.schema_version,
+        "run_id": plan.config.run_id,
+        "config": asdict(plan.config),
+        "method_card": asdict(plan.method.card),
+        "non_default_params": {k: v for k, v in params.items() if v != defaults[k]},
+        "model_provenance": model,
+        "retriever_provenance": retriever.provenance() if retriever else None,
+        "task_provenance": plan.data.provenance,
+        "hardware": describe_hardware().record(str(model.get("device", "remote"))),
+        "harness": harness_version(),
+        "packages": package_versions(),
+        "created": datetime.now(UTC).date().isoformat(),
+    }

@@ -1,0 +1,176 @@
+"""One batch of generation whose answers do not depend on who else is in the batch.
+
+Padding and batch size change float32 logits in about the fifth decimal. That flips a token only
+where the two best ones are nearly tied, so such answers are decided again alone, unpadded: the
+answer is then always the one that the prompt gets by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.llm.base import GenerateRequest, Reply
+from harness.llm.batches import common_prefix
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.llm.local import LocalModel
+
+# Far above the float32 noise of batching (tests measure it), rare enough to cost about 1 %.
+TIE = 2e-3
+MIN_SHARED_PREFIX = 32
+
+
+def generate_batch(
+    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+) -> list[Reply]:
+    """Continue all prompts at once; all requests have the same ``max_tokens``.
+
+    A batch that does not fit in GPU memory is halved until it does.
+    """
+    import torch
+
+    try:
+        replies, gaps = _decode(llm, prompts, requests)
+    except torch.OutOfMemoryError:
+        if len(prompts) == 1:
+            raise
+        torch.cuda.empty_cache()
+        half = len(prompts) // 2
+        return generate_batch(llm, prompts[:half], requests[:half]) + generate_batch(
+            llm, prompts[half:], requests[half:]
+        )
+    if len(prompts) > 1 and llm.model.dtype == torch.float32:
+        for row, gap in enumerate(gaps):
+            if gap < TIE:
+                llm.replays += 1
+                replies[row] = _decode(llm, [prompts[row]], [requests[row]])[0][0]
+    return replies
+
+
+def _decode(
+    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+) -> tuple[list[Reply], list[float]]:
+    """Replies and, per row, the smallest lead of the chosen token over the next one."""
+    import torch
+    from transformers import LogitsProcessorList, StoppingCriteriaList
+
+    from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings
+
+    inputs, start = _inputs(llm, prompts, requests)
+    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], start)
+    watch = LeadWatch()
+    processors = LogitsProcessorList([GumbelSampler(requests, llm.device), watch])
+    with torch.inference_mode():
+        output = llm.model.generate(
+            **inputs,
+            max_new_tokens=requests[0].max_tokens,
+            do_sample=False,
+            pad_token_id=llm.tokenizer.pad_token_id,
+            logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([stop]),
+        )
+    eos = _eos_ids(llm)
+    replies, leads = [], []
+    for row, request in enumerate(requests):
+        tokens = _until_end(output[row, start:].tolist(), eos, stop.ended_at[row])
+        text = llm.tokenizer.decode(tokens, skip_special_tokens=True)
+        replies.append(Reply(_cut(text, request.stop), _length(prompts[row], request), len(tokens)))
+        leads.append(watch.smallest(row, len(tokens)))
+    return replies, leads
+
+
+def _inputs(
+    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+) -> tuple[dict[str, Any], int]:
+    """Inputs of ``model.generate`` and the column at which generated tokens begin."""
+    if any(request.soft_prompt is not None for request in requests):
+        return _embedded_inputs(llm, prompts, requests), 0
+    shared = common_prefix(prompts) if len(prompts) > 1 else 0
+    if shared < MIN_SHARED_PREFIX or llm.config.quantization is not None:
+        shared = 0
+    ids, mask = pad_left([p[shared:] for p in prompts], llm.tokenizer.pad_token_id, llm.device)
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+    if shared:
+        inputs = _with_prefix(llm, prompts[0][:shared], ids, mask)
+    return inputs, inputs["input_ids"].shape[1]
+
+
+def _with_prefix(
+    llm: LocalModel, prefix: list[int], ids: torch.Tensor, mask: torch.Tensor
+) -> dict[str, Any]:
+    """Read the prefix once and share its keys and values among the rows; pads come after it."""
+    import torch
+
+    rows = ids.shape[0]
+    head = torch.tensor([prefix], device=llm.device)
+    with torch.inference_mode():
+        cache = llm.model(head, use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(rows)
+    head = head.expand(rows, -1)
+    return {
+        "input_ids": torch.cat([head, ids], dim=1),
+        "attention_mask": torch.cat([torch.ones_like(head), mask], dim=1),
+        "past_key_values": cache,
+    }
+
+
+def _embedded_inputs(
+    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+) -> dict[str, Any]:
+    import torch
+
+    embed = llm.model.get_input_embeddings()
+    rows = []
+    for prompt, request in zip(prompts, requests, strict=True):
+        row = embed(torch.tensor(prompt, device=llm.device))
+        if request.soft_prompt is not None:
+            row = torch.cat([request.soft_prompt.to(row), row])
+        rows.append(row)
+    longest = max(len(row) for row in rows)
+    embeds = torch.zeros(len(rows), longest, rows[0].shape[1], dtype=rows[0].dtype)
+    mask = torch.zeros(len(rows), longest, dtype=torch.long)
+    embeds, mask = embeds.to(llm.device), mask.to(llm.device)
+    for index, row in enumerate(rows):
+        embeds[index, longest - len(row) :] = row
+        mask[index, longest - len(row) :] = 1
+    return {"inputs_embeds": embeds, "attention_mask": mask}
+
+
+def pad_left(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both [rows, longest], padded on the left."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return ids.to(device), mask.to(device)
+
+
+def _eos_ids(llm: LocalModel) -> set[int]:
+    eos = llm.model.generation_config.eos_token_id
+    ids = eos if isinstance(eos, list) else [eos]
+    return {token for token in ids if token is not None}
+
+
+def _until_end(tokens: list[int], eos: set[int], ended_at: int | None) -> list[int]:
+    """The row's own tokens: up to its end token (included) or to where a stop string ended it."""
+    if ended_at is not None:
+        tokens = tokens[:ended_at]
+    for position, token in enumerate(tokens):
+        if token in eos:
+            return tokens[: position + 1]
+    return tokens
+
+
+def _cut(text: str, stops: Sequence[str]) -> str:
+    ends = [at for at in (text.find(stop) for stop in stops if stop) if at >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def _length(prompt: list[int], request: GenerateRequest) -> int:
+    return len(prompt) + (0 if request.soft_prompt is None else len(request.soft_prompt))

@@ -1,0 +1,77 @@
+"""What rides along inside ``model.generate``: sampling, stop strings, a watch for near-ties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, StoppingCriteria
+
+from harness.llm.base import GenerateRequest
+
+
+class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
+    """Adds Gumbel noise from each row's own generator, so that the arg-max is a sample.
+
+    A row's draw depends on its seed and step alone, never on the rest of the batch.
+    """
+
+    def __init__(self, requests: Sequence[GenerateRequest], device: torch.device) -> None:
+        self.rows = [
+            (row, request.temperature, torch.Generator().manual_seed(request.seed))
+            for row, request in enumerate(requests)
+            if request.temperature > 0
+        ]
+        self.device = device
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Perturb the sampled rows of [batch, vocabulary] logits."""
+        if not self.rows:
+            return scores
+        scores = scores.clone()
+        for row, temperature, generator in self.rows:
+            uniform = torch.rand(scores.shape[1], generator=generator).clamp_min(1e-20)
+            noise = -torch.log(-torch.log(uniform).clamp_min(1e-20)).to(scores)
+            scores[row] = scores[row] / temperature + noise
+        return scores
+
+
+class LeadWatch(LogitsProcessor):  # type: ignore[misc]
+    """Remembers by how much the best token led the second at every step."""
+
+    def __init__(self) -> None:
+        self._leads: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Record; the scores pass unchanged."""
+        best = scores.topk(2, dim=-1).values
+        self._leads.append((best[:, 0] - best[:, 1]).float().cpu())
+        return scores
+
+    def smallest(self, row: int, steps: int) -> float:
+        """The row's smallest lead over its first ``steps`` tokens."""
+        return min((float(lead[row]) for lead in self._leads[:steps]), default=float("inf"))
+
+
+class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
+    """Ends a row once its new text contains one of its stop strings."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[Sequence[str]], start: int) -> None:
+        self.tokenizer, self.start = tokenizer, start
+        self.stops = [tuple(stop for stop in row if stop) for row in stops]
+        # Bytes of the longest stop string bound the tokens it may span; a few more for overlap.
+        self.tails = [max((len(s.encode()) for s in row), default=0) + 4 for row in self.stops]
+        self.ended_at: list[int | None] = [None] * len(stops)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """[batch] booleans: which rows are done."""
+        done = [self._ended(row, ids) for row, ids in enumerate(input_ids[:, self.start :])]
+        return torch.tensor(done, device=input_ids.device)
+
+    def _ended(self, row: int, ids: torch.Tensor) -> bool:
+        if self.ended_at[row] is None and self.stops[row]:
+            text = self.tokenizer.decode(ids[-self.tails[row] :].tolist())
+            if any(stop in text for stop in self.stops[row]):
+                self.ended_at[row] = len(ids)
+        return self.ended_at[row] is not None

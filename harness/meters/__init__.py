@@ -1,0 +1,1 @@
+"""Meters: hardware, memory, latency."""

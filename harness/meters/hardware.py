@@ -1,0 +1,94 @@
+"""What machine this is, and how many threads to use on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.fingerprint import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Enough of a machine to say whether two timings may be compared."""
+
+    cpu: str
+    cores: int
+    memory_gb: int
+    gpus: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """One line, such as ``2 x Intel Xeon, 24 GB, no GPU``."""
+        gpus = ", ".join(self.gpus) or "no GPU"
+        return f"{self.cores} x {self.cpu}, {self.memory_gb} GB, {gpus}"
+
+    def record(self, device: str) -> dict[str, Any]:
+        """The manifest's entry; the fingerprint covers threads and device too."""
+        facts = {**asdict(self), "device": device, "threads": torch_threads()}
+        return {"fingerprint": fingerprint(facts)[:12], "summary": self.summary, **facts}
+
+
+def describe_hardware() -> Hardware:
+    """Look at the machine."""
+    import psutil
+
+    memory = min(psutil.virtual_memory().total, _cgroup_number("memory.max") or float("inf"))
+    return Hardware(_cpu_name(), cpu_quota(), round(memory / 2**30), _gpu_names())
+
+
+def cpu_quota() -> int:
+    """Cores this process may use: affinity and cgroup quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _cgroup_text("cpu.max").split()
+    if len(quota) == 2 and quota[0] != "max":
+        cores = min(cores or 1, max(1, int(quota[0]) // int(quota[1])))
+    return cores or 1
+
+
+def set_torch_threads() -> None:
+    """Use the cores that are ours: more threads than that is far slower than fewer."""
+    import torch
+
+    wanted = int(os.environ.get("OMP_NUM_THREADS") or cpu_quota())
+    if torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)
+
+
+def torch_threads() -> int:
+    """Threads torch computes with."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_names() -> tuple[str, ...]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return tuple(torch.cuda.get_device_name(index) for index in range(count))
+
+
+def _cgroup_text(name: str) -> str:
+    path = Path("/sys/fs/cgroup") / name
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _cgroup_number(name: str) -> int | None:
+    text = _cgroup_text(name)
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,48 @@
+"""Latency as a user of the method feels it: one query at a time, the next when it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.engine import Answered, Engine
+from harness.meters.memory import PeakMemory
+from harness.records import Query
+
+
+def measure_closed_loop(
+    engine: Engine,
+    queries: Sequence[Query],
+    *,
+    warmup: int,
+    device: str,
+    on_query: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Answer ``queries`` one by one; the first ``warmup`` of them also run once unmeasured.
+
+    ``engine`` must have window 1. Returns the latency record (seconds per query, total and by kind
+    of call), the memory record, and the answers by question id, to be compared with the batched
+    ones.
+    """
+    answered: list[Answered] = []
+
+    def keep(result: Answered) -> None:
+        answered.append(result)
+        on_query()
+
+    engine.run(queries[:warmup], lambda _: on_query())
+    with PeakMemory(device) as memory:
+        engine.run(queries, keep)
+    kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
+    latency = {
+        "seconds": [round(result.seconds, 6) for result in answered],
+        "warmup": warmup,
+        "by_kind": {
+            kind: [round(result.seconds_by_kind.get(kind, 0.0), 6) for result in answered]
+            for kind in kinds
+        },
+    }
+    answers = {
+        query.id: result.prediction.answer for query, result in zip(queries, answered, strict=True)
+    }
+    return latency, memory.record(), answers

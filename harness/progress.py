@@ -1,0 +1,106 @@
+"""One live bar per run: done, rate, time left. Plain lines when the output is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Bar:
+    """Counts steps of one piece of work and shows them."""
+
+    def __init__(self, console: Console, label: str, total: int, done: int = 0) -> None:
+        self.console, self.label, self.total, self.done = console, label, total, done
+        self._started_with, self._start = done, monotonic()
+        self._last_line = self._start
+
+    def advance(self, steps: int = 1) -> None:
+        """Count finished steps."""
+        self.done += steps
+        if monotonic() - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
+            self._last_line = monotonic()
+            self.console.print(self.line(), markup=False, highlight=False)
+
+    def line(self) -> str:
+        """``label: 40/200, 3.1/s, 52 s left``."""
+        seconds = max(monotonic() - self._start, 1e-9)
+        rate = (self.done - self._started_with) / seconds
+        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        return f"{self.label}: {self.done}/{self.total}, {rate:.2g}/s{left}"
+
+    def close(self) -> None:
+        """Print the final line."""
+        seconds = monotonic() - self._start
+        self.console.print(
+            f"{self.label}: {self.done}/{self.total} in {seconds:.1f} s",
+            markup=False,
+            highlight=False,
+        )
+
+
+class _LiveBar(Bar):
+    def __init__(self, console: Console, label: str, total: int, done: int = 0) -> None:
+        from rich import progress as rich
+
+        super().__init__(console, label, total, done)
+        self._progress = rich.Progress(
+            rich.TextColumn("{task.description}", markup=False),
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+            rich.TextColumn("{task.fields[rate]}"),
+            rich.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(label, total=total, completed=done, rate="")
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+        rate = (self.done - self._started_with) / max(monotonic() - self._start, 1e-9)
+        self._progress.update(self._task, completed=self.done, rate=f"{rate:.2g}/s")
+
+    def close(self) -> None:
+        self._progress.stop()
+        super().close()
+
+
+class CallbackBar:
+    """A bar for work that reports ``(done, total)`` itself; shown only if it reports anything."""
+
+    def __init__(self, console: Console, label: str) -> None:
+        self.console, self.label = console, label
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> CallbackBar:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = _open(self.console, self.label, total, done)
+        self._bar.advance(done - self._bar.done)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _open(console: Console, label: str, total: int, done: int) -> Bar:
+    return (_LiveBar if console.is_terminal else Bar)(console, label, total, done)
+
+
+@contextmanager
+def bar(console: Console, label: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """Show progress of ``total`` steps, ``done`` of them from an earlier session."""
+    shown = _open(console, label, total, done)
+    try:
+        yield shown
+    finally:
+        shown.close()

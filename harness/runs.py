@@ -1,0 +1,220 @@
+"""Run directories: what was run, what was predicted, what it cost; resumable after any kill.
+
+Layout of ``RUNS/<task>/<method>/<run id>/``:
+
+manifest.json      config, provenance and status; written atomically
+predictions.jsonl  one line a question, appended as answers come, put in question order at the end
+performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
+scores.jsonl       written by scoring, which can be done again at any time
+memory/            what the method's write phase saved
+
+Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+from harness.errors import InputError, RunLockedError
+from harness.files import atomic_file, check_slug, read_json, write_json
+from harness.fingerprint import canonical_json, fingerprint
+from harness.records import Prediction
+
+SCHEMA_VERSION = 1
+FSYNC_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that decides a run's predictions, and nothing else."""
+
+    task: dict[str, Any]
+    method: dict[str, Any]
+    model: dict[str, Any]
+    retriever: dict[str, Any] | None = None
+    seed: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def run_id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical config."""
+        return fingerprint(asdict(self))[:12]
+
+    def folder(self, root: Path) -> Path:
+        """``root/<task>/<method>/<run id>``."""
+        task = check_slug(self.task["name"], "task")
+        method = check_slug(self.method["name"], "method")
+        return root / task / method / self.run_id
+
+
+@dataclass(slots=True)
+class RunDirectory:
+    """One run's folder, opened for writing by one process at a time."""
+
+    folder: Path
+    question_ids: tuple[str, ...]
+    _lock: IO[str] | None = None
+    _file: IO[bytes] | None = None
+    _synced: float = 0.0
+    answered: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> RunDirectory:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot write there ({error.strerror}); choose another --out"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise RunLockedError(
+                f"{self.folder}: another process is writing this run; wait for it or stop it"
+            ) from error
+        self.answered = self._recover()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._sync()
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def predictions_path(self) -> Path:
+        """The append-only predictions file."""
+        return self.folder / "predictions.jsonl"
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace the manifest atomically."""
+        write_json(self.folder / "manifest.json", manifest)
+
+    def append(self, question_id: str, prediction: Prediction) -> None:
+        """Write one prediction; it survives a kill at once and a power cut after a second."""
+        if self._file is None:
+            self._file = self.predictions_path.open("ab")
+        line = canonical_json(prediction_row(question_id, prediction))
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        self.answered.add(question_id)
+        if monotonic() - self._synced > FSYNC_SECONDS:
+            self._sync()
+
+    def finish(self) -> None:
+        """Put the predictions in question order, so that equal runs are equal files."""
+        if self._file is not None:
+            self._sync()
+            self._file.close()
+            self._file = None
+        rows = {row["question_id"]: line for line, row in read_predictions(self.predictions_path)}
+        if list(rows) == list(self.question_ids):
+            return
+        with atomic_file(self.predictions_path) as file:
+            for question_id in self.question_ids:
+                file.write(rows[question_id])
+
+    def _sync(self) -> None:
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._synced = monotonic()
+
+    def _recover(self) -> set[str]:
+        """Ids already answered; a truncated last line is cut off and will be answered again."""
+        path = self.predictions_path
+        if not path.exists():
+            return set()
+        with path.open("rb+") as file:
+            data = file.read()
+            end = data.rfind(b"\n") + 1
+            if end < len(data):
+                file.truncate(end)
+        known = set(self.question_ids)
+        answered: set[str] = set()
+        for number, (_, row) in enumerate(read_predictions(path), start=1):
+            question_id = row["question_id"]
+            if question_id not in known or question_id in answered:
+                raise InputError(
+                    f"{path}:{number}: 'question_id' {question_id!r} is repeated or not of this "
+                    "run; delete the run folder"
+                )
+            answered.add(question_id)
+        return answered
+
+
+def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
+    """A prediction as it is stored, one JSON object a line."""
+    return {
+        "question_id": question_id,
+        "answer": prediction.answer,
+        "raw": prediction.raw or "",
+        "retrieved_ids": prediction.retrieved_ids,
+        "steps": [{"kind": step.kind, **step.data} for step in prediction.steps],
+        "usage": asdict(prediction.usage),
+        "error": prediction.error,
+    }
+
+
+def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The raw line and the row of every prediction; InputError names a broken line."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{path}:{number}: not a prediction ({error}); delete the line to have the "
+                    "question answered again"
+                ) from error
+            yield line, row
+
+
+def find_runs(root: Path) -> list[Path]:
+    """Every run folder below ``root`` (or ``root`` itself), sorted."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the --out folder of a run")
+    found = sorted(path.parent for path in root.rglob("manifest.json"))
+    if not found:
+        raise InputError(f"{root}: holds no run; start one with 'memory-harness run'")
+    return found
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A run's manifest, checked for the keys that everything relies on."""
+    path = folder / "manifest.json"
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not {"schema_version", "config", "status"} <= set(
+        manifest
+    ):
+        raise InputError(f"{path}: not a run manifest; delete the run folder")
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {manifest['schema_version']}, this release reads "
+            f"{SCHEMA_VERSION}; use the release that wrote it or run again"
+        )
+    return manifest
+
+
+def read_performance(folder: Path) -> dict[str, Any]:
+    """A run's performance record; empty before anything was measured."""
+    path = folder / "performance.json"
+    value: dict[str, Any] = read_json(path) if path.exists() else {}
+    return value
+
+
+def update_performance(folder: Path, **entries: Any) -> None:
+    """Merge entries into performance.json atomically."""
+    write_json(folder / "performance.json", {**read_performance(folder), **entries})
+
+

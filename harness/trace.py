@@ -1,0 +1,104 @@
+"""What happened while one question was answered, in an order that does not depend on timing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.records import Json, Step, Usage
+
+Key = tuple[int, ...]
+LLM_KINDS = ("generate", "score", "next_token_probs")
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collects one question's steps and the seconds it waited for each kind of call."""
+
+    query_id: str
+    _steps: dict[Key, Step] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def record(self, key: Key, kind: str, data: Mapping[str, Json]) -> None:
+        """File a step under the place in the program that caused it."""
+        self._steps[key] = Step(kind, data)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps in program order: concurrent branches one after the other."""
+        return tuple(step for _, step in sorted(self._steps.items(), key=lambda item: item[0]))
+
+    @property
+    def last_reply(self) -> str | None:
+        """Text of the last generation, None if there was none."""
+        replies = [step.data["reply"] for step in self.steps if step.kind == "generate"]
+        return replies[-1] if replies else None
+
+    @property
+    def usage(self) -> Usage:
+        """Calls and tokens summed over the steps."""
+        calls = [step for step in self.steps if step.kind in LLM_KINDS]
+
+        def total(key: str) -> int:
+            return sum(step.data.get(key, 0) for step in calls)
+
+        return Usage(
+            llm_calls=len(calls),
+            retrievals=sum(step.kind == "search" for step in self.steps),
+            prompt_tokens=total("prompt_tokens"),
+            completion_tokens=total("completion_tokens"),
+            passages_dropped=total("passages_dropped"),
+        )
+
+
+@dataclass(slots=True)
+class Scope:
+    """A place in one question's program: its own coroutine, or a branch started by gather.
+
+    Branches are numbered in the order in which they first act. asyncio starts gathered coroutines
+    in argument order, so the numbering is the program's own and not the clock's.
+    """
+
+    recorder: Recorder
+    path: Key
+    owner: asyncio.Task[Any] | None
+    count: int = 0
+
+    def next_key(self) -> Key:
+        """The key of the next step or branch of this scope."""
+        key = (*self.path, self.count)
+        self.count += 1
+        return key
+
+
+_scope: ContextVar[Scope] = ContextVar("scope")
+
+
+def begin(query_id: str) -> Recorder:
+    """Start recording a question in the current task."""
+    recorder = Recorder(query_id)
+    _scope.set(Scope(recorder, (), asyncio.current_task()))
+    return recorder
+
+
+def current_scope() -> Scope:
+    """The scope of the running coroutine; a task started by gather gets a branch of its own."""
+    try:
+        scope = _scope.get()
+    except LookupError:
+        raise RuntimeError("models and retrievers answer only inside Method.answer()") from None
+    task = asyncio.current_task()
+    if scope.owner is not task:
+        scope = Scope(scope.recorder, scope.next_key(), task)
+        _scope.set(scope)
+    return scope
+
+
+def note(kind: str, **data: Json) -> None:
+    """Add a method's own step to the trace: a thought, a route, a score."""
+    scope = current_scope()
+    scope.recorder.record(scope.next_key(), kind, data)

@@ -1,0 +1,7 @@
+"""The table of built-in methods: name to ``module:Class``, imported when first used."""
+
+METHODS: dict[str, str] = {
+    "no-retrieval": "methods.no_retrieval:NoRetrieval",
+    "bm25": "methods.bm25:BM25",
+    "standard-rag": "methods.standard_rag:StandardRAG",
+}

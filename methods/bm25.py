@@ -1,0 +1,33 @@
+"""BM25 and the same reader as standard RAG."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.method import MethodCard
+from methods.standard_rag import RetrieveThenRead
+
+
+class BM25(RetrieveThenRead):
+    """Sparse retrieval over title and text, then read (Robertson and Zaragoza, 2009)."""
+
+    card = MethodCard(
+        title="BM25",
+        summary="BM25 retrieves the k best passages once; the model reads them.",
+        paper="Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009",
+        source="xhluca/bm25s (Lucene's variant)",
+    )
+
+    class Params(RetrieveThenRead.Params):
+        """Parameters of BM25 retrieval and reading."""
+
+        k1: float = Field(1.2, gt=0, description="term-frequency saturation")
+        b: float = Field(0.75, ge=0, le=1, description="length normalisation")
+
+    params: Params
+    retriever_name = "bm25"
+
+    @property
+    def retriever_settings(self) -> dict[str, float]:
+        """k1 and b go to the index."""
+        return {"k1": self.params.k1, "b": self.params.b}
