@@ -99,9 +99,7 @@ def parse_board(values: Any, source: str) -> Board:
 
 def plan_runs(board: Board) -> Iterator[RunPlan]:
     """Every run of a board, model by model and task by task; loads questions, not models."""
-    methods = [
-        (entry, load_method(entry.name)) for entry in board.methods
-    ]
+    methods = [(entry, load_method(entry.name)) for entry in board.methods]
     parsed = [(entry, cls, parse_params(cls, entry.name, entry.params)) for entry, cls in methods]
     models = [resolve_model(spec) for spec in board.models]
     data = [
@@ -114,7 +112,13 @@ def plan_runs(board: Board) -> Iterator[RunPlan]:
             for entry, cls, params in parsed:
                 for seed in board.seeds:
                     method = cls(params)
-                    config = _config(entry.name, method, {"name": model.name, **model.semantic()}, task_data, seed)
+                    config = _config(
+                        entry.name,
+                        method,
+                        {"name": model.name, **model.semantic()},
+                        task_data,
+                        seed,
+                    )
                     yield RunPlan(config, method, model, task_data, measuring)
 
 
@@ -225,11 +229,15 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        keys = {"tasks": TaskEntry, "methods": MethodEntry, "latency": LatencyEntry}
-        model = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
-        if "files" in first["loc"]:
-            model = TaskFiles
-        return f"unknown key '{where}'{did_you_mean(str(first['loc'][-1]), list(model.model_fields))}"
+        keys: dict[str, type[BaseModel]] = {
+            "tasks": TaskEntry,
+            "methods": MethodEntry,
+            "latency": LatencyEntry,
+        }
+        entry = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
+        known = TaskFiles if "files" in first["loc"] else entry
+        hint = did_you_mean(str(first["loc"][-1]), list(known.model_fields))
+        return f"unknown key '{where}'{hint}"
     if first["type"] == "missing":
         return f"key '{where}' is missing; add it"
     return f"'{where}' = {first['input']!r}: {first['msg']}"

@@ -26,6 +26,4 @@ def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
     gold = [
         [data.corpus.get(doc_id).text for doc_id in question.gold_doc_ids] for question in chosen
     ]
-    return QAPrompts(
-        tuple(demonstration(q, texts) for q, texts in zip(chosen, gold, strict=True))
-    )
+    return QAPrompts(tuple(demonstration(q, texts) for q, texts in zip(chosen, gold, strict=True)))

@@ -30,10 +30,10 @@ def findings() -> Iterator[tuple[str, str]]:
 
 
 def _default_model() -> str:
-    from harness.llm.default_model import find_weights
+    from harness.llm.default_model import wheel_file
 
     try:
-        return f"{DEFAULT_MODEL}: weights at {find_weights(catalogue()[DEFAULT_MODEL])}"
+        return f"{DEFAULT_MODEL}: weights at {wheel_file(catalogue()[DEFAULT_MODEL])}"
     except HarnessError as error:
         return str(error)
 

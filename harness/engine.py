@@ -111,9 +111,7 @@ class Engine:
     async def _run(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
         self._arrived = asyncio.Event()
         pump = asyncio.create_task(self._pump())
-        workers = [
-            asyncio.create_task(self._work(queries, on_answer)) for _ in range(self.window)
-        ]
+        workers = [asyncio.create_task(self._work(queries, on_answer)) for _ in range(self.window)]
         try:
             await asyncio.gather(*workers)
         finally:

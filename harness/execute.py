@@ -228,7 +228,9 @@ def _measure(
         latency, memory, answers = measure_closed_loop(
             engine, queries, warmup=warmup, device=device, on_query=shown.advance
         )
-    batched = {row["question_id"]: row["answer"] for _, row in read_predictions(run.predictions_path)}
+    batched = {
+        row["question_id"]: row["answer"] for _, row in read_predictions(run.predictions_path)
+    }
     latency["same_as_batched"] = sum(batched[key] == answer for key, answer in answers.items())
     update_performance(run.folder, latency=latency, memory=memory)
 
@@ -253,9 +255,7 @@ def _mean_usage(run: RunDirectory) -> dict[str, float]:
     return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
 
-def _manifest(
-    plan: RunPlan, llm: LanguageModel, retriever: Retriever | None
-) -> dict[str, Any]:
+def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> dict[str, Any]:
     from harness.meters.hardware import describe_hardware
     from harness.provenance import harness_version, package_versions
 

@@ -15,8 +15,8 @@ from harness.prompts import QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 
 if TYPE_CHECKING:
+    from harness.clients import LLMClient, RetrieverClient
     from harness.corpus import Corpus
-    from harness.engine import LLMClient, RetrieverClient
     from harness.llm.base import Capability
 
 

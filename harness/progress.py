@@ -83,6 +83,7 @@ class CallbackBar:
         return self
 
     def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps are finished."""
         if self._bar is None:
             self._bar = _open(self.console, self.label, total, done)
         self._bar.advance(done - self._bar.done)

@@ -83,9 +83,7 @@ class QAPrompts:
 
     def closed_book(self, query: Query) -> Prompt:
         """Ask from the model's own knowledge."""
-        return Prompt(
-            _ask(query.text), self.closed_book_instruction, self.demonstrations
-        )
+        return Prompt(_ask(query.text), self.closed_book_instruction, self.demonstrations)
 
     def read(self, query: Query, passages: list[Passage] | tuple[Passage, ...]) -> Prompt:
         """Ask with passages, best first."""

@@ -216,5 +216,3 @@ def read_performance(folder: Path) -> dict[str, Any]:
 def update_performance(folder: Path, **entries: Any) -> None:
     """Merge entries into performance.json atomically."""
     write_json(folder / "performance.json", {**read_performance(folder), **entries})
-
-

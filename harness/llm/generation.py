@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.llm.base import GenerateRequest, Reply
-from harness.llm.batches import common_prefix
+from harness.llm.prefix import NO_PREFIX, SharedPrefix
+from harness.llm.text import cut_at_stop
 
 if TYPE_CHECKING:
     import torch
@@ -20,38 +21,46 @@ if TYPE_CHECKING:
 
 # Far above the float32 noise of batching (tests measure it), rare enough to cost about 1 %.
 TIE = 2e-3
-MIN_SHARED_PREFIX = 32
 
 
 def generate_batch(
-    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+    llm: LocalModel,
+    prompts: list[list[int]],
+    requests: Sequence[GenerateRequest],
+    prefix: SharedPrefix = NO_PREFIX,
 ) -> list[Reply]:
     """Continue all prompts at once; all requests have the same ``max_tokens``.
 
-    A batch that does not fit in GPU memory is halved until it does.
+    ``prefix`` has been read already and begins every prompt. A batch that does not fit in GPU
+    memory is halved until it does.
     """
     import torch
 
     try:
-        replies, gaps = _decode(llm, prompts, requests)
+        replies, leads = _decode(llm, prompts, requests, prefix)
     except torch.OutOfMemoryError:
         if len(prompts) == 1:
             raise
         torch.cuda.empty_cache()
         half = len(prompts) // 2
-        return generate_batch(llm, prompts[:half], requests[:half]) + generate_batch(
-            llm, prompts[half:], requests[half:]
-        )
-    if len(prompts) > 1 and llm.model.dtype == torch.float32:
-        for row, gap in enumerate(gaps):
-            if gap < TIE:
+        return [
+            *generate_batch(llm, prompts[:half], requests[:half], prefix),
+            *generate_batch(llm, prompts[half:], requests[half:], prefix),
+        ]
+    alone = len(prompts) == 1 and not prefix.length
+    if not alone and llm.model.dtype == torch.float32:
+        for row, lead in enumerate(leads):
+            if lead < TIE:
                 llm.replays += 1
                 replies[row] = _decode(llm, [prompts[row]], [requests[row]])[0][0]
     return replies
 
 
 def _decode(
-    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+    llm: LocalModel,
+    prompts: list[list[int]],
+    requests: Sequence[GenerateRequest],
+    prefix: SharedPrefix = NO_PREFIX,
 ) -> tuple[list[Reply], list[float]]:
     """Replies and, per row, the smallest lead of the chosen token over the next one."""
     import torch
@@ -59,7 +68,7 @@ def _decode(
 
     from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings
 
-    inputs, start = _inputs(llm, prompts, requests)
+    inputs, start = _inputs(llm, prompts, requests, prefix)
     stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], start)
     watch = LeadWatch()
     processors = LogitsProcessorList([GumbelSampler(requests, llm.device), watch])
@@ -77,44 +86,26 @@ def _decode(
     for row, request in enumerate(requests):
         tokens = _until_end(output[row, start:].tolist(), eos, stop.ended_at[row])
         text = llm.tokenizer.decode(tokens, skip_special_tokens=True)
-        replies.append(Reply(_cut(text, request.stop), _length(prompts[row], request), len(tokens)))
+        replies.append(
+            Reply(cut_at_stop(text, request.stop), _length(prompts[row], request), len(tokens))
+        )
         leads.append(watch.smallest(row, len(tokens)))
     return replies, leads
 
 
 def _inputs(
-    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
+    llm: LocalModel,
+    prompts: list[list[int]],
+    requests: Sequence[GenerateRequest],
+    prefix: SharedPrefix,
 ) -> tuple[dict[str, Any], int]:
     """Inputs of ``model.generate`` and the column at which generated tokens begin."""
     if any(request.soft_prompt is not None for request in requests):
         return _embedded_inputs(llm, prompts, requests), 0
-    shared = common_prefix(prompts) if len(prompts) > 1 else 0
-    if shared < MIN_SHARED_PREFIX or llm.config.quantization is not None:
-        shared = 0
-    ids, mask = pad_left([p[shared:] for p in prompts], llm.tokenizer.pad_token_id, llm.device)
-    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
-    if shared:
-        inputs = _with_prefix(llm, prompts[0][:shared], ids, mask)
+    own = [prompt[prefix.length :] for prompt in prompts]
+    ids, mask = pad_left(own, llm.tokenizer.pad_token_id, llm.device)
+    inputs = prefix.before(ids, mask)
     return inputs, inputs["input_ids"].shape[1]
-
-
-def _with_prefix(
-    llm: LocalModel, prefix: list[int], ids: torch.Tensor, mask: torch.Tensor
-) -> dict[str, Any]:
-    """Read the prefix once and share its keys and values among the rows; pads come after it."""
-    import torch
-
-    rows = ids.shape[0]
-    head = torch.tensor([prefix], device=llm.device)
-    with torch.inference_mode():
-        cache = llm.model(head, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(rows)
-    head = head.expand(rows, -1)
-    return {
-        "input_ids": torch.cat([head, ids], dim=1),
-        "attention_mask": torch.cat([torch.ones_like(head), mask], dim=1),
-        "past_key_values": cache,
-    }
 
 
 def _embedded_inputs(
@@ -165,11 +156,6 @@ def _until_end(tokens: list[int], eos: set[int], ended_at: int | None) -> list[i
         if token in eos:
             return tokens[: position + 1]
     return tokens
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    ends = [at for at in (text.find(stop) for stop in stops if stop) if at >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _length(prompt: list[int], request: GenerateRequest) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, InputError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
 
 CPU_BATCH, GPU_BATCH = 16, 64
+# On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
+# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens.
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 
 
 class LocalModel(LanguageModel):
@@ -47,7 +50,9 @@ class LocalModel(LanguageModel):
         self.name, self.prompt_style = config.name, config.prompt_style
         self.config = config
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.batch_size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
+        on_cpu = self.device.type == "cpu"
+        self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
+        self.batch_tokens = CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
         self.tokenizer = _load_tokenizer(config, path)
         self.model = _load_model(config, path, self.device)
         self.window = config.window or getattr(self.model.config, "max_position_embeddings", None)
@@ -57,8 +62,7 @@ class LocalModel(LanguageModel):
     def encode(self, prompt: Rendered) -> list[int]:
         """Token ids of a rendered prompt: special tokens as the model expects them."""
         if isinstance(prompt, str):
-            ids: list[int] = self.tokenizer(prompt)["input_ids"]
-            return ids
+            return list(self.tokenizer(prompt)["input_ids"])
         if self.tokenizer.chat_template is None:
             raise ConfigError(
                 f"model '{self.name}' has no chat template; set prompt_style: completion"
@@ -68,8 +72,7 @@ class LocalModel(LanguageModel):
             add_generation_prompt=True,
             tokenize=False,
         )
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def count_tokens(self, prompt: Rendered) -> int:
         """Tokens of a rendered prompt, special tokens included."""
@@ -78,18 +81,27 @@ class LocalModel(LanguageModel):
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Continue each prompt; length-sorted batches, longest first."""
         from harness.llm.generation import generate_batch
+        from harness.llm.prefix import SharedPrefix
 
         prompts = [self.encode(request.prompt) for request in requests]
         groups: dict[tuple[int, bool], list[int]] = {}
         for index, request in enumerate(requests):
-            group = (request.max_tokens, request.soft_prompt is not None)
-            groups.setdefault(group, []).append(index)
-        for group in groups.values():
-            for batch in length_sorted_batches(group, prompts, self.batch_size):
+            key = (request.max_tokens, request.soft_prompt is not None)
+            groups.setdefault(key, []).append(index)
+        for (_, soft), indices in groups.items():
+            prefix = SharedPrefix.of(self, [] if soft else [prompts[i] for i in indices])
+            own = [prompt[prefix.length :] for prompt in prompts]
+            for batch in self.batches(indices, own):
                 replies = generate_batch(
-                    self, [prompts[i] for i in batch], [requests[i] for i in batch]
+                    self, [prompts[i] for i in batch], [requests[i] for i in batch], prefix
                 )
                 yield from zip(batch, replies, strict=True)
+
+    def batches(
+        self, indices: Iterable[int], prompts: Sequence[Sequence[int]]
+    ) -> Iterator[list[int]]:
+        """Length-sorted batches that suit this device."""
+        return length_sorted_batches(indices, prompts, self.batch_size, self.batch_tokens)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Natural-log probability of each continuation, summed over its tokens."""
@@ -120,7 +132,7 @@ class LocalModel(LanguageModel):
         from harness.llm.scoring import next_token_distributions
 
         prompts = [self.encode(request.prompt) for request in requests]
-        for batch in length_sorted_batches(range(len(requests)), prompts, self.batch_size):
+        for batch in self.batches(range(len(requests)), prompts):
             rows = next_token_distributions(self, [prompts[i] for i in batch])
             for index, row in zip(batch, rows, strict=True):
                 first = {text: self._continuation(text)[0] for text in requests[index].strings}
@@ -158,9 +170,18 @@ class LocalModel(LanguageModel):
         return ids
 
 
+def quiet_transformers() -> None:
+    """Keep transformers' bars and notices out of the harness's own output."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def _load_tokenizer(config: ModelConfig, path: str) -> Any:
     from transformers import AutoTokenizer
 
+    quiet_transformers()
     tokenizer = AutoTokenizer.from_pretrained(
         path, revision=config.revision, trust_remote_code=config.trust_remote_code
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.llm.batches import length_sorted_batches
 from harness.llm.generation import pad_left
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def continuation_logprobs(
     """Natural-log probability of each continuation given its prompt, summed over its tokens."""
     rows = [prompt + continuation for prompt, continuation in pairs]
     result = [0.0] * len(pairs)
-    for batch in length_sorted_batches(range(len(rows)), rows, llm.batch_size):
+    for batch in llm.batches(range(len(rows)), rows):
         keep = max(len(pairs[i][1]) for i in batch) + 1
         logits = _last_logits(llm, [rows[i] for i in batch], keep)
         for index, row in zip(batch, logits, strict=True):

@@ -76,7 +76,7 @@ def tree_rss() -> int:
 
 
 def release_memory() -> None:
-    """Hand freed memory back to the system, so that one run's garbage is not the next one's peak."""
+    """Hand freed memory back to the system: one run's garbage is not the next one's peak."""
     import ctypes
     import gc
 

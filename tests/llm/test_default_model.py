@@ -203,7 +203,7 @@ def test_default_model_equals_its_gguf():
     config = resolve_model(DEFAULT_MODEL)
     folder = materialise(config)
     assert folder.parent == cache_dir("models")
-    gguf = default_model._wheel_file(config)
+    gguf = default_model.wheel_file(config)
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
     kept = AutoModelForCausalLM.from_pretrained(folder).state_dict()

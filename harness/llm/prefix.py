@@ -1,0 +1,68 @@
+"""Keys and values of what many prompts begin with, read once.
+
+Few-shot prompts share their instruction and demonstrations. The prefix is found anew in every call
+and nothing is kept between calls, so single queries are timed in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.llm.batches import common_prefix
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.llm.local import LocalModel
+
+MIN_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPrefix:
+    """Token ids that begin every prompt of a call, and their keys and values."""
+
+    ids: tuple[int, ...] = ()
+    cache: Any = None
+
+    @property
+    def length(self) -> int:
+        """Tokens in the prefix; 0 when it is not worth sharing."""
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, llm: LocalModel, prompts: Sequence[list[int]]) -> SharedPrefix:
+        """Read what two or more prompts have in common."""
+        import torch
+
+        length = common_prefix(prompts) if len(prompts) > 1 else 0
+        if length < MIN_LENGTH:
+            return NO_PREFIX
+        ids = tuple(prompts[0][:length])
+        with torch.inference_mode():
+            output = llm.model(
+                torch.tensor([ids], device=llm.device), use_cache=True, logits_to_keep=1
+            )
+        return cls(ids, output.past_key_values)
+
+    def before(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+        """Inputs of ``model.generate`` for left-padded rows [batch, length], pads after the prefix."""
+        import torch
+
+        if not self.ids:
+            return {"input_ids": ids, "attention_mask": mask}
+        from copy import deepcopy
+
+        cache = deepcopy(self.cache)
+        cache.batch_repeat_interleave(len(ids))
+        head = torch.tensor([self.ids], device=ids.device).expand(len(ids), -1)
+        return {
+            "input_ids": torch.cat([head, ids], dim=1),
+            "attention_mask": torch.cat([torch.ones_like(head), mask], dim=1),
+            "past_key_values": cache,
+        }
+
+
+NO_PREFIX = SharedPrefix()
