@@ -32,12 +32,18 @@ class DenseRetriever(Retriever):
     and ties do not depend on the batch, and more are drawn while rounding could hide a better one.
     """
 
-    def __init__(self, corpus: Corpus, encoder: Encoder, index: Any) -> None:
-        """Take a flat inner-product index, with as many rows as there are passages."""
+    def __init__(
+        self, corpus: Corpus, encoder: Encoder, index: Any, *, number_bytes: int = 4
+    ) -> None:
+        """Take a flat inner-product index, with as many rows as there are passages.
+
+        ``number_bytes``: bytes a number takes where the vectors are kept.
+        """
         self.name = encoder.name
         self._corpus = corpus
         self._encoder = encoder
         self._index = index
+        self._number_bytes = number_bytes
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages a query; k is cut to the size of the corpus."""
@@ -51,8 +57,8 @@ class DenseRetriever(Retriever):
         return results
 
     def storage(self) -> dict[str, int]:
-        """Bytes of the flat float32 vectors: passages x dimensions x 4."""
-        return {"dense index": int(self._index.ntotal) * int(self._index.d) * 4}
+        """Bytes of the vectors on disk: passages x dimensions x bytes a number."""
+        return {"dense index": int(self._index.ntotal) * int(self._index.d) * self._number_bytes}
 
     def provenance(self) -> dict[str, Any]:
         """The encoder's provenance and the faiss version."""
@@ -93,7 +99,7 @@ def build_dense(
     vectors = embed_corpus(corpus, encoder, store, progress)
     index = faiss.IndexFlatIP(encoder.dimensions)
     index.add(vectors)
-    return DenseRetriever(corpus, encoder, index)
+    return DenseRetriever(corpus, encoder, index, number_bytes=2)
 
 
 def embedding_folder(encoder: Encoder) -> Path:

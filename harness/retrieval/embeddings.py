@@ -1,4 +1,8 @@
-"""Passage vectors kept by content, so that a changed corpus encodes only what changed."""
+"""Passage vectors kept by content, so that a changed corpus encodes only what changed.
+
+Vectors are rounded to float16: half the bytes, and the float32 noise of which passages were encoded
+together is gone. Vectors that lie beside a corpus, in ``vectors/<encoder key>/``, are used first.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.files import atomic_file
@@ -30,7 +35,7 @@ class EmbeddingStore:
     """Append-only shards of vectors, each with the SHA-256 of the texts they were made from.
 
     One folder serves one encoder key. A shard is one uncompressed ``.npz`` (``keys`` uint8 (n, 32),
-    ``vectors`` float32 (n, dimensions)) that appears whole under a unique name, so a kill loses
+    ``vectors`` float16 (n, dimensions)) that appears whole under a unique name, so a kill loses
     at most the shard in progress and several processes may add at once. A damaged shard is
     skipped with a warning.
     """
@@ -48,19 +53,21 @@ class EmbeddingStore:
             if not wanted:
                 return
 
-    def add(self, keys: list[bytes], vectors: Vectors) -> None:
+    def add(self, keys: list[bytes], vectors: NDArray[np.float16]) -> None:
         """Save one shard."""
         digests = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
         with atomic_file(self.folder / f"{uuid.uuid4().hex}.npz") as file:
             np.savez(file, keys=digests, vectors=vectors)
 
-    def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, Vectors]]:
+    def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, NDArray[np.float16]]]:
         for path in sorted(self.folder.glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as shard:
                     keys, vectors = shard["keys"], shard["vectors"]
                 if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (dimensions,):
                     raise ValueError(f"unexpected shapes {keys.shape} and {vectors.shape}")
+                if vectors.dtype != np.float16:
+                    raise ValueError(f"unexpected {vectors.dtype} vectors")
             except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 _log.warning("%s is damaged, its passages are encoded again: %s", path, error)
                 continue
@@ -70,7 +77,7 @@ class EmbeddingStore:
 def embed_corpus(
     corpus: Corpus, encoder: Encoder, store: EmbeddingStore, progress: Progress | None = None
 ) -> Vectors:
-    """Vectors of all passages, float32 (passages, dimensions), in corpus order.
+    """Vectors of all passages, float32 (passages, dimensions) with float16 values, in corpus order.
 
     Encodes what the store lacks, longest first, and saves every 1,024 passages. ``progress`` is
     called with the passages done and their total. Equal contents share one vector.
@@ -79,6 +86,8 @@ def embed_corpus(
     wanted: Wanted = {}
     for position, passage in enumerate(corpus):
         wanted.setdefault(_content_key(passage.contents), []).append(position)
+    if corpus.path is not None:
+        EmbeddingStore(corpus.path.parent / "vectors" / encoder.key).take(wanted, vectors)
     store.take(wanted, vectors)
     done = len(corpus) - sum(map(len, wanted.values()))
     pending = sorted(wanted, key=lambda key: (-len(corpus[wanted[key][0]].contents), key))
@@ -86,9 +95,10 @@ def embed_corpus(
         progress(done, len(corpus))
     for start in range(0, len(pending), _SHARD):
         keys = pending[start : start + _SHARD]
-        shard = encoder.encode_passages([corpus[wanted[key][0]].contents for key in keys])
+        exact = encoder.encode_passages([corpus[wanted[key][0]].contents for key in keys])
+        shard = exact.astype(np.float16)
         if not np.isfinite(shard).all():
-            raise HarnessError(f"encoder {encoder.name} gave vectors that are not finite")
+            raise HarnessError(f"encoder {encoder.name} gave vectors that float16 cannot hold")
         store.add(keys, shard)
         for key, vector in zip(keys, shard, strict=True):
             vectors[wanted[key]] = vector

@@ -60,7 +60,7 @@ class SentenceEncoder(Encoder):
     """
 
     def __init__(
-        self, entry: EncoderEntry, *, device: str | None = None, batch_size: int = 32
+        self, entry: EncoderEntry, *, device: str | None = None, batch_size: int | None = None
     ) -> None:
         """Load the model. Raises HarnessError when it is absent, altered or not as described."""
         folder, origin = _find_model(entry)
@@ -68,8 +68,9 @@ class SentenceEncoder(Encoder):
         _check_weights(entry, folder, files)
         self.name = entry.name
         self._settings = entry.settings
-        self._batch_size = batch_size
         self._model = _load(folder, device)
+        # On 2 CPU cores MiniLM read 40 passages a second in eights, 35 in 32s and 29 in 128s.
+        self._batch_size = batch_size or (8 if self._model.device.type == "cpu" else 128)
         _check_model(entry, self._model)
         self.dimensions = int(self._model.encode(["x"], show_progress_bar=False).shape[1])
         if entry.dimensions not in (None, self.dimensions):
