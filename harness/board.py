@@ -97,11 +97,17 @@ def parse_board(values: Any, source: str) -> Board:
         raise ConfigError(f"{source}: {_explain(error)}") from error
 
 
-def plan_runs(board: Board) -> Iterator[RunPlan]:
-    """Every run of a board, model by model and task by task; loads questions, not models."""
+def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
+    """Every run of a board, model by model and task by task; loads questions, not models.
+
+    ``device`` decides what a model's dtype ``auto`` means, and so the run's identity.
+    """
+    from harness.meters.hardware import default_device
+
     methods = [(entry, load_method(entry.name)) for entry in board.methods]
     parsed = [(entry, cls, parse_params(cls, entry.name, entry.params)) for entry, cls in methods]
-    models = [resolve_model(spec) for spec in board.models]
+    device = device or default_device()
+    models = [resolve_model(spec).on(device) for spec in board.models]
     data = [
         load_task_data(task.name, task.split, task.limit or board.limit, task.files)
         for task in board.tasks

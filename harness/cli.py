@@ -74,7 +74,7 @@ def run(
         "seeds": (seed,) if seed is not None else None,
         "latency": {"queries": latency_queries} if latency_queries is not None else None,
     }
-    plans = list(plan_runs(_update(chosen, updates)))
+    plans = list(plan_runs(_update(chosen, updates), device))
     _check_writable(out)
     run_board(plans, out, _console(), batch_size=batch_size, device=device)
 
@@ -108,6 +108,27 @@ def score(runs: RunsFolder) -> None:
     for folder in find_runs(runs):
         done = score_run(folder)
         typer.echo(f"{folder}: {'scored' if done else 'unfinished, left alone'}")
+
+
+@app.command()
+def embed(
+    corpus: Annotated[Path, typer.Argument(help="Corpus, FlashRAG JSONL.")],
+    encoder: Annotated[str, typer.Option(help="An encoder of the catalogue.")] = "dense",
+) -> None:
+    """Compute a corpus's passage vectors and keep them beside it, in vectors/."""
+    from harness.corpus import Corpus
+    from harness.meters.hardware import set_torch_threads
+    from harness.progress import CallbackBar
+    from harness.retrieval.dense import embedding_folder
+    from harness.retrieval.embeddings import EmbeddingStore, embed_corpus, write_beside
+    from harness.retrieval.encoders import open_encoder
+
+    set_torch_threads()
+    passages, model = Corpus.open(corpus), open_encoder(encoder)
+    store = EmbeddingStore(embedding_folder(model))
+    with CallbackBar(_console(), f"{corpus}: {model.name}") as progress:
+        embed_corpus(passages, model, store, progress)
+    typer.echo(f"written to {write_beside(passages, model, store)}")
 
 
 @app.command("list")

@@ -115,7 +115,8 @@ def _quality(rows: Iterable[Row]) -> str:
 
 def _model(runs: Sequence[Run]) -> str:
     model = runs[0].manifest.config.model
-    settings = _settings({k: v for k, v in model.model_dump().items() if k != "name"})
+    shown = {k: v for k, v in model.model_dump().items() if k != "name" and v not in (None, "")}
+    settings = _settings({k: v for k, v in shown.items() if v is not False})
     revisions = {run.manifest.model_provenance.get("revision") for run in runs} - {None}
     parts = [model.name, f"({settings})" if settings else ""]
     text = " ".join(filter(None, parts))

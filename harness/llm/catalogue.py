@@ -148,6 +148,13 @@ class ModelConfig(BaseModel):
         """Whether ``path`` is a folder on this machine rather than a hub id."""
         return self.path.startswith(("/", ".", "~"))
 
+    def on(self, device: str) -> Self:
+        """The config with dtype ``auto`` made definite for a device."""
+        if self.kind != "transformers" or self.dtype != "auto":
+            return self
+        dtype = "float32" if device.startswith("cpu") else "bfloat16"
+        return self.model_copy(update={"dtype": dtype})
+
     def semantic(self) -> dict[str, Any]:
         """What changes predictions, for the run's id.
 

@@ -49,6 +49,16 @@ def cpu_quota() -> int:
     return cores or 1
 
 
+def default_device() -> str:
+    """``cuda`` if torch can use a GPU, else ``cpu``; torch is only asked if there may be one."""
+    drivers = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    if platform.system() == "Linux" and not any(driver.exists() for driver in drivers):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def set_torch_threads() -> None:
     """Use the cores that are ours: more threads than that is far slower than fewer."""
     import torch

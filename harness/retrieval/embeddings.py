@@ -53,10 +53,12 @@ class EmbeddingStore:
             if not wanted:
                 return
 
-    def add(self, keys: list[bytes], vectors: NDArray[np.float16]) -> None:
-        """Save one shard."""
+    def add(
+        self, keys: list[bytes], vectors: NDArray[np.float16], name: str | None = None
+    ) -> None:
+        """Save one shard, under a unique name unless one is given."""
         digests = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
-        with atomic_file(self.folder / f"{uuid.uuid4().hex}.npz") as file:
+        with atomic_file(self.folder / f"{name or uuid.uuid4().hex}.npz") as file:
             np.savez(file, keys=digests, vectors=vectors)
 
     def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, NDArray[np.float16]]]:
@@ -87,7 +89,7 @@ def embed_corpus(
     for position, passage in enumerate(corpus):
         wanted.setdefault(_content_key(passage.contents), []).append(position)
     if corpus.path is not None:
-        EmbeddingStore(corpus.path.parent / "vectors" / encoder.key).take(wanted, vectors)
+        EmbeddingStore(folder_beside(corpus.path, encoder)).take(wanted, vectors)
     store.take(wanted, vectors)
     done = len(corpus) - sum(map(len, wanted.values()))
     pending = sorted(wanted, key=lambda key: (-len(corpus[wanted[key][0]].contents), key))
@@ -106,6 +108,22 @@ def embed_corpus(
         if progress:
             progress(done, len(corpus))
     return vectors
+
+
+def folder_beside(corpus: Path, encoder: Encoder) -> Path:
+    """Where vectors may lie beside a corpus file."""
+    return corpus.parent / "vectors" / encoder.key
+
+
+def write_beside(corpus: Corpus, encoder: Encoder, store: EmbeddingStore) -> Path:
+    """Keep the vectors of a corpus opened from a file beside it, for whoever gets the folder."""
+    assert corpus.path is not None
+    vectors = embed_corpus(corpus, encoder, store).astype(np.float16)
+    rows = {_content_key(passage.contents): row for row, passage in enumerate(corpus)}
+    folder = folder_beside(corpus.path, encoder)
+    folder.mkdir(parents=True, exist_ok=True)
+    EmbeddingStore(folder).add(list(rows), vectors[list(rows.values())], "vectors")
+    return folder / "vectors.npz"
 
 
 def _content_key(text: str) -> bytes:
