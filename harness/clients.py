@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
+from harness.errors import ConfigError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from harness.corpus import Corpus
     from harness.retrieval.base import Retriever
+
+NO_RETRIEVER = "this method searches but declares no retriever (set params.retriever)"
 
 Submit = Callable[[str, Any], Awaitable[Any]]
 
@@ -86,7 +90,7 @@ class LLMClient:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
         key = scope.next_key()
-        rendered, dropped = self._render(prompt, 64)
+        rendered, dropped = self._render(prompt, self._longest(continuations))
         start = perf_counter()
         request = ScoreRequest(rendered, tuple(continuations))
         scores: Scores = await self._submit("score", request)
@@ -94,7 +98,7 @@ class LLMClient:
         data = {
             "prompt": as_text(rendered),
             "continuations": list(continuations),
-            "logprobs": [round(value, 4) for value in scores.logprobs],
+            "logprobs": [_rounded(value) for value in scores.logprobs],
             "prompt_tokens": scores.prompt_tokens,
             "passages_dropped": dropped,
         }
@@ -114,12 +118,17 @@ class LLMClient:
         scope.recorder.seconds["next_token_probs"] += perf_counter() - start
         data = {
             "prompt": as_text(rendered),
-            "probs": {text: round(p, 4) for text, p in result.probs.items()},
+            "probs": {text: _rounded(p) for text, p in result.probs.items()},
             "prompt_tokens": result.prompt_tokens,
             "passages_dropped": dropped,
         }
         scope.recorder.record(key, "next_token_probs", data)
         return result
+
+    def _longest(self, continuations: Sequence[str]) -> int:
+        if self._model.window is None:
+            return 0
+        return max((self._model.count_tokens(text) or 0 for text in continuations), default=0)
 
     def _render(self, prompt: Prompt | Rendered, max_tokens: int) -> tuple[Rendered, int]:
         if isinstance(prompt, Prompt):
@@ -130,11 +139,13 @@ class LLMClient:
 class RetrieverClient:
     """The retriever as a method sees it."""
 
-    def __init__(self, retriever: Retriever, corpus: Corpus, submit: Submit) -> None:
+    def __init__(self, retriever: Retriever | None, corpus: Corpus | None, submit: Submit) -> None:
         self._retriever, self._corpus, self._submit = retriever, corpus, submit
 
     async def search(self, text: str, k: int) -> list[Passage]:
         """The k best passages, best first, with scores; fewer if fewer match."""
+        if self._retriever is None:
+            raise ConfigError(NO_RETRIEVER)
         scope = trace.current_scope()
         key = scope.next_key()
         start = perf_counter()
@@ -144,15 +155,22 @@ class RetrieverClient:
             "query": text,
             "k": k,
             "retrieved_ids": [p.id for p in passages],
-            "scores": [round(p.score, 4) for p in passages if p.score is not None],
+            "scores": [_rounded(p.score) for p in passages if p.score is not None],
         }
         scope.recorder.record(key, "search", data)
         return passages
 
     def storage(self) -> StorageReport:
         """Bytes of the text and the index, over the whole corpus."""
+        if self._retriever is None or self._corpus is None:
+            raise ConfigError(NO_RETRIEVER)
         parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
         return StorageReport(parts, len(self._corpus))
+
+
+def _rounded(value: float) -> float | None:
+    # JSON knows no infinity; a continuation the model rules out has one.
+    return round(float(value), 4) if isfinite(value) else None
 
 
 def _call_seed(run_seed: int, query_id: str, key: trace.Key) -> int:

@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 # A coroutine woken through nested gathers needs a few turns of the loop before it asks again.
 QUIET_TURNS = 8
 RECORD_TURNS = 3
+NO_RESULT = "the backend returned no result for this request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +81,22 @@ class Engine:
         }
         self._submitted = 0
         self._arrived = asyncio.Event()
-        self._pool = ThreadPoolExecutor(llm.concurrency) if llm.concurrency else None
+        self._pool: ThreadPoolExecutor | None = None
         method.llm = LLMClient(llm, self.submit, seed)
         method.prompts = prompts or QAPrompts()
         method.seed = seed
-        if retriever is not None and corpus is not None:
-            method.retriever = RetrieverClient(retriever, corpus, self.submit)
+        method.retriever = RetrieverClient(retriever, corpus, self.submit)
 
     def run(self, queries: Iterable[Query], on_answer: Callable[[Answered], None]) -> None:
         """Answer every query and hand each result over as soon as it is there.
 
         An exception raised by ``on_answer`` stops the run and is raised here.
         """
-        asyncio.run(self._run(iter(queries), on_answer))
+        work = self._run(iter(queries), on_answer)
+        if not _inside_loop():
+            return asyncio.run(work)
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
+            return thread.submit(asyncio.run, work).result()
 
     async def submit(self, kind: str, request: Any) -> Any:
         """Queue one request and wait for its result."""
@@ -109,15 +113,26 @@ class Engine:
         return await future
 
     async def _run(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
+        asyncio.get_running_loop().set_task_factory(trace.start_task)
         self._arrived = asyncio.Event()
+        for channel in self.channels.values():
+            channel.pending = []  # an earlier run may have been stopped
+        self._pool = ThreadPoolExecutor(self.llm.concurrency) if self.llm.concurrency else None
         pump = asyncio.create_task(self._pump())
         workers = [asyncio.create_task(self._work(queries, on_answer)) for _ in range(self.window)]
+        work = asyncio.gather(*workers)
         try:
-            await asyncio.gather(*workers)
+            ends: set[asyncio.Future[Any]] = {pump, work}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                pump.result()  # the pump ends only by an error, and nobody would answer then
+            await work
         finally:
             for task in (pump, *workers):
                 task.cancel()
             await asyncio.gather(pump, *workers, return_exceptions=True)
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
         for query in queries:
@@ -127,12 +142,13 @@ class Engine:
         recorder = trace.begin(query.id)
         start = perf_counter()
         try:
-            prediction = await self.method.answer(query)
-            error = None
+            prediction, error = _checked(await self.method.answer(query)), None
         except CapabilityError:
             raise
         except Exception as exception:
             prediction, error = Prediction(""), describe_error(exception)
+        finally:
+            recorder.close()
         seconds = perf_counter() - start
         raw = prediction.raw if prediction.raw is not None else recorder.last_reply
         full = replace(
@@ -158,7 +174,10 @@ class Engine:
     async def _send(self) -> None:
         # Searches first: they are cheap, and what they bring makes the model's batch larger.
         channel = next(channel for channel in self.channels.values() if channel.pending)
-        batch, channel.pending = channel.pending, []
+        batch = [entry for entry in channel.pending if not entry[1].done()]
+        channel.pending = []
+        if not batch:  # all were left behind by questions that ended early
+            return
         channel.batches += 1
         try:
             for index, result in channel.call([request for request, _ in batch]):
@@ -166,8 +185,7 @@ class Engine:
                     batch[index][1].set_result(result)
                 for _ in range(RECORD_TURNS):
                     await asyncio.sleep(0)
-            missing = RuntimeError("the backend returned no result for this request")
-            _fail(batch, missing)
+            _fail(batch, RuntimeError(NO_RESULT))
         except Exception as error:
             _fail(batch, error)
 
@@ -187,6 +205,20 @@ def describe_error(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
 
 
+def _checked(prediction: Prediction) -> Prediction:
+    if not isinstance(prediction, Prediction) or not isinstance(prediction.answer, str):
+        raise TypeError(f"answer() must return a Prediction with a text, got {prediction!r:.80}")
+    return prediction
+
+
+def _inside_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
     for _, future in batch:
         if not future.done():
@@ -194,14 +226,15 @@ def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) ->
 
 
 def _single(channel: Channel[Request, Result], request: Request) -> Result:
-    return next(iter(channel.call([request])))[1]
+    for _, result in channel.call([request]):
+        return result
+    raise RuntimeError(NO_RESULT)
 
 
 def _search(
     retriever: Retriever | None, batch: Sequence[tuple[str, int]]
 ) -> Iterator[tuple[int, list[Passage]]]:
-    if retriever is None:
-        raise ConfigError("this method searches but declares no retriever (set params.retriever)")
+    assert retriever is not None  # its client lets no search through without one
     for k in sorted({k for _, k in batch}):
         indices = [i for i, (_, wanted) in enumerate(batch) if wanted == k]
         yield from zip(indices, retriever.search([batch[i][0] for i in indices], k), strict=True)

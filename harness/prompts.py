@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -100,8 +101,17 @@ def demonstration(question: Question, gold_texts: list[str]) -> Demonstration:
     """A question with the golden answer that its gold passages use, else its shortest one.
 
     Alias lists may begin with an odd form (TriviaQA's first alias often is one), so position
-    alone does not choose.
+    alone does not choose. A whole word with the same case is best, then with any case.
     """
-    named = [a for a in question.golden_answers if any(a in text for text in gold_texts)]
-    answer = named[0] if named else min(question.golden_answers, key=len)
+    golds = question.golden_answers
+    named = [a for a in golds if _names(gold_texts, a)] or [
+        a for a in golds if _names(gold_texts, a, re.IGNORECASE)
+    ]
+    answer = named[0] if named else min(golds, key=len)
     return Demonstration(_ask(question.text), answer)
+
+
+def _names(texts: list[str], answer: str, flags: int = 0) -> bool:
+    # Not \b: an answer may begin or end with a sign, such as "$5" or "U.S.".
+    pattern = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", flags)
+    return any(pattern.search(text) for text in texts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Coroutine, Generator, Mapping
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +23,17 @@ class Recorder:
     query_id: str
     _steps: dict[Key, Step] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _branches: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def record(self, key: Key, kind: str, data: Mapping[str, Json]) -> None:
         """File a step under the place in the program that caused it."""
         self._steps[key] = Step(kind, data)
+
+    def close(self) -> None:
+        """End the branches that the question left behind, so that they cost nothing more."""
+        for task in self._branches:
+            task.cancel()
+        self._branches.clear()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -57,15 +65,10 @@ class Recorder:
 
 @dataclass(slots=True)
 class Scope:
-    """A place in one question's program: its own coroutine, or a branch started by gather.
-
-    Branches are numbered in the order in which they first act. asyncio starts gathered coroutines
-    in argument order, so the numbering is the program's own and not the clock's.
-    """
+    """A place in one question's program: its own coroutine, or a branch that it started."""
 
     recorder: Recorder
-    path: Key
-    owner: asyncio.Task[Any] | None
+    path: Key = ()
     count: int = 0
 
     def next_key(self) -> Key:
@@ -81,24 +84,44 @@ _scope: ContextVar[Scope] = ContextVar("scope")
 def begin(query_id: str) -> Recorder:
     """Start recording a question in the current task."""
     recorder = Recorder(query_id)
-    _scope.set(Scope(recorder, (), asyncio.current_task()))
+    _scope.set(Scope(recorder))
     return recorder
 
 
+def start_task(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    context: Context | None = None,
+    **options: Any,
+) -> asyncio.Task[Any]:
+    """The engine's task factory: what a question starts (gather, create_task) becomes a branch.
+
+    A branch takes its number when it is created, in argument order. Numbering it when it first
+    acts would let the clock decide wherever branches start with branches of their own.
+    """
+    context = copy_context() if context is None else context
+    parent = context.get(_scope)
+    if parent is not None:
+        context.run(_scope.set, Scope(parent.recorder, parent.next_key()))
+    task = asyncio.Task(coroutine, loop=loop, context=context, **options)
+    if parent is not None:
+        parent.recorder._branches.append(task)
+    return task
+
+
 def current_scope() -> Scope:
-    """The scope of the running coroutine; a task started by gather gets a branch of its own."""
+    """The scope of the running coroutine."""
     try:
-        scope = _scope.get()
+        return _scope.get()
     except LookupError:
         raise RuntimeError("models and retrievers answer only inside Method.answer()") from None
-    task = asyncio.current_task()
-    if scope.owner is not task:
-        scope = Scope(scope.recorder, scope.next_key(), task)
-        _scope.set(scope)
-    return scope
 
 
 def note(kind: str, **data: Json) -> None:
-    """Add a method's own step to the trace: a thought, a route, a score."""
+    """Add a method's own step to the trace: a thought, a route, a score.
+
+    Raises TypeError or ValueError for what JSON cannot hold, such as numpy numbers and NaN.
+    """
+    json.dumps(data, allow_nan=False)
     scope = current_scope()
     scope.recorder.record(scope.next_key(), kind, data)
