@@ -15,7 +15,7 @@ from harness.retrieval.dense import (
     embedding_folder,
     load_flashrag_index,
 )
-from harness.retrieval.embeddings import EmbeddingStore
+from harness.retrieval.embeddings import EmbeddingStore, write_beside
 from harness.retrieval.encoders import Vectors
 from tests.retrieval.helpers import HashEncoder, corpus_of
 
@@ -28,7 +28,8 @@ def ids(retriever: DenseRetriever, query: str, k: int = 5) -> list[str]:
 
 def test_ranking_is_the_inner_product() -> None:
     corpus, encoder = corpus_of(*TEXTS), HashEncoder()
-    passages = encoder.encode_passages([p.contents for p in corpus]).astype(float)
+    exact = encoder.encode_passages([p.contents for p in corpus])
+    passages = exact.astype(np.float16).astype(float)
     queries = ["subject3 number10", "about number299", "passage"]
     found = build_dense(corpus, encoder).search(queries, 20)
     for query, result in zip(encoder.encode_queries(queries).astype(float), found, strict=True):
@@ -126,18 +127,36 @@ def test_stored_vectors_are_never_unpickled(tmp_path: Path) -> None:
     assert ids(build_dense(corpus, encoder), "one") == ["p0"]
 
 
+def test_vectors_beside_a_corpus_are_used_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.jsonl"
+    file.write_text("".join(f'{{"id": "p{n}", "contents": "T{n}\\n{n}"}}\n' for n in range(30)))
+    corpus, encoder = Corpus.open(file), HashEncoder()
+    path = write_beside(corpus, encoder, EmbeddingStore(embedding_folder(encoder)))
+    assert path == tmp_path / "vectors" / "hash-1" / "vectors.npz"
+    for shard in embedding_folder(encoder).glob("*.npz"):
+        shard.unlink()
+    encoder.encoded.clear()
+    before = build_dense(corpus, encoder).search(["T3 3"], 5)
+    assert encoder.encoded == []
+    other = HashEncoder(key="hash-2")
+    assert build_dense(corpus, other).search(["T3 3"], 5) == before
+    assert len(other.encoded) == 30, "vectors of another encoder are never used"
+
+
 def test_vectors_that_are_not_finite_stop_the_build() -> None:
     class Broken(HashEncoder):
         def encode_passages(self, texts: list[str]) -> Vectors:  # type: ignore[override]
             return super().encode_passages(texts) * np.float32("nan")
 
-    with pytest.raises(HarnessError, match="not finite"):
+    with pytest.raises(HarnessError, match="cannot hold"):
         build_dense(corpus_of("one"), Broken())
 
 
-def test_storage_counts_four_bytes_a_dimension() -> None:
+def test_storage_counts_two_bytes_a_dimension() -> None:
     retriever = build_dense(corpus_of("one", "two", "three"), HashEncoder())
-    assert retriever.storage() == {"dense index": 3 * 64 * 4}
+    assert retriever.storage() == {"dense index": 3 * 64 * 2}
+    (shard,) = embedding_folder(HashEncoder()).glob("*.npz")
+    assert np.load(shard)["vectors"].nbytes == 3 * 64 * 2
     assert set(retriever.provenance()) >= {"encoder", "faiss"}
 
 
@@ -164,9 +183,9 @@ def test_a_flashrag_index_gives_the_same_results(tmp_path: Path, titled: Corpus)
     encoder = HashEncoder()
     path = write_index(tmp_path / "e5_Flat.index", vectors_of(titled, encoder))
     opened, built = load_flashrag_index(path, titled, encoder), build_dense(titled, encoder)
-    queries = ["subject3 number10", "about number299"]
-    assert opened.search(queries, 10) == built.search(queries, 10)
-    assert opened.storage() == built.storage()
+    for query in ["subject3 number10", "about number299"]:
+        assert ids(opened, query) == ids(built, query)
+    assert opened.storage() == {"dense index": 300 * 64 * 4}
 
 
 def test_a_flashrag_index_of_another_encoder_is_refused(tmp_path: Path, titled: Corpus) -> None:
