@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from harness.errors import ConfigError, HarnessError, InputError, did_you_mean
+from harness.errors import ConfigError, HarnessError, InputError, RunFailedError, did_you_mean
 from harness.execute import Measuring, RunPlan, execute
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.method import parse_params
+from harness.progress import CallbackBar, say
 from harness.registry import board_file, load_method
 from harness.runs import RunConfig
 from harness.sources import TaskFiles, load_task_data
@@ -61,7 +63,7 @@ class Board(_Entry):
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     models: tuple[str | dict[str, Any], ...] = Field((DEFAULT_MODEL,), min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     limit: int | None = Field(None, ge=1)
     latency: LatencyEntry = LatencyEntry()
 
@@ -75,6 +77,11 @@ class Board(_Entry):
 
 def read_board(name: str) -> Board:
     """Load a board by name or path; errors name the file, the key and the fix."""
+    return parse_board(*board_values(name))
+
+
+def board_values(name: str) -> tuple[Any, str]:
+    """What a board's file says, not yet validated, and the file's path."""
     path = board_file(name)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -84,7 +91,7 @@ def read_board(name: str) -> Board:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return parse_board(values, str(path))
+    return values, str(path)
 
 
 def parse_board(values: Any, source: str) -> Board:
@@ -138,34 +145,59 @@ def run_board(
 ) -> list[Path]:
     """Execute what is not complete yet; a run that stops does not stop the others.
 
-    Raises the first run's error at the end if any run failed.
+    Raises at the end if any run failed: the error itself if it was the only run.
     """
+    everything = list(plans)
     failures: list[HarnessError] = []
-    folders = []
-    for model, group in groupby(plans, key=lambda plan: plan.model):
+    for model, group in groupby(everything, key=lambda plan: plan.model):
         todo = []
         for plan in group:
-            folders.append(plan.config.folder(root))
-            if plan.is_complete(root):
-                console.print(f"{plan.label}: finished before", markup=False, highlight=False)
-            else:
-                todo.append(plan)
-        if not todo:
-            continue
-        console.print(f"loading {model.name}", markup=False, highlight=False)
-        llm = _open_llm(todo[0], batch_size, device)
-        try:
-            for plan, retriever in _with_retrievers(todo, console):
-                try:
-                    execute(plan, root, llm, retriever, console)
-                except HarnessError as error:
-                    failures.append(error)
-                    console.print(f"{plan.label}: {error}", markup=False, highlight=False)
-        finally:
-            llm.close()
-    if failures:
+            with _going_on(failures):
+                if plan.is_complete(root):
+                    say(console, f"{plan.label}: finished before")
+                else:
+                    todo.append(plan)
+        if todo:
+            say(console, f"loading {model.name}")
+            with _going_on(failures):
+                llm = _open_llm(todo[0], batch_size, device)
+                _execute_all(todo, root, llm, console, failures)
+    if failures and len(everything) == 1:
         raise failures[0]
-    return folders
+    for failure in failures:
+        say(console, f"stopped: {failure}")
+    if failures:
+        raise RunFailedError(
+            f"stopped {len(failures)} times, see above; the other runs are finished, and running "
+            "the same board again continues"
+        )
+    return [plan.config.folder(root) for plan in everything]
+
+
+@contextmanager
+def _going_on(failures: list[HarnessError]) -> Iterator[None]:
+    """Keep what stopped one run, so that the others go on."""
+    try:
+        yield
+    except HarnessError as error:
+        # A copy: the error's own traceback would keep the model in memory.
+        failures.append(type(error)(str(error)))
+
+
+def _execute_all(
+    plans: list[RunPlan],
+    root: Path,
+    llm: LanguageModel,
+    console: Console,
+    failures: list[HarnessError],
+) -> None:
+    retrievers = _Retrievers(console)
+    try:
+        for plan in plans:
+            with _going_on(failures):
+                execute(plan, root, llm, retrievers.open(plan), console)
+    finally:
+        llm.close()
 
 
 def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> LanguageModel:
@@ -176,31 +208,31 @@ def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> Lang
     return open_model(plan.model, batch_size=batch_size, device=device)
 
 
-def _with_retrievers(
-    plans: list[RunPlan], console: Console
-) -> Iterator[tuple[RunPlan, Retriever | None]]:
-    """Each plan with its retriever; one that several runs in a row share is opened once."""
-    opened: tuple[Any, Retriever] | None = None
-    for plan in plans:
-        if plan.method.retriever_name is None:
-            yield plan, None
-            continue
+class _Retrievers:
+    """Opens each plan's retriever; one that several runs in a row share is opened once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[Any, Retriever] | None = None
+
+    def open(self, plan: RunPlan) -> Retriever | None:
+        name = plan.method.retriever_name
+        if name is None:
+            return None
         key = (plan.config.retriever, plan.data.corpus_fingerprint)
-        if opened is None or opened[0] != key:
-            opened = (key, _open_retriever(plan, console))
-        yield plan, opened[1]
+        if self._last is None or self._last[0] != key:
+            self._last = None  # frees the old index before the new one is read
+            self._last = (key, self._open(name, plan))
+        return self._last[1]
 
+    def _open(self, name: str, plan: RunPlan) -> Retriever:
+        from harness.retrieval.open import open_retriever
 
-def _open_retriever(plan: RunPlan, console: Console) -> Retriever:
-    from harness.progress import CallbackBar
-    from harness.retrieval.open import open_retriever
-
-    name = plan.method.retriever_name
-    assert name is not None
-    with CallbackBar(console, f"{plan.config.task['name']}: {name} index") as progress:
-        return open_retriever(
-            name, plan.data.corpus, settings=plan.method.retriever_settings, progress=progress
-        )
+        label = f"{plan.config.task['name']}: {name} index"
+        with CallbackBar(self._console, label) as progress:
+            return open_retriever(
+                name, plan.data.corpus, settings=plan.method.retriever_settings, progress=progress
+            )
 
 
 def _config(

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.errors import ConfigError, HarnessError, InputError
+from harness.errors import ConfigError, HarnessError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.board import Board
+
+INTERRUPTED = 130
+# The base of typer's usage errors; which module it lives in depends on typer's version.
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="memory-harness",
@@ -48,7 +52,7 @@ def run(
     data_dir: Annotated[Path | None, typer.Option(help="Local folder of full datasets.")] = None,
     revision: Annotated[str | None, typer.Option(help="Commit of the hub dataset.")] = None,
     latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -88,12 +92,13 @@ def leaderboard(
     """Print the tables of all finished and scored runs."""
     from importlib import import_module
 
-    from harness.files import atomic_file
+    from harness.files import atomic_file, writing
 
     text: str = import_module("leaderboards.table").render(runs, format)
     typer.echo(text)
     if output is not None:
-        _check_writable(output.parent)
+        with writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(output) as file:
             file.write(text.rstrip("\n").encode() + b"\n")
         typer.echo(f"written to {output}", err=True)
@@ -167,19 +172,20 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point: errors a user can act on are one line and exit status 2."""
-    from click.exceptions import Abort, ClickException
-
     try:
         code = app(standalone_mode=False)
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except ClickException as error:
-        error.show()
+    except _USAGE_ERROR as error:
+        message = error.format_message()
+        # Without any argument the message is the help page.
+        typer.echo(message if "\n" in message else f"error: {message}", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, Abort):
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         typer.echo("stopped; the same command continues where it was", err=True)
-        sys.exit(130)
     sys.exit(code or 0)
 
 
@@ -204,7 +210,11 @@ def _params(pairs: list[str] | None) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise ConfigError(f"-p {pair}: write it as NAME=VALUE, such as -p k=10")
-        params[key.strip()] = yaml.safe_load(value) if value else ""
+        try:
+            params[key.strip()] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"-p {pair}: the value is not readable: {reason}") from error
     return params
 
 
@@ -237,19 +247,21 @@ def _update(board: Board, updates: dict[str, Any]) -> Board:
     from harness.board import parse_board
 
     given = {key: value for key, value in updates.items() if value is not None}
+    if "latency" in given:
+        given["latency"] = {**board.latency.model_dump(), **given["latency"]}
     if "limit" in given:
         given["tasks"] = [{**task.model_dump(), "limit": None} for task in board.tasks]
     return parse_board({**board.model_dump(), **given}, "command line")
 
 
 def _check_writable(folder: Path) -> None:
+    """Try before anything is loaded, and leave nothing behind."""
     import tempfile
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot write there ({error.strerror}); choose another folder"
-        ) from error
+    from harness.files import writing
+
+    place = folder.absolute()
+    while not place.exists() and not place.is_symlink():
+        place = place.parent
+    with writing(folder), tempfile.TemporaryFile(dir=place):
+        pass

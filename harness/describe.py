@@ -10,7 +10,6 @@ import yaml
 from harness.errors import ConfigError, did_you_mean
 from harness.llm.catalogue import catalogue
 from harness.registry import (
-    board_file,
     board_files,
     load_method,
     method_names,
@@ -88,8 +87,11 @@ def _encoder(name: str) -> dict[str, Any]:
 
 
 def _board(name: str) -> dict[str, Any]:
-    values = yaml.safe_load(board_file(name).read_text(encoding="utf-8"))
-    return {"summary": values.pop("description", ""), **values}
+    from harness.board import board_values, parse_board
+
+    values, path = board_values(name)
+    board = parse_board(values, path)
+    return {"summary": board.description, **board.model_dump(mode="json", exclude_unset=True)}
 
 
 def _text(card: dict[str, Any]) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from harness.errors import HarnessError
 from harness.files import cache_dir, folder_bytes
 from harness.llm.catalogue import DEFAULT_MODEL, catalogue
 from harness.provenance import PACKAGES, harness_version, package_versions
@@ -15,27 +14,50 @@ HUB = "huggingface.co"
 
 def findings() -> Iterator[tuple[str, str]]:
     """Label and finding, one line each; nothing is downloaded or changed."""
-    from harness.meters.hardware import cpu_quota, describe_hardware
-
-    yield "harness", " ".join(str(value) for value in harness_version().values() if value)
-    yield "hardware", describe_hardware().summary
-    yield "threads", f"{cpu_quota()} (OMP_NUM_THREADS overrides)"
+    yield "harness", _tried(_harness)
+    yield "hardware", _tried(_hardware)
+    yield "threads", _tried(_threads)
     versions = package_versions()
     for name in PACKAGES:
         yield name, versions.get(name, f"missing; pip install {name}")
-    yield "flashrag", _flashrag()
-    yield "cache", f"{cache_dir()} ({folder_bytes(cache_dir()) / 1e6:.0f} MB)"
-    yield "default model", _default_model()
-    yield "hub", _hub()
+    yield "flashrag", _tried(_flashrag)
+    yield "cache", _tried(_cache)
+    yield "default model", _tried(_default_model)
+    yield "hub", _tried(_hub)
+
+
+def _tried(look: Callable[[], str]) -> str:
+    """What breaks (torch that does not import, a cache of another user) is a finding too."""
+    try:
+        return look()
+    except Exception as error:
+        return f"PROBLEM: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def _harness() -> str:
+    return " ".join(str(value) for value in harness_version().values() if value)
+
+
+def _hardware() -> str:
+    from harness.meters.hardware import describe_hardware
+
+    return describe_hardware().summary
+
+
+def _threads() -> str:
+    from harness.meters.hardware import cpu_quota
+
+    return f"{cpu_quota()} (OMP_NUM_THREADS overrides)"
+
+
+def _cache() -> str:
+    return f"{cache_dir()} ({folder_bytes(cache_dir()) / 1e6:.0f} MB)"
 
 
 def _default_model() -> str:
     from harness.llm.default_model import wheel_file
 
-    try:
-        return f"{DEFAULT_MODEL}: weights at {wheel_file(catalogue()[DEFAULT_MODEL])}"
-    except HarnessError as error:
-        return str(error)
+    return f"{DEFAULT_MODEL}: weights at {wheel_file(catalogue()[DEFAULT_MODEL])}"
 
 
 def _flashrag() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.demonstrations import qa_prompts
-from harness.engine import Answered, Engine
-from harness.errors import InputError, RunFailedError
+from harness.engine import Engine, check_needs, describe_error
+from harness.errors import HarnessError, RunFailedError
+from harness.files import writing
+from harness.keeper import Keeper
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.task import TaskData
-
-SAME_ERROR_LIMIT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,15 @@ class RunPlan:
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
         folder = self.config.folder(root)
-        if not (folder / "manifest.json").exists():
-            return False
-        if read_manifest(folder)["status"] != "finished" or not is_scored(folder):
-            return False
-        return self._is_measured(folder)
+        return (
+            _is_finished(folder)
+            and self._gold(root).exists()
+            and is_scored(folder)
+            and self._is_measured(folder)
+        )
+
+    def _gold(self, root: Path) -> Path:
+        return gold_path(root, self.data.name, self.data.questions_fingerprint)
 
     def _is_measured(self, folder: Path) -> bool:
         wanted = min(self.measuring.queries, len(self.data.questions))
@@ -85,26 +91,22 @@ def execute(
     """Bring one run to completion and return its folder; finished phases are not done again."""
     ids = tuple(question.id for question in plan.data.questions)
     folder = plan.config.folder(root)
-    try:
-        write_gold(
-            gold_path(root, plan.data.name, plan.data.questions_fingerprint), plan.data.questions
-        )
-    except OSError as error:
-        raise InputError(
-            f"{root}: cannot write there ({error.strerror}); choose another --out"
-        ) from error
+    check_needs(plan.method, llm)
     prompts = qa_prompts(plan.data, plan.method.params.shots, plan.config.seed)
+    with writing(root):
+        write_gold(plan._gold(root), plan.data.questions)
     with RunDirectory(folder, ids) as run:
         engine = _engine(plan, llm, retriever, prompts, plan.window)
         manifest = _manifest(plan, llm, retriever)
-        finished = _is_finished(folder)
+        # Answers may have been taken out of a finished run, to be given again.
+        finished = _is_finished(folder) and len(run.answered) == len(ids)
         if not finished:
             run.write_manifest({**manifest, "status": "running"})
         _write_memory(plan, folder)
         if not finished:
             _answer(plan, engine, run, console)
             run.finish()
-            update_performance(folder, usage=_mean_usage(run), storage=_storage(plan.method))
+            update_performance(folder, usage=_mean_usage(run), storage=_storage(plan))
             run.write_manifest({**manifest, "status": "finished"})
         if not plan._is_measured(folder):
             _measure(plan, llm, retriever, prompts, run, console)
@@ -139,14 +141,33 @@ def _write_memory(plan: RunPlan, folder: Path) -> None:
         return
     memory = folder / "memory"
     if (memory / ".complete").exists():
-        plan.method.load(memory)
+        with _calling(plan, "load"):
+            plan.method.load(memory)
         return
     start = monotonic()
-    plan.method.write(plan.data.corpus, plan.data.train)
-    memory.mkdir(exist_ok=True)
-    plan.method.save(memory)
-    (memory / ".complete").touch()
+    with _calling(plan, "write"):
+        plan.method.write(plan.data.corpus, plan.data.train)
+    with writing(memory):
+        memory.mkdir(exist_ok=True)
+        with _calling(plan, "save"):
+            plan.method.save(memory)
+        (memory / ".complete").touch()
     update_performance(folder, write={"seconds": round(monotonic() - start, 3)})
+
+
+@contextmanager
+def _calling(plan: RunPlan, name: str) -> Iterator[None]:
+    """Turn an error inside a method's own code into one line that says where it happened."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise RunFailedError(
+            f"{plan.label}: {name}() failed with {describe_error(error)} "
+            f"({last.filename}:{last.lineno}); mend it and run again"
+        ) from error
 
 
 def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) -> None:
@@ -154,60 +175,13 @@ def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) 
     total, done = len(plan.data.questions), len(run.answered)
     start = monotonic()
     with bar(console, plan.label, total, done) as shown:
-        keep = _Keeper(run, shown.advance)
+        keep = Keeper(run, shown.advance)
         try:
             engine.run(left, keep)
             keep.close(everything=len(left))
         finally:
             if keep.written:
                 _add_throughput(run.folder, keep.written, monotonic() - start)
-
-
-class _Keeper:
-    """Appends predictions; stops the run when one error is all that comes.
-
-    Errors in a row with the same text are held back until something else happens, so that a run
-    stopped by, say, a dead server leaves nothing to clean up.
-    """
-
-    def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
-        self.run, self.advance = run, advance
-        self.held: list[Answered] = []
-        self.written = 0
-
-    def __call__(self, answered: Answered) -> None:
-        error = answered.prediction.error
-        if self.held and error != self.held[-1].prediction.error:
-            self._release()
-        if error is None:
-            self._write(answered)
-            return
-        self.held.append(answered)
-        if len(self.held) >= SAME_ERROR_LIMIT:
-            self._stop()
-
-    def close(self, everything: int) -> None:
-        """Write what was held back, unless every question of the session failed alike."""
-        if self.held and len(self.held) == everything and not self.run.answered:
-            self._stop()
-        self._release()
-
-    def _release(self) -> None:
-        for answered in self.held:
-            self._write(answered)
-        self.held = []
-
-    def _write(self, answered: Answered) -> None:
-        self.run.append(answered.question_id, answered.prediction)
-        self.written += 1
-        self.advance(1)
-
-    def _stop(self) -> None:
-        raise RunFailedError(
-            f"{self.run.folder}: stopped, {len(self.held)} questions in a row failed with "
-            f"{self.held[-1].prediction.error}; mend the cause and run again, answers so far are "
-            "kept"
-        )
 
 
 def _measure(
@@ -228,10 +202,16 @@ def _measure(
         latency, memory, answers = measure_closed_loop(
             engine, queries, warmup=warmup, device=device, on_query=shown.advance
         )
-    batched = {
-        row["question_id"]: row["answer"] for _, row in read_predictions(run.predictions_path)
-    }
-    latency["same_as_batched"] = sum(batched[key] == answer for key, answer in answers.items())
+    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
+    for key, single in answers.items():
+        if single.error and not batched[key]["error"]:
+            raise RunFailedError(
+                f"{run.folder}: question {key!r} was answered before but failed while it was timed "
+                f"({single.error}); run again, all answers are kept"
+            )
+    latency["same_as_batched"] = sum(
+        batched[key]["answer"] == single.answer for key, single in answers.items()
+    )
     update_performance(run.folder, latency=latency, memory=memory)
 
 
@@ -245,8 +225,9 @@ def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
     update_performance(folder, throughput=total)
 
 
-def _storage(method: Method) -> dict[str, Any]:
-    report = method.storage()
+def _storage(plan: RunPlan) -> dict[str, Any]:
+    with _calling(plan, "storage"):
+        report = plan.method.storage()
     return {"parts": dict(report.parts), "documents": report.documents}
 
 

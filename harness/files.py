@@ -38,13 +38,40 @@ def cache_dir(*parts: str) -> Path:
     if not root:
         root = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "memory-harness")  # noqa: PTH118
     path = Path(root).expanduser().joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the cache cannot be made there ({error.strerror}); set MEMORY_HARNESS_CACHE "
+            "to a folder that can be written"
+        ) from error
     return path
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line that ``path`` cannot be written and why: no space, no permission."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write there ({error.strerror or error}); free space or choose "
+            "another folder"
+        ) from error
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces ``path`` on success and vanishes on any error."""
+    """Open a temporary file that replaces ``path`` on success and vanishes on any error.
+
+    Raises InputError if the system refuses to write.
+    """
+    with writing(path), _replacing(path) as file:
+        yield file
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -54,9 +81,15 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         Path(name).chmod(0o644)
         os.replace(name, path)  # noqa: PTH105
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of writers that were killed; none may be at work."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,10 +103,16 @@ def read_json(path: Path) -> Any:
     """Read a JSON file, naming it in the error if it is broken."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); restore or delete it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it") from error
 
 
 def folder_bytes(path: Path) -> int:
-    """Apparent size of all files below ``path``, in bytes."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Apparent size of all files below ``path``, in bytes; files may vanish meanwhile."""
+    total = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total

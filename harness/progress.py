@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 15.0
 
 
+def say(console: Console, text: str) -> None:
+    """Print one line as it is: not cut, not wrapped, no markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Bar:
     """Counts steps of one piece of work and shows them."""
 
@@ -26,23 +31,21 @@ class Bar:
         self.done += steps
         if monotonic() - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
             self._last_line = monotonic()
-            self.console.print(self.line(), markup=False, highlight=False)
+            say(self.console, self.line())
 
     def line(self) -> str:
         """``label: 40/200, 3.1/s, 52 s left``."""
-        seconds = max(monotonic() - self._start, 1e-9)
-        rate = (self.done - self._started_with) / seconds
+        rate = self._rate()
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
-        return f"{self.label}: {self.done}/{self.total}, {rate:.2g}/s{left}"
+        return f"{self.label}: {self.done}/{self.total}, {_per_second(rate)}{left}"
 
     def close(self) -> None:
         """Print the final line."""
         seconds = monotonic() - self._start
-        self.console.print(
-            f"{self.label}: {self.done}/{self.total} in {seconds:.1f} s",
-            markup=False,
-            highlight=False,
-        )
+        say(self.console, f"{self.label}: {self.done}/{self.total} in {seconds:.1f} s")
+
+    def _rate(self) -> float:
+        return (self.done - self._started_with) / max(monotonic() - self._start, 1e-9)
 
 
 class _LiveBar(Bar):
@@ -64,8 +67,8 @@ class _LiveBar(Bar):
 
     def advance(self, steps: int = 1) -> None:
         self.done += steps
-        rate = (self.done - self._started_with) / max(monotonic() - self._start, 1e-9)
-        self._progress.update(self._task, completed=self.done, rate=f"{rate:.2g}/s")
+        shown = _per_second(self._rate())
+        self._progress.update(self._task, completed=self.done, rate=shown)
 
     def close(self) -> None:
         self._progress.stop()
@@ -91,6 +94,10 @@ class CallbackBar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:.2g}/s" if rate < 10 else f"{rate:.0f}/s"
 
 
 def _open(console: Console, label: str, total: int, done: int) -> Bar:

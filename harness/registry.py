@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.files import check_slug
@@ -37,6 +38,9 @@ def load_method(name: str) -> type[Method]:
     cls = _resolve(target, f"method '{name}'")
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise ConfigError(f"method '{name}': {target!r} is not a subclass of harness.method.Method")
+    missing = sorted(cls.__abstractmethods__) + ([] if hasattr(cls, "card") else ["card"])
+    if missing:
+        raise ConfigError(f"method '{name}': class {cls.__name__} lacks {', '.join(missing)}")
     return cls
 
 
@@ -76,18 +80,28 @@ def load_plugin(source: str) -> None:
     METHODS maps names to Method classes (or ``"module:Class"``), TASKS to folders that hold a
     task.yaml, BOARDS to YAML files.
     """
-    module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
-    tables = [table for table in ("METHODS", "TASKS", "BOARDS") if hasattr(module, table)]
     before = len(_plugin_methods)
-    for name, target in getattr(module, "METHODS", {}).items():
+    module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    methods, tasks, boards = (
+        _table(module, table, source) for table in ("METHODS", "TASKS", "BOARDS")
+    )
+    for name, target in methods.items():
         if _plugin_methods.get(name) is not target:
             register_method(name, target)
-    _plugin_tasks.update(getattr(module, "TASKS", {}))
-    _plugin_boards.update(getattr(module, "BOARDS", {}))
-    if not tables and len(_plugin_methods) == before:
+    _plugin_tasks.update(tasks)
+    _plugin_boards.update(boards)
+    # A module may also have called register_method itself.
+    if not (methods or tasks or boards) and len(_plugin_methods) == before:
         raise InputError(
             f"plugin '{source}' offers nothing: define METHODS = {{'my-method': MyMethod}}"
         )
+
+
+def _table(module: ModuleType, table: str, source: str) -> dict[str, Any]:
+    names = getattr(module, table, {})
+    if not isinstance(names, dict):
+        raise InputError(f"plugin '{source}': {table} must be a dictionary of names")
+    return {check_slug(str(name), f"plugin {table}"): value for name, value in names.items()}
 
 
 def _methods() -> dict[str, str | type[Method] | EntryPoint]:
@@ -108,16 +122,16 @@ def _resolve(target: str | type[Method] | EntryPoint, what: str) -> object:
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
             return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{what} cannot be loaded from {target!r}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{what} cannot be loaded from {target!r}: {_reason(error)}") from error
     return target
 
 
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"plugin '{name}' cannot be imported: {error}") from error
+    except Exception as error:
+        raise InputError(f"plugin '{name}' cannot be imported: {_reason(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -129,5 +143,19 @@ def _import_file(path: Path) -> ModuleType:
         raise InputError(f"plugin file '{path}' is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(f"plugin file '{path}' cannot be imported: {_reason(error)}") from error
     return module
+
+
+def _reason(error: Exception) -> str:
+    """An error in somebody else's code, with the place where it happened."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    file, line = last.filename, last.lineno
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or file, error.lineno
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message} ({file}:{line})"

@@ -18,12 +18,20 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
 from harness.errors import InputError, RunLockedError
-from harness.files import atomic_file, check_slug, read_json, write_json
+from harness.files import (
+    atomic_file,
+    check_slug,
+    read_json,
+    remove_leftovers,
+    write_json,
+    writing,
+)
 from harness.fingerprint import canonical_json, fingerprint
 from harness.records import Prediction
 
@@ -61,35 +69,30 @@ class RunDirectory:
     folder: Path
     question_ids: tuple[str, ...]
     _lock: IO[str] | None = None
-    _file: IO[bytes] | None = None
+    _file: FileIO | None = None
     _synced: float = 0.0
     answered: set[str] = field(default_factory=set)
 
     def __enter__(self) -> RunDirectory:
-        try:
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / ".lock").open("w")
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot write there ({error.strerror}); choose another --out"
-            ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._take_lock()
+            with writing(self.folder):
+                remove_leftovers(self.folder)
+                self.answered = self._recover()
+        except BaseException:
             self._lock.close()
-            raise RunLockedError(
-                f"{self.folder}: another process is writing this run; wait for it or stop it"
-            ) from error
-        self.answered = self._recover()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._sync()
-            self._file.close()
-            self._file = None
-        if self._lock is not None:
-            self._lock.close()
+        try:
+            self._close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     @property
     def predictions_path(self) -> Path:
@@ -102,27 +105,46 @@ class RunDirectory:
 
     def append(self, question_id: str, prediction: Prediction) -> None:
         """Write one prediction; it survives a kill at once and a power cut after a second."""
-        if self._file is None:
-            self._file = self.predictions_path.open("ab")
-        line = canonical_json(prediction_row(question_id, prediction))
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-        self.answered.add(question_id)
-        if monotonic() - self._synced > FSYNC_SECONDS:
-            self._sync()
+        line = prediction_line(question_id, prediction)
+        with writing(self.predictions_path):
+            if self._file is None:
+                # Unbuffered: nothing is left behind that a later close could fail to write.
+                self._file = self.predictions_path.open("ab", buffering=0)
+            _write_all(self._file, line)
+            self.answered.add(question_id)
+            if monotonic() - self._synced > FSYNC_SECONDS:
+                self._sync()
 
     def finish(self) -> None:
         """Put the predictions in question order, so that equal runs are equal files."""
-        if self._file is not None:
-            self._sync()
-            self._file.close()
-            self._file = None
+        self._close()
         rows = {row["question_id"]: line for line, row in read_predictions(self.predictions_path)}
         if list(rows) == list(self.question_ids):
             return
         with atomic_file(self.predictions_path) as file:
             for question_id in self.question_ids:
                 file.write(rows[question_id])
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLockedError(
+                f"{self.folder}: another process is writing this run; wait for it or stop it"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be locked ({error.strerror}); choose a folder on a local "
+                "disk"
+            ) from error
+
+    def _close(self) -> None:
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with writing(self.predictions_path), file:
+            os.fsync(file.fileno())
 
     def _sync(self) -> None:
         if self._file is not None:
@@ -152,6 +174,20 @@ class RunDirectory:
         return answered
 
 
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write every byte: an unbuffered file may take a part of them."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
+
+
+def prediction_line(question_id: str, prediction: Prediction) -> bytes:
+    """A prediction as one line; TypeError or ValueError if it holds what JSON cannot."""
+    if not isinstance(prediction.answer, str):
+        raise TypeError(f"the answer is {type(prediction.answer).__name__}, not str")
+    return canonical_json(prediction_row(question_id, prediction)).encode() + b"\n"
+
+
 def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
     """A prediction as it is stored, one JSON object a line."""
     return {
@@ -167,12 +203,14 @@ def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
 
 def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """The raw line and the row of every prediction; InputError names a broken line."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; run the same board again to answer its questions")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
-                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"]
-            except (ValueError, KeyError, TypeError) as error:
+                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"].items()
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
                     f"{path}:{number}: not a prediction ({error}); delete the line to have the "
                     "question answered again"
@@ -184,7 +222,9 @@ def find_runs(root: Path) -> list[Path]:
     """Every run folder below ``root`` (or ``root`` itself), sorted."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the --out folder of a run")
-    found = sorted(path.parent for path in root.rglob("manifest.json"))
+    folders = sorted(path.parent for path in root.rglob("manifest.json"))
+    # What a method saved may hold a manifest of its own.
+    found = [folder for folder in folders if folder.parent not in folders]
     if not found:
         raise InputError(f"{root}: holds no run; start one with 'memory-harness run'")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,20 @@ def score_run(folder: Path) -> bool:
     if manifest["status"] != "finished":
         return False
     task = manifest["config"]["task"]
-    gold = _read_gold(gold_path(folder.parents[2], task["name"], task["questions_fingerprint"]))
+    gold = _read_gold(
+        gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
+    )
     predictions = folder / "predictions.jsonl"
     answered = [row for _, row in read_predictions(predictions)]
     retrieves = manifest["config"]["retriever"] is not None or any(
         row["retrieved_ids"] for row in answered
     )
-    rows = [_score_row(row, gold, retrieves) for row in answered]
-    if len(rows) != len(gold):
+    if [row["question_id"] for row in answered] != list(gold):
         raise InputError(
-            f"{predictions}: {len(rows)} predictions for {len(gold)} questions; run the same "
-            "board again to complete it"
+            f"{predictions}: its {len(answered)} lines are not the run's {len(gold)} questions in "
+            "order; run the same board again to complete it"
         )
+    rows = [_score_row(row, gold, retrieves) for row in answered]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
     record = {
@@ -68,13 +70,13 @@ def score_run(folder: Path) -> bool:
 
 def is_scored(folder: Path) -> bool:
     """Whether the scores are there, of this metrics version and of these very predictions."""
-    path = folder / "scores.json"
-    if not path.exists() or not (folder / "scores.jsonl").exists():
+    path, predictions = folder / "scores.json", folder / "predictions.jsonl"
+    if not all(file.exists() for file in (path, predictions, folder / "scores.jsonl")):
         return False
     record = read_json(path)
     return bool(
         record.get("metrics_version") == METRICS_VERSION
-        and record.get("predictions_sha256") == file_sha256(folder / "predictions.jsonl")
+        and record.get("predictions_sha256") == file_sha256(predictions)
     )
 
 
@@ -97,5 +99,8 @@ def _score_row(
 def _read_gold(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
-    rows: Iterable[dict[str, Any]] = (json.loads(line) for line in path.read_bytes().splitlines())
-    return {row["id"]: row for row in rows}
+    try:
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+        return {row["id"]: row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run the same board") from error

@@ -63,7 +63,9 @@ def set_torch_threads() -> None:
     """Use the cores that are ours: more threads than that is far slower than fewer."""
     import torch
 
-    wanted = int(os.environ.get("OMP_NUM_THREADS") or cpu_quota())
+    # OpenMP allows a list, one number a nesting level.
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    wanted = int(asked) if asked.isdigit() and int(asked) else cpu_quota()
     if torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.engine import Answered, Engine
 from harness.meters.memory import PeakMemory
-from harness.records import Query
+from harness.records import Prediction, Query
 
 
 def measure_closed_loop(
@@ -17,12 +17,12 @@ def measure_closed_loop(
     warmup: int,
     device: str,
     on_query: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Prediction]]:
     """Answer ``queries`` one by one; the first ``warmup`` of them also run once unmeasured.
 
     ``engine`` must have window 1. Returns the latency record (seconds per query, total and by kind
-    of call), the memory record, and the answers by question id, to be compared with the batched
-    ones.
+    of call), the memory record, and the predictions by question id, to be compared with the
+    batched ones.
     """
     answered: list[Answered] = []
 
@@ -42,7 +42,4 @@ def measure_closed_loop(
             for kind in kinds
         },
     }
-    answers = {
-        query.id: result.prediction.answer for query, result in zip(queries, answered, strict=True)
-    }
-    return latency, memory.record(), answers
+    return latency, memory.record(), {each.question_id: each.prediction for each in answered}
