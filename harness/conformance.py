@@ -58,7 +58,7 @@ def check_method(
     check_answer_signature(cls)
     with tempfile.TemporaryDirectory() as folder:
         lab = _Lab(cls, params or {}, model, max_calls)
-        first = check_answers(lab)
+        first = lab.answer(lab.written(), _Case("plain questions"))
         check_same_answers(lab, first)
         check_storage(lab)
         check_save_and_load(lab, first, Path(folder))
@@ -109,19 +109,14 @@ def check_answer_signature(cls: type[Method]) -> None:
     rule.require(len(inspect.signature(cls.answer).parameters) == 2, "it takes one query, no more")
 
 
-def check_answers(lab: _Lab) -> Rows:
-    """Every question gets a text, passages of the corpus, and a bounded number of calls."""
-    return lab.answer(lab.written(), _Case("plain questions"))
-
-
 def check_same_answers(lab: _Lab, first: Rows) -> None:
     """Neither batches, nor order, nor a second run change an answer."""
     rule = _Rule(lab.cls, "answers depend on the question and the seed alone")
     method = lab.written()
     for name, window, step in [
         ("in a second run", 64, 1),
-        ("one at a time", 1, 1),
-        ("in reverse order", 1, -1),
+        ("asked again, one at a time", 1, 1),
+        ("asked again, in reverse order", 1, -1),
     ]:
         rows = lab.answer(method, _Case(name, window), lab.queries[::step])
         lab.compare(rule, name, first, rows)
@@ -212,11 +207,7 @@ class _Lab:
     """A small world in which a method is written and asked."""
 
     def __init__(
-        self,
-        cls: type[Method],
-        values: dict[str, Any],
-        model: LanguageModel | None,
-        max_calls: int,
+        self, cls: type[Method], values: dict[str, Any], model: LanguageModel | None, max_calls: int
     ) -> None:
         self.cls, self.values, self.model, self.max_calls = cls, values, model, max_calls
         self.data = small_task()

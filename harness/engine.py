@@ -51,6 +51,10 @@ class Channel(Generic[Request, Result]):
     batches: int = 0
     requests: int = 0
 
+    def results(self, batch: Sequence[Request]) -> Iterator[tuple[int, Result]]:
+        """Call the backend; being a generator turns its stray StopIteration into an error."""
+        yield from self.call(batch)
+
 
 class Engine:
     """One method, one model, one retriever; answers queries, up to ``window`` at a time.
@@ -130,7 +134,7 @@ class Engine:
         finally:
             for task in (pump, *workers):
                 task.cancel()
-            await asyncio.gather(pump, *workers, return_exceptions=True)
+            await asyncio.gather(pump, work, *workers, return_exceptions=True)
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -180,7 +184,7 @@ class Engine:
             return
         channel.batches += 1
         try:
-            for index, result in channel.call([request for request, _ in batch]):
+            for index, result in channel.results([request for request, _ in batch]):
                 if not batch[index][1].done():
                     batch[index][1].set_result(result)
                 for _ in range(RECORD_TURNS):
@@ -226,7 +230,7 @@ def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) ->
 
 
 def _single(channel: Channel[Request, Result], request: Request) -> Result:
-    for _, result in channel.call([request]):
+    for _, result in channel.results([request]):
         return result
     raise RuntimeError(NO_RESULT)
 

@@ -1,0 +1,103 @@
+"""Methods, models and helpers to try the engine with."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+from harness.engine import Answered, Engine
+from harness.llm.base import GenerateRequest, LanguageModel, Reply
+from harness.method import Method, MethodCard
+from harness.records import Prediction, Query
+from harness.testing import RuleModel, WordRetriever, small_task
+
+DATA = small_task()
+
+
+def queries(count: int) -> list[Query]:
+    texts = [question.text for question in DATA.questions]
+    return [Query(f"q{n:04d}", f"{texts[n % len(texts)]} {n}") for n in range(count)]
+
+
+def answer_all(
+    method: Method, asked: Sequence[Query], model: LanguageModel | None = None, **options
+) -> dict[str, Answered]:
+    """Run an engine over the small world; predictions by question id."""
+    engine = make_engine(method, model, **options)
+    found: list[Answered] = []
+    engine.run(asked, found.append)
+    return {answered.question_id: answered for answered in found}
+
+
+def make_engine(method: Method, model: LanguageModel | None = None, **options) -> Engine:
+    retriever = WordRetriever(DATA.corpus)
+    return Engine(method, model or RuleModel(), retriever, DATA.corpus, **options)
+
+
+def predictions(*arguments, **options) -> dict[str, Prediction]:
+    return {key: a.prediction for key, a in answer_all(*arguments, **options).items()}
+
+
+class Shuffled(RuleModel):
+    """Results in any order; with concurrency, after random delays."""
+
+    def __init__(self, concurrency: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.concurrency, self.random, self.sizes = concurrency, random.Random(seed), []
+
+    def generate(self, requests: Sequence[GenerateRequest]):
+        self.sizes.append(len(requests))
+        if self.concurrency:
+            time.sleep(self.random.random() * 0.003)
+        results: list[tuple[int, Reply]] = list(super().generate(requests))
+        self.random.shuffle(results)
+        yield from results
+
+
+class Program(Method):
+    """Runs a tree: a number asks the model, a tuple runs its parts in turn, a list at once."""
+
+    card = MethodCard("Program", "A tree of calls.")
+    retriever_name = "bm25"
+
+    def __init__(self, tree, params=None) -> None:
+        super().__init__(params)
+        self.tree = tree
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction(await self._run(self.tree, query.text))
+
+    async def _run(self, tree, text: str) -> str:
+        if isinstance(tree, list):
+            return "+".join(await asyncio.gather(*(self._run(part, text) for part in tree)))
+        if isinstance(tree, tuple):
+            for part in tree:
+                text = await self._run(part, text)
+            return text
+        if tree % 3 == 0:
+            found = await self.retriever.search(f"{text} {tree}", k=1 + tree % 4)
+            return " ".join(passage.title for passage in found) or "nothing"
+        reply = await self.llm.generate(f"{tree} {text}", temperature=1.0)
+        return reply.text
+
+
+class Steps(Method):
+    """Calls ``body(self, query)``: a method in one function."""
+
+    card = MethodCard("Steps", "A function.")
+    retriever_name = "bm25"
+
+    def __init__(self, body, params=None) -> None:
+        super().__init__(params)
+        self.body = body
+
+    async def answer(self, query: Query) -> Prediction:
+        return await self.body(self, query)
+
+
+async def ask_once(method, query):
+    """The body of a method with one call."""
+    reply = await method.llm.generate(query.text)
+    return Prediction(reply.first_line)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+
+import pytest
+
+from harness.method import Method
+from harness.prompts import Message
+from harness.records import Prediction, Query
+from harness.runs import prediction_row
+from harness.testing import RuleModel, ScriptedModel
+from tests.harness.programs import DATA, Shuffled, Steps, predictions, queries
+
+
+class Seeds(RuleModel):
+    """Replies with the seed it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: str(request.seed))
+
+
+async def _sample_three(method, query):
+    first = await method.llm.generate(query.text, temperature=0.7)
+    rest = await asyncio.gather(*(method.llm.generate("x", temperature=0.7) for _ in range(2)))
+    return Prediction(" ".join(reply.text for reply in (first, *rest)))
+
+
+def test_sampling_seeds_depend_on_run_question_and_step_alone():
+    def seeds(asked, **options):
+        found = predictions(Steps(_sample_three), asked, Seeds(), **options)
+        return {key: p.answer.split() for key, p in found.items()}
+
+    base = seeds(queries(5))
+    assert seeds(queries(5)[::-1], window=1) == base
+    renamed = seeds([Query("other", queries(1)[0].text)])["other"]
+    reworded = seeds([Query("q0000", "another text")])["q0000"]
+    assert reworded == base["q0000"] != renamed
+    other_run = seeds(queries(5), seed=1)
+    every = [seed for found in (base, other_run) for row in found.values() for seed in row]
+    assert len(set(every)) == len(every) == 30
+
+
+def test_greedy_calls_carry_no_seed():
+    async def body(method, query):
+        return Prediction((await method.llm.generate(query.text)).text)
+
+    assert {p.answer for p in predictions(Steps(body), queries(3), Seeds()).values()} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "stop", "wanted"),
+    [
+        ("text", None, ("\n",)),
+        ((Message("user", "text"),), None, ()),
+        ("text", ["###"], ("###",)),
+        ("text", [], ()),
+    ],
+)
+def test_completion_models_stop_at_the_line_by_default(prompt, stop, wanted):
+    async def body(method, query):
+        return Prediction((await method.llm.generate(prompt, stop=stop, max_tokens=9)).text)
+
+    model = ScriptedModel(["reply"])
+    predictions(Steps(body), queries(1), model)
+    assert model.requests[0].stop == wanted
+    assert model.requests[0].max_tokens == 9
+
+
+async def _read(method, query):
+    passages = await method.retriever.search(query.text, k=5)
+    reply = await method.llm.generate(method.prompts.read(query, passages), max_tokens=4)
+    return Prediction(reply.first_line, passages)
+
+
+@pytest.mark.parametrize("style", ["completion", "chat"])
+def test_passages_are_dropped_from_the_end_and_the_question_stays(style):
+    model = RuleModel(window=70, style=style)
+    asked = [Query("q", "Who built the lighthouse of Vell on the river Ilm in Oster?")]
+    (found,) = predictions(Steps(_read), asked, model).values()
+    prompt = found.steps[-1].data["prompt"]
+    kept = [p for p in found.passages if p.text in prompt]
+    assert 0 < len(kept) < len(found.passages) == 5
+    assert tuple(kept) == tuple(found.passages)[: len(kept)]
+    assert found.usage.passages_dropped == 5 - len(kept)
+    assert asked[0].text in prompt
+    assert found.usage.prompt_tokens + 4 <= 70
+
+
+def test_a_question_longer_than_the_window_is_that_questions_error():
+    asked = [Query("long", "word " * 100), Query("short", "Vell?")]
+    found = predictions(Steps(_read), asked, RuleModel(window=60))
+    assert found["long"].error.startswith("PromptTooLongError")
+    assert "shorten the question" in found["long"].error
+    assert len(found["long"].steps) == 1
+    assert found["short"].error is None
+
+
+def test_scoring_leaves_room_for_the_longest_continuation():
+    async def body(method, query):
+        passages = await method.retriever.search("Vell Oster Ilm", k=5)
+        prompt = method.prompts.read(query, passages)
+        await method.llm.score(prompt, ["no", "word " * 30])
+        return Prediction("")
+
+    (found,) = predictions(Steps(body), [Query("q", "Vell?")], RuleModel(window=80)).values()
+    assert found.usage.passages_dropped > 0
+    assert found.usage.prompt_tokens + 30 <= 80
+
+
+def test_impossible_continuations_can_be_stored():
+    async def body(method, query):
+        scores = await method.llm.score("x", ["yes", "no"])
+        assert scores.logprobs == (-math.inf, -0.25)
+        return Prediction("")
+
+    model = ScriptedModel(logprobs=[{"yes": -math.inf, "no": -0.25}])
+    (found,) = predictions(Steps(body), queries(1), model).values()
+    assert found.error is None
+    assert found.steps[0].data["logprobs"] == [None, -0.25]
+    json.dumps(prediction_row("q", found), allow_nan=False)
+
+
+def test_every_call_leaves_a_complete_step():
+    async def body(method, query):
+        await method.retriever.search("Vell", k=1)
+        await method.llm.next_token_probs("Is it?", ["Yes", "No"])
+        return Prediction("x")
+
+    model = ScriptedModel(probs=[{"Yes": 0.75}])
+    (found,) = predictions(Steps(body), queries(1), model).values()
+    search, probs = found.steps
+    assert search.data["query"] == "Vell" and search.data["k"] == 1
+    assert search.data["retrieved_ids"] == ["d0"] and search.data["scores"] == [1.0]
+    assert probs.data["probs"] == {"Yes": 0.75, "No": 0.0}
+    assert found.raw == ""
+
+
+def test_storage_counts_the_text_and_the_index():
+    class Plain(Method):
+        retriever_name = "bm25"
+
+        async def answer(self, query):
+            return Prediction("")
+
+    method = Plain()
+    predictions(method, queries(1))
+    report = method.storage()
+    assert report.parts["text"] == sum(len(p.contents.encode()) for p in DATA.corpus)
+    assert report.parts["sparse index"] > 0
+    assert report.documents == len(DATA.corpus)
+
+
+def test_calls_of_one_question_share_a_batch():
+    model = Shuffled()
+    predictions(Steps(_sample_three), queries(3), model)
+    assert model.sizes == [3, 6]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, ValidationError
+
+from harness.errors import ConfigError
+from harness.method import Method, MethodParams, parse_params
+from harness.records import Passage, Prediction, StorageReport
+from harness.testing import small_task
+
+
+class Plain(Method):
+    class Params(MethodParams):
+        k: int = Field(5, ge=1, description="passages")
+
+    async def answer(self, query):
+        return Prediction("")
+
+
+def test_defaults_are_used_without_parameters():
+    assert Plain().params == Plain.Params(k=5, shots=4)
+
+
+def test_values_are_checked_and_converted():
+    assert parse_params(Plain, "plain", {"k": "7"}).k == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"K": 3}, r"method 'plain' has no parameter 'K'; did you mean 'k'\?"),
+        ({"k": 0}, r"method 'plain': parameter 'k' = 0: .*greater than or equal to 1"),
+        ({"k": "many"}, r"parameter 'k' = 'many'"),
+        ({"shots": -1}, r"parameter 'shots' = -1"),
+    ],
+)
+def test_wrong_parameters_name_method_parameter_and_fix(values, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_params(Plain, "plain", values)
+
+
+def test_parameters_cannot_change_afterwards():
+    with pytest.raises(ValidationError):
+        Plain().params.k = 9
+
+
+def test_a_method_without_memory_stores_nothing(tmp_path):
+    method = Plain()
+    data = small_task()
+    method.write(data.corpus, data.train)
+    method.save(tmp_path)
+    method.load(tmp_path)
+    assert method.storage() == StorageReport({}, 0)
+    assert method.retriever_name is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_retriever_is_a_parameter():
+    class Retrieving(Plain):
+        class Params(Plain.Params):
+            retriever: str = Field("bm25", description="catalogue name")
+
+    assert Retrieving(Retrieving.Params(retriever="e5")).retriever_name == "e5"
+
+
+def test_shared_parameters_are_counted_apart():
+    report = StorageReport({"text": 3_000_000, "adapters": 1_000_000, "shared parameters": 7}, 2000)
+    assert (report.shared, report.per_document) == (7, 4_000_000)
+    assert report.mb_per_1000 == 2.0
+
+
+def test_a_passage_found_twice_is_retrieved_once():
+    one, two = Passage("1", "", "a"), Passage("2", "", "b")
+    assert Prediction("", [two, one, two]).retrieved_ids == ["2", "1"]

@@ -1,0 +1,61 @@
+"""What every method of the table owes a user."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.conformance import check_method
+from harness.registry import load_method, method_names
+from harness.testing import ScriptedModel
+from tests.harness.programs import predictions, queries
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_conformance(name):
+    check_method(load_method(name))
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_the_class_says_what_it_is(name):
+    cls = load_method(name)
+    assert cls.__doc__ and cls.Params.__doc__
+    assert cls.card.source, "say where the algorithm comes from"
+
+
+def test_titles_are_unique():
+    titles = [load_method(name).card.title for name in method_names()]
+    assert len(set(titles)) == len(titles)
+
+
+def test_listing_methods_imports_no_heavy_library():
+    code = (
+        "import sys; from harness.registry import method_names, load_method\n"
+        "for name in method_names(): load_method(name)\n"
+        "print([m for m in ('torch', 'transformers', 'lm_eval', 'faiss') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "calls"), [("no-retrieval", 0), ("bm25", 1), ("standard-rag", 1)])
+def test_the_baselines_read_once(name, calls):
+    model = ScriptedModel({"lighthouse": " Mara Quint \nnot this"})
+    cls = load_method(name)
+    (found,) = predictions(cls(), queries(1), model).values()
+    assert found.answer == "Mara Quint"
+    assert (found.usage.llm_calls, found.usage.retrievals) == (1, calls)
+    (prompt,) = [step.data["prompt"] for step in found.steps if step.kind == "generate"]
+    assert all(passage.text in prompt for passage in found.passages)
+    assert ("Passage:" in prompt) == bool(calls)
+
+
+def test_k_passages_reach_the_reader_in_rank_order():
+    cls = load_method("bm25")
+    (found,) = predictions(cls(cls.Params(k=2)), queries(1)).values()
+    prompt = found.steps[-1].data["prompt"]
+    first, second = found.passages
+    assert prompt.index(first.text) < prompt.index(second.text)
+    assert prompt.count("Passage:") == 2
