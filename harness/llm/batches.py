@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 def length_sorted_batches(
@@ -21,6 +24,21 @@ def length_sorted_batches(
         size = max(1, min(batch_size, batch_tokens // longest))
         yield order[:size]
         order = order[size:]
+
+
+def halving(run: Callable[[list[int]], list[Result]], batch: list[int]) -> list[Result]:
+    """What ``run`` gives for a batch; a batch that does not fit in GPU memory goes in halves."""
+    import torch
+
+    try:
+        return run(batch)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    # Only here, past the handler, are the failed attempt's tensors free.
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return [*halving(run, batch[:half]), *halving(run, batch[half:])]
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> int:

@@ -7,10 +7,12 @@ answer is then always the one that the prompt gets by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.llm.base import GenerateRequest, Reply
+from harness.llm.batches import halving
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.text import cut_at_stop
 
@@ -23,36 +25,37 @@ if TYPE_CHECKING:
 TIE = 2e-3
 
 
-def generate_batch(
+def generate_all(
+    llm: LocalModel, requests: Sequence[GenerateRequest]
+) -> Iterator[tuple[int, Reply]]:
+    """Continue each request's prompt, in length-sorted batches, longest first."""
+    prompts = [llm.encode(request.prompt) for request in requests]
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for index, request in enumerate(requests):
+        key = (request.max_tokens, request.soft_prompt is not None)
+        groups.setdefault(key, []).append(index)
+    for (_, soft), indices in groups.items():
+        prefix = SharedPrefix.of(llm, [] if soft else [prompts[i] for i in indices])
+        run = partial(_generate_batch, llm, prompts, requests, prefix)
+        for batch in llm.batches(indices, [prompt[prefix.length :] for prompt in prompts]):
+            yield from zip(batch, halving(run, batch), strict=True)
+
+
+def _generate_batch(
     llm: LocalModel,
-    prompts: list[list[int]],
+    prompts: Sequence[list[int]],
     requests: Sequence[GenerateRequest],
-    prefix: SharedPrefix = NO_PREFIX,
+    prefix: SharedPrefix,
+    batch: Sequence[int],
 ) -> list[Reply]:
-    """Continue all prompts at once; all requests have the same ``max_tokens``.
-
-    ``prefix`` has been read already and begins every prompt. A batch that does not fit in GPU
-    memory is halved until it does.
-    """
-    import torch
-
-    try:
-        replies, leads = _decode(llm, prompts, requests, prefix)
-    except torch.OutOfMemoryError:
-        if len(prompts) == 1:
-            raise
-        torch.cuda.empty_cache()
-        half = len(prompts) // 2
-        return [
-            *generate_batch(llm, prompts[:half], requests[:half], prefix),
-            *generate_batch(llm, prompts[half:], requests[half:], prefix),
-        ]
-    alone = len(prompts) == 1 and not prefix.length
-    if not alone and llm.model.dtype == torch.float32:
-        for row, lead in enumerate(leads):
-            if lead < TIE:
-                llm.replays += 1
-                replies[row] = _decode(llm, [prompts[row]], [requests[row]])[0][0]
+    """Replies to a batch of indices, whose requests all have the same ``max_tokens``."""
+    mine = [prompts[i] for i in batch], [requests[i] for i in batch]
+    replies, leads = _decode(llm, *mine, prefix)
+    alone = len(batch) == 1 and not prefix.length
+    for row, lead in enumerate(leads):
+        if llm.exact and not alone and lead < TIE:
+            llm.replays += 1
+            replies[row] = _decode(llm, [mine[0][row]], [mine[1][row]])[0][0]
     return replies
 
 

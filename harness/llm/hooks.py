@@ -14,7 +14,8 @@ from harness.llm.base import GenerateRequest
 class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
     """Adds Gumbel noise from each row's own generator, so that the arg-max is a sample.
 
-    A row's draw depends on its seed and step alone, never on the rest of the batch.
+    A row's draw depends on its seed and step alone, never on the rest of the batch. The noise is
+    scaled up by the temperature instead of the logits down, so that leads stay comparable with TIE.
     """
 
     def __init__(self, requests: Sequence[GenerateRequest], device: torch.device) -> None:
@@ -31,9 +32,10 @@ class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
             return scores
         scores = scores.clone()
         for row, temperature, generator in self.rows:
-            uniform = torch.rand(scores.shape[1], generator=generator).clamp_min(1e-20)
-            noise = -torch.log(-torch.log(uniform).clamp_min(1e-20)).to(scores)
-            scores[row] = scores[row] / temperature + noise
+            # In float64 no draw is 1, and one of 0 merely rules a token out: no NaN either way.
+            uniform = torch.rand(scores.shape[1], generator=generator, dtype=torch.float64)
+            noise = -torch.log(-torch.log(uniform)).to(scores)
+            scores[row] += temperature * noise
         return scores
 
 

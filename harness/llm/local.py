@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, InputError
+from harness.errors import ConfigError, HarnessError, InputError
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -17,7 +20,7 @@ from harness.llm.base import (
     Scores,
 )
 from harness.llm.batches import length_sorted_batches
-from harness.prompts import Rendered
+from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +57,13 @@ class LocalModel(LanguageModel):
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         self.batch_tokens = CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
         self.tokenizer = _load_tokenizer(config, path)
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        # What an empty prompt becomes: a model must read something before it can write.
+        self._start: int = next((token for token in (bos, eos) if token is not None), 0)
         self.model = _load_model(config, path, self.device)
+        quantised = getattr(self.model, "hf_quantizer", None) is not None
+        self.exact = self.model.dtype == torch.float32 and not quantised
+        """Whether no answer depends on its batch; below fp32, rounding is too coarse for that."""
         self.window = config.window or getattr(self.model.config, "max_position_embeddings", None)
         self.replays = 0
         """Answers decided again alone because two tokens were nearly tied (see generation.py)."""
@@ -62,17 +71,11 @@ class LocalModel(LanguageModel):
     def encode(self, prompt: Rendered) -> list[int]:
         """Token ids of a rendered prompt: special tokens as the model expects them."""
         if isinstance(prompt, str):
-            return list(self.tokenizer(prompt)["input_ids"])
-        if self.tokenizer.chat_template is None:
-            raise ConfigError(
-                f"model '{self.name}' has no chat template; set prompt_style: completion"
-            )
-        text = self.tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in prompt],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            ids = self.tokenizer(prompt)["input_ids"]
+        else:
+            # The template itself writes the special tokens, <s> among them.
+            ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
+        return list(ids) or [self._start]
 
     def count_tokens(self, prompt: Rendered) -> int:
         """Tokens of a rendered prompt, special tokens included."""
@@ -80,22 +83,9 @@ class LocalModel(LanguageModel):
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Continue each prompt; length-sorted batches, longest first."""
-        from harness.llm.generation import generate_batch
-        from harness.llm.prefix import SharedPrefix
+        from harness.llm.generation import generate_all
 
-        prompts = [self.encode(request.prompt) for request in requests]
-        groups: dict[tuple[int, bool], list[int]] = {}
-        for index, request in enumerate(requests):
-            key = (request.max_tokens, request.soft_prompt is not None)
-            groups.setdefault(key, []).append(index)
-        for (_, soft), indices in groups.items():
-            prefix = SharedPrefix.of(self, [] if soft else [prompts[i] for i in indices])
-            own = [prompt[prefix.length :] for prompt in prompts]
-            for batch in self.batches(indices, own):
-                replies = generate_batch(
-                    self, [prompts[i] for i in batch], [requests[i] for i in batch], prefix
-                )
-                yield from zip(batch, replies, strict=True)
+        yield from generate_all(self, requests)
 
     def batches(
         self, indices: Iterable[int], prompts: Sequence[Sequence[int]]
@@ -105,53 +95,27 @@ class LocalModel(LanguageModel):
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Natural-log probability of each continuation, summed over its tokens."""
-        from harness.llm.scoring import continuation_logprobs
+        from harness.llm.scoring import score_all
 
-        prompts = [self.encode(request.prompt) for request in requests]
-        pairs = [
-            (index, prompts[index], self._continuation(text))
-            for index, request in enumerate(requests)
-            for text in request.continuations
-        ]
-        logprobs = continuation_logprobs(self, [(p, c) for _, p, c in pairs])
-        for index in range(len(requests)):
-            mine = [i for i, pair in enumerate(pairs) if pair[0] == index]
-            yield (
-                index,
-                Scores(
-                    tuple(logprobs[i] for i in mine),
-                    tuple(len(pairs[i][2]) for i in mine),
-                    len(prompts[index]) * len(mine),
-                ),
-            )
+        yield from score_all(self, requests)
 
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]
     ) -> Iterator[tuple[int, NextTokenProbs]]:
         """Probability of each string's first token, from one forward pass."""
-        from harness.llm.scoring import next_token_distributions
+        from harness.llm.scoring import next_token_all
 
-        prompts = [self.encode(request.prompt) for request in requests]
-        for batch in self.batches(range(len(requests)), prompts):
-            rows = next_token_distributions(self, [prompts[i] for i in batch])
-            for index, row in zip(batch, rows, strict=True):
-                first = {text: self._continuation(text)[0] for text in requests[index].strings}
-                if len(set(first.values())) < len(first):
-                    raise ConfigError(
-                        f"strings {list(first)} share a first token in '{self.name}' and cannot "
-                        "be told apart by next-token probability"
-                    )
-                probs = {text: float(row[token]) for text, token in first.items()}
-                yield index, NextTokenProbs(probs, len(prompts[index]))
+        yield from next_token_all(self, requests)
 
     def provenance(self) -> dict[str, Any]:
-        """Resolved revision, dtype, device, quantisation and adapter."""
+        """Resolved revision, dtype, device, attention kernel and size."""
         return {
             "revision": getattr(self.model.config, "_commit_hash", None) or self.config.revision,
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "independent_of_batch": self.exact,
             "device": str(self.device),
             "attention": self.model.config._attn_implementation,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": self.model.num_parameters(),
             "trust_remote_code": self.config.trust_remote_code,
         }
 
@@ -163,11 +127,22 @@ class LocalModel(LanguageModel):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _continuation(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if not ids:
-            raise ConfigError(f"continuation {text!r} has no tokens")
-        return ids
+    def _chat(self, messages: Sequence[Message]) -> str:
+        if self.tokenizer.chat_template is None:
+            raise ConfigError(
+                f"model '{self.name}' has no chat template; set prompt_style: completion"
+            )
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=False
+            )
+        except Exception as error:
+            raise ConfigError(
+                f"model '{self.name}': its chat template refuses these messages "
+                f"({_reason(error)}); set prompt_style: completion"
+            ) from error
+        return text
 
 
 def quiet_transformers() -> None:
@@ -182,9 +157,10 @@ def _load_tokenizer(config: ModelConfig, path: str) -> Any:
     from transformers import AutoTokenizer
 
     quiet_transformers()
-    tokenizer = AutoTokenizer.from_pretrained(
-        path, revision=config.revision, trust_remote_code=config.trust_remote_code
-    )
+    with _explained(config, "the tokenizer", path):
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, revision=config.revision, trust_remote_code=config.trust_remote_code
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id or 0
     return tokenizer
@@ -196,7 +172,7 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     options: dict[str, Any] = {"dtype": _dtype(config, device), "device_map": {"": device}}
     if config.quantization is not None:
         options["quantization_config"] = _quantization(config.quantization, options["dtype"])
-    try:
+    with _explained(config, "the weights", path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
             revision=config.revision,
@@ -204,20 +180,63 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
             use_safetensors=True,
             **options,
         )
-    except OSError as error:
-        raise InputError(
-            f"model '{config.name}': cannot load '{path}' ({str(error).splitlines()[0]}); give a "
-            "local folder (path:/folder) or make the hub reachable"
-        ) from error
-    if config.adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, config.adapter, use_safetensors=True)
-    model.eval().requires_grad_(False)
     # A checkpoint's own sampling defaults must not leak into greedy decoding.
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos)
+    if config.adapter is not None:
+        model = _with_adapter(config, config.adapter, model)
+    return model.eval().requires_grad_(False)
+
+
+def _with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
+    from huggingface_hub import snapshot_download
+    from peft import PeftModel
+    from safetensors import safe_open
+
+    files = ["adapter_config.json", "adapter_model.safetensors"]
+    local = config.model_copy(update={"path": adapter}).is_local or Path(adapter).is_dir()
+    with _explained(config, "the adapter", adapter):
+        folder = Path(adapter).expanduser() if local else None
+        folder = folder or Path(snapshot_download(adapter, allow_patterns=files))
+        # peft would read a pickle file in their place.
+        for name in files:
+            if not (folder / name).is_file():
+                raise InputError(f"{folder} holds no {name}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*missing adapter keys")
+            model = PeftModel.from_pretrained(model, folder)
+        with safe_open(folder / files[1], "pt") as weights:
+            names = weights.keys()
+        given = sum("lora_" in name for name in names)
+        taken = sum("lora_" in name for name, _ in model.named_parameters())
+        if given != taken:
+            raise InputError(f"it has {given} LoRA tensors, the model takes {taken}")
     return model
+
+
+@contextmanager
+def _explained(config: ModelConfig, part: str, path: str) -> Iterator[None]:
+    """Turn whatever a loader raises into one InputError that names the model and the fix."""
+    import torch
+
+    try:
+        yield
+    except Exception as error:
+        fix = (
+            f"for {part}, give a local folder or a hub id in reach that fits the model; weights "
+            "must be safetensors, since pickle files can run code"
+        )
+        if isinstance(error, torch.OutOfMemoryError):
+            fix = "set quantization: nf4, or take a smaller model or another device"
+        raise InputError(
+            f"model '{config.name}': cannot load {part} from '{path}' ({_reason(error)}); {fix}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, after its type unless that is plain from the text."""
+    line = next(iter(str(error).strip().splitlines()), "")
+    return line if isinstance(error, OSError | HarnessError) else f"{type(error).__name__}: {line}"
 
 
 def _dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
@@ -230,8 +249,12 @@ def _dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
 
 
 def _quantization(kind: str, dtype: torch.dtype) -> Any:
+    import logging
+
     from transformers import BitsAndBytesConfig
 
+    # It would say in every layer of every step that int8 casts its inputs to float16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

@@ -45,10 +45,11 @@ class SharedPrefix:
             output = llm.model(
                 torch.tensor([ids], device=llm.device), use_cache=True, logits_to_keep=1
             )
-        return cls(ids, output.past_key_values)
+        cache = output.past_key_values
+        return cls(ids, cache) if _takes_gaps(cache) else NO_PREFIX
 
     def before(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
-        """Inputs of ``model.generate`` for left-padded rows [batch, length], pads after the prefix."""
+        """Inputs of ``model.generate`` for rows [batch, length]: prefix, padding, own tokens."""
         import torch
 
         if not self.ids:
@@ -63,6 +64,13 @@ class SharedPrefix:
             "attention_mask": torch.cat([torch.ones_like(head), mask], dim=1),
             "past_key_values": cache,
         }
+
+
+def _takes_gaps(cache: Any) -> bool:
+    """Whether padding may follow the prefix: not with sliding windows or recurrent states."""
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in getattr(cache, "layers", [None]))
 
 
 NO_PREFIX = SharedPrefix()
