@@ -28,6 +28,7 @@ from harness.records import Passage, Prediction, Query
 from harness.registry import load_method, task_folder
 from harness.retrieval.base import Retriever
 from harness.runs import RunConfig, read_performance
+from harness.scoring import score_run
 from harness.task import Task, TaskData, load_task
 from harness.testing import RuleModel
 
@@ -70,19 +71,16 @@ class Branching(Method):
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of one run: until the first question, for the questions, and all told."""
+    """Seconds of one run: for the questions, for scoring them, for all before and between."""
 
     questions: int
+    start: float
     answering: float
-    total: float
+    scoring: float
 
     @property
     def ms_per_question(self) -> float:
         return 1000 * self.answering / self.questions
-
-    @property
-    def start(self) -> float:
-        return self.total - self.answering
 
 
 def make_data(count: int) -> TaskData:
@@ -105,7 +103,10 @@ def run(method: Method, data: TaskData, root: Path) -> Result:
     folder = execute(plan, root, model, FixedRetriever(data.corpus), console)
     total = perf_counter() - start
     answering = read_performance(folder)["throughput"]["seconds"]
-    return Result(len(data.questions), answering, total)
+    start = perf_counter()
+    score_run(folder)  # once more, alone
+    scoring = perf_counter() - start
+    return Result(len(data.questions), total - answering - scoring, answering, scoring)
 
 
 def help_seconds() -> float:
@@ -126,7 +127,7 @@ def main() -> None:
             result = run(method, data, Path(root))
         print(
             f"{type(method).__name__:12} {result.ms_per_question:.2f} ms a question, "
-            f"{result.start:.2f} s of start and scoring"
+            f"{result.start:.2f} s of start and finish, {result.scoring:.2f} s of scoring"
         )
     print(f"{'--help':12} {help_seconds():.2f} s")
 
