@@ -61,6 +61,7 @@ class LocalModel(LanguageModel):
         # What an empty prompt becomes: a model must read something before it can write.
         self._start: int = next((token for token in (bos, eos) if token is not None), 0)
         self.model = _load_model(config, path, self.device)
+        self.revision = _commit(path, config.revision)
         quantised = getattr(self.model, "hf_quantizer", None) is not None
         self.exact = self.model.dtype == torch.float32 and not quantised
         """Whether no answer depends on its batch; below fp32, rounding is too coarse for that."""
@@ -110,7 +111,7 @@ class LocalModel(LanguageModel):
     def provenance(self) -> dict[str, Any]:
         """Resolved revision, dtype, device, attention kernel and size."""
         return {
-            "revision": getattr(self.model.config, "_commit_hash", None) or self.config.revision,
+            "revision": self.revision,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "independent_of_batch": self.exact,
             "device": str(self.device),
@@ -186,6 +187,16 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     if config.adapter is not None:
         model = _with_adapter(config, config.adapter, model)
     return model.eval().requires_grad_(False)
+
+
+def _commit(path: str, revision: str | None) -> str | None:
+    """The commit that a hub model's revision (None: its main branch) stood for when loaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(path).is_dir():
+        return revision
+    file = try_to_load_from_cache(path, "config.json", revision=revision)
+    return Path(file).parent.name if isinstance(file, str) else revision
 
 
 def _with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
