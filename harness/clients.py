@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class LLMClient:
             soft_prompt,
         )
         start = perf_counter()
-        reply: Reply = await self._submit("generate", request)
+        reply = _storable(await self._submit("generate", request))
         scope.recorder.seconds["generate"] += perf_counter() - start
         data = {
             "prompt": as_text(rendered),
@@ -166,6 +167,12 @@ class RetrieverClient:
             raise ConfigError(NO_RETRIEVER)
         parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
         return StorageReport(parts, len(self._corpus))
+
+
+def _storable(reply: Reply) -> Reply:
+    # Servers may cut a character in two; half of one cannot be written as UTF-8.
+    text = reply.text.encode(errors="replace").decode()
+    return reply if text == reply.text else replace(reply, text=text)
 
 
 def _rounded(value: float) -> float | None:

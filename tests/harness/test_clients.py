@@ -122,6 +122,14 @@ def test_impossible_continuations_can_be_stored():
     json.dumps(prediction_row("q", found), allow_nan=False)
 
 
+def test_half_a_character_in_a_reply_can_be_stored():
+    async def body(method, query):
+        return Prediction((await method.llm.generate("x")).text)
+
+    (found,) = predictions(Steps(body), queries(1), ScriptedModel(["tower \ud83d"])).values()
+    assert found.answer == found.raw == found.steps[0].data["reply"] == "tower ?"
+
+
 def test_every_call_leaves_a_complete_step():
     async def body(method, query):
         await method.retriever.search("Vell", k=1)
