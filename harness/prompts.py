@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.records import Passage, Query, Question
+
+PROMPT_FORMAT = 1
+"""Raised whenever prompts or the choice of demonstrations change; part of a run's identity."""
 
 PromptStyle = Literal["completion", "chat"]
 
@@ -51,18 +55,20 @@ class Prompt:
         """The text (completion models) or messages (chat models) to send."""
         return self._completion() if style == "completion" else self._chat()
 
-    def _passage_block(self) -> str:
-        return "\n".join(f"Passage: {p.title}: {p.text}".rstrip() for p in self.passages)
+    def _passage_block(self, passages: Iterable[Passage]) -> str:
+        return "\n".join(": ".join(filter(None, ["Passage", p.title, p.text])) for p in passages)
 
     def _completion(self) -> str:
         shots = [f"{d.ask}\n{self.reply_start} {d.reply}" for d in self.demonstrations]
         final = f"{self.ask}\n{self.reply_start}"
         if self.passages:
-            final = f"{self._passage_block()}\n{final}"
+            # The best passage stands next to the question: on 48 train questions of NQ the default
+            # model reached F1 .20 with BM25's five passages in this order, .06 with the best first.
+            final = f"{self._passage_block(reversed(self.passages))}\n{final}"
         return "\n\n".join(part for part in [self.instruction, *shots, final] if part)
 
     def _chat(self) -> tuple[Message, ...]:
-        system = "\n\n".join(p for p in [self.instruction, self._passage_block()] if p)
+        system = "\n\n".join(p for p in [self.instruction, self._passage_block(self.passages)] if p)
         messages = [Message("system", system)] if system else []
         for shot in self.demonstrations:
             messages += [Message("user", shot.ask), Message("assistant", shot.reply)]

@@ -8,6 +8,12 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.records import Prediction, Query
 
 
+BEST_LAST = (
+    "In completion prompts the best passage comes last, next to the question; chat prompts have "
+    "FlashRAG's order, best first."
+)
+
+
 class RetrieveThenRead(Method):
     """Retrieve the k best passages for the question, give them to the reader in rank order."""
 
@@ -38,6 +44,7 @@ class StandardRAG(RetrieveThenRead):
         deviations=(
             "The default encoder is all-MiniLM-L6-v2, which needs no hub; FlashRAG's standard "
             "setting is e5-base-v2 (-p retriever=e5-base-v2).",
+            BEST_LAST,
         ),
     )
 

@@ -23,9 +23,9 @@ Answer: yes
 Question: Who wrote The Tide?
 Answer: Jon Abel
 
-Passage: Lighthouse: Built in 1821.
-Passage: : A text without a title.
+Passage: A text without a title.
 And a second line.
+Passage: Lighthouse: Built in 1821.
 Question: When was it built?
 Answer:"""
 
@@ -36,7 +36,7 @@ Question: When was it built?
 Answer:"""
 
 
-def test_reading_as_completion():
+def test_reading_as_completion_puts_the_best_passage_last():
     assert PROMPTS.read(QUERY, PASSAGES).render("completion") == READ
 
 
@@ -49,7 +49,7 @@ def test_reading_as_chat():
         "Answer the question with a short phrase, a name, a date or yes/no. "
         "The passages may hold the answer.\n\n"
         "Passage: Lighthouse: Built in 1821.\n"
-        "Passage: : A text without a title.\nAnd a second line."
+        "Passage: A text without a title.\nAnd a second line."
     )
     assert PROMPTS.read(QUERY, list(PASSAGES)).render("chat") == (
         Message("system", system),
@@ -66,7 +66,7 @@ def test_a_bare_prompt_is_one_message():
     assert Prompt("Why?", reply_start="Because").render("completion") == "Why?\nBecause"
 
 
-def test_the_lowest_ranked_passage_goes_first():
+def test_the_lowest_ranked_passage_is_dropped_first():
     prompt = PROMPTS.read(QUERY, PASSAGES).without_last_passage()
     assert prompt.passages == PASSAGES[:1]
     assert prompt.ask == "Question: When was it built?"
