@@ -16,6 +16,7 @@ from harness.execute import Measuring, RunPlan, execute
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.method import parse_params
 from harness.progress import CallbackBar, say
+from harness.prompts import PROMPT_FORMAT
 from harness.registry import board_file, load_method
 from harness.runs import RunConfig
 from harness.sources import TaskFiles, load_task_data
@@ -255,6 +256,7 @@ def _config(
         method={
             "name": name,
             "version": method.card.version,
+            "prompt_format": PROMPT_FORMAT,
             "params": method.params.model_dump(mode="json"),
         },
         model=dict(model),
@@ -264,7 +266,8 @@ def _config(
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; its name is the more helpful.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         keys: dict[str, type[BaseModel]] = {

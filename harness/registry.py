@@ -138,6 +138,9 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"plugin file '{path}' does not exist")
     name = f"memory_harness_plugin_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path.absolute()):
+        return loaded  # as for any import, the second one changes nothing
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"plugin file '{path}' is not a Python module")

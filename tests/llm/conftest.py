@@ -12,13 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import build_tiny_model
-
-
-@pytest.fixture(scope="session")
-def tiny_model_dir(tmp_path_factory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
 
 @pytest.fixture(scope="session")
 def tiny_server(tiny_model_dir, tmp_path_factory) -> Iterator[str]:

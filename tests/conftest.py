@@ -1,0 +1,61 @@
+"""For all tests: no network, no downloads, one thread, and a cache that is not the user's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import build_tiny_model
+
+# Before any test imports torch or a hub client; subprocesses inherit them.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+_USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
+_CACHE = tempfile.TemporaryDirectory(prefix="memory-harness-tests-")
+_LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+
+def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse every other machine, as a cable pulled out would; an audit hook sees all callers."""
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+    if not name.startswith(_LOOPBACK):
+        raise OSError(errno.ENETUNREACH, f"tests reach no network, not even {name}")
+
+
+sys.addaudithook(_no_network)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """An empty cache, but the user's for tests of the default model: converting it takes a minute.
+
+    A hook and not a fixture, so that it also holds for fixtures of a module or session.
+    """
+    if item.get_closest_marker("model") is None:
+        os.environ["MEMORY_HARNESS_CACHE"] = _CACHE.name
+    elif _USERS_CACHE is None:
+        os.environ.pop("MEMORY_HARNESS_CACHE", None)
+    else:
+        os.environ["MEMORY_HARNESS_CACHE"] = _USERS_CACHE
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with random weights, built once."""
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
