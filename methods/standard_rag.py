@@ -7,7 +7,6 @@ from pydantic import Field
 from harness.method import Method, MethodCard, MethodParams
 from harness.records import Prediction, Query
 
-
 BEST_LAST = (
     "In completion prompts the best passage comes last, next to the question; chat prompts have "
     "FlashRAG's order, best first."

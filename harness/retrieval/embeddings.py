@@ -53,9 +53,7 @@ class EmbeddingStore:
             if not wanted:
                 return
 
-    def add(
-        self, keys: list[bytes], vectors: NDArray[np.float16], name: str | None = None
-    ) -> None:
+    def add(self, keys: list[bytes], vectors: NDArray[np.float16], name: str | None = None) -> None:
         """Save one shard, under a unique name unless one is given."""
         digests = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
         with atomic_file(self.folder / f"{name or uuid.uuid4().hex}.npz") as file:
