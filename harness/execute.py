@@ -108,9 +108,11 @@ def execute(
             run.finish()
             update_performance(folder, usage=_mean_usage(run), storage=_storage(plan))
             run.write_manifest({**manifest, "status": "finished"})
+        if not is_scored(folder):
+            score_run(folder)
+        # Last, so that a leaderboard made meanwhile finds every finished run scored.
         if not plan._is_measured(folder):
             _measure(plan, llm, retriever, prompts, run, console)
-        score_run(folder)
     return folder
 
 
