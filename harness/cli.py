@@ -81,6 +81,7 @@ def run(
     plans = list(plan_runs(_update(chosen, updates), device))
     _check_writable(out)
     run_board(plans, out, _console(), batch_size=batch_size, device=device)
+    typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 
 
 @app.command()

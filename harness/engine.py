@@ -23,6 +23,7 @@ from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.base import Retriever
 
+Batch = Sequence[tuple[Any, asyncio.Future[Any]]]
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
@@ -182,6 +183,9 @@ class Engine:
         channel.pending = []
         if not batch:  # all were left behind by questions that ended early
             return
+        await self._deliver(channel, batch)
+
+    async def _deliver(self, channel: Channel[Any, Any], batch: Batch) -> None:
         channel.batches += 1
         try:
             for index, result in channel.results([request for request, _ in batch]):
@@ -191,7 +195,13 @@ class Engine:
                     await asyncio.sleep(0)
             _fail(batch, RuntimeError(NO_RESULT))
         except Exception as error:
-            _fail(batch, error)
+            if len(batch) == 1 or isinstance(error, CapabilityError):
+                _fail(batch, error)
+                return
+            # One request may be at fault; alone, it cannot take the others with it.
+            for entry in batch:
+                if not entry[1].done():
+                    await self._deliver(channel, [entry])
 
 
 def check_needs(method: Method, llm: LanguageModel) -> None:
@@ -223,7 +233,7 @@ def _inside_loop() -> bool:
     return True
 
 
-def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+def _fail(batch: Batch, error: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.fingerprint import file_sha256
 from harness.task import Task, load_task
 from tasks import TASKS
 
@@ -54,7 +55,8 @@ def test_cards_carry_attribution_and_checksums(name):
     assert card.sources
     assert card.caveats
     assert card.homepage.startswith("https://")
-    assert set(card.checksums) == {f"sample/{p.name}" for p in (folder / "sample").iterdir()}
+    files = [path for path in (folder / "sample").rglob("*") if path.is_file()]
+    assert card.checksums == {str(p.relative_to(folder)): file_sha256(p) for p in files}
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert "**Licence**" in page
     assert "**Cite**" in page
