@@ -219,6 +219,7 @@ class _Retrievers:
     def open(self, plan: RunPlan) -> Retriever | None:
         name = plan.method.retriever_name
         if name is None:
+            self._last = None  # a run without an index must not be charged for one
             return None
         key = (plan.config.retriever, plan.data.corpus_fingerprint)
         if self._last is None or self._last[0] != key:

@@ -89,6 +89,21 @@ def execute(
     console: Console,
 ) -> Path:
     """Bring one run to completion and return its folder; finished phases are not done again."""
+    try:
+        return _execute(plan, root, llm, retriever, console)
+    finally:
+        # The method outlives the run; an index it still held would count in the next run's memory.
+        for name in ("llm", "retriever"):
+            vars(plan.method).pop(name, None)
+
+
+def _execute(
+    plan: RunPlan,
+    root: Path,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    console: Console,
+) -> Path:
     ids = tuple(question.id for question in plan.data.questions)
     folder = plan.config.folder(root)
     check_needs(plan.method, llm)
@@ -113,6 +128,7 @@ def execute(
         # Last, so that a leaderboard made meanwhile finds every finished run scored.
         if not plan._is_measured(folder):
             _measure(plan, llm, retriever, prompts, run, console)
+            _file_hardware(run, manifest["hardware"])
     return folder
 
 
@@ -217,9 +233,17 @@ def _measure(
     update_performance(run.folder, latency=latency, memory=memory)
 
 
+def _file_hardware(run: RunDirectory, hardware: dict[str, Any]) -> None:
+    """A run timed on another machine than it was answered on keeps no throughput."""
+    manifest = read_manifest(run.folder)
+    if manifest["hardware"]["fingerprint"] != hardware["fingerprint"]:
+        update_performance(run.folder, throughput=None)
+        run.write_manifest({**manifest, "hardware": hardware})
+
+
 def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
     """Sessions of an interrupted run add up."""
-    before = read_performance(folder).get("throughput", {"questions": 0, "seconds": 0.0})
+    before = read_performance(folder).get("throughput") or {"questions": 0, "seconds": 0.0}
     total = {
         "questions": before["questions"] + questions,
         "seconds": round(before["seconds"] + seconds, 3),

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 CPU_BATCH, GPU_BATCH = 16, 64
 # On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
-# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens.
+# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens. Reading alone but writing
+# together was tried too: a merged cache costs more to copy at each step than the weights to read.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 
 
