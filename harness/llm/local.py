@@ -21,6 +21,7 @@ from harness.llm.base import (
 )
 from harness.llm.batches import length_sorted_batches
 from harness.prompts import Message, Rendered
+from harness.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -147,18 +148,10 @@ class LocalModel(LanguageModel):
         return text
 
 
-def quiet_transformers() -> None:
-    """Keep transformers' bars and notices out of the harness's own output."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def _load_tokenizer(config: ModelConfig, path: str) -> Any:
     from transformers import AutoTokenizer
 
-    quiet_transformers()
+    quiet_libraries()
     with _explained(config, "the tokenizer", path):
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=config.revision, trust_remote_code=config.trust_remote_code

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.errors import ConfigError, HarnessError, InputError
 from harness.files import to_slug
 from harness.fingerprint import fingerprint
+from harness.quiet import quiet_libraries
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry, hash_model_files
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def open_encoder(
 
 
 def _load(folder: Path, device: str | None) -> SentenceTransformer:
+    quiet_libraries()
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(

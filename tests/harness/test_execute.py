@@ -11,6 +11,8 @@ from harness import execute as module
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.execute import execute
 from harness.llm.base import GenerateRequest
+from harness.meters import hardware
+from harness.meters.hardware import Hardware
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import read_manifest, read_performance, read_predictions
@@ -201,6 +203,25 @@ def test_single_queries_are_timed_after_a_warm_up(files: Path, out: Path) -> Non
     assert not make_plan(files, queries=9).is_complete(out)
     go(files, out, queries=9)
     assert len(read_performance(folder)["latency"]["seconds"]) == 9
+
+
+def test_timing_on_another_machine_keeps_no_throughput(
+    files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = go(files, out, queries=0)
+    assert read_performance(folder)["throughput"]["questions"] == QUESTIONS
+    elsewhere = Hardware("another cpu", 64, 512, ())
+    monkeypatch.setattr(hardware, "describe_hardware", lambda: elsewhere)
+    go(files, out, queries=3)
+    assert read_manifest(folder)["hardware"]["cpu"] == "another cpu"
+    assert read_performance(folder)["throughput"] is None
+    assert read_manifest(folder)["status"] == "finished"
+
+
+def test_a_finished_run_holds_neither_model_nor_index(files: Path, out: Path) -> None:
+    method = Ask()
+    go(files, out, method)
+    assert not {"llm", "retriever"} & vars(method).keys()
 
 
 def test_a_failure_while_timing_is_no_latency(files: Path, out: Path) -> None:
