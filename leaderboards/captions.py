@@ -62,10 +62,11 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
         f"corpus {run.manifest.config.task.corpus_fingerprint[:12]})"
         for run in runs
     }
+    hardware = sorted({run.manifest.hardware.text for run in runs})
     return (
         f"Model: {_model(runs)}.",
         f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
-        f"{_origin(runs)}. Timings, memory and storage are in the tables of the tasks.",
+        f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the tables of the tasks.",
         _quality(rows),
         NOT_PUBLISHED,
     )
