@@ -66,7 +66,8 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     return (
         f"Model: {_model(runs)}.",
         f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
-        f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the tables of the tasks.",
+        f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the "
+        "tables of the tasks.",
         _quality(rows),
         NOT_PUBLISHED,
     )

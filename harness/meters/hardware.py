@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,18 +64,20 @@ def set_torch_threads() -> None:
     """Use the cores that are ours: more threads than that is far slower than fewer."""
     import torch
 
+    if torch.get_num_threads() != _wanted_threads():
+        torch.set_num_threads(_wanted_threads())
+
+
+def _wanted_threads() -> int:
     # OpenMP allows a list, one number a nesting level.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    wanted = int(asked) if asked.isdigit() and int(asked) else cpu_quota()
-    if torch.get_num_threads() != wanted:
-        torch.set_num_threads(wanted)
+    return int(asked) if asked.isdigit() and int(asked) else cpu_quota()
 
 
 def torch_threads() -> int:
-    """Threads torch computes with."""
-    import torch
-
-    return int(torch.get_num_threads())
+    """Threads torch computes with, or would if it were loaded."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else _wanted_threads()
 
 
 def _cpu_name() -> str:
@@ -87,10 +90,11 @@ def _cpu_name() -> str:
 
 
 def _gpu_names() -> tuple[str, ...]:
+    if default_device() == "cpu":
+        return ()
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return tuple(torch.cuda.get_device_name(index) for index in range(count))
+    return tuple(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
 
 
 def _cgroup_text(name: str) -> str:

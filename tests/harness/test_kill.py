@@ -49,6 +49,7 @@ def check_all_alike(folder: Path, at_least: int) -> None:
         assert outcome(other) == whole, other.name
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     reached = killed("moments", tmp_path)
     assert len(reached) >= 12  # the others ended before their moment came
@@ -56,6 +57,7 @@ def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     check_all_alike(tmp_path, at_least=20)
 
 
+@pytest.mark.slow
 def test_killed_before_and_after_each_file_is_put_in_place(tmp_path: Path) -> None:
     reached = killed("writes", tmp_path)
     assert len(reached) >= 16

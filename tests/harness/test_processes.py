@@ -84,6 +84,7 @@ def test_a_finished_run_loads_no_heavy_library(arguments, tmp_path: Path) -> Non
     assert modules("leaderboard", tmp_path / "runs") == "code 0 heavy []"
 
 
+@pytest.mark.slow
 def test_interrupted_runs_continue(arguments, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     process = start(arguments, seconds=0.3)
@@ -103,6 +104,7 @@ def test_interrupted_runs_continue(arguments, tmp_path: Path) -> None:
     assert any("600/600" in line for line in errors)
 
 
+@pytest.mark.slow
 def test_two_processes_never_write_the_same_run(arguments, tmp_path: Path) -> None:
     first = start(arguments, seconds=0.5)
     wait_for_answers(tmp_path / "runs")

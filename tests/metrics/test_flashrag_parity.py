@@ -37,6 +37,7 @@ def check_against_flashrag(checked: list[int], predictions: list[str], golds: li
     checked.append(len(predictions))
 
 
+@pytest.mark.slow
 def test_equal_to_flashrag_on_ten_thousand_pairs() -> None:
     checked: list[int] = []
     check_against_flashrag(checked)

@@ -16,7 +16,11 @@ from tests.retrieval.helpers import HashEncoder, corpus_of
 TITLES = [f"{a} {b}" for a in ("Running", "Studies", "Happiness") for b in ("cities", "armies")]
 
 
-@pytest.mark.parametrize("task", ["nq", "triviaqa", "hotpotqa", "musique"])
+LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa", "musique")]
+CORPORA = ["nq", "triviaqa", *LARGE]
+
+
+@pytest.mark.parametrize("task", CORPORA)
 def test_a_sound_index_passes(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -26,7 +30,7 @@ def test_a_sound_index_passes(
     check_index(retriever, corpus, retriever.folder, samples=200)
 
 
-@pytest.mark.parametrize("task", ["nq", "triviaqa", "hotpotqa", "musique"])
+@pytest.mark.parametrize("task", CORPORA)
 def test_shuffled_passages_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -37,7 +41,7 @@ def test_shuffled_passages_are_caught(
         check_index(retriever, corpus, retriever.folder)
 
 
-@pytest.mark.parametrize("task", ["nq", "triviaqa", "hotpotqa", "musique"])
+@pytest.mark.parametrize("task", CORPORA)
 def test_unstemmed_queries_on_a_stemmed_index_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
