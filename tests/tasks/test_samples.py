@@ -74,3 +74,9 @@ def test_samples_have_the_fingerprints_that_results_were_filed_under():
         "hotpotqa": ("6954fbb57698", "72270b6777b8"),
         "musique": ("189b042c8f7a", "1394eb60019f"),
     }
+
+
+def test_a_limited_musique_keeps_its_mix_of_hops():
+    task = Task.from_folder(TASKS["musique"])
+    hops = [q.metadata["hops"] for q in load_task(task, limit=100).questions]
+    assert 15 <= hops.count(3) <= 45
