@@ -226,7 +226,7 @@ def _board(
     params: dict[str, Any],
     entry: dict[str, Any],
 ) -> Board:
-    from harness.board import Board, read_board
+    from harness.board import parse_board, read_board
 
     entry = {key: value for key, value in entry.items() if value}
     if board is not None:
@@ -239,8 +239,9 @@ def _board(
     if method is None or task is None:
         raise ConfigError("name a board, or give --method and --task")
     values = {"name": task, **entry}
-    return Board.model_validate(
-        {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]}
+    return parse_board(
+        {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]},
+        "command line",
     )
 
 

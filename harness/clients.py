@@ -74,9 +74,7 @@ class LLMClient:
             _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
             soft_prompt,
         )
-        start = perf_counter()
-        reply = _storable(await self._submit("generate", request))
-        scope.recorder.seconds["generate"] += perf_counter() - start
+        reply = _storable(await _timed(self._submit, scope, "generate", request))
         data = {
             "prompt": as_text(rendered),
             "reply": reply.text,
@@ -92,10 +90,8 @@ class LLMClient:
         scope = trace.current_scope()
         key = scope.next_key()
         rendered, dropped = self._render(prompt, self._longest(continuations))
-        start = perf_counter()
         request = ScoreRequest(rendered, tuple(continuations))
-        scores: Scores = await self._submit("score", request)
-        scope.recorder.seconds["score"] += perf_counter() - start
+        scores: Scores = await _timed(self._submit, scope, "score", request)
         data = {
             "prompt": as_text(rendered),
             "continuations": list(continuations),
@@ -113,10 +109,8 @@ class LLMClient:
         scope = trace.current_scope()
         key = scope.next_key()
         rendered, dropped = self._render(prompt, 1)
-        start = perf_counter()
         request = NextTokenRequest(rendered, tuple(strings))
-        result: NextTokenProbs = await self._submit("next_token_probs", request)
-        scope.recorder.seconds["next_token_probs"] += perf_counter() - start
+        result: NextTokenProbs = await _timed(self._submit, scope, "next_token_probs", request)
         data = {
             "prompt": as_text(rendered),
             "probs": {text: _rounded(p) for text, p in result.probs.items()},
@@ -137,6 +131,14 @@ class LLMClient:
         return prompt, 0
 
 
+async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:
+    """Submit a request and add the seconds waited for it to its question."""
+    start = perf_counter()
+    result = await submit(kind, request)
+    scope.recorder.seconds[kind] += perf_counter() - start
+    return result
+
+
 class RetrieverClient:
     """The retriever as a method sees it."""
 
@@ -149,9 +151,7 @@ class RetrieverClient:
             raise ConfigError(NO_RETRIEVER)
         scope = trace.current_scope()
         key = scope.next_key()
-        start = perf_counter()
-        passages: list[Passage] = await self._submit("search", (text, k))
-        scope.recorder.seconds["search"] += perf_counter() - start
+        passages: list[Passage] = await _timed(self._submit, scope, "search", (text, k))
         data = {
             "query": text,
             "k": k,

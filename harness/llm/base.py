@@ -39,7 +39,6 @@ class Reply:
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    passages_dropped: int = 0
 
     @property
     def first_line(self) -> str:
