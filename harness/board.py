@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from harness.engine import check_needs
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError, did_you_mean
 from harness.execute import Measuring, RunPlan, execute
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
@@ -193,8 +194,13 @@ def _execute_all(
     failures: list[HarnessError],
 ) -> None:
     retrievers = _Retrievers(console)
+    able = []
+    for plan in plans:
+        with _going_on(failures):
+            check_needs(plan.method, llm)
+            able.append(plan)
     try:
-        for plan in plans:
+        for plan in able:
             with _going_on(failures):
                 execute(plan, root, llm, retrievers.open(plan), console)
     finally:

@@ -54,12 +54,14 @@ class LLMClient:
         stop: Sequence[str] | None = None,
         temperature: float = 0.0,
         soft_prompt: torch.Tensor | None = None,
+        watch: Sequence[str] = (),
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
         Without ``stop``, a completion model stops at the end of the line (it would go on with
         another question) and a chat model at its own end token. Sampling (``temperature`` > 0)
-        draws from a seed fixed by run, question and step.
+        draws from a seed fixed by run, question and step. With tokens to ``watch``, the reply's
+        ``choices`` hold their probabilities at every step.
         """
         scope = trace.current_scope()
         key = scope.next_key()
@@ -73,6 +75,7 @@ class LLMClient:
             temperature,
             _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
             soft_prompt,
+            tuple(watch),
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
         data = {
@@ -120,6 +123,22 @@ class LLMClient:
         scope.recorder.record(key, "next_token_probs", data)
         return result
 
+    async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
+        """The probability of each option as the next word, normalised over the options.
+
+        In a completion prompt a space precedes the option. Equal shares if the model gives none
+        of them any probability.
+        """
+        style = self._model.prompt_style if isinstance(prompt, Prompt) else None
+        space = " " if style == "completion" or isinstance(prompt, str) else ""
+        found = await self.next_token_probs(prompt, [space + option for option in options])
+        probs = {option: found.probs[space + option] for option in options}
+        total = sum(probs.values())
+        return {
+            option: value / total if total > 0 else 1 / len(probs)
+            for option, value in probs.items()
+        }
+
     def _longest(self, continuations: Sequence[str]) -> int:
         if self._model.window is None:
             return 0
@@ -144,6 +163,11 @@ class RetrieverClient:
 
     def __init__(self, retriever: Retriever | None, corpus: Corpus | None, submit: Submit) -> None:
         self._retriever, self._corpus, self._submit = retriever, corpus, submit
+
+    @property
+    def backend(self) -> Retriever | None:
+        """The retriever itself, for methods whose write phase runs other methods."""
+        return self._retriever
 
     async def search(self, text: str, k: int) -> list[Passage]:
         """The k best passages, best first, with scores; fewer if fewer match."""

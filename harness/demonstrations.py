@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from harness.errors import InputError
-from harness.prompts import QAPrompts, demonstration
+from harness.prompts import Example, QAPrompts, demonstration
 
 if TYPE_CHECKING:
     from harness.task import TaskData
@@ -23,7 +23,9 @@ def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
             "there; pass --train FILE or -p shots=0"
         )
     chosen = random.Random(f"demonstrations {seed}").sample(data.train, shots)  # noqa: S311
-    gold = [
-        [data.corpus.get(doc_id).text for doc_id in question.gold_doc_ids] for question in chosen
-    ]
-    return QAPrompts(tuple(demonstration(q, texts) for q, texts in zip(chosen, gold, strict=True)))
+    examples = tuple(
+        Example(question, tuple(data.corpus.get(doc_id) for doc_id in question.gold_doc_ids))
+        for question in chosen
+    )
+    demonstrations = [demonstration(e.question, [p.text for p in e.passages]) for e in examples]
+    return QAPrompts(tuple(demonstrations), examples)

@@ -206,11 +206,19 @@ class Engine:
 
 def check_needs(method: Method, llm: LanguageModel) -> None:
     """Stop before any work if the model lacks what the method needs."""
-    missing = sorted(method.needs - llm.capabilities)
+    missing = [f"the capability '{name}'" for name in sorted(method.needs - llm.capabilities)]
+    tokens = [token for token in method.needs_tokens if not llm.has_token(token)]
+    if tokens:
+        missing.append(f"the tokens {' '.join(tokens)}")
+    wanted = method.needs_training_for
+    if wanted is not None and wanted not in llm.trained_for:
+        missing.append(f"training for '{wanted}' (trained_for in the model's entry)")
     if missing:
+        variant = method.prompted_variant
+        fix = f"use the method '{variant}', which works" if variant else "choose a model"
         raise CapabilityError(
-            f"method '{type(method).__name__}' needs {', '.join(missing)}, which model "
-            f"'{llm.name}' does not offer; choose another model or a prompted variant"
+            f"method '{type(method).__name__}' needs {' and '.join(missing)}, which model "
+            f"'{llm.name}' lacks; {fix} {'with any model' if variant else 'that has it'}"
         )
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.demonstrations import qa_prompts
-from harness.engine import Engine, check_needs, describe_error
-from harness.errors import HarnessError, RunFailedError
+from harness.engine import Engine, check_needs
+from harness.errors import RunFailedError
 from harness.files import writing
 from harness.keeper import Keeper
 from harness.llm.base import LanguageModel
@@ -31,6 +28,7 @@ from harness.runs import (
     update_performance,
 )
 from harness.scoring import gold_path, is_scored, score_run, write_gold
+from harness.write_phase import calling, memory_path, write_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,7 +91,7 @@ def execute(
         return _execute(plan, root, llm, retriever, console)
     finally:
         # The method outlives the run; an index it still held would count in the next run's memory.
-        for name in ("llm", "retriever"):
+        for name in ("llm", "retriever", "gold"):
             vars(plan.method).pop(name, None)
 
 
@@ -113,11 +111,12 @@ def _execute(
     with RunDirectory(folder, ids) as run:
         engine = _engine(plan, llm, retriever, prompts, plan.window)
         manifest = _manifest(plan, llm, retriever)
+        plan.method.gold = {q.id: q for q in plan.data.questions} if plan.method.card.oracle else {}
         # Answers may have been taken out of a finished run, to be given again.
         finished = _is_finished(folder) and len(run.answered) == len(ids)
         if not finished:
             run.write_manifest({**manifest, "status": "running"})
-        _write_memory(plan, folder)
+        write_memory(plan.method, plan.data, memory_path(root, plan.config), run)
         if not finished:
             _answer(plan, engine, run, console)
             run.finish()
@@ -152,40 +151,6 @@ def _engine(
 
 def _is_finished(folder: Path) -> bool:
     return (folder / "manifest.json").exists() and read_manifest(folder)["status"] == "finished"
-
-
-def _write_memory(plan: RunPlan, folder: Path) -> None:
-    if type(plan.method).write is Method.write:
-        return
-    memory = folder / "memory"
-    if (memory / ".complete").exists():
-        with _calling(plan, "load"):
-            plan.method.load(memory)
-        return
-    start = monotonic()
-    with _calling(plan, "write"):
-        plan.method.write(plan.data.corpus, plan.data.train)
-    with writing(memory):
-        memory.mkdir(exist_ok=True)
-        with _calling(plan, "save"):
-            plan.method.save(memory)
-        (memory / ".complete").touch()
-    update_performance(folder, write={"seconds": round(monotonic() - start, 3)})
-
-
-@contextmanager
-def _calling(plan: RunPlan, name: str) -> Iterator[None]:
-    """Turn an error inside a method's own code into one line that says where it happened."""
-    try:
-        yield
-    except HarnessError:
-        raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise RunFailedError(
-            f"{plan.label}: {name}() failed with {describe_error(error)} "
-            f"({last.filename}:{last.lineno}); mend it and run again"
-        ) from error
 
 
 def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) -> None:
@@ -252,7 +217,7 @@ def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
 
 
 def _storage(plan: RunPlan) -> dict[str, Any]:
-    with _calling(plan, "storage"):
+    with calling(plan.label, "storage"):
         report = plan.method.storage()
     return {"parts": dict(report.parts), "documents": report.documents}
 

@@ -54,6 +54,12 @@ class Method(ABC):
 
     card: ClassVar[MethodCard]
     needs: ClassVar[frozenset[Capability]] = frozenset()
+    needs_tokens: ClassVar[tuple[str, ...]] = ()
+    """Tokens that the model must have been trained with."""
+    needs_training_for: ClassVar[str | None] = None
+    """The method that the model must have been fine-tuned for (``trained_for`` in its entry)."""
+    prompted_variant: ClassVar[str | None] = None
+    """The method to use with a model that lacks what this one needs."""
 
     class Params(MethodParams):
         """Parameters of the method."""
@@ -62,6 +68,10 @@ class Method(ABC):
     retriever: RetrieverClient
     prompts: QAPrompts
     seed: int = 0
+    gold: Mapping[str, Question] = {}
+    """The evaluated questions by id; filled in only for methods whose card says ``oracle``."""
+    scratch: Path | None = None
+    """During ``write``: a folder that outlives an interruption, removed once all is saved."""
 
     def __init__(self, params: MethodParams | None = None) -> None:
         self.params = params if params is not None else self.Params()

@@ -6,9 +6,9 @@ manifest.json      config, provenance and status; written atomically
 predictions.jsonl  one line a question, appended as answers come, put in question order at the end
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
 scores.jsonl       written by scoring, which can be done again at any time
-memory/            what the method's write phase saved
 
-Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``.
+Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``; what a method
+writes before the first question, in ``RUNS/<task>/.memory/`` (write_phase.py).
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def find_runs(root: Path) -> list[Path]:
         raise InputError(f"{root}: no such folder; give the --out folder of a run")
     folders = sorted(path.parent for path in root.rglob("manifest.json"))
     # What a method saved may hold a manifest of its own.
-    found = [folder for folder in folders if folder.parent not in folders]
+    found = [folder for folder in folders if ".memory" not in folder.relative_to(root).parts[:-1]]
     if not found:
         raise InputError(f"{root}: holds no run; start one with 'memory-harness run'")
     return found

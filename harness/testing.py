@@ -19,6 +19,7 @@ from harness.llm.base import (
     Reply,
     ScoreRequest,
     Scores,
+    TokenChoice,
     as_text,
 )
 from harness.llm.text import cut_at_stop
@@ -54,10 +55,11 @@ class RuleModel(LanguageModel):
 
     ``reply`` turns a request into text, which is cut before the first stop string and after
     ``max_tokens`` words unless ``verbose``. ``probability`` gives the probability of a text after
-    a prompt. A token is a word.
+    a prompt. A token is a word. ``tokens`` and ``trained_for`` may be set to play a checkpoint.
     """
 
     capabilities = frozenset({"logprobs"})
+    tokens: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -78,7 +80,13 @@ class RuleModel(LanguageModel):
             text = cut_at_stop(self.reply(request), request.stop)
             if not self.verbose and len(text.split()) > request.max_tokens:
                 text = " ".join(text.split()[: request.max_tokens])
-            yield index, Reply(text, self.count_tokens(request.prompt), len(text.split()))
+            prompt, words = as_text(request.prompt), text.split()
+            choices = [self._choice(prompt, word, request) for word in words if request.watch]
+            yield index, Reply(text, len(prompt.split()), len(words), tuple(choices))
+
+    def has_token(self, text: str) -> bool:
+        """Whether ``tokens`` holds it."""
+        return text in self.tokens
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Log-probabilities by the rule."""
@@ -100,6 +108,10 @@ class RuleModel(LanguageModel):
         """The number of words."""
         return len(as_text(prompt).split())
 
+    def _choice(self, prompt: str, word: str, request: GenerateRequest) -> TokenChoice:
+        probs = {text: self.probability(f"{prompt} {word}", text) for text in request.watch}
+        return TokenChoice(word, math.log(max(self.probability(prompt, word), 1e-300)), probs)
+
     def _scores(self, request: ScoreRequest, logprobs: Sequence[float]) -> Scores:
         counts = tuple(self.count_tokens(text) for text in request.continuations)
         return Scores(tuple(logprobs), counts, self.count_tokens(request.prompt))
@@ -110,28 +122,35 @@ class ScriptedModel(RuleModel):
 
         ScriptedModel({"Question: Who": "Ann"}, probs=[{"Yes": 0.8, "No": 0.1}])
 
-    ``replies`` are texts, ``logprobs`` maps continuations to log-probabilities, ``probs`` maps
-    strings to next-token probabilities (0 for one not listed). What the script does not cover is
+    ``replies`` are texts, or whole Replies that also give each token's choices; ``logprobs`` maps
+    continuations to log-probabilities, ``probs`` maps strings to next-token probabilities (0 for
+    one not listed). What the script does not cover is
     an error. ``requests`` keeps every request in order.
     """
 
     def __init__(
         self,
-        replies: Script[str] | None = None,
+        replies: Script[str | Reply] | None = None,
         *,
         logprobs: Script[Mapping[str, float]] | None = None,
         probs: Script[Mapping[str, float]] | None = None,
         style: PromptStyle = "completion",
         window: int | None = None,
     ) -> None:
-        super().__init__(self._reply, style=style, window=window, verbose=True, name="script")
+        super().__init__(style=style, window=window, name="script")
         self._replies, self._logprobs = _Lines("reply", replies), _Lines("logprobs", logprobs)
         self._probs = _Lines("probs", probs)
         self.requests: list[Any] = []
 
-    def _reply(self, request: GenerateRequest) -> str:
-        self.requests.append(request)
-        return self._replies.next(as_text(request.prompt))
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
+        """The replies of the script."""
+        for index, request in enumerate(requests):
+            self.requests.append(request)
+            line = self._replies.next(as_text(request.prompt))
+            reply = line if isinstance(line, Reply) else Reply(line)
+            text = cut_at_stop(reply.text, request.stop)
+            tokens = self.count_tokens(request.prompt), len(text.split())
+            yield index, Reply(text, *tokens, reply.choices)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """The log-probabilities of the script."""

@@ -21,7 +21,8 @@ class GenerateRequest:
     """Continue a prompt. ``temperature`` 0 is greedy; above, ``seed`` alone fixes the draw.
 
     ``soft_prompt``: [length, hidden] embeddings put before the prompt's own (capability
-    ``soft-prompts``).
+    ``soft-prompts``). ``watch``: tokens whose probabilities are wanted at every step (capability
+    ``logprobs``); special tokens then stay in the text.
     """
 
     prompt: Rendered
@@ -30,6 +31,17 @@ class GenerateRequest:
     temperature: float = 0.0
     seed: int = 0
     soft_prompt: torch.Tensor | None = field(default=None, compare=False)
+    watch: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """One generated token: its text, natural-log probability, and those of the watched tokens."""
+
+    text: str
+    logprob: float
+    probs: Mapping[str, float]
+    """Probability (0 to 1) that each watched token had at this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,8 @@ class Reply:
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    choices: tuple[TokenChoice, ...] = ()
+    """Every generated token, if tokens were watched."""
 
     @property
     def first_line(self) -> str:
@@ -88,6 +102,8 @@ class LanguageModel(ABC):
 
     name: str
     capabilities: frozenset[Capability] = frozenset()
+    trained_for: frozenset[str] = frozenset()
+    """Methods whose authors fine-tuned this model."""
     prompt_style: PromptStyle = "completion"
     window: int | None = None
     """Prompt plus completion tokens; None when the backend does not say."""
@@ -107,6 +123,10 @@ class LanguageModel(ABC):
     ) -> Iterator[tuple[int, NextTokenProbs]]:
         """Probabilities of given next tokens (capability ``logprobs``)."""
         raise CapabilityError(f"model '{self.name}' gives no next-token probabilities")
+
+    def has_token(self, text: str) -> bool:
+        """Whether ``text`` is one token of the model's own."""
+        return False
 
     def count_tokens(self, prompt: Rendered) -> int | None:
         """Tokens of a rendered prompt, special tokens included; None when unknown."""

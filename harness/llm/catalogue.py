@@ -71,6 +71,9 @@ class ModelConfig(BaseModel):
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
     max_concurrency: int = Field(8, ge=1, description="openai: requests at once")
     lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
+    trained_for: tuple[str, ...] = Field(
+        (), description="methods whose authors fine-tuned this model, such as corag"
+    )
     licence: str = ""
     notes: str = ""
 

@@ -80,6 +80,10 @@ class LocalModel(LanguageModel):
             ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
         return list(ids) or [self._start]
 
+    def has_token(self, text: str) -> bool:
+        """Whether the tokenizer holds ``text`` as one token."""
+        return text in self.tokenizer.get_vocab()
+
     def count_tokens(self, prompt: Rendered) -> int:
         """Tokens of a rendered prompt, special tokens included."""
         return len(self.encode(prompt))

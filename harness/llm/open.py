@@ -18,6 +18,12 @@ def open_model(
     process; servers ignore them. Raises InputError if weights are missing, ConfigError if the
     config cannot work.
     """
+    model = _open(config, batch_size, device)
+    model.trained_for = frozenset(config.trained_for)
+    return model
+
+
+def _open(config: ModelConfig, batch_size: int | None, device: str | None) -> LanguageModel:
     if config.kind == "openai":
         from harness.llm.server import ServerModel
 

@@ -192,7 +192,8 @@ def test_a_users_own_method_on_a_real_model(
     assert done.code == 0, done.err
     rows = [row for _, row in read_predictions(folders[0] / "predictions.jsonl")]
     assert [row["retrieved_ids"] for row in rows] == [["d0", "d1", "d2"]] * 6
-    assert (folders[0] / "memory" / "size").read_text() == "3"
+    (memory,) = (folders[0].parents[1] / ".memory").iterdir()
+    assert (memory / "memory" / "size").read_text() == "3"
     assert "first (k=3" in cli("leaderboard", tmp_path / "runs").out
     assert "Reads the first k passages." in cli("list", "methods", "--plugin", path).out
     assert "k: '2'" in cli("describe", "first", "--plugin", path).out

@@ -59,7 +59,7 @@ def test_a_run_leaves_the_promised_files(files: Path, out: Path) -> None:
     assert folder.parent == out / "toy" / "remember"
     assert {path.name for path in folder.iterdir()} == {
         ".lock", "manifest.json", "predictions.jsonl", "performance.json",
-        "scores.jsonl", "scores.json", "memory",
+        "scores.jsonl", "scores.json",
     }  # fmt: skip
     assert [row["question_id"] for row in rows(folder)] == [f"q{i}" for i in range(QUESTIONS)]
     assert read_manifest(folder)["status"] == "finished"

@@ -32,7 +32,8 @@ def outcome(out: Path) -> dict[str, object]:
     (folder,) = find_runs(out)
     performance = read_performance(folder)
     kept = {name: (folder / name).read_bytes() for name in FILES}
-    memory = {path.name: path.read_bytes() for path in (folder / "memory").glob("*")}
+    memory = {path.name: path.read_bytes() for path in out.glob("*/.memory/*/memory/*")}
+    assert memory
     assert not list(folder.glob(".*.tmp"))
     (folder / "performance.json").unlink()
     tables = [render(out, kind) for kind in ("markdown", "csv", "json")]  # type: ignore[arg-type]
