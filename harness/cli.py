@@ -1,4 +1,4 @@
-"""The command line: run, leaderboard, score, list, describe, doctor."""
+"""The command line: run, leaderboard, compare, show, score, embed, list, describe, doctor."""
 
 from __future__ import annotations
 
@@ -89,13 +89,14 @@ def leaderboard(
     runs: RunsFolder,
     format: Annotated[str, typer.Option(help="markdown, csv or json.")] = "markdown",
     output: Annotated[Path | None, typer.Option(help="Also write it to this file.")] = None,
+    k: Annotated[int, typer.Option(help="Recall and All-gold at 5, 10, 15 or 20.")] = 5,
 ) -> None:
     """Print the tables of all finished and scored runs."""
     from importlib import import_module
 
     from harness.files import atomic_file, writing
 
-    text: str = import_module("leaderboards.table").render(runs, format)
+    text: str = import_module("leaderboards.table").render(runs, format, k)
     typer.echo(text)
     if output is not None:
         with writing(output):
@@ -103,6 +104,33 @@ def leaderboard(
         with atomic_file(output) as file:
             file.write(text.rstrip("\n").encode() + b"\n")
         typer.echo(f"written to {output}", err=True)
+
+
+@app.command()
+def compare(
+    runs: RunsFolder,
+    base: Annotated[str, typer.Argument(help="A row of the leaderboard, as it is written there.")],
+    other: Annotated[str, typer.Argument(help="The row compared with it.")],
+    metric: Annotated[
+        str, typer.Option(help="em, f1, contains, recall@5, all_gold@15, ...")
+    ] = "f1",
+) -> None:
+    """Print the paired difference of two rows on one score, with interval and p-value."""
+    from importlib import import_module
+
+    typer.echo(import_module("leaderboards.compare").compare(runs, base, other, metric))
+
+
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or one that holds several runs.")],
+    question_id: Annotated[str, typer.Argument(help="The question's id.")],
+    full: Annotated[bool, typer.Option(help="Print prompts and passages in full.")] = False,
+) -> None:
+    """Tell one question's story: what was asked, retrieved, thought and answered."""
+    from harness.show import story
+
+    typer.echo(story(run, question_id, full=full))
 
 
 @app.command()

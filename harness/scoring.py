@@ -14,7 +14,8 @@ from harness.metrics import METRICS_VERSION, score_answer
 from harness.records import Question
 from harness.runs import read_manifest, read_predictions
 
-RECALL_AT = (5,)
+RECALL_AT = (5, 10, 15, 20)
+"""Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
 
 
 def gold_path(root: Path, task: str, questions_fingerprint: str) -> Path:

@@ -13,7 +13,7 @@ from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.manifest import Hardware, Manifest
-from leaderboards.rows import Entries, Row, make_entries, make_rows
+from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 
 Item = TypeVar("Item")
 Labels = Mapping[str, str]
@@ -35,6 +35,8 @@ class Table:
     settings: Mapping[str, Any]
     caption: tuple[str, ...]
     rows: tuple[Row, ...]
+    k: int = DEFAULT_K
+    """Cut-off of the retrieval scores."""
     notes: tuple[str, ...] = ()
 
 
@@ -65,11 +67,12 @@ class _Group:
         return self.manifest.config.task.name
 
 
-def build(runs_dir: Path) -> Leaderboard:
+def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. Raises InputError (see ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError (see
+    ``collect``).
     """
     finished, unfinished = collect(runs_dir)
     labels = _labels([*(run.manifest for run in finished), *(u.manifest for u in unfinished)])
@@ -78,14 +81,26 @@ def build(runs_dir: Path) -> Leaderboard:
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
         for same_split in _one_table_a_task(same_model):
-            table, note = _mean_table(same_split)
+            table, note = _mean_table(same_split, k)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [_task_table(group, groups, labels) for group in same_model]
+        tables += [_task_table(group, groups, labels, k) for group in same_model]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
     return Leaderboard(tuple(tables), tuple(notes))
+
+
+def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
+    """The title of every table of one task, and its entries by row label."""
+    finished, _ = collect(runs_dir)
+    groups = _groups(finished, (), _labels([run.manifest for run in finished]))
+    return [(_title(group), group.entries) for group in groups]
+
+
+def _title(group: _Group) -> str:
+    task, model = group.manifest.config.task, group.manifest.config.model.name
+    return f"{task.name} ({task.split}): {model}"
 
 
 def _identity(manifest: Manifest) -> str:
@@ -145,7 +160,7 @@ def _one_table_a_task(groups: Sequence[_Group]) -> list[list[_Group]]:
     return _split(groups, lambda group: group.manifest.config.task.split)
 
 
-def _mean_table(groups: Sequence[_Group]) -> tuple[Table | None, str | None]:
+def _mean_table(groups: Sequence[_Group], k: int) -> tuple[Table | None, str | None]:
     """Average over tasks, or tell why that is not possible; neither for a single task."""
     tasks = tuple(group.task for group in groups)
     model = groups[0].manifest.config.model.name
@@ -153,7 +168,7 @@ def _mean_table(groups: Sequence[_Group]) -> tuple[Table | None, str | None]:
         return None, None
     if len(set(tasks)) < len(tasks):
         return None, f"{model}: no mean over tasks, since a task has tables that are not comparable"
-    rows = make_rows([g.entries for g in groups], [g.hardware for g in groups])
+    rows = make_rows([g.entries for g in groups], [g.hardware for g in groups], k)
     missing = captions.missing({group.task: group.entries.keys() for group in groups})
     if not rows:
         return None, f"{model}: no mean over tasks, since no method has run on all: {missing}"
@@ -167,14 +182,15 @@ def _mean_table(groups: Sequence[_Group]) -> tuple[Table | None, str | None]:
         settings=_scope(groups[0].settings),
         caption=captions.mean_caption(runs, rows),
         rows=tuple(rows),
+        k=k,
         notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
     )
     return table, None
 
 
-def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels) -> Table:
+def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels, k: int) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
-    rows = make_rows([group.entries], [group.hardware])
+    rows = make_rows([group.entries], [group.hardware], k)
     others = [other.settings for other in groups if other.task == group.task]
     notes = captions.row_notes(rows, group.hardware)
     notes += [
@@ -182,13 +198,14 @@ def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels) -> Tabl
     ]
     return Table(
         kind="task",
-        title=f"{task.name} ({task.split}): {model}",
+        title=_title(group),
         tasks=(task.name,),
         model=model,
         questions=len(group.runs[0].question_ids),
         settings=group.settings,
         caption=captions.task_caption(group.runs, rows, group.hardware, others),
         rows=tuple(rows),
+        k=k,
         notes=tuple(notes),
     )
 

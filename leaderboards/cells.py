@@ -13,17 +13,17 @@ ELSEWHERE = "\u2014\u2021"
 Column = tuple[str, Callable[[Row], str]]
 
 
-def columns(kind: str, rows: Sequence[Row]) -> list[Column]:
+def columns(kind: str, rows: Sequence[Row], k: int) -> list[Column]:
     """Columns of a table of this kind; All-gold only where it says more than Recall."""
     quality: list[Column] = [
         ("Method", _method),
         ("EM [95% CI]", lambda row: _score(row.em)),
         ("F1 [95% CI]", lambda row: _bold(_score(row.f1), row) + _over_seeds(row)),
         ("Contains", lambda row: _percent(row.means.get("contains"))),
-        ("Recall@5", lambda row: _percent(row.means.get("recall@5"))),
+        (f"Recall@{k} [95% CI]", lambda row: _optional(row.recall)),
     ]
-    if any(row.means.get("all_gold@5") != row.means.get("recall@5") for row in rows):
-        quality.append(("All-gold@5", lambda row: _percent(row.means.get("all_gold@5"))))
+    if any(row.all_gold != row.recall for row in rows):
+        quality.append((f"All-gold@{k} [95% CI]", lambda row: _optional(row.all_gold)))
     timing: list[Column] = [
         ("Latency p50 / p90", _latency),
         ("Throughput", lambda row: _timed(row.cost.throughput, "q/s", row)),
@@ -49,6 +49,10 @@ def _bold(text: str, row: Row) -> str:
 def _score(score: Score) -> str:
     low, high = score.interval
     return f"{_percent(score.mean)} [{_percent(low)}, {_percent(high)}]"
+
+
+def _optional(score: Score | None) -> str:
+    return MISSING if score is None else _score(score)
 
 
 def _over_seeds(row: Row) -> str:

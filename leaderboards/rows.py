@@ -17,6 +17,7 @@ from leaderboards.manifest import Hardware
 from leaderboards.statistics import Interval, average_ci, mean_cis, proportion_cis, versus_best
 
 ALPHA = 0.05
+DEFAULT_K = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ class Entry:
 class Row:
     """One line of a table.
 
-    ``p_value`` compares F1 with the best of the table, Holm-adjusted; None for an oracle, which
-    takes no part. ``top`` tells that the method is not significantly below the best.
+    ``recall`` and ``all_gold`` are at the table's k; None where nothing is retrieved. ``p_value``
+    compares F1 with the best of the table, Holm-adjusted; None for an oracle, which takes no part.
+    ``top`` tells that the method is not significantly below the best.
     """
 
     label: str
@@ -75,6 +77,8 @@ class Row:
     run_ids: tuple[str, ...]
     em: Score
     f1: Score
+    recall: Score | None
+    all_gold: Score | None
     means: Mapping[str, float | None]
     errors: int
     cost: Cost
@@ -107,10 +111,13 @@ def make_entries(runs: Mapping[str, Sequence[Run]]) -> dict[str, Entry]:
     return entries
 
 
-def make_rows(tasks: Sequence[Entries], hardware: Sequence[Hardware]) -> list[Row]:
+def make_rows(
+    tasks: Sequence[Entries], hardware: Sequence[Hardware], k: int = DEFAULT_K
+) -> list[Row]:
     """Rows over the labels that all ``tasks`` have, best F1 first; means are over tasks.
 
-    ``hardware[i]`` is the hardware whose timings count for ``tasks[i]``.
+    ``k`` is the cut-off of the retrieval scores. ``hardware[i]`` is the hardware whose timings
+    count for ``tasks[i]``.
     """
     labels = sorted(set.intersection(*(set(entries) for entries in tasks)))
     if not labels:
@@ -120,7 +127,7 @@ def make_rows(tasks: Sequence[Entries], hardware: Sequence[Hardware]) -> list[Ro
         {x: _pooled(tasks, x) for x in labels if not any(entries[x].oracle for entries in tasks)}
     )
     rows = [
-        _row([entries[x] for entries in tasks], hardware, em[x], f1[x], pvalues.get(x))
+        _row([entries[x] for entries in tasks], hardware, em[x], f1[x], pvalues.get(x), k)
         for x in labels
     ]
     return sorted(rows, key=lambda row: (-row.f1.mean, row.label))
@@ -132,6 +139,7 @@ def _row(
     em: Score,
     f1: Score,
     p_value: float | None,
+    k: int,
 ) -> Row:
     runs = [run for entry in entries for run in entry.runs]
     manifest = runs[0].manifest
@@ -147,6 +155,8 @@ def _row(
         run_ids=tuple(run.manifest.run_id for run in runs),
         em=em,
         f1=f1,
+        recall=_retrieval(entries, f"recall@{k}"),
+        all_gold=_retrieval(entries, f"all_gold@{k}"),
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
         cost=costs[0] if len(costs) == 1 else average_cost(costs),
@@ -169,6 +179,17 @@ def _scores(tasks: Sequence[Entries], labels: Sequence[str], metric: str) -> dic
         )
         for i, label in enumerate(labels)
     }
+
+
+def _retrieval(entries: Sequence[Entry], metric: str) -> Score | None:
+    """Mean over tasks of a score that questions without gold documents do not have."""
+    found = [entry.values(metric) for entry in entries]
+    known = [values[~np.isnan(values)] for values in found if values is not None]
+    if len(known) < len(found) or not all(values.size for values in known):
+        return None
+    means = [float(values.mean()) for values in known]
+    intervals = [mean_cis(values[np.newaxis])[0] for values in known]
+    return Score(sum(means) / len(means), average_ci(means, intervals))
 
 
 def _seed_std(entries: Sequence[Entry], metric: str) -> float | None:

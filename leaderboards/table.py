@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import canonical_json
+from harness.scoring import RECALL_AT
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.cells import columns
 from leaderboards.escape import csv_text, markdown_text
-from leaderboards.rows import Row, Score
+from leaderboards.rows import DEFAULT_K, Row, Score
 
 FORMAT_VERSION = 1
 Format = Literal["markdown", "csv", "json"]
@@ -23,15 +24,18 @@ Format = Literal["markdown", "csv", "json"]
 __all__ = ["Format", "Leaderboard", "build", "render", "to_csv", "to_json", "to_markdown"]
 
 
-def render(runs_dir: Path, format: Format = "markdown") -> str:
-    """Tables of all finished runs below ``runs_dir``.
+def render(runs_dir: Path, format: Format = "markdown", k: int = DEFAULT_K) -> str:
+    """Tables of all finished runs below ``runs_dir``, with retrieval scores at ``k``.
 
-    Raises InputError for broken, unscored or no finished runs, ConfigError for another format.
+    Raises InputError for broken, unscored or no finished runs, ConfigError for another format or
+    a ``k`` that is not scored.
     """
+    if k not in RECALL_AT:
+        raise ConfigError(f"k = {k}: retrieval is scored at {', '.join(map(str, RECALL_AT))}")
     writers = {"markdown": to_markdown, "csv": to_csv, "json": to_json}
     if format not in writers:
         raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
-    return writers[format](build(runs_dir))
+    return writers[format](build(runs_dir, k))
 
 
 def to_markdown(board: Leaderboard) -> str:
@@ -63,7 +67,7 @@ def to_json(board: Leaderboard) -> str:
 def _markdown_table(table: Table) -> str:
     from tabulate import tabulate
 
-    shown = columns(table.kind, table.rows)
+    shown = columns(table.kind, table.rows, table.k)
     grid = tabulate(
         [[cell(row) for _, cell in shown] for row in table.rows],
         headers=[header for header, _ in shown],
@@ -98,13 +102,17 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "f1_p_value": row.p_value,
         "f1_top_tier": int(row.top),
         **row.means,
+        **_score_fields(f"recall@{table.k}", row.recall),
+        **_score_fields(f"all_gold@{table.k}", row.all_gold),
         "errors": row.errors,
         **asdict(row.cost),
     }
     return {name: "" if value is None else _plain(value) for name, value in record.items()}
 
 
-def _score_fields(name: str, score: Score) -> Mapping[str, float | None]:
+def _score_fields(name: str, score: Score | None) -> Mapping[str, float | None]:
+    if score is None:
+        return {}
     low, high = score.interval
     return {name: score.mean, f"{name}_low": low, f"{name}_high": high, f"{name}_std": score.std}
 

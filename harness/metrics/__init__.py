@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.metrics.answer import contains, exact_match, token_f1
 from harness.metrics.retrieval import all_gold_at_k, precision_at_k, recall_at_k
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 
 
 def score_answer(

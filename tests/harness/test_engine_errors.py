@@ -68,7 +68,9 @@ def test_missing_capabilities_are_named_before_any_work():
 
     model = RuleModel(name="plain")
     model.capabilities = frozenset()
-    with pytest.raises(CapabilityError, match=r"'Wanting' needs logprobs, soft-prompts.*'plain'"):
+    with pytest.raises(
+        CapabilityError, match=r"'Wanting' .*'logprobs' and .*'soft-prompts'.*'plain'"
+    ):
         make_engine(Wanting(1), model)
 
 

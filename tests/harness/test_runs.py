@@ -201,7 +201,10 @@ def test_find_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         find_runs(tmp_path)
     run = tmp_path / "nq" / "bm25" / "0123"
-    for folder in (run, tmp_path / "nq" / ".memory" / "x" / "memory"):  # a method may save a manifest.json of its own
+    for folder in (
+        run,
+        tmp_path / "nq" / ".memory" / "x" / "memory",
+    ):  # a method may save a manifest.json of its own
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
     assert find_runs(tmp_path) == find_runs(run.parent) == find_runs(run) == [run]

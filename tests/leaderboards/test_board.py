@@ -110,7 +110,7 @@ def test_a_board_of_oracles_only(runs: Path, write_run) -> None:
 @pytest.mark.parametrize(("gold", "shown"), [(0, False), (1, False), (2, True)])
 def test_all_gold_only_where_it_differs(runs: Path, write_run, gold: int, shown: bool) -> None:
     write_run(gold=gold)
-    assert ("All-gold@5 |" in render(runs)) == shown
+    assert ("All-gold@5 [" in render(runs)) == shown
     recall = build(runs).tables[0].rows[0].means.get("recall@5")
     assert (recall is None) == (gold == 0)
 

@@ -1,0 +1,70 @@
+"""Two methods on one score, question by question: the difference, its interval and its p-value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import ConfigError, InputError, did_you_mean
+from leaderboards.board import build_entries
+from leaderboards.escape import markdown_text
+from leaderboards.rows import Entry
+from leaderboards.statistics import bootstrap_ci, paired_randomisation_test
+
+_HEADERS = ("Task", "n", "{a}", "{b}", "Difference [95% CI]", "p")
+
+
+def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
+    """A markdown table, one line a task: means of two rows of the leaderboard, paired difference.
+
+    ``a`` and ``b`` are row labels, such as ``bm25 (k=15)``. Values are percentages; the interval
+    is a percentile bootstrap of the paired differences, p a paired randomisation test, neither
+    corrected for the number of tasks. Raises ConfigError for labels or scores that are not there.
+    """
+    from tabulate import tabulate
+
+    tables = build_entries(runs_dir)
+    labels = sorted({label for _, entries in tables for label in entries})
+    for label in (a, b):
+        if label not in labels:
+            raise ConfigError(f"no row is called '{label}'{did_you_mean(label, labels)}")
+    lines = [
+        _line(task, entries[a], entries[b], metric)
+        for task, entries in tables
+        if a in entries and b in entries
+    ]
+    if not lines:
+        raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
+    headers = [text.format(a=markdown_text(a), b=markdown_text(b)) for text in _HEADERS]
+    table = tabulate(
+        lines,
+        headers=headers,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left"] + ["right"] * (len(headers) - 1),
+    )
+    head = f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}."
+    return f"{head}\n\n{table}"
+
+
+def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:
+    scores = [entry.values(metric) for entry in (a, b)]
+    if any(values is None for values in scores):
+        known = sorted(set(a.runs[0].scores) & set(b.runs[0].scores))
+        raise ConfigError(f"{task}: not scored on '{metric}'{did_you_mean(metric, known)}")
+    first, second = (np.asarray(values) for values in scores)
+    kept = ~np.isnan(first) & ~np.isnan(second)
+    if not kept.any():
+        raise InputError(f"{task}: no question has a '{metric}' for both methods")
+    first, second = first[kept], second[kept]
+    low, high = bootstrap_ci(second - first)
+    p = paired_randomisation_test(first, second)
+    return [
+        markdown_text(task),
+        f"{first.size:,}",
+        f"{100 * first.mean():.1f}",
+        f"{100 * second.mean():.1f}",
+        f"{100 * (second - first).mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+        f"{p:.4f}",
+    ]

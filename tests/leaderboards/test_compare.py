@@ -1,0 +1,80 @@
+"""``compare`` gives the paired difference of two rows on one score."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.errors import ConfigError, InputError
+from leaderboards.compare import compare
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def f1(folder: Path) -> np.ndarray:
+    return np.array([json.loads(x)["f1"] for x in (folder / "scores.jsonl").open()])
+
+
+def numbers(line: str) -> list[float]:
+    return [float(text) for text in re.findall(r"[-+]?\d+\.\d+", line)]
+
+
+def test_the_difference_its_interval_and_its_p_value(runs: Path, write_run) -> None:
+    a, b = f1(write_run("bm25", skill=0.0)), f1(write_run("ircot", skill=0.3))
+    *_, line = compare(runs, "bm25", "ircot").splitlines()
+    mean_a, mean_b, difference, low, high, p = numbers(line)
+    assert (mean_a, mean_b) == (round(100 * a.mean(), 1), round(100 * b.mean(), 1))
+    assert difference == pytest.approx(100 * (b - a).mean(), abs=0.05)
+    oracle = stats.bootstrap((b - a,), np.mean, method="percentile", rng=1).confidence_interval
+    assert (low, high) == pytest.approx((100 * oracle.low, 100 * oracle.high), abs=1.0)
+    permuted = stats.permutation_test(
+        (b, a), lambda x, y: np.mean(x - y), permutation_type="samples", rng=1
+    )
+    assert p == pytest.approx(permuted.pvalue, abs=0.01)
+
+
+def test_the_second_minus_the_first(runs: Path, write_run) -> None:
+    write_run("bm25", skill=0.0)
+    write_run("ircot", skill=0.3)
+    forward, back = (compare(runs, *pair) for pair in (("bm25", "ircot"), ("ircot", "bm25")))
+    assert "ircot minus bm25" in forward
+    assert numbers(forward.splitlines()[-1])[2] == -numbers(back.splitlines()[-1])[2] > 0
+
+
+def test_one_line_a_task_and_only_where_both_ran(runs: Path, write_run) -> None:
+    for task in ("nq", "musique"):
+        write_run("bm25", task)
+        write_run("ircot", task, skill=0.1)
+    write_run("bm25", "triviaqa")
+    lines = compare(runs, "bm25", "ircot", "all_gold@5").splitlines()
+    assert [line.split()[1] for line in lines[4:]] == ["musique", "nq"]
+
+
+def test_questions_without_gold_documents_do_not_count(runs: Path, write_run) -> None:
+    folders = [write_run("bm25"), write_run("ircot", skill=0.3)]
+    for folder in folders:
+        rows = [json.loads(line) for line in (folder / "scores.jsonl").open()]
+        rows[0]["recall@5"] = None
+        (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = compare(runs, "bm25", "ircot", "recall@5").splitlines()[-1]
+    assert line.split("|")[2].strip() == "39"
+
+
+def test_what_is_not_there_is_named(runs: Path, write_run) -> None:
+    write_run("bm25")
+    write_run("ircot", "musique")
+    with pytest.raises(ConfigError, match=r"no row is called 'bm-25'.*bm25"):
+        compare(runs, "bm-25", "ircot")
+    with pytest.raises(InputError, match="no task has comparable runs of both"):
+        compare(runs, "bm25", "ircot")
+    write_run("ircot", "nq")
+    with pytest.raises(ConfigError, match=r"not scored on 'recal@5'.*recall@5"):
+        compare(runs, "bm25", "ircot", "recal@5")
