@@ -53,7 +53,7 @@ def test_a_story_has_every_step_the_answer_the_gold_and_the_cost(run: Path) -> N
     assert lines[1] == "question q7: How is number 7 called?"
     assert lines[2].startswith("  1. search 'How is number 7 called?': d7 (4.00), ")
     assert lines[3] == "  2. thought: hops=[1, 2], text='look\\x1b[31m again'"
-    assert "  3. next_token_probs (3 tokens)\n       | Yes or no?\n     = P('yes') = 0." in text
+    assert "  3. next_token_probs (3 tokens)\n       | Yes or no?\n     = P('no') = 0." in text
     assert "log P('certain') = -" in text and "log P('unknown') = -" in text
     assert (
         "  5. generate (2 tokens)\n       | bell \N{REPLACEMENT CHARACTER}\n     = 'a reply'"

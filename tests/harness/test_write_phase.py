@@ -72,7 +72,7 @@ def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) 
     go(files, tmp_path / "a", method)
     asked = replace(plan, data=replace(plan.data, questions=plan.data.train), method=Ask())
     folder = execute(asked, tmp_path / "b", CountingModel(), None, quiet())
-    own = [line for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    own = (folder / "predictions.jsonl").read_text().splitlines()
     assert len(method.rows) == len(plan.data.train) == len(own)
     assert all(row["answer"] in line for row, line in zip(method.rows.values(), own, strict=True))
 
