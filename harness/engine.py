@@ -206,7 +206,7 @@ class Engine:
 
 def check_needs(method: Method, llm: LanguageModel) -> None:
     """Stop before any work if the model lacks what the method needs."""
-    missing = [f"the capability '{name}'" for name in sorted(method.needs - llm.capabilities)]
+    missing = [f"the capability '{name}'" for name in sorted(method.needs_now - llm.capabilities)]
     tokens = [token for token in method.needs_tokens if not llm.has_token(token)]
     if tokens:
         missing.append(f"the tokens {' '.join(tokens)}")

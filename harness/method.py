@@ -54,6 +54,7 @@ class Method(ABC):
 
     card: ClassVar[MethodCard]
     needs: ClassVar[frozenset[Capability]] = frozenset()
+    """What the model must offer, whatever the parameters."""
     needs_tokens: ClassVar[tuple[str, ...]] = ()
     """Tokens that the model must have been trained with."""
     needs_training_for: ClassVar[str | None] = None
@@ -75,6 +76,11 @@ class Method(ABC):
 
     def __init__(self, params: MethodParams | None = None) -> None:
         self.params = params if params is not None else self.Params()
+
+    @property
+    def needs_now(self) -> frozenset[Capability]:
+        """What the model must offer with these parameters: ``needs``, and more if they ask it."""
+        return self.needs
 
     @property
     def retriever_name(self) -> str | None:
