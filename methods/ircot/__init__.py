@@ -1,0 +1,1 @@
+"""IRCoT: retrieval interleaved with chain-of-thought reasoning (Trivedi et al., ACL 2023)."""

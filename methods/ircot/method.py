@@ -1,0 +1,122 @@
+"""IRCoT: each retrieved paragraph informs the next thought, each thought the next retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from harness import trace
+from harness.method import Method, MethodCard, MethodParams
+from harness.prompts import Demonstration
+from harness.records import Passage, Prediction, Query
+from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
+from methods.ircot.passages import collect, shown
+from methods.ircot.prompts import thought_demonstrations, thought_prompt
+
+
+class IRCoT(Method):
+    """Retrieve with the question, think one sentence, retrieve with it, and so on; then read.
+
+    Trivedi et al., Interleaving Retrieval with Chain-of-Thought Reasoning, ACL 2023. At most
+    ``max_steps`` + 1 model calls and ``max_steps`` searches for a question.
+    """
+
+    card = MethodCard(
+        title="IRCoT",
+        summary="Each sentence of a chain of thought is the next query; a reader answers last.",
+        paper="Trivedi et al., Interleaving Retrieval with Chain-of-Thought Reasoning, ACL 2023",
+        source="StonyBrookNLP/ircot, commaqa/inference/ircot.py",
+        deviations=(
+            "The demonstrations' chains are made by rule from train questions (hop questions, "
+            "supporting sentences); the paper's are written by hand.",
+            "There are 3 demonstrations, with paragraphs cut to the sentences that matter; the "
+            "paper packs 15 with whole paragraphs.",
+            "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
+            "Near-duplicate texts are compared by words, not characters.",
+            "The reader is the harness's own, few-shot without paragraphs in the demonstrations.",
+        ),
+    )
+
+    class Params(MethodParams):
+        """Parameters of IRCoT."""
+
+        shots: int = Field(3, ge=0, le=64, description="demonstrations from the train split")
+        distractors: int = Field(
+            1, ge=0, le=8, description="paragraphs in a demonstration that do not help"
+        )
+        demo_words: int = Field(
+            50, ge=1, description="words shown of a demonstration's paragraph, whole sentences"
+        )
+        k: int = Field(4, ge=1, le=1000, description="paragraphs of each search")
+        max_passages: int = Field(15, ge=1, description="paragraphs collected in all")
+        max_steps: int = Field(10, ge=1, le=100, description="sentences of the chain")
+        max_tokens: int = Field(64, ge=1, description="longest sentence, in tokens")
+        reader: Literal["direct", "cot", "none"] = Field(
+            "direct",
+            description="how the answer is read from the collected paragraphs: a short answer, a "
+            "fresh chain of thought, or the answer of the chain itself",
+        )
+        reader_tokens: int = Field(32, ge=1, description="longest short answer, in tokens")
+        cot_tokens: int = Field(200, ge=1, description="longest chain of reader=cot, in tokens")
+        retriever: str = Field("bm25", description="'bm25' or an encoder of the catalogue")
+
+    params: Params
+
+    async def answer(self, query: Query) -> Prediction:
+        """Retrieve and think in turn until the chain names an answer, then read."""
+        shots = thought_demonstrations(
+            self.prompts.examples, self.params.distractors, self.params.demo_words
+        )
+        passages: list[Passage] = []
+        thoughts: list[str] = []
+        for _ in range(self.params.max_steps):
+            wanted = next_query(query.text, thoughts)
+            collect(passages, await self._retrieve(wanted), self.params.max_passages)
+            thought = await self._think(query, shots, passages, thoughts)
+            trace.note("thought", sentence=thought, query=wanted)
+            if not thought:
+                break
+            thoughts.append(thought)
+            if parse_answer(thought) is not None:
+                break
+        return await self._read(query, shots, passages, thoughts)
+
+    async def _retrieve(self, wanted: str) -> list[Passage]:
+        if self.params.retriever == "bm25":
+            wanted = without_question_words(wanted)
+        return await self.retriever.search(wanted, k=self.params.k)
+
+    async def _think(
+        self,
+        query: Query,
+        shots: tuple[Demonstration, ...],
+        passages: Sequence[Passage],
+        thoughts: Sequence[str],
+    ) -> str:
+        prompt = thought_prompt(query, shots, passages, thoughts)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+        return next_sentence(reply.text, thoughts)
+
+    async def _read(
+        self,
+        query: Query,
+        shots: tuple[Demonstration, ...],
+        passages: Sequence[Passage],
+        thoughts: Sequence[str],
+    ) -> Prediction:
+        if self.params.reader == "direct":
+            prompt = self.prompts.read(query, shown(passages))
+            reply = await self.llm.generate(prompt, max_tokens=self.params.reader_tokens)
+            return Prediction(reply.first_line, tuple(passages))
+        if self.params.reader == "cot":
+            prompt = thought_prompt(query, shots, passages)
+            reply = await self.llm.generate(prompt, max_tokens=self.params.cot_tokens)
+            chain, fallback = reply.text.strip(), reply.text.strip()
+        else:
+            chain, fallback = " ".join(thoughts), thoughts[-1] if thoughts else ""
+        answer = parse_answer(chain)
+        if answer is None:
+            trace.note("parse_failed", text=chain)
+        return Prediction(fallback if answer is None else answer, tuple(passages), raw=chain)

@@ -1,0 +1,93 @@
+"""IRCoT's prompt and its demonstrations: paragraphs, a question, a chain of thought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.prompts import (
+    Demonstration,
+    Example,
+    Message,
+    Prompt,
+    PromptStyle,
+    Rendered,
+    passage_line,
+)
+from harness.records import Passage, Query
+from methods.ircot.chains import chain_of_thought, excerpt
+from methods.ircot.passages import shown
+
+INSTRUCTION = (
+    "Answer the question from the passages, step by step. Each step is one short sentence that "
+    'states a fact. Once the answer is known, the last step is "So the answer is:" and the answer.'
+)
+REPLY_START = "Reasoning:"
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtPrompt(Prompt):
+    """Asks for the next sentence of a chain of thought.
+
+    Passages stand after the demonstrations in the order they were collected, in chat prompts too:
+    what was said in one step is how the next step's prompt begins.
+    """
+
+    def render(self, style: PromptStyle) -> Rendered:
+        """The completion text, or messages with the passages in the last one."""
+        if style == "completion":
+            return Prompt.render(self, style)
+        messages = [Message("system", self.instruction)]
+        for shot in self.demonstrations:
+            messages += [Message("user", shot.ask), Message("assistant", shot.reply)]
+        begun = f"{self.reply_start} {self.reply_so_far}" if self.reply_so_far else ""
+        parts = [self._passage_block(self.passages), self.ask, begun]
+        return (*messages, Message("user", "\n".join(filter(None, parts))))
+
+
+def thought_prompt(
+    query: Query,
+    demonstrations: tuple[Demonstration, ...],
+    passages: Sequence[Passage],
+    thoughts: Sequence[str] = (),
+) -> ThoughtPrompt:
+    """Ask for what follows ``thoughts``."""
+    return ThoughtPrompt(
+        ask=f"Question: {query.text}",
+        instruction=INSTRUCTION,
+        demonstrations=demonstrations,
+        passages=shown(passages),
+        reply_start=REPLY_START,
+        reply_so_far=" ".join(thoughts),
+        keep_order=True,
+    )
+
+
+def thought_demonstrations(
+    examples: Sequence[Example], distractors: int, words: int
+) -> tuple[Demonstration, ...]:
+    """Worked examples: excerpts of gold paragraphs and distractors, the question, its chain.
+
+    Distractors are gold paragraphs of the other examples. Paragraphs stand in order of title, so
+    that their place does not tell which of them help.
+    """
+    return tuple(
+        _demonstration(example, _borrowed(examples, n, distractors), words)
+        for n, example in enumerate(examples)
+    )
+
+
+def _demonstration(example: Example, others: Sequence[Passage], words: int) -> Demonstration:
+    chain = " ".join(chain_of_thought(example))
+    about = f"{example.question.text} {chain}"
+    gold = example.passages[: example.question.metadata.get("hops")]
+    passages = [replace(p, text=excerpt(p, about, words)) for p in (*gold, *others)]
+    lines = [passage_line(p) for p in sorted(passages, key=lambda p: (p.title, p.id))]
+    return Demonstration("\n".join([*lines, f"Question: {example.question.text}"]), chain)
+
+
+def _borrowed(examples: Sequence[Example], at: int, count: int) -> list[Passage]:
+    own = {passage.id for passage in examples[at].passages}
+    others = [p for example in (*examples[at + 1 :], *examples[:at]) for p in example.passages]
+    unique = {p.id: p for p in others if p.id not in own}
+    return list(unique.values())[:count]
