@@ -64,6 +64,9 @@ def _method(name: str) -> dict[str, Any]:
         "version": card.version,
         "oracle": card.oracle,
         "needs": sorted(cls.needs),
+        "needs tokens": " ".join(cls.needs_tokens),
+        "needs a model trained for": cls.needs_training_for,
+        "with other models use": cls.prompted_variant,
         "parameters": {
             key: f"{field.default!r}: {field.description or ''}".rstrip(": ")
             for key, field in cls.Params.model_fields.items()

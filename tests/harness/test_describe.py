@@ -29,6 +29,12 @@ def test_a_card_says_what_a_user_may_set() -> None:
     assert "Robertson" in card
 
 
+def test_a_card_says_what_a_method_asks_of_a_model() -> None:
+    card = describe_name("corag")
+    assert "needs a model trained for: corag" in card
+    assert "with other models use: corag-prompted" in card
+
+
 def test_a_name_of_two_kinds_shows_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_plugin_boards", {"bm25": registry.board_files()["quickstart"]})
     assert describe_name("bm25").count("bm25\n") >= 2
