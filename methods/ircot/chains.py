@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.prompts import Example, demonstration
 from harness.records import Passage
 from methods.ircot.passages import SHOWN
 from methods.ircot.sentences import split_sentences
 
+LONGEST_FACT = 40
+"""Words; a longer sentence is cut at a comma before."""
 _REFERENCE = re.compile(r"#(\d+)")
 _WORD = re.compile(r"\w+")
 _ASIDE = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
@@ -87,13 +88,21 @@ def excerpt(passage: Passage, about: str, most: int) -> str:
     return " ".join(kept.split()[:SHOWN])
 
 
+def gold_passages(example: Example) -> tuple[Passage, ...]:
+    """One gold passage for each hop; TriviaQA marks several that serve equally."""
+    hops = example.question.metadata.get("hops")
+    return example.passages[: hops if isinstance(hops, int) and hops > 0 else None]
+
+
 def _hop_facts(example: Example) -> list[str]:
-    hops: list[Mapping[str, Any]] = example.question.metadata.get("question_decomposition") or []
+    hops = example.question.metadata.get("question_decomposition") or []
     supports = {passage.id: passage for passage in example.passages}
     facts: list[str] = []
     answers: list[str] = []
     for hop in hops:
-        asked, answer = resolve(hop["question"], answers), str(hop["answer"])
+        if not (isinstance(hop, Mapping) and {"question", "answer"} <= set(hop)):
+            return []
+        asked, answer = resolve(str(hop["question"]), answers), str(hop["answer"])
         answers.append(answer)
         support = supports.get(hop.get("support_doc_id", ""))
         facts.append(
@@ -105,50 +114,68 @@ def _hop_facts(example: Example) -> list[str]:
 
 
 def _supporting_facts(example: Example) -> list[str]:
-    supporting = example.question.metadata.get("supporting_facts") or {}
+    supporting = example.question.metadata.get("supporting_facts")
+    if not isinstance(supporting, Mapping):
+        return []
     passages = {passage.title: passage for passage in example.passages}
     facts = []
     for title, at in zip(supporting.get("title", ()), supporting.get("sent_id", ()), strict=False):
         sentences = split_sentences(passages[title].text) if title in passages else []
         if at < len(sentences):
-            facts.append(_standing_alone(sentences[at], title))
+            facts.append(_clipped(_standing_alone(sentences[at], title)))
     return facts
 
 
 def _leading_facts(example: Example, answer: str) -> list[str]:
-    passages = example.passages[: example.question.metadata.get("hops")]
-    titles = [_topic(passage.title) for passage in passages]
-    return [
-        fact
-        for n, passage in enumerate(passages)
-        if (fact := _fact(passage, [*titles[n + 1 : n + 2], answer]))
-    ]
+    """From each gold passage what it says about the next one's topic, else about the answer."""
+    passages = gold_passages(example)
+    topics = [_topic(passage.title) for passage in passages]
+    facts = [_fact(p, [*topics[n + 1 : n + 2], answer]) for n, p in enumerate(passages)]
+    if not any(facts) and passages:
+        closest = excerpt(passages[0], example.question.text, 0)
+        facts = [_clipped(_standing_alone(closest, passages[0].title))]
+    return [fact for fact in facts if fact]
 
 
 def _fact(passage: Passage, names: Sequence[str]) -> str:
-    """The first sentence that holds the first name that any sentence holds; "" if none does."""
-    sentences = split_sentences(passage.text)
-    for name in names:
-        for sentence in sentences:
-            if name.lower() in sentence.lower():
-                return _standing_alone(sentence, passage.title)
+    """The shortest sentence (fragments last) with the first name that any has; "" without one."""
+    facts = [_standing_alone(s, passage.title) for s in split_sentences(passage.text)]
+    clipped = sorted(map(_clipped, facts), key=lambda fact: (len(fact.split()) < 6, len(fact)))
+    for name in filter(None, names):
+        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+        for fact in clipped:
+            if pattern.search(fact):
+                return fact
     return ""
 
 
 def _standing_alone(sentence: str, title: str) -> str:
     """A sentence without asides that names what its passage is about."""
-    topic = _topic(title)
-    sentence = _ASIDE.sub("", sentence)
-    if not topic or topic.split()[0].lower() in sentence.lower():
+    topic, sentence = _topic(title), _without_asides(sentence)
+    if any(len(word) > 3 for word in _words(topic) & _words(sentence)) or not topic:
         return sentence
-    replaced = _PRONOUN.sub(topic, sentence, count=1) if _PRONOUN.match(sentence) else sentence
+    if _PRONOUN.match(sentence):
+        return _PRONOUN.sub(lambda _: topic, sentence, count=1)
     if _POSSESSIVE.match(sentence):
-        replaced = _POSSESSIVE.sub(f"{topic}'s", sentence, count=1)
-    return replaced if replaced != sentence else f"{topic}: {sentence}"
+        return _POSSESSIVE.sub(lambda _: f"{topic}'s", sentence, count=1)
+    return f"{topic}: {sentence}"
+
+
+def _clipped(sentence: str) -> str:
+    words = sentence.split()
+    if len(words) <= LONGEST_FACT:
+        return sentence
+    cut = " ".join(words[:LONGEST_FACT])
+    return f"{cut.rpartition(',')[0] or cut}."
 
 
 def _topic(title: str) -> str:
-    return _ASIDE.sub("", title).strip()
+    return _without_asides(title).strip()
+
+
+def _without_asides(text: str) -> str:
+    inner = _ASIDE.sub("", text)
+    return inner if inner == text else _without_asides(inner)
 
 
 def _capital(text: str) -> str:

@@ -15,7 +15,7 @@ from harness.prompts import (
     passage_line,
 )
 from harness.records import Passage, Query
-from methods.ircot.chains import chain_of_thought, excerpt
+from methods.ircot.chains import chain_of_thought, excerpt, gold_passages
 from methods.ircot.passages import shown
 
 INSTRUCTION = (
@@ -80,8 +80,8 @@ def thought_demonstrations(
 def _demonstration(example: Example, others: Sequence[Passage], words: int) -> Demonstration:
     chain = " ".join(chain_of_thought(example))
     about = f"{example.question.text} {chain}"
-    gold = example.passages[: example.question.metadata.get("hops")]
-    passages = [replace(p, text=excerpt(p, about, words)) for p in (*gold, *others)]
+    given = (*gold_passages(example), *others)
+    passages = [replace(p, text=excerpt(p, about, words)) for p in given]
     lines = [passage_line(p) for p in sorted(passages, key=lambda p: (p.title, p.id))]
     return Demonstration("\n".join([*lines, f"Question: {example.question.text}"]), chain)
 
