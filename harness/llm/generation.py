@@ -2,16 +2,18 @@
 
 Padding and batch size change float32 logits in about the fifth decimal. That flips a token only
 where the two best ones are nearly tied, so such answers are decided again alone, unpadded: the
-answer is then always the one that the prompt gets by itself.
+answer is then always the one that the prompt gets by itself. Probabilities that are watched would
+differ in every batch, and methods compare them, so such requests go alone from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import GenerateRequest, Reply
+from harness.errors import ConfigError
+from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.text import cut_at_stop
@@ -31,14 +33,16 @@ def generate_all(
 ) -> Iterator[tuple[int, Reply]]:
     """Continue each request's prompt, in length-sorted batches, longest first."""
     prompts = [llm.encode(request.prompt) for request in requests]
-    groups: dict[tuple[int, bool], list[int]] = {}
+    groups: dict[tuple[int, bool, tuple[str, ...]], list[int]] = {}
     for index, request in enumerate(requests):
-        key = (request.max_tokens, request.soft_prompt is not None)
+        key = (request.max_tokens, request.soft_prompt is not None, request.watch)
         groups.setdefault(key, []).append(index)
-    for (_, soft), indices in groups.items():
-        prefix = SharedPrefix.of(llm, [] if soft else [prompts[i] for i in indices])
+    for (_, soft, watch), indices in groups.items():
+        alone = llm.exact and bool(watch)
+        prefix = SharedPrefix.of(llm, [] if soft or alone else [prompts[i] for i in indices])
         run = partial(_generate_batch, llm, prompts, requests, prefix)
-        for batch in llm.batches(indices, [prompt[prefix.length :] for prompt in prompts]):
+        own = [prompt[prefix.length :] for prompt in prompts]
+        for batch in ([i] for i in indices) if alone else llm.batches(indices, own):
             yield from zip(batch, halving(run, batch), strict=True)
 
 
@@ -49,7 +53,7 @@ def _generate_batch(
     prefix: SharedPrefix,
     batch: Sequence[int],
 ) -> list[Reply]:
-    """Replies to a batch of indices, whose requests all have the same ``max_tokens``."""
+    """Replies to a batch of indices, whose requests have ``max_tokens`` and ``watch`` in common."""
     mine = [prompts[i] for i in batch], [requests[i] for i in batch]
     replies, leads = _decode(llm, *mine, prefix)
     alone = len(batch) == 1 and not prefix.length
@@ -70,12 +74,15 @@ def _decode(
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings
+    from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings, TokenWatch
 
+    watched = requests[0].watch
+    seen = TokenWatch([_token_id(llm, text) for text in watched])
     inputs, start = _inputs(llm, prompts, requests, prefix)
     stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], start)
-    watch = LeadWatch()
-    processors = LogitsProcessorList([GumbelSampler(requests, llm.device), watch])
+    leads = LeadWatch()
+    rest = [GumbelSampler(requests, llm.device), leads]
+    processors = LogitsProcessorList([seen, *rest] if watched else rest)
     with torch.inference_mode():
         output = llm.model.generate(
             **inputs,
@@ -85,16 +92,44 @@ def _decode(
             logits_processor=processors,
             stopping_criteria=StoppingCriteriaList([stop]),
         )
+    seen.chosen(output)
     eos = _eos_ids(llm)
-    replies, leads = [], []
+    replies = []
     for row, request in enumerate(requests):
         tokens = _until_end(output[row, start:].tolist(), eos, stop.ended_at[row])
-        text = llm.tokenizer.decode(tokens, skip_special_tokens=True)
-        replies.append(
-            Reply(cut_at_stop(text, request.stop), _length(prompts[row], request), len(tokens))
-        )
-        leads.append(watch.smallest(row, len(tokens)))
-    return replies, leads
+        text = _text(llm, tokens, eos, special=bool(watched))
+        choices = _choices(llm, tokens, watched, partial(seen.step, row)) if watched else ()
+        length = _length(prompts[row], request)
+        replies.append(Reply(cut_at_stop(text, request.stop), length, len(tokens), choices))
+    return replies, [leads.smallest(row, r.completion_tokens) for row, r in enumerate(replies)]
+
+
+def _token_id(llm: LocalModel, text: str) -> int:
+    found = llm.token_id(text)
+    if found is None:
+        raise ConfigError(f"{text!r} is not one token of '{llm.name}', so it cannot be watched")
+    return found
+
+
+def _text(llm: LocalModel, tokens: list[int], eos: set[int], *, special: bool) -> str:
+    if special and tokens and tokens[-1] in eos:
+        tokens = tokens[:-1]
+    text: str = llm.tokenizer.decode(tokens, skip_special_tokens=not special)
+    return text
+
+
+def _choices(
+    llm: LocalModel,
+    tokens: list[int],
+    watched: Sequence[str],
+    step: Callable[[int], tuple[float, list[float]]],
+) -> tuple[TokenChoice, ...]:
+    choices = []
+    for place, token in enumerate(tokens):
+        logprob, probs = step(place)
+        text = llm.tokenizer.decode([token])
+        choices.append(TokenChoice(text, logprob, dict(zip(watched, probs, strict=True))))
+    return tuple(choices)
 
 
 def _inputs(

@@ -1,4 +1,4 @@
-"""What rides along inside ``model.generate``: sampling, stop strings, a watch for near-ties."""
+"""What rides along inside ``model.generate``: sampling, stop strings, watches."""
 
 from __future__ import annotations
 
@@ -54,6 +54,37 @@ class LeadWatch(LogitsProcessor):  # type: ignore[misc]
     def smallest(self, row: int, steps: int) -> float:
         """The row's smallest lead over its first ``steps`` tokens."""
         return min((float(lead[row]) for lead in self._leads[:steps]), default=float("inf"))
+
+
+class TokenWatch(LogitsProcessor):  # type: ignore[misc]
+    """Remembers the log-probability of every chosen token and the probabilities of watched ones.
+
+    It stands before the sampler, so that they are the model's own and not those of the noise.
+    """
+
+    def __init__(self, watched: Sequence[int]) -> None:
+        self._ids = list(watched)
+        self._last: torch.Tensor | None = None
+        self._logprobs: list[torch.Tensor] = []
+        self._watched: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Record; the scores pass unchanged."""
+        self.chosen(input_ids)
+        self._last = scores.float().log_softmax(dim=-1)
+        self._watched.append(self._last[:, self._ids].exp().cpu())
+        return scores
+
+    def chosen(self, input_ids: torch.Tensor) -> None:
+        """Take the last column of [batch, length] ids as what the step before chose."""
+        # One step late: a processor sees a choice only at the next step.
+        if self._last is not None:
+            self._logprobs.append(self._last.gather(1, input_ids[:, -1:])[:, 0].cpu())
+            self._last = None
+
+    def step(self, row: int, step: int) -> tuple[float, list[float]]:
+        """A row's chosen log-probability and its watched probabilities at one step."""
+        return float(self._logprobs[step][row]), self._watched[step][row].tolist()
 
 
 class StopAtStrings(StoppingCriteria):  # type: ignore[misc]

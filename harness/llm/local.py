@@ -82,7 +82,15 @@ class LocalModel(LanguageModel):
 
     def has_token(self, text: str) -> bool:
         """Whether the tokenizer holds ``text`` as one token."""
-        return text in self.tokenizer.get_vocab()
+        return self.token_id(text) is not None
+
+    def token_id(self, text: str) -> int | None:
+        """The id of ``text`` if it is one token, as spelt in the vocabulary or in plain text."""
+        spelt: int | None = self.tokenizer.convert_tokens_to_ids(text)
+        if spelt is not None and self.tokenizer.convert_ids_to_tokens(spelt) == text:
+            return spelt
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids[0] if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id else None
 
     def count_tokens(self, prompt: Rendered) -> int:
         """Tokens of a rendered prompt, special tokens included."""
