@@ -7,4 +7,6 @@ METHODS: dict[str, str] = {
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",
+    "self-rag": "methods.self_rag.method:SelfRAG",
+    "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }

@@ -1,4 +1,4 @@
-"""Tiny random models in the shape of checkpoints that a method needs: Self-RAG's, a Llama 3 chat."""
+"""Tiny random models shaped like checkpoints that methods need: Self-RAG's, a Llama 3 chat."""
 
 from __future__ import annotations
 

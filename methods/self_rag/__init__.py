@@ -1,0 +1,1 @@
+"""Self-RAG and the same decisions asked of any model."""

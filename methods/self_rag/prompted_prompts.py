@@ -1,0 +1,41 @@
+"""What self-rag-prompted asks a model beside the answer itself, and the words it may reply."""
+
+from __future__ import annotations
+
+from harness.prompts import Prompt
+from harness.records import Passage, Query
+
+YES_NO = ("Yes", "No")
+SUPPORT = ("Fully", "Partially", "No")
+UTILITY = ("One", "Two", "Three", "Four", "Five")
+"""Words, since many tokenizers spell a blank and a digit as two tokens."""
+
+REPLY = "Reply:"
+
+
+def retrieval(query: Query) -> Prompt:
+    """Whether passages would help at all."""
+    ask = "Would a passage from an encyclopedia help to answer the question, Yes or No?"
+    return Prompt(f"Question: {query.text}\n{ask}", reply_start=REPLY)
+
+
+def relevance(query: Query, passage: Passage) -> Prompt:
+    """Whether a passage helps."""
+    ask = "Does the passage help to answer the question, Yes or No?"
+    return Prompt(f"Question: {query.text}\n{ask}", passages=(passage,), reply_start=REPLY)
+
+
+def support(query: Query, passage: Passage, answer: str) -> Prompt:
+    """Whether a passage bears an answer out."""
+    ask = "Does the passage support the answer: Fully, Partially or No?"
+    return Prompt(_answered(query, answer, ask), passages=(passage,), reply_start=REPLY)
+
+
+def utility(query: Query, answer: str) -> Prompt:
+    """How useful an answer is, on a scale of five."""
+    ask = "How useful is the answer, from One (useless) to Five (perfect)?"
+    return Prompt(_answered(query, answer, ask), reply_start=REPLY)
+
+
+def _answered(query: Query, answer: str, ask: str) -> str:
+    return f"Question: {query.text}\nAnswer: {answer}\n{ask}"
