@@ -34,6 +34,8 @@ class IRCoT(Method):
             "There are 3 demonstrations, with paragraphs cut to the sentences that matter; the "
             "paper packs 15 with whole paragraphs.",
             "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
+            "A reply that only repeats earlier sentences ends the chain; the authors' code goes on "
+            "to the cap.",
             "Near-duplicate texts are compared by words, not characters.",
             "The reader is the harness's own, few-shot without paragraphs in the demonstrations.",
         ),

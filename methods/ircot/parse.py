@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from methods.ircot.prompts import REPLY_START
-from methods.ircot.sentences import first_sentence
+from methods.ircot.sentences import split_sentences
 
 _ANSWER = re.compile(r"(?s:.*)\banswer is(?::\s*|\s+)(\S[^\n]*)", re.IGNORECASE)
 _CONCLUSION = re.compile(r"\W*(?:thus|so|that is|therefore|hence)\b", re.IGNORECASE)
@@ -31,16 +31,13 @@ def parse_answer(text: str) -> str | None:
 
 
 def next_sentence(reply: str, thoughts: Sequence[str]) -> str:
-    """The first new sentence of a reply, "" if it has none.
+    """The first sentence of a reply that is not among ``thoughts`` yet, "" without one.
 
-    Chat models may begin with the sentences they were to go on from; these are passed over.
+    Chat models may begin with the sentences they were to go on from; a model that only repeats
+    itself has nothing to add.
     """
-    line = next((line.strip() for line in reply.splitlines() if line.strip()), "")
-    line = line.removeprefix(REPLY_START).strip()
-    done = " ".join(thoughts)
-    if done and line.startswith(done):
-        line = line[len(done) :]
-    return first_sentence(line)
+    sentences = split_sentences(reply.strip().removeprefix(REPLY_START))
+    return next((sentence for sentence in sentences if sentence not in thoughts), "")
 
 
 def next_query(question: str, thoughts: Sequence[str]) -> str:

@@ -42,11 +42,6 @@ def split_sentences(text: str) -> list[str]:
     return [part for line in text.splitlines() for part in _of_line(line.strip())]
 
 
-def first_sentence(text: str) -> str:
-    """The first sentence of a text, "" if it holds none."""
-    return next(iter(split_sentences(text)), "")
-
-
 def _of_line(line: str) -> list[str]:
     found, start = [], 0
     for end in _END.finditer(line):
