@@ -64,7 +64,7 @@ class SentenceEncoder(Encoder):
         self, entry: EncoderEntry, *, device: str | None = None, batch_size: int | None = None
     ) -> None:
         """Load the model. Raises HarnessError when it is absent, altered or not as described."""
-        folder, origin = _find_model(entry)
+        folder, origin = find_model(entry)
         files = hash_model_files(folder)
         _check_weights(entry, folder, files)
         self.name = entry.name
@@ -143,7 +143,8 @@ def _load(folder: Path, device: str | None) -> SentenceTransformer:
     return model.float().eval()
 
 
-def _find_model(entry: EncoderEntry) -> tuple[Path, dict[str, Any]]:
+def find_model(entry: EncoderEntry) -> tuple[Path, dict[str, Any]]:
+    """The folder of an encoder's files, downloaded if need be, and where they came from."""
     if entry.path is not None:
         if not entry.path.is_dir():
             raise InputError(f"{entry.path}: no such folder (settings path of the encoder)")

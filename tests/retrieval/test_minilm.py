@@ -16,7 +16,7 @@ from harness.errors import ConfigError
 from harness.records import Question
 from harness.retrieval.catalogue import encoder_entry
 from harness.retrieval.dense import build_dense, load_flashrag_index
-from harness.retrieval.encoders import SentenceEncoder, _find_model, open_encoder
+from harness.retrieval.encoders import SentenceEncoder, find_model, open_encoder
 from harness.retrieval.open import open_retriever
 from tests.retrieval.helpers import corpus_of
 
@@ -58,7 +58,7 @@ def test_prefixes_are_applied() -> None:
 
 
 def test_a_local_folder_gives_the_same_vectors(encoder: SentenceEncoder) -> None:
-    folder, _ = _find_model(encoder_entry("dense"))
+    folder, _ = find_model(encoder_entry("dense"))
     stated = {"query_prefix": "", "passage_prefix": "", "normalize": True}
     local = open_encoder("dense", {"path": str(folder), **stated})
     assert (local.encode_queries(["cats"]) == encoder.encode_queries(["cats"])).all()
