@@ -81,7 +81,8 @@ class RuleModel(LanguageModel):
             if not self.verbose and len(text.split()) > request.max_tokens:
                 text = " ".join(text.split()[: request.max_tokens])
             prompt, words = as_text(request.prompt), text.split()
-            choices = [self._choice(prompt, word, request) for word in words if request.watch]
+            watched = words[: request.max_tokens] if request.watch else []
+            choices = [self._choice(prompt, word, request) for word in watched]
             yield index, Reply(text, len(prompt.split()), len(words), tuple(choices))
 
     def has_token(self, text: str) -> bool:
