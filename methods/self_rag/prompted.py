@@ -26,8 +26,8 @@ class SelfRAGPrompted(Reflective):
         source="the scores of AkariAsai/self-rag, run_short_form.py; prompts of this harness",
         deviations=(
             "This is not Self-RAG: the model was not fine-tuned and has no reflection tokens; its "
-            "decisions are read from the probabilities of the words Yes, No, Fully, Partially and "
-            "One to Five as the next word.",
+            "decisions are read from the probabilities of the words Yes, Partly, No and of Bad, "
+            "Poor, Fair, Good, Perfect as the next word.",
             "The answer with a passage comes from the reading prompt of every other method here, "
             "32 tokens long at most instead of 100.",
             "Relevance, support and utility take a call each; a trained model emits them while it "

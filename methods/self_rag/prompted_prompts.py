@@ -6,9 +6,9 @@ from harness.prompts import Prompt
 from harness.records import Passage, Query
 
 YES_NO = ("Yes", "No")
-SUPPORT = ("Fully", "Partially", "No")
-UTILITY = ("One", "Two", "Three", "Four", "Five")
-"""Words, since many tokenizers spell a blank and a digit as two tokens."""
+SUPPORT = ("Yes", "Partly", "No")
+UTILITY = ("Bad", "Poor", "Fair", "Good", "Perfect")
+"""Words, worst first; many tokenizers spell a blank and a digit as two tokens."""
 
 REPLY = "Reply:"
 
@@ -27,13 +27,13 @@ def relevance(query: Query, passage: Passage) -> Prompt:
 
 def support(query: Query, passage: Passage, answer: str) -> Prompt:
     """Whether a passage bears an answer out."""
-    ask = "Does the passage support the answer: Fully, Partially or No?"
+    ask = "Does the passage support the answer, Yes, Partly or No?"
     return Prompt(_answered(query, answer, ask), passages=(passage,), reply_start=REPLY)
 
 
 def utility(query: Query, answer: str) -> Prompt:
-    """How useful an answer is, on a scale of five."""
-    ask = "How useful is the answer, from One (useless) to Five (perfect)?"
+    """How good an answer is, on a scale of five."""
+    ask = "How good is the answer: Bad, Poor, Fair, Good or Perfect?"
     return Prompt(_answered(query, answer, ask), reply_start=REPLY)
 
 
