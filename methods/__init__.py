@@ -7,6 +7,10 @@ METHODS: dict[str, str] = {
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",
+    "adaptive-rag": "methods.adaptive_rag.method:AdaptiveRAG",
+    "adaptive-rag-dataset-prior": "methods.adaptive_rag.controls:AdaptiveRAGDatasetPrior",
+    "adaptive-rag-llm-router": "methods.adaptive_rag.llm_router:AdaptiveRAGLLMRouter",
+    "adaptive-rag-oracle": "methods.adaptive_rag.controls:AdaptiveRAGOracle",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }

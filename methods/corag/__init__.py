@@ -1,0 +1,1 @@
+"""CoRAG: chains of sub-queries and sub-answers, read together with the question's passages."""
