@@ -152,7 +152,8 @@ def _fact(passage: Passage, names: Sequence[str]) -> str:
 def _standing_alone(sentence: str, title: str) -> str:
     """A sentence without asides that names what its passage is about."""
     topic, sentence = _topic(title), _without_asides(sentence)
-    if any(len(word) > 3 for word in _words(topic) & _words(sentence)) or not topic:
+    shared = _words(topic) & _words(sentence)
+    if topic in sentence or any(len(word) > 3 for word in shared):
         return sentence
     if _PRONOUN.match(sentence):
         return _PRONOUN.sub(lambda _: topic, sentence, count=1)

@@ -8,7 +8,7 @@ import pytest
 
 import tasks
 from harness.engine import Engine
-from harness.records import Query, Question
+from harness.records import Question
 from harness.retrieval.open import open_retriever
 from harness.task import Task, load_task
 from harness.testing import RuleModel
