@@ -26,6 +26,25 @@ def length_sorted_batches(
         order = order[size:]
 
 
+def neighbours(
+    lengths: Sequence[int], batch_size: int, batch_tokens: int
+) -> Iterator[tuple[int, int]]:
+    """First and one past the last of runs of rows that may be read together, in the order given.
+
+    A run has at most ``batch_size`` rows and ``batch_tokens`` padded tokens, or is one row.
+    """
+    first = 0
+    while first < len(lengths):
+        last, longest = first + 1, lengths[first]
+        while last < len(lengths) and last - first < batch_size:
+            longest = max(longest, lengths[last])
+            if longest * (last - first + 1) > batch_tokens:
+                break
+            last += 1
+        yield first, last
+        first = last
+
+
 def halving(run: Callable[[list[int]], list[Result]], batch: list[int]) -> list[Result]:
     """What ``run`` gives for a batch; a batch that does not fit in GPU memory goes in halves."""
     import torch

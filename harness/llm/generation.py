@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, Reply, TokenChoice
-from harness.llm.batches import halving
+from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.text import cut_at_stop
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.hooks import StopAtStrings
     from harness.llm.local import LocalModel
 
 # Far above twice the largest change that batching and prefix sharing made to a logit (3e-5 with
@@ -42,7 +43,8 @@ def generate_all(
         prefix = SharedPrefix.of(llm, [] if soft or alone else [prompts[i] for i in indices])
         run = partial(_generate_batch, llm, prompts, requests, prefix)
         own = [prompt[prefix.length :] for prompt in prompts]
-        for batch in ([i] for i in indices) if alone else llm.batches(indices, own):
+        held = length_sorted_batches(indices, own, llm.batch_size, llm.held_tokens)
+        for batch in ([i] for i in indices) if alone else held:
             yield from zip(batch, halving(run, batch), strict=True)
 
 
@@ -71,32 +73,29 @@ def _decode(
     prefix: SharedPrefix = NO_PREFIX,
 ) -> tuple[list[Reply], list[float]]:
     """Replies and, per row, the smallest lead of the chosen token over the next one."""
-    import torch
-    from transformers import LogitsProcessorList, StoppingCriteriaList
-
     from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings, TokenWatch
 
     watched = requests[0].watch
     seen = TokenWatch([_token_id(llm, text) for text in watched])
-    inputs, start = _inputs(llm, prompts, requests, prefix)
-    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], start)
+    eos = _eos_ids(llm)
+    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], eos)
     leads = LeadWatch()
     rest = [GumbelSampler(requests, llm.device), leads]
-    processors = LogitsProcessorList([seen, *rest] if watched else rest)
-    with torch.inference_mode():
-        output = llm.model.generate(
-            **inputs,
-            max_new_tokens=requests[0].max_tokens,
-            do_sample=False,
-            pad_token_id=llm.tokenizer.pad_token_id,
-            logits_processor=processors,
-            stopping_criteria=StoppingCriteriaList([stop]),
-        )
+    from harness.llm.kvcache import plain_layers
+
+    write = _write if plain_layers(llm.model.config) else _write_by_transformers
+    output = write(
+        llm,
+        _inputs(llm, prompts, requests, prefix),
+        prefix,
+        requests[0].max_tokens,
+        [seen, *rest] if watched else rest,
+        stop,
+    )
     seen.chosen(output)
-    eos = _eos_ids(llm)
     replies = []
     for row, request in enumerate(requests):
-        tokens = _until_end(output[row, start:].tolist(), eos, stop.ended_at[row])
+        tokens = _until_end(output[row].tolist(), eos, stop.ended_at[row])
         text = _text(llm, tokens, eos, special=bool(watched))
         choices = _choices(llm, tokens, watched, partial(seen.step, row)) if watched else ()
         length = _length(prompts[row], request)
@@ -137,36 +136,71 @@ def _inputs(
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
     prefix: SharedPrefix,
-) -> tuple[dict[str, Any], int]:
-    """Inputs of ``model.generate`` and the column at which generated tokens begin."""
-    if any(request.soft_prompt is not None for request in requests):
-        return _embedded_inputs(llm, prompts, requests), 0
-    own = [prompt[prefix.length :] for prompt in prompts]
-    ids, mask = pad_left(own, llm.tokenizer.pad_token_id, llm.device)
-    inputs = prefix.before(ids, mask)
-    return inputs, inputs["input_ids"].shape[1]
-
-
-def _embedded_inputs(
-    llm: LocalModel, prompts: list[list[int]], requests: Sequence[GenerateRequest]
-) -> dict[str, Any]:
+) -> list[torch.Tensor]:
+    """What follows the prefix: token ids, or embeddings if any request has a soft prompt."""
     import torch
 
+    rows = [torch.tensor(prompt[prefix.length :], device=llm.device) for prompt in prompts]
+    if all(request.soft_prompt is None for request in requests):
+        return rows
     embed = llm.model.get_input_embeddings()
-    rows = []
-    for prompt, request in zip(prompts, requests, strict=True):
-        row = embed(torch.tensor(prompt, device=llm.device))
-        if request.soft_prompt is not None:
-            row = torch.cat([request.soft_prompt.to(row), row])
-        rows.append(row)
-    longest = max(len(row) for row in rows)
+    rows = [embed(row) for row in rows]
+    return [
+        row if request.soft_prompt is None else torch.cat([request.soft_prompt.to(row), row])
+        for row, request in zip(rows, requests, strict=True)
+    ]
+
+
+def _write(
+    llm: LocalModel,
+    inputs: list[torch.Tensor],
+    prefix: SharedPrefix,
+    most: int,
+    processors: Sequence[Any],
+    stop: StopAtStrings,
+) -> torch.Tensor:
+    """Token ids [rows, at most ``most``] written after the inputs."""
+    import torch
+
+    from harness.llm.decoding import Decoder
+
+    with torch.inference_mode():
+        return Decoder(llm, inputs, prefix, most).write(most, processors, stop.ended)
+
+
+def _write_by_transformers(
+    llm: LocalModel,
+    inputs: list[torch.Tensor],
+    prefix: SharedPrefix,
+    most: int,
+    processors: Sequence[Any],
+    stop: StopAtStrings,
+) -> torch.Tensor:
+    """The same by ``model.generate``, for models whose memory is not keys and values alone."""
+    import torch
+    from transformers import LogitsProcessorList, StoppingCriteriaList
+
+    assert not prefix.length  # such models share none
+    embed = llm.model.get_input_embeddings()
+    rows = [embed(row) if row.dim() == 1 else row for row in inputs]
+    longest = max(map(len, rows))
     embeds = torch.zeros(len(rows), longest, rows[0].shape[1], dtype=rows[0].dtype)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
     embeds, mask = embeds.to(llm.device), mask.to(llm.device)
     for index, row in enumerate(rows):
         embeds[index, longest - len(row) :] = row
         mask[index, longest - len(row) :] = 1
-    return {"inputs_embeds": embeds, "attention_mask": mask}
+    with torch.inference_mode():
+        output: torch.Tensor = llm.model.generate(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            max_new_tokens=most,
+            do_sample=False,
+            pad_token_id=llm.tokenizer.pad_token_id,
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList([stop]),
+        )
+    return output
 
 
 def pad_left(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -88,23 +88,30 @@ class TokenWatch(LogitsProcessor):  # type: ignore[misc]
 
 
 class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row once its new text contains one of its stop strings."""
+    """Ends a row at its end token or once its new text contains one of its stop strings."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[Sequence[str]], start: int) -> None:
-        self.tokenizer, self.start = tokenizer, start
+    def __init__(
+        self, tokenizer: Any, stops: Sequence[Sequence[str]], eos: Collection[int] = ()
+    ) -> None:
+        self.tokenizer, self.eos = tokenizer, frozenset(eos)
         self.stops = [tuple(stop for stop in row if stop) for row in stops]
         # Bytes of the longest stop string bound the tokens it may span; a few more for overlap.
         self.tails = [max((len(s.encode()) for s in row), default=0) + 4 for row in self.stops]
         self.ended_at: list[int | None] = [None] * len(stops)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """[batch] booleans: which rows are done."""
-        done = [self._ended(row, ids) for row, ids in enumerate(input_ids[:, self.start :])]
-        return torch.tensor(done, device=input_ids.device)
+        """[rows] booleans: which rows are done; ``input_ids`` are new ones alone."""
+        return self.ended(input_ids)
 
-    def _ended(self, row: int, ids: torch.Tensor) -> bool:
-        if self.ended_at[row] is None and self.stops[row]:
-            text = self.tokenizer.decode(ids[-self.tails[row] :].tolist())
-            if any(stop in text for stop in self.stops[row]):
-                self.ended_at[row] = len(ids)
+    def ended(self, written: torch.Tensor) -> torch.Tensor:
+        """[rows] booleans: which rows of new token ids [rows, written] are done."""
+        done = [self._ended(row, ids) for row, ids in enumerate(written.tolist())]
+        return torch.tensor(done, device=written.device)
+
+    def _ended(self, row: int, ids: list[int]) -> bool:
+        if self.ended_at[row] is not None:
+            return True
+        text = self.tokenizer.decode(ids[-self.tails[row] :]) if self.stops[row] else ""
+        if ids[-1] in self.eos or any(stop in text for stop in self.stops[row]):
+            self.ended_at[row] = len(ids)
         return self.ended_at[row] is not None

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 CPU_BATCH, GPU_BATCH = 16, 64
 # On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
-# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens. Reading alone but writing
-# together was tried too: a merged cache costs more to copy at each step than the weights to read.
+# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens. So prompts are read in small
+# batches and written on in larger ones (kvcache.py), as many as memory may hold.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
+CPU_HELD_TOKENS = 16_384
 
 
 class LocalModel(LanguageModel):
@@ -58,6 +59,7 @@ class LocalModel(LanguageModel):
         on_cpu = self.device.type == "cpu"
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         self.batch_tokens = CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
+        self.held_tokens = CPU_HELD_TOKENS if on_cpu else GPU_BATCH_TOKENS
         self.tokenizer = _load_tokenizer(config, path)
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         # What an empty prompt becomes: a model must read something before it can write.

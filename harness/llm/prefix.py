@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from harness.llm.batches import common_prefix
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.llm.local import LocalModel
 
 MIN_LENGTH = 32
@@ -47,23 +45,6 @@ class SharedPrefix:
             )
         cache = output.past_key_values
         return cls(ids, cache) if _takes_gaps(cache) else NO_PREFIX
-
-    def before(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
-        """Inputs of ``model.generate`` for rows [batch, length]: prefix, padding, own tokens."""
-        import torch
-
-        if not self.ids:
-            return {"input_ids": ids, "attention_mask": mask}
-        from copy import deepcopy
-
-        cache = deepcopy(self.cache)
-        cache.batch_repeat_interleave(len(ids))
-        head = torch.tensor([self.ids], device=ids.device).expand(len(ids), -1)
-        return {
-            "input_ids": torch.cat([head, ids], dim=1),
-            "attention_mask": torch.cat([torch.ones_like(head), mask], dim=1),
-            "past_key_values": cache,
-        }
 
 
 def _takes_gaps(cache: Any) -> bool:

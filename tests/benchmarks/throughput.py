@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 import transformers
@@ -47,6 +48,17 @@ def through_engine(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]
     return [answers[query.id] for query in queries]
 
 
+class _AfterPrompt(StopAtStrings):
+    """Stop strings in what follows the prompt: ``model.generate`` shows both."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[Sequence[str]], start: int) -> None:
+        super().__init__(tokenizer, stops)
+        self.start = start
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        return self.ended(input_ids[:, self.start :])
+
+
 def bare_loop(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]) -> list[str]:
     """The same with nothing but the tokenizer and ``model.generate``."""
     tokenizer, pad = llm.tokenizer, llm.tokenizer.pad_token_id
@@ -56,7 +68,7 @@ def bare_loop(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]) -> 
     for batch in llm.batches(range(len(ids)), [row[shared:] for row in ids]):
         inputs, mask = pad_left([ids[i] for i in batch], pad, llm.device)
         start = inputs.shape[1]
-        stop = StopAtStrings(tokenizer, [("\n",)] * len(batch), start)
+        stop = _AfterPrompt(tokenizer, [("\n",)] * len(batch), start)
         with torch.inference_mode():
             output = llm.model.generate(
                 input_ids=inputs,

@@ -9,7 +9,10 @@ import pytest
 
 from harness.llm import generation, prefix
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
+from harness.llm.batches import neighbours
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.decoding import Decoder
+from harness.llm.kvcache import plain_layers
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
 from harness.prompts import QAPrompts, demonstration
@@ -31,6 +34,11 @@ def tied(tiny_model_dir) -> LocalModel:
     with torch.no_grad():
         weight[1::6] = (weight + noise)[0:-1:6][: len(weight[1::6])]
     return llm
+
+
+@pytest.fixture
+def tiny(tiny_model_dir) -> LocalModel:
+    return LocalModel(ModelConfig(name="tiny", path=str(tiny_model_dir)), str(tiny_model_dir))
 
 
 def requests_for(seed: int, count: int = 24, head: str = HEAD) -> list[GenerateRequest]:
@@ -109,6 +117,61 @@ def test_scores_do_not_depend_on_the_batch_at_all(tied):
             assert probs[index] == dict(tied.next_token_probs([following]))[0]
 
 
+def test_rows_read_apart_and_written_together_say_the_same(tied, monkeypatch):
+    requests = requests_for(9, count=13)
+    alone = [dict(tied.generate([request]))[0] for request in requests]
+    for batch_tokens, held_tokens in [(1, 16_384), (60, 16_384), (1024, 200), (1, 1)]:
+        monkeypatch.setattr(tied, "batch_tokens", batch_tokens)
+        monkeypatch.setattr(tied, "held_tokens", held_tokens)
+        assert replies(tied, requests, 16) == alone
+
+
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_finished_rows_leave_the_batch_and_change_no_other(tiny, monkeypatch, share):
+    monkeypatch.setattr("harness.llm.decoding.KEPT_SHARE", share)
+    held = []
+    forward = Decoder._forward
+    monkeypatch.setattr(
+        Decoder, "_forward", lambda self, *a, **k: held.append(len(a[1])) or forward(self, *a, **k)
+    )
+    plain = [replace(r, max_tokens=12, stop=(), temperature=0) for r in requests_for(5, count=8)]
+    full = [dict(tiny.generate([request]))[0].text for request in plain]
+    # Six rows end early, each at another step.
+    requests = [
+        replace(request, stop=(text[2 * n : 2 * n + 3],) if n < 6 else ())
+        for n, (request, text) in enumerate(zip(plain, full, strict=True))
+    ]
+    alone = [dict(tiny.generate([request]))[0] for request in requests]
+    assert len({reply.completion_tokens for reply in alone}) > 3
+    held.clear()
+    assert replies(tiny, requests, 16) == alone
+    assert tiny.replays == 0
+    assert (min(held) < 8) == (share > 0)
+
+
+def test_models_with_another_memory_write_by_transformers(tiny, monkeypatch):
+    requests = [replace(request, temperature=0) for request in requests_for(7, count=6)]
+    ours = replies(tiny, requests, 4)
+    monkeypatch.setattr(prefix, "MIN_LENGTH", 10_000)
+    monkeypatch.setattr("harness.llm.kvcache.plain_layers", lambda _: 0)
+    monkeypatch.setattr(Decoder, "__init__", None)
+    assert replies(tiny, requests, 4) == ours
+
+
+def test_what_counts_as_keys_and_values_alone(tiny):
+    from transformers import LlamaConfig, MistralConfig
+
+    assert plain_layers(tiny.model.config) == 2
+    assert plain_layers(LlamaConfig(num_hidden_layers=3)) == 3
+    assert plain_layers(MistralConfig(sliding_window=64)) == 0
+
+
+def test_neighbours_cover_all_rows_within_the_limits():
+    assert list(neighbours([5, 5, 9, 1, 1, 1, 1], 3, 10)) == [(0, 2), (2, 3), (3, 6), (6, 7)]
+    assert list(neighbours([99], 4, 10)) == [(0, 1)]
+    assert list(neighbours([], 4, 10)) == []
+
+
 @pytest.mark.parametrize("architecture", ["sliding window", "recurrent"])
 def test_a_prefix_is_shared_only_by_plain_attention(architecture):
     from transformers.cache_utils import (
@@ -156,13 +219,10 @@ def batching_noise(llm: LocalModel, prompts: list[list[int]]) -> float:
     import torch
 
     shared = prefix.SharedPrefix.of(llm, prompts)
-    own = [prompt[shared.length :] for prompt in prompts]
-    ids, mask = generation.pad_left(own, llm.tokenizer.pad_token_id, llm.device)
+    own = [torch.tensor(prompt[shared.length :]) for prompt in prompts]
     largest = 0.0
     with torch.inference_mode():
-        inputs = shared.before(ids, mask)
-        inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1)[:, shared.length :]
-        batch = llm.model(**{**inputs, "input_ids": ids}, logits_to_keep=1).logits[:, -1]
+        batch = Decoder(llm, own, shared, 1).logits
         for row, prompt in zip(batch, prompts, strict=True):
             alone = llm.model(torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
             largest = max(largest, float((row - alone).abs().max()))

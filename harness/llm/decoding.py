@@ -1,0 +1,122 @@
+"""Reading prompts and writing after them, a token at a time, for a batch of rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.llm.batches import neighbours
+from harness.llm.kvcache import KVCache, keep_rows, plain_layers
+from harness.llm.prefix import SharedPrefix
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+
+Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""[rows, written] token ids and [rows, vocabulary] logits to logits."""
+
+# Copying the rows that go on costs about as much as a step; below this share it is made up for.
+KEPT_SHARE = 0.75
+
+
+class Decoder:
+    """A model that has read a batch of prompts; ``logits`` [rows, vocabulary] are what it expects.
+
+    ``prompts`` are token ids [length] or embeddings [length, hidden] that follow the prefix.
+    """
+
+    def __init__(
+        self, llm: LocalModel, prompts: Sequence[torch.Tensor], prefix: SharedPrefix, room: int
+    ) -> None:
+        self.llm = llm
+        self.width = prefix.length + max(map(len, prompts))
+        self._takes_positions = "position_ids" in _parameters(llm.model)
+        layers = plain_layers(llm.model.config)
+        cache = KVCache(layers, len(prompts), self.width, room)
+        self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=llm.device)
+        parts = neighbours([len(prompt) for prompt in prompts], llm.batch_size, llm.batch_tokens)
+        self.logits = torch.cat([self._read(prompts, cache, prefix, *part) for part in parts])
+        self.cache = cache.writing()
+        self.rows = list(range(len(prompts)))
+        """The batch's rows that are still held."""
+
+    def write(
+        self,
+        most: int,
+        processors: Iterable[Processor],
+        ended: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Token ids [rows, at most ``most``]; what stands after a row's end means nothing.
+
+        ``ended`` takes [rows, written] ids and says which rows are done, [rows] booleans.
+        """
+        processors = list(processors)
+        count, pad = len(self.rows), self.llm.tokenizer.pad_token_id
+        written = torch.full((count, most), pad, dtype=torch.long, device=self.llm.device)
+        for step in range(most):
+            scores = self.logits
+            if len(self.rows) < count:
+                scores = scores.new_zeros(count, scores.shape[1])
+                scores[self.rows] = self.logits
+            for process in processors:
+                scores = process(written[:, :step], scores)
+            written[:, step] = scores.argmax(dim=-1)
+            done = ended(written[:, : step + 1]).tolist()
+            going = [row for row in self.rows if not done[row]]
+            if not going or step == most - 1:
+                break
+            self._advance(going, written[:, step])
+        return written[:, : step + 1]
+
+    def _advance(self, going: list[int], chosen: torch.Tensor) -> None:
+        """Read the tokens chosen for the rows that go on (and some that do not)."""
+        if len(going) <= KEPT_SHARE * len(self.rows):
+            places = [self.rows.index(row) for row in going]
+            keep_rows(self.cache, places)
+            self.mask, self.rows = self.mask[places], going
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
+        ids = chosen[self.rows].unsqueeze(1)
+        self.logits = self._forward(self.cache, self.mask, input_ids=ids)
+
+    def _read(
+        self,
+        prompts: Sequence[torch.Tensor],
+        cache: KVCache,
+        prefix: SharedPrefix,
+        first: int,
+        last: int,
+    ) -> torch.Tensor:
+        """Read prompts ``first`` to ``last``, padded on the left to the longest of them."""
+        mine = prompts[first:last]
+        longest = max(map(len, mine))
+        shape = (len(mine), longest, *mine[0].shape[1:])
+        inputs = torch.zeros(shape, dtype=mine[0].dtype, device=self.llm.device)
+        for row, prompt in enumerate(mine):
+            inputs[row, longest - len(prompt) :] = prompt
+        mask = self.mask[first:last, self.width - longest - prefix.length :]
+        mask[:] = 1
+        for row, prompt in enumerate(mine):
+            mask[row, prefix.length : prefix.length + longest - len(prompt)] = 0
+        name = "input_ids" if inputs.dim() == 2 else "inputs_embeds"
+        rows = cache.reading(slice(first, last), longest, prefix)
+        return self._forward(rows, mask, **{name: inputs})
+
+    def _forward(self, cache: Any, mask: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        """Logits [rows, vocabulary] after the last column."""
+        length = next(iter(inputs.values())).shape[1]
+        options: dict[str, Any] = dict(inputs)
+        if self._takes_positions:
+            options["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
+        output = self.llm.model(
+            attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+
+def _parameters(model: Any) -> Iterable[str]:
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(base.forward).parameters
