@@ -30,8 +30,8 @@ class SelfRAGPrompted(Reflective):
             "Poor, Fair, Good, Perfect as the next word.",
             "The answer with a passage comes from the reading prompt of every other method here, "
             "32 tokens long at most instead of 100.",
-            "The judgements are only as good as the model: the default one (135M) told gold passages "
-            "from others hardly better than a coin (methods/self_rag/prompted_prompts.py).",
+            "The judgements are only as good as the model: the default one (135M) tells gold "
+            "passages from others hardly better than a coin (see prompted_prompts.py).",
             "Relevance, support and utility take a call each; a trained model emits them while it "
             "answers.",
             "The default encoder is all-MiniLM-L6-v2, which needs no hub; the paper's is "
