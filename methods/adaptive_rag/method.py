@@ -59,7 +59,7 @@ class AdaptiveRAG(Routed):
             "The default router is all-MiniLM-L6-v2 with a head of three, which needs no hub; the "
             "paper's is T5-large (-p router=google-t5/t5-large), read by its first step as there. "
             "Full-size T5 routers were not trained here.",
-            "The default router trains for 2 epochs at a rate of 1e-4; the paper's for 15 to 35 at "
+            "The default router trains for 2 epochs at a rate of 2e-4; the paper's for 15 to 35 at "
             "3e-5.",
             "Silver labels come from at most 100 train questions of the run's own task; the paper "
             "pools 500 questions of each of six datasets.",
@@ -97,7 +97,7 @@ class AdaptiveRAG(Routed):
             0.2, ge=0, lt=1, description="share of the silver labels that chooses the epoch"
         )
         epochs: int = Field(2, ge=1, description="passes over the labels")
-        learning_rate: float = Field(1e-4, gt=0, description="at the start; it falls to 0")
+        learning_rate: float = Field(2e-4, gt=0, description="at the start; it falls to 0")
         batch_size: int = Field(32, ge=1, description="questions of one update")
         max_length: int = Field(
             384, ge=8, description="longest question that the router reads, in its tokens"
@@ -108,25 +108,28 @@ class AdaptiveRAG(Routed):
 
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         """Label train questions and train the router. Raises InputError without any label."""
-        from methods.adaptive_rag.router import find_router
+        from methods.adaptive_rag.router import find_router, read_config
 
         if not train:
             raise InputError("Adaptive-RAG learns from train questions; give some: --train FILE")
         # Names first: a wrong one should not wait for the silver labels.
         place, datasets = find_router(self.params.router), [train, *self._bias_tasks()]
+        revision = getattr(read_config(place), "_commit_hash", None)
         silver, unanswered = self._silver_labels(corpus, train)
         examples, validation = hold_out(silver, self.params.validation)
         bias = bias_labels(datasets, self.params.bias_questions, {example.id for example in silver})
         if not (examples or bias):
             raise InputError(
-                "Adaptive-RAG has nothing to learn from: no route answered any train question "
-                f"({unanswered} tried); raise -p silver_questions or -p bias_questions"
+                f"Adaptive-RAG has nothing to learn from: routes answered {len(silver)} train "
+                f"questions ({len(validation)} of them held out) and failed on {unanswered}; raise "
+                "-p silver_questions or -p bias_questions"
             )
         if not examples:
             _log.warning("no silver label to train on: the router learns hop types alone")
         trained = self._train(place, [*bias, *examples], validation)
         report = {
             "router": self.params.router,
+            "revision": revision,
             "silver": {**_counts(examples), "none correct": unanswered},
             "bias": _counts(bias),
             "validation": _counts(validation),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,14 +120,22 @@ def find_router(name: str) -> str:
         folder, _ = find_model(encoder_entry(name))
         return str(folder)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if (path / "config.json").is_file():
         return str(path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     raise ConfigError(
         f"no router {name!r}{did_you_mean(name, list(encoder_names()))}; a hub id ORG/NAME or a "
-        "local folder will also do"
+        "folder with a config.json will also do"
     )
+
+
+def read_config(place: str | Path) -> Any:
+    """A router's transformers configuration, from the hub if need be. Raises InputError."""
+    with _loading(place):
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(place)
 
 
 def open_router(place: str | Path, max_length: int) -> Router:
@@ -138,10 +147,8 @@ def open_router(place: str | Path, max_length: int) -> Router:
     import torch
     import transformers
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        config = transformers.AutoConfig.from_pretrained(place)
-        seq2seq = bool(config.is_encoder_decoder)
+    seq2seq = bool(read_config(place).is_encoder_decoder)
+    with _loading(place):
         if seq2seq:
             model = transformers.AutoModelForSeq2SeqLM.from_pretrained(place, dtype=torch.float32)
         else:
@@ -149,11 +156,18 @@ def open_router(place: str | Path, max_length: int) -> Router:
                 place, num_labels=len(LABELS), dtype=torch.float32
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = Seq2SeqRouter if seq2seq else EncoderRouter
+    return kind(model.to(device).eval(), tokenizer, max_length)
+
+
+@contextmanager
+def _loading(place: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"router {place}: cannot be loaded ({reason}); give an encoder or T5 of the hub, or a "
             "local folder that holds one"
         ) from error
-    kind = Seq2SeqRouter if seq2seq else EncoderRouter
-    return kind(model.to(device).eval(), tokenizer, max_length)
