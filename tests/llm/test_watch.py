@@ -170,8 +170,12 @@ def test_rows_that_end_at_different_steps_keep_their_own_choices(tiny, monkeypat
     together = dict(tiny.generate([long, short]))
     assert together[1].completion_tokens < together[0].completion_tokens
     for index, answer in together.items():
-        assert len(answer.choices) == answer.completion_tokens
-        assert answer.text == reply(tiny, [long, short][index]).text
+        alone = reply(tiny, [long, short][index])
+        assert answer.text == alone.text
+        assert len(answer.choices) == len(alone.choices) == answer.completion_tokens
+        for mine, other in zip(answer.choices, alone.choices, strict=True):
+            assert mine.logprob == pytest.approx(other.logprob, abs=1e-3)
+            assert dict(mine.probs) == pytest.approx(dict(other.probs), abs=1e-4)
 
 
 def test_a_soft_prompt_may_be_watched(tiny):
