@@ -15,8 +15,8 @@ LONGEST_FACT = 40
 _REFERENCE = re.compile(r"#(\d+)")
 _WORD = re.compile(r"\w+")
 _ASIDE = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
-_PRONOUN = re.compile(r"(It|He|She|They)\b")
-_POSSESSIVE = re.compile(r"(Its|His|Her|Their)\b")
+_PRONOUN = re.compile(r"^(?:It|He|She|They)\b")
+_POSSESSIVE = re.compile(r"^(?:Its|His|Her|Their)\b")
 # Relations that are not the name of a thing: "X is located in A", not "the located in of X is A".
 _VERBAL = re.compile(
     r"(?:located|educated|owned|founded|distributed|followed|named|licensed|applies|part of|"
@@ -121,7 +121,7 @@ def _supporting_facts(example: Example) -> list[str]:
     facts = []
     for title, at in zip(supporting.get("title", ()), supporting.get("sent_id", ()), strict=False):
         sentences = split_sentences(passages[title].text) if title in passages else []
-        if at < len(sentences):
+        if isinstance(at, int) and 0 <= at < len(sentences):
             facts.append(_clipped(_standing_alone(sentences[at], title)))
     return facts
 
@@ -150,16 +150,13 @@ def _fact(passage: Passage, names: Sequence[str]) -> str:
 
 
 def _standing_alone(sentence: str, title: str) -> str:
-    """A sentence without asides that names what its passage is about."""
+    """A sentence without asides; what its passage is about takes the place of a pronoun."""
     topic, sentence = _topic(title), _without_asides(sentence)
     shared = _words(topic) & _words(sentence)
     if topic in sentence or any(len(word) > 3 for word in shared):
         return sentence
-    if _PRONOUN.match(sentence):
-        return _PRONOUN.sub(lambda _: topic, sentence, count=1)
-    if _POSSESSIVE.match(sentence):
-        return _POSSESSIVE.sub(lambda _: f"{topic}'s", sentence, count=1)
-    return f"{topic}: {sentence}"
+    sentence = _PRONOUN.sub(lambda _: topic, sentence, count=1)
+    return _POSSESSIVE.sub(lambda _: f"{topic}'s", sentence, count=1)
 
 
 def _clipped(sentence: str) -> str:

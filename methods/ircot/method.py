@@ -31,7 +31,7 @@ class IRCoT(Method):
         deviations=(
             "The demonstrations' chains are made by rule from train questions (hop questions, "
             "supporting sentences); the paper's are written by hand.",
-            "There are 3 demonstrations, with paragraphs cut to the sentences that matter; the "
+            "There are 2 demonstrations, with paragraphs cut to the sentences that matter; the "
             "paper packs 15 with whole paragraphs.",
             "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
             "A reply that only repeats earlier sentences ends the chain; the authors' code goes on "
@@ -44,12 +44,12 @@ class IRCoT(Method):
     class Params(MethodParams):
         """Parameters of IRCoT."""
 
-        shots: int = Field(3, ge=0, le=64, description="demonstrations from the train split")
+        shots: int = Field(2, ge=0, le=64, description="demonstrations from the train split")
         distractors: int = Field(
             1, ge=0, le=8, description="paragraphs in a demonstration that do not help"
         )
         demo_words: int = Field(
-            50, ge=1, description="words shown of a demonstration's paragraph, whole sentences"
+            30, ge=1, description="words shown of a demonstration's paragraph, whole sentences"
         )
         k: int = Field(4, ge=1, le=1000, description="paragraphs of each search")
         max_passages: int = Field(15, ge=1, description="paragraphs collected in all")

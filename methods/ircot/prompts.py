@@ -19,10 +19,12 @@ from methods.ircot.chains import chain_of_thought, excerpt, gold_passages
 from methods.ircot.passages import shown
 
 INSTRUCTION = (
-    "Answer the question from the passages, step by step. Each step is one short sentence that "
-    'states a fact. Once the answer is known, the last step is "So the answer is:" and the answer.'
+    "Reason step by step. Each sentence states one fact from the passages that helps to answer the "
+    'question; the last one says "So the answer is:" and the answer.'
 )
-REPLY_START = "Reasoning:"
+REPLY_START = "Let's think step by step."
+"""After "Reasoning:", "A:" or "Facts:" the default model named an answer at once for 8, 6 and 2 of
+10 train questions of HotpotQA, after this for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from harness.llm.base import as_text
 from harness.records import Passage, Query
 from harness.testing import RuleModel, ScriptedModel, WordRetriever
 from methods.ircot.method import IRCoT
+from methods.ircot.prompts import REPLY_START
 from tests.harness.programs import make_engine, queries
 
 CORPUS = Corpus.from_passages(
@@ -154,7 +155,7 @@ def test_the_chain_of_thought_reader_starts_a_chain_of_its_own():
         reader="cot",
     )
     prompt = as_text(model.requests[-1].prompt)
-    assert prompt.endswith("Question: Who made apple tart?\nReasoning:")
+    assert prompt.endswith(f"Question: Who made apple tart?\n{REPLY_START}")
     assert "bread oven" in prompt
     assert (found.answer, found.raw) == ("Ann", "It is cider. So the answer is: Ann.")
     assert model.requests[-1].max_tokens == 200

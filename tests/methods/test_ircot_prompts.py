@@ -67,7 +67,10 @@ def test_a_hop_without_rule_or_support_is_told_as_asked():
 
 
 def test_a_chain_quotes_the_supporting_sentences():
-    supporting = {"title": ["Ann (singer)", "Rome", "Rome", "Oslo"], "sent_id": [1, 1, 9, 0]}
+    supporting = {
+        "title": ["Ann (singer)", "Rome", "Rome", "Rome", "Oslo"],
+        "sent_id": [1, 1, 9, "0", 0],
+    }
     assert chain_of_thought(example(supporting_facts=supporting)) == [
         "Ann was born in Rome.",
         "Rome lies on the Tiber.",

@@ -15,6 +15,7 @@ from methods.ircot.parse import (
     without_question_words,
 )
 from methods.ircot.passages import collect, is_duplicate, shown
+from methods.ircot.prompts import REPLY_START
 from methods.ircot.sentences import split_sentences
 
 
@@ -96,7 +97,7 @@ def test_the_answer_follows_the_last_marker(chain, answer):
         ("\n\n Ann is 5.\nBob is 6.", [], "Ann is 5."),
         ("Ann is 5. Bob is 6.", ["Ann is 5."], "Bob is 6."),
         ("Ann is 5.\nBob is 6.", ["Ann is 5."], "Bob is 6."),
-        ("Reasoning: Ann is 5. Bob is 6. Cy is 7.", ["Ann is 5.", "Bob is 6."], "Cy is 7."),
+        (f"{REPLY_START} Ann is 5. Bob is 6. Cy is 7.", ["Ann is 5.", "Bob is 6."], "Cy is 7."),
         ("Ann is 5.", ["Ann is 5."], ""),
         ("Bob is 6. Ann is 5.", ["Ann is 5."], "Bob is 6."),
         ("Bob is 6. Bob is 6.", ["Ann is 5.", "Bob is 6."], ""),
