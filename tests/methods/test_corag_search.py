@@ -156,6 +156,21 @@ def test_a_continuation_takes_only_so_many_steps(form: Form):
 
 
 @FOR_BOTH
+def test_a_continuation_has_the_tries_of_its_own_places_alone(form: Form):
+    model = form.script(
+        {
+            "": ["Ilm length", "Oster port", "Oster port"],
+            "Ilm length": ["Ilm length"] * 99,
+            "Oster port": ["Jon Abel", "Jon Abel", "Jon Abel", "Jon Abel"],
+        },
+        penalties={"Jon Abel": -2, "Ilm length": -1},
+    )
+    found = tree(form, model, max_path_length=2, rollouts=1)
+    assert len(notes(found, "sub_query_rejected")) == 4
+    assert form.chain_read(model) == ["Oster port", "Jon Abel"]
+
+
+@FOR_BOTH
 def test_without_continuations_a_chain_is_judged_as_it_is(form: Form):
     model = form.script(
         {"": ["Vell", "Jon Abel", "Vell"], "Jon Abel": ["Oster port"] * 3},
