@@ -31,20 +31,24 @@ class IRCoT(Method):
         deviations=(
             "The demonstrations' chains are made by rule from train questions (hop questions, "
             "supporting sentences); the paper's are written by hand.",
-            "There are 2 demonstrations, with paragraphs cut to the sentences that matter; the "
-            "paper packs 15 with whole paragraphs.",
+            "Two demonstrations show a chain (-p chain_shots), with paragraphs cut to the sentences "
+            "that matter; the paper packs up to 15 with whole paragraphs.",
             "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
+            "A sentence has at most 64 tokens; the authors generate 200 and keep the first one.",
             "A reply that only repeats earlier sentences ends the chain; the authors' code goes on "
             "to the cap.",
             "Near-duplicate texts are compared by words, not characters.",
-            "The reader is the harness's own, few-shot without paragraphs in the demonstrations.",
+            "The reader is the one that every method here has: its demonstrations show no "
+            "paragraphs, and in completion prompts the paragraph collected first comes last.",
         ),
     )
 
     class Params(MethodParams):
         """Parameters of IRCoT."""
 
-        shots: int = Field(2, ge=0, le=64, description="demonstrations from the train split")
+        chain_shots: int = Field(
+            2, ge=0, le=64, description="how many of the shots are shown with a chain of thought"
+        )
         distractors: int = Field(
             1, ge=0, le=8, description="paragraphs in a demonstration that do not help"
         )
@@ -69,7 +73,10 @@ class IRCoT(Method):
     async def answer(self, query: Query) -> Prediction:
         """Retrieve and think in turn until the chain names an answer, then read."""
         shots = thought_demonstrations(
-            self.prompts.examples, self.params.distractors, self.params.demo_words
+            self.prompts.examples,
+            self.params.chain_shots,
+            self.params.distractors,
+            self.params.demo_words,
         )
         passages: list[Passage] = []
         thoughts: list[str] = []

@@ -66,16 +66,16 @@ def thought_prompt(
 
 
 def thought_demonstrations(
-    examples: Sequence[Example], distractors: int, words: int
+    examples: Sequence[Example], count: int, distractors: int, words: int
 ) -> tuple[Demonstration, ...]:
-    """Worked examples: excerpts of gold paragraphs and distractors, the question, its chain.
+    """The first examples worked: excerpts of paragraphs, the question, its chain of thought.
 
-    Distractors are gold paragraphs of the other examples. Paragraphs stand in order of title, so
-    that their place does not tell which of them help.
+    Beside the gold paragraphs stand distractors: gold paragraphs of the other examples. All stand
+    in order of title, so that their place does not tell which of them help.
     """
     return tuple(
         _demonstration(example, _borrowed(examples, n, distractors), words)
-        for n, example in enumerate(examples)
+        for n, example in enumerate(examples[:count])
     )
 
 

@@ -96,7 +96,9 @@ class TheirPrompts:
 
     def __init__(self, data: TaskData, shots: int, llm: LanguageModel, params: Any) -> None:
         examples = qa_prompts(data, shots, 0).examples
-        self.shots = thought_demonstrations(examples, params.distractors, params.demo_words)
+        self.shots = thought_demonstrations(
+            examples, params.chain_shots, params.distractors, params.demo_words
+        )
         self.style = llm.prompt_style
 
     def get_string(

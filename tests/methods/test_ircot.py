@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.corpus import Corpus
+from harness.demonstrations import qa_prompts
 from harness.engine import Engine
 from harness.llm.base import as_text
 from harness.records import Passage, Query
-from harness.testing import RuleModel, ScriptedModel, WordRetriever
+from harness.testing import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.ircot.method import IRCoT
 from methods.ircot.prompts import REPLY_START
 from tests.harness.programs import make_engine, queries
@@ -184,6 +185,17 @@ def test_without_reader_and_answer_the_last_sentence_is_taken_and_said_so():
 def test_without_any_sentence_the_answer_is_empty():
     found, _ = ask([""], reader="none")
     assert (found.answer, found.error) == ("", None)
+
+
+def test_the_chain_has_two_of_the_shots_and_the_reader_all_four():
+    data = small_task()
+    model = ScriptedModel(["So the answer is: Ann.", "Ann"])
+    retriever = WordRetriever(data.corpus)
+    engine = Engine(IRCoT(), model, retriever, data.corpus, prompts=qa_prompts(data, 4, 0))
+    engine.run([Query("q", "Is Vell an island?")], lambda _: None)
+    think, read = (as_text(request.prompt) for request in model.requests)
+    assert think.count("Question:") == 3
+    assert read.count("Question:") == 5
 
 
 STRANGE = [

@@ -130,7 +130,7 @@ def test_an_excerpt_keeps_the_sentences_closest_to_the_question():
 def test_demonstrations_mix_gold_excerpts_and_distractors_in_order_of_title():
     oslo = Passage("o", "Oslo", "Oslo is in Norway.")
     other = Example(Question("u", "Where is Oslo?", ("Norway",)), (oslo,))
-    first, second = thought_demonstrations([example(), other], 1, 5)
+    first, second = thought_demonstrations([example(), other], 2, 1, 5)
     assert first.ask.splitlines() == [
         "Passage: Ann (singer): She was born in Rome.",
         "Passage: Oslo: Oslo is in Norway.",
@@ -139,11 +139,11 @@ def test_demonstrations_mix_gold_excerpts_and_distractors_in_order_of_title():
     ]
     assert first.reply == "Ann was born in Rome. Rome lies on the Tiber. So the answer is: Tiber."
     assert second.ask.count("Passage:") == 2
-    assert [d.ask.count("Passage:") for d in thought_demonstrations([example()], 3, 5)] == [2]
+    assert [d.ask.count("Passage:") for d in thought_demonstrations([example()], 1, 3, 5)] == [2]
 
 
 def test_a_completion_goes_on_where_the_chain_stopped():
-    shots = thought_demonstrations([example()], 0, 5)
+    shots = thought_demonstrations([example()], 1, 0, 5)
     prompt = thought_prompt(Query("q", "Who?"), shots, [ROME, ANN], ["A is b.", "C is d."])
     text = prompt.render("completion")
     assert text.endswith(f"Question: Who?\n{REPLY_START} A is b. C is d.")
@@ -152,7 +152,7 @@ def test_a_completion_goes_on_where_the_chain_stopped():
 
 
 def test_a_chat_has_the_demonstrations_before_the_passages_too():
-    shots = thought_demonstrations([example()], 0, 5)
+    shots = thought_demonstrations([example()], 1, 0, 5)
     messages = thought_prompt(Query("q", "Who?"), shots, [ROME], ["A is b."]).render("chat")
     assert [m.role for m in messages] == ["system", "user", "assistant", "user"]
     assert messages[2].content == shots[0].reply
@@ -162,7 +162,7 @@ def test_a_chat_has_the_demonstrations_before_the_passages_too():
 
 
 def test_consecutive_steps_share_all_but_the_end_of_their_prompts():
-    shots = thought_demonstrations([example()], 0, 5)
+    shots = thought_demonstrations([example()], 1, 0, 5)
     one = thought_prompt(Query("q", "Who?"), shots, [ROME]).render("completion")
     two = thought_prompt(Query("q", "Who?"), shots, [ROME, ANN], ["A."]).render("completion")
     assert two.startswith(one[: one.index("Question: Who?")])
@@ -187,4 +187,4 @@ def test_every_shipped_train_question_makes_a_chain_with_a_fact(name):
 
 def test_questions_of_a_task_without_annotation_work():
     prompts = qa_prompts(small_task(), 4, 0)
-    assert len(thought_demonstrations(prompts.examples, 1, 30)) == 4
+    assert len(thought_demonstrations(prompts.examples, 3, 1, 30)) == 3
