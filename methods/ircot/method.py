@@ -31,7 +31,7 @@ class IRCoT(Method):
         deviations=(
             "The demonstrations' chains are made by rule from train questions (hop questions, "
             "supporting sentences); the paper's are written by hand.",
-            "Two demonstrations show a chain (-p chain_shots), with paragraphs cut to the sentences "
+            "Two demonstrations show a chain (-p chain_shots); paragraphs are cut to the sentences "
             "that matter; the paper packs up to 15 with whole paragraphs.",
             "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
             "A sentence has at most 64 tokens; the authors generate 200 and keep the first one.",
