@@ -207,18 +207,19 @@ class Engine:
 def check_needs(method: Method, llm: LanguageModel) -> None:
     """Stop before any work if the model lacks what the method needs."""
     missing = [f"the capability '{name}'" for name in sorted(method.needs_now - llm.capabilities)]
+    fix = "choose a model that has it"
     tokens = [token for token in method.needs_tokens if not llm.has_token(token)]
-    if tokens:
-        missing.append(f"the tokens {' '.join(tokens)}")
+    untrained = [f"the tokens {' '.join(tokens)}"] if tokens else []
     wanted = method.needs_training_for
     if wanted is not None and wanted not in llm.trained_for:
-        missing.append(f"training for '{wanted}' (trained_for in the model's entry)")
-    if missing:
-        variant = method.prompted_variant
-        fix = f"use the method '{variant}', which works" if variant else "choose a model"
+        untrained.append(f"training for '{wanted}' (trained_for in the model's entry)")
+    if untrained and method.prompted_variant:
+        fix = f"use the method '{method.prompted_variant}', which takes no fine-tuned model"
+        fix += ", and a model that has the capability" if missing else ""
+    if missing or untrained:
         raise CapabilityError(
-            f"method '{type(method).__name__}' needs {' and '.join(missing)}, which model "
-            f"'{llm.name}' lacks; {fix} {'with any model' if variant else 'that has it'}"
+            f"method '{type(method).__name__}' needs {' and '.join(missing + untrained)}, which "
+            f"model '{llm.name}' lacks; {fix}"
         )
 
 
