@@ -84,7 +84,10 @@ class AdaptiveRAG(Routed):
             "T5",
         )
         silver_questions: int = Field(
-            100, ge=0, description="train questions that the routes answer to label them"
+            100,
+            ge=0,
+            description="train questions that the routes answer to label them; most of the time "
+            "that writing takes",
         )
         bias_questions: int = Field(
             400, ge=0, description="train questions of each dataset that get its hop label"
@@ -96,6 +99,8 @@ class AdaptiveRAG(Routed):
         validation: float = Field(
             0.2, ge=0, lt=1, description="share of the silver labels that chooses the epoch"
         )
+        # Of the shipped tasks' hop labels, 1,039 learnt and 159 held out, the default router got
+        # .81 right after 2 epochs at 1e-4, .89 at 2e-4 and .88 at 4e-4.
         epochs: int = Field(2, ge=1, description="passes over the labels")
         learning_rate: float = Field(2e-4, gt=0, description="at the start; it falls to 0")
         batch_size: int = Field(32, ge=1, description="questions of one update")

@@ -28,8 +28,8 @@ class Recipe:
 class Trained:
     """A router, the epoch it is from (1 for the first), its accuracy on the validation questions.
 
-    ``majority`` is what always giving the commonest training label would reach on them. Both are
-    None without validation questions; the last epoch is then kept.
+    ``majority`` is what always giving their commonest label would reach. Both are None without
+    validation questions; the last epoch is then kept.
     """
 
     router: Router
@@ -66,7 +66,7 @@ def train_router(
         if best is not None:
             router.model.load_state_dict(best)
     router.model.eval()
-    return Trained(router, epoch, accuracy, majority_accuracy(examples, validation))
+    return Trained(router, epoch, accuracy, majority_accuracy(validation))
 
 
 def measure(router: Router, examples: Sequence[Labelled]) -> float:
@@ -78,12 +78,10 @@ def measure(router: Router, examples: Sequence[Labelled]) -> float:
     ) / len(examples)
 
 
-def majority_accuracy(examples: Sequence[Labelled], validation: Sequence[Labelled]) -> float | None:
-    """Validation accuracy of always giving the commonest training label."""
-    if not validation:
-        return None
-    commonest = Counter(sorted(example.label for example in examples)).most_common(1)[0][0]
-    return sum(example.label == commonest for example in validation) / len(validation)
+def majority_accuracy(examples: Sequence[Labelled]) -> float | None:
+    """The accuracy of the best constant label; None without examples."""
+    counts = Counter(example.label for example in examples)
+    return max(counts.values()) / len(examples) if examples else None
 
 
 def _epochs(
