@@ -21,7 +21,7 @@ def parts_and_prompts(model):
     return {"generator": bench.TheirGenerator(llm), "retriever": retriever}, prompts
 
 
-@pytest.mark.parametrize(("name", "calls"), [("ircot", 4), ("corag-prompted", 9)])
+@pytest.mark.parametrize(("name", "calls"), [("ircot", 3), ("corag-prompted", 7)])
 def test_flashrags_pipelines_answer_with_our_parts(name, calls):
     parts, prompts = parts_and_prompts(RuleModel(lambda request: f"about {request.max_tokens}"))
     answers = bench.their_run(name, prompts, parts, DATA.questions[:3])
@@ -43,3 +43,23 @@ def test_a_side_that_stops_has_no_speed(capsys):
     llm = bench.Counted(RuleModel())
     assert bench.measured("FlashRAG", lambda asked: [][1], DATA.questions, llm) is None
     assert "FlashRAG: stopped with IndexError" in capsys.readouterr().out
+
+
+def test_ratios_are_over_the_pairs_that_both_sides_finished():
+    slow, fast = bench.Speed(1.0, 4.0, 100.0), bench.Speed(2.0, 5.0, 120.0)
+    pairs = [{"ours": fast, "FlashRAG": slow}, {"ours": fast, "FlashRAG": None}]
+    assert bench.ratio(pairs, "questions") == "median 2.00 (2.00-2.00), n=1"
+    assert bench.ratio(pairs, "calls") == "median 1.25 (1.25-1.25), n=1"
+    assert bench.ratio(pairs[1:], "calls").startswith("none")
+
+
+def test_our_methods_take_as_many_calls_as_theirs():
+    model = RuleModel(lambda request: f"About {len(request.prompt)} is known")
+    for name, calls in [("ircot", bench.STEPS), ("corag-prompted", 2 * bench.STEPS + 1)]:
+        parts, prompts = parts_and_prompts(model)
+        llm = parts["generator"].llm
+        bench.our_run(bench.our_method(name), DATA, parts, DATA.questions[:2])
+        assert llm.calls == 2 * calls
+        llm.reset()
+        bench.their_run(name, prompts, parts, DATA.questions[:2])
+        assert llm.calls == 2 * calls
