@@ -13,10 +13,14 @@ from harness.testing import ScriptedModel
 from tests.harness.programs import predictions, queries
 
 # Writing a memory by default takes a minute: a router learns the shipped tasks' hop types.
+# Even so it is trained four times.
 QUICK = {"adaptive-rag": {"bias_tasks": (), "epochs": 1}}
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in QUICK else n for n in method_names()],
+)
 def test_conformance(name):
     check_method(load_method(name), QUICK.get(name))
 
