@@ -24,13 +24,7 @@ from methods.adaptive_rag.labels import (
     hold_out,
     sample,
 )
-from methods.adaptive_rag.routes import (
-    PAPER,
-    ROUTE_DEVIATIONS,
-    FixedRoute,
-    Routed,
-    RouteParams,
-)
+from methods.adaptive_rag.routes import PAPER, ROUTE_DEVIATIONS, Routed, RouteParams
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -199,8 +193,8 @@ class AdaptiveRAG(Routed):
         left = sample((q for q in train if q.id not in shown), self.params.silver_questions)
         silver: list[Labelled] = []
         for label in LABELS:
-            route = FixedRoute(self.params, label)
-            rows = answer_train(self, route, corpus, left, f"route-{label.lower()}")
+            route, name = self.strategy(label), f"route-{label.lower()}"
+            rows = answer_train(self, route, corpus, left, name)
             correct = {q.id: is_correct(rows[q.id], q) for q in left}
             silver += [Labelled(q.id, q.text, label) for q in left if correct[q.id]]
             left = [q for q in left if not correct[q.id]]

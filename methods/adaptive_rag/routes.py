@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import Field
 
-from harness.method import Method, MethodCard, MethodParams
+from harness.method import Method, MethodParams
 from harness.records import Prediction, Query
 from methods.ircot.method import IRCoT
 from methods.no_retrieval import NoRetrieval
@@ -55,6 +53,7 @@ class Routed(Method):
             )
         return IRCoT(
             IRCoT.Params(
+                shots=params.shots,
                 k=params.hop_k,
                 max_passages=params.max_passages,
                 max_steps=params.max_steps,
@@ -68,28 +67,8 @@ class Routed(Method):
         return await lend(self, self.strategy(label)).answer(query)
 
 
-class FixedRoute(Routed):
-    """Every question takes the same route: what silver labels are made with."""
-
-    card = MethodCard("Fixed route", "Every question takes the same route.")
-
-    def __init__(self, params: RouteParams, label: str) -> None:
-        super().__init__(params)
-        self.label = label
-
-    async def answer(self, query: Query) -> Prediction:
-        """Follow the route."""
-        return await self.follow(self.label, query)
-
-
 def lend(parent: Method, strategy: Method) -> Method:
-    """Give a strategy its parent's model, retriever, prompts and seed.
-
-    It shows no more demonstrations than it does as a method of its own.
-    """
-    prompts, shots = parent.prompts, strategy.params.shots
-    strategy.llm, strategy.retriever, strategy.seed = parent.llm, parent.retriever, parent.seed
-    strategy.prompts = replace(
-        prompts, demonstrations=prompts.demonstrations[:shots], examples=prompts.examples[:shots]
-    )
+    """Give a strategy its parent's model, retriever, prompts and seed."""
+    strategy.llm, strategy.retriever = parent.llm, parent.retriever
+    strategy.prompts, strategy.seed = parent.prompts, parent.seed
     return strategy

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from harness.testing import RuleModel
 from methods.adaptive_rag.controls import AdaptiveRAGOracle
 from methods.adaptive_rag.method import AdaptiveRAG
-from methods.adaptive_rag.routes import FixedRoute, RouteParams
 from methods.bm25 import BM25
 from methods.ircot.method import IRCoT
 from methods.no_retrieval import NoRetrieval
@@ -76,24 +75,25 @@ def test_a_route_is_its_method_with_the_defaults_of_both(label, cls):
 
 
 def test_no_demonstration_is_shown_where_none_is_wanted():
-    shown = [question(n) for n in range(20, 24)]
-    method = FixedRoute(RouteParams(shots=0, k=1), "B")
-    found = ask(method, able({}), ASKED, examples=shown)
-    assert found.steps[-1].data["prompt"].count("Question:") == 1
+    for label in "ABC":
+        params = AdaptiveRAG.Params(shots=0, k=1, max_steps=1)
+        assert AdaptiveRAG(params).strategy(label).params.shots == 0
+        found = ask(routed({label: 1.0}, shots=0, max_steps=1), able({}), ASKED)
+        prompts = [s.data["prompt"] for s in found.steps if s.kind == "generate"]
+        assert all(prompt.count("Question:") == 1 for prompt in prompts)
 
 
 def test_every_parameter_of_the_routes_reaches_them():
-    method = FixedRoute(
-        RouteParams(
+    method = AdaptiveRAG(
+        AdaptiveRAG.Params(
             shots=2, k=3, max_tokens=9, hop_k=7, max_passages=8, max_steps=6, retriever="e5-base-v2"
-        ),
-        "A",
+        )
     )
     a, b, c = (method.strategy(label).params for label in "ABC")
     assert (a.shots, a.max_tokens) == (2, 9)
     assert (b.shots, b.k, b.max_tokens) == (2, 3, 9)
     assert (c.k, c.max_passages, c.max_steps, c.reader_tokens) == (7, 8, 6, 9)
-    assert (c.retriever, c.shots) == ("e5-base-v2", type(c)().shots)
+    assert (c.retriever, c.shots) == ("e5-base-v2", 2)
     assert method.retriever_name == "e5-base-v2"
 
 
