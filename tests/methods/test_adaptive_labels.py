@@ -18,6 +18,7 @@ from methods.adaptive_rag.labels import (
     sample,
     silver_label,
 )
+from methods.adaptive_rag.method import is_correct
 from tests.methods.adaptive_lab import question
 
 
@@ -41,6 +42,22 @@ def test_the_simplest_correct_route_is_the_silver_label(correct, label):
 def test_a_route_that_was_not_run_is_not_correct():
     assert silver_label({"C": True}) == "C"
     assert silver_label({}) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "correct"),
+    [
+        ("yes 3", None, True),
+        ("The YES, 3.", None, True),
+        ("Yes", None, True),
+        ("yes 3 indeed", None, False),
+        ("", None, False),
+        ("yes 3", "ValueError: x", False),
+    ],
+)
+def test_correct_is_normalised_equality_with_any_gold(answer, error, correct):
+    gold = Question("q", "?", ("Yes 3", "yes"))
+    assert is_correct({"answer": answer, "error": error}, gold) is correct
 
 
 @pytest.mark.parametrize(
