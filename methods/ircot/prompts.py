@@ -19,7 +19,7 @@ from methods.ircot.chains import chain_of_thought, excerpt, gold_passages
 from methods.ircot.passages import shown
 
 INSTRUCTION = (
-    "Reason step by step. Each sentence states one fact from the passages that helps to answer the "
+    "Reason step by step. Each line states one fact from the passages that helps to answer the "
     'question; the last one says "So the answer is:" and the answer.'
 )
 REPLY_START = "Let's think step by step."
@@ -53,14 +53,17 @@ def thought_prompt(
     passages: Sequence[Passage],
     thoughts: Sequence[str] = (),
 ) -> ThoughtPrompt:
-    """Ask for what follows ``thoughts``."""
+    """Ask for what follows ``thoughts``.
+
+    Each sentence has a line of its own, so that a generation ends with the sentence.
+    """
     return ThoughtPrompt(
         ask=f"Question: {query.text}",
         instruction=INSTRUCTION,
         demonstrations=demonstrations,
         passages=shown(passages),
         reply_start=REPLY_START,
-        reply_so_far=" ".join(thoughts),
+        reply_so_far="".join(f"{thought}\n" for thought in thoughts),
         keep_order=True,
     )
 
@@ -80,7 +83,7 @@ def thought_demonstrations(
 
 
 def _demonstration(example: Example, others: Sequence[Passage], words: int) -> Demonstration:
-    chain = " ".join(chain_of_thought(example))
+    chain = "\n".join(chain_of_thought(example))
     about = f"{example.question.text} {chain}"
     given = (*gold_passages(example), *others)
     passages = [replace(p, text=excerpt(p, about, words)) for p in given]

@@ -137,7 +137,7 @@ def test_demonstrations_mix_gold_excerpts_and_distractors_in_order_of_title():
         "Passage: Rome: It lies on the Tiber.",
         "Question: Which river is near Ann's home?",
     ]
-    assert first.reply == "Ann was born in Rome. Rome lies on the Tiber. So the answer is: Tiber."
+    assert first.reply == "Ann was born in Rome.\nRome lies on the Tiber.\nSo the answer is: Tiber."
     assert second.ask.count("Passage:") == 2
     assert [d.ask.count("Passage:") for d in thought_demonstrations([example()], 1, 3, 5)] == [2]
 
@@ -146,7 +146,7 @@ def test_a_completion_goes_on_where_the_chain_stopped():
     shots = thought_demonstrations([example()], 1, 0, 5)
     prompt = thought_prompt(Query("q", "Who?"), shots, [ROME, ANN], ["A is b.", "C is d."])
     text = prompt.render("completion")
-    assert text.endswith(f"Question: Who?\n{REPLY_START} A is b. C is d.")
+    assert text.endswith(f"Question: Who?\n{REPLY_START} A is b.\nC is d.\n")
     places = [text.index(part) for part in (shots[0].reply, ROME.text, ANN.text, "Who?")]
     assert places == sorted(places)
 
@@ -157,7 +157,7 @@ def test_a_chat_has_the_demonstrations_before_the_passages_too():
     assert [m.role for m in messages] == ["system", "user", "assistant", "user"]
     assert messages[2].content == shots[0].reply
     assert messages[3].content == (
-        f"Passage: Rome: {ROME.text}\nQuestion: Who?\n{REPLY_START} A is b."
+        f"Passage: Rome: {ROME.text}\nQuestion: Who?\n{REPLY_START} A is b.\n"
     )
 
 
