@@ -90,9 +90,10 @@ def execute(
     try:
         return _execute(plan, root, llm, retriever, console)
     finally:
-        # The method outlives the run; an index it still held would count in the next run's memory.
-        for name in ("llm", "retriever", "gold"):
-            vars(plan.method).pop(name, None)
+        # The method outlives the run; an index or a memory it still held would count in the next
+        # run's memory.
+        for name in set(vars(plan.method)) - {"params"}:
+            delattr(plan.method, name)
 
 
 def _execute(

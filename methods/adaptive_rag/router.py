@@ -150,10 +150,12 @@ def open_router(place: str | Path, max_length: int) -> Router:
     seq2seq = bool(read_config(place).is_encoder_decoder)
     with _loading(place):
         if seq2seq:
-            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(place, dtype=torch.float32)
+            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+                place, dtype=torch.float32, use_safetensors=True
+            )
         else:
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                place, num_labels=len(LABELS), dtype=torch.float32
+                place, num_labels=len(LABELS), dtype=torch.float32, use_safetensors=True
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(place)
     device = "cuda" if torch.cuda.is_available() else "cpu"

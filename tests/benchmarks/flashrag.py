@@ -3,9 +3,10 @@
 Run as ``python -m tests.benchmarks.flashrag [--questions N] [--pairs P]``. Both sides have the
 same model (in the same batches, with the same shared prefixes), the same BM25 index over HotpotQA,
 k, token limits and numbers of steps; they take turns in one process. IRCoT's prompts are the same,
-too. CoRAG's differ: FlashRAG builds them inside the pipeline. FlashRAG's stop at "." and its order
-of passages stay as they are; its IRCoT has no reader, so ours runs without. Where one side ends its
-chains earlier, the ratios by calls and by prompt tokens tell how much of its lead is that.
+too. CoRAG's are each side's own for the authors' checkpoint, both chat messages without
+demonstrations; the default model stands in for the checkpoint. FlashRAG's stop at ".", its order of
+passages and its lack of an own reader stay as they are. Where one side ends its chains earlier, the
+ratios by calls and by prompt tokens tell how much of its lead is that.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Counted(LanguageModel):
     def __init__(self, llm: LanguageModel) -> None:
         self.llm, self.name = llm, llm.name
         self.prompt_style, self.window = llm.prompt_style, llm.window
+        self.trained_for = frozenset({"corag"})
         self.reset()
 
     def reset(self) -> None:
@@ -75,7 +77,11 @@ class TheirGenerator:
 
     llm: LanguageModel
 
-    def generate(self, prompts: list[Any], stop: Sequence[str] = ("\n",), **_: Any) -> list[str]:
+    def generate(
+        self, prompts: list[Any], stop: Sequence[str] | None = None, **_: Any
+    ) -> list[str]:
+        if stop is None:
+            stop = ("\n",) if self.llm.prompt_style == "completion" else ()
         found = dict(self.llm.generate([GenerateRequest(p, TOKENS, tuple(stop)) for p in prompts]))
         return [found[index].text for index in range(len(prompts))]
 
@@ -205,6 +211,7 @@ def measured(who: str, run: Side, asked: Asked, llm: Counted) -> Speed | None:
 def compare(name: str, data: TaskData, parts: dict[str, Any], pairs: int) -> None:
     """Both sides in turn, who begins alternating."""
     llm, asked, method = parts["generator"].llm, data.questions, our_method(name)
+    llm.prompt_style = "chat" if name == "corag" else llm.llm.prompt_style
     params = method.params if name == "ircot" else our_method("ircot").params
     prompts = TheirPrompts(data, params.shots, llm, params)
     sides: list[tuple[str, Side]] = [
@@ -245,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="our IRCoT and CoRAG against FlashRAG's")
     parser.add_argument("--questions", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--methods", nargs="*", default=["ircot", "corag-prompted"])
+    parser.add_argument("--methods", nargs="*", default=["ircot", "corag"])
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     set_torch_threads()

@@ -21,7 +21,7 @@ def parts_and_prompts(model):
     return {"generator": bench.TheirGenerator(llm), "retriever": retriever}, prompts
 
 
-@pytest.mark.parametrize(("name", "calls"), [("ircot", 3), ("corag-prompted", 7)])
+@pytest.mark.parametrize(("name", "calls"), [("ircot", 3), ("corag", 7)])
 def test_flashrags_pipelines_answer_with_our_parts(name, calls):
     parts, prompts = parts_and_prompts(RuleModel(lambda request: f"about {request.max_tokens}"))
     answers = bench.their_run(name, prompts, parts, DATA.questions[:3])
@@ -55,7 +55,7 @@ def test_ratios_are_over_the_pairs_that_both_sides_finished():
 
 def test_our_methods_take_as_many_calls_as_theirs():
     model = RuleModel(lambda request: f"About {len(request.prompt)} is known")
-    for name, calls in [("ircot", bench.STEPS), ("corag-prompted", 2 * bench.STEPS + 1)]:
+    for name, calls in [("ircot", bench.STEPS), ("corag", 2 * bench.STEPS + 1)]:
         parts, prompts = parts_and_prompts(model)
         llm = parts["generator"].llm
         bench.our_run(bench.our_method(name), DATA, parts, DATA.questions[:2])
