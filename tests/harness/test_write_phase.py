@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -22,11 +23,11 @@ class Learns(Remember):
     """Asks another method about the train questions first."""
 
     card = MethodCard("Learns", "Keeps what Ask said about the train questions.")
-    rows: dict
+    rows: ClassVar[dict] = {}
 
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         super().write(corpus, train)
-        self.rows = answer_train(self, Ask(), corpus, train, "silver")
+        type(self).rows = answer_train(self, Ask(), corpus, train, "silver")
 
 
 class Peeks(Ask):
@@ -70,6 +71,7 @@ def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) 
     method = Learns()
     plan = make_plan(files, method)
     go(files, tmp_path / "a", method)
+    assert vars(method).keys() == {"params"}  # what it held is not the next run's to carry
     asked = replace(plan, data=replace(plan.data, questions=plan.data.train), method=Ask())
     folder = execute(asked, tmp_path / "b", CountingModel(), None, quiet())
     own = (folder / "predictions.jsonl").read_text().splitlines()
