@@ -55,13 +55,15 @@ class LLMClient:
         temperature: float = 0.0,
         soft_prompt: torch.Tensor | None = None,
         watch: Sequence[str] = (),
+        keep: bool = False,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
         Without ``stop``, a completion model stops at the end of the line (it would go on with
         another question) and a chat model at its own end token. Sampling (``temperature`` > 0)
         draws from a seed fixed by run, question and step. With tokens to ``watch``, the reply's
-        ``choices`` hold their probabilities at every step.
+        ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
+        this question begin like this one, so that a model may keep what it has read of it.
         """
         scope = trace.current_scope()
         key = scope.next_key()
@@ -76,6 +78,7 @@ class LLMClient:
             _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
             soft_prompt,
             tuple(watch),
+            scope.recorder.query_id if keep else None,
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
         data = {

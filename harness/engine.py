@@ -154,6 +154,7 @@ class Engine:
             prediction, error = Prediction(""), describe_error(exception)
         finally:
             recorder.close()
+            self.llm.release(query.id)
         seconds = perf_counter() - start
         raw = prediction.raw if prediction.raw is not None else recorder.last_reply
         full = replace(

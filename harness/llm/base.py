@@ -32,6 +32,8 @@ class GenerateRequest:
     seed: int = 0
     soft_prompt: torch.Tensor | None = field(default=None, compare=False)
     watch: tuple[str, ...] = ()
+    keep_for: str | None = None
+    """Id of a question whose later prompts begin like this one; changes no reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,9 @@ class LanguageModel(ABC):
     def provenance(self) -> dict[str, Any]:
         """What a manifest records beside the config: revision, dtype, device, checksums."""
         return {}
+
+    def release(self, question_id: str) -> None:
+        """Forget what was kept for a question (``GenerateRequest.keep_for``): it is answered."""
 
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""

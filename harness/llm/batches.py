@@ -27,16 +27,17 @@ def length_sorted_batches(
 
 
 def neighbours(
-    lengths: Sequence[int], batch_size: int, batch_tokens: int
+    lengths: Sequence[int], batch_size: int, batch_tokens: int, rows: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
     """First and one past the last of runs of rows that may be read together, in the order given.
 
-    A run has at most ``batch_size`` rows and ``batch_tokens`` padded tokens, or is one row.
+    Only ``rows`` (first, one past the last) are parted. A run has at most ``batch_size`` rows and
+    ``batch_tokens`` padded tokens, or is one row.
     """
-    first = 0
-    while first < len(lengths):
+    first, end = rows
+    while first < end:
         last, longest = first + 1, lengths[first]
-        while last < len(lengths) and last - first < batch_size:
+        while last < end and last - first < batch_size:
             longest = max(longest, lengths[last])
             if longest * (last - first + 1) > batch_tokens:
                 break

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.llm.batches import neighbours
 from harness.llm.kvcache import KVCache, keep_rows, plain_layers
-from harness.llm.prefix import SharedPrefix
+from harness.llm.prefix import Layer, SharedPrefix
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -25,23 +26,39 @@ KEPT_SHARE = 0.75
 class Decoder:
     """A model that has read a batch of prompts; ``logits`` [rows, vocabulary] are what it expects.
 
-    ``prompts`` are token ids [length] or embeddings [length, hidden] that follow the prefix.
+    ``prompts`` are token ids [length] or embeddings [length, hidden] that follow ``prefixes``.
     """
 
     def __init__(
-        self, llm: LocalModel, prompts: Sequence[torch.Tensor], prefix: SharedPrefix, room: int
+        self,
+        llm: LocalModel,
+        prompts: Sequence[torch.Tensor],
+        prefixes: Sequence[SharedPrefix],
+        room: int,
     ) -> None:
-        self.llm = llm
-        self.width = prefix.length + max(map(len, prompts))
+        self.llm, self.prefixes = llm, prefixes
+        self.width = max(p.length + len(own) for p, own in zip(prefixes, prompts, strict=True))
         self._takes_positions = "position_ids" in _parameters(llm.model)
         layers = plain_layers(llm.model.config)
         cache = KVCache(layers, len(prompts), self.width, room)
         self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=llm.device)
-        parts = neighbours([len(prompt) for prompt in prompts], llm.batch_size, llm.batch_tokens)
-        self.logits = torch.cat([self._read(prompts, cache, prefix, *part) for part in parts])
+        parts = (
+            part
+            for alike in _runs(prefixes)
+            for part in neighbours(list(map(len, prompts)), llm.batch_size, llm.batch_tokens, alike)
+        )
+        self.logits = torch.cat([self._read(prompts, cache, *part) for part in parts])
         self.cache = cache.writing()
         self.rows = list(range(len(prompts)))
         """The batch's rows that are still held."""
+
+    def row_layers(self, row: int) -> list[Layer]:
+        """A copy of the keys and values of one prompt, its prefix included; before writing."""
+        columns = self.mask[row].nonzero()[:, 0]
+        return [
+            Layer(*(part[row : row + 1, :, columns] for part in (buffers.keys, buffers.values)))
+            for buffers in (layer.buffers for layer in self.cache.layers)
+        ]
 
     def write(
         self,
@@ -85,12 +102,11 @@ class Decoder:
         self,
         prompts: Sequence[torch.Tensor],
         cache: KVCache,
-        prefix: SharedPrefix,
         first: int,
         last: int,
     ) -> torch.Tensor:
         """Read prompts ``first`` to ``last``, padded on the left to the longest of them."""
-        mine = prompts[first:last]
+        mine, prefix = prompts[first:last], self.prefixes[first]
         longest = max(map(len, mine))
         shape = (len(mine), longest, *mine[0].shape[1:])
         inputs = torch.zeros(shape, dtype=mine[0].dtype, device=self.llm.device)
@@ -115,6 +131,15 @@ class Decoder:
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
+
+
+def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:
+    """First and one past the last of runs of rows that follow the same prefix."""
+    first = 0
+    for _, run in groupby(prefixes, key=id):
+        last = first + len(list(run))
+        yield first, last
+        first = last
 
 
 def _parameters(model: Any) -> Iterable[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
-from harness.llm.prefix import NO_PREFIX, SharedPrefix
+from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
 from harness.llm.text import cut_at_stop
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def _generate_batch(
 ) -> list[Reply]:
     """Replies to a batch of indices, whose requests have ``max_tokens`` and ``watch`` in common."""
     mine = [prompts[i] for i in batch], [requests[i] for i in batch]
-    replies, leads = _decode(llm, *mine, prefix)
-    alone = len(batch) == 1 and not prefix.length
+    prefixes = [_longest(llm, prefix, prompts[i], requests[i]) for i in batch]
+    replies, leads = _decode(llm, *mine, prefixes)
+    alone = len(batch) == 1 and not prefixes[0].length
     for row, lead in enumerate(leads):
         if llm.exact and not alone and lead < TIE:
             llm.replays += 1
@@ -70,10 +71,11 @@ def _decode(
     llm: LocalModel,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
-    prefix: SharedPrefix = NO_PREFIX,
+    prefixes: Sequence[SharedPrefix] = (),
 ) -> tuple[list[Reply], list[float]]:
     """Replies and, per row, the smallest lead of the chosen token over the next one."""
     from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings, TokenWatch
+    from harness.llm.kvcache import plain_layers
 
     watched = requests[0].watch
     seen = TokenWatch([_token_id(llm, text) for text in watched])
@@ -81,14 +83,12 @@ def _decode(
     stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], eos)
     leads = LeadWatch()
     rest = [GumbelSampler(requests, llm.device), leads]
-    from harness.llm.kvcache import plain_layers
-
     write = _write if plain_layers(llm.model.config) else _write_by_transformers
     output = write(
         llm,
-        _inputs(llm, prompts, requests, prefix),
-        prefix,
-        requests[0].max_tokens,
+        prompts,
+        requests,
+        prefixes or [NO_PREFIX] * len(prompts),
         [seen, *rest] if watched else rest,
         stop,
     )
@@ -131,16 +131,41 @@ def _choices(
     return tuple(choices)
 
 
+def _longest(
+    llm: LocalModel, shared: SharedPrefix, prompt: list[int], request: GenerateRequest
+) -> SharedPrefix:
+    """The longer of what the call's prompts share and what was kept for the request's question."""
+    if llm.kept is None or request.keep_for is None or request.soft_prompt is not None:
+        return shared
+    return max(shared, llm.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
+
+
+def _keep(
+    llm: LocalModel,
+    prompt: list[int],
+    request: GenerateRequest,
+    layers: Callable[[], Sequence[Layer]],
+) -> None:
+    owner = request.keep_for
+    if llm.kept is None or owner is None or request.soft_prompt is not None:
+        return
+    if llm.kept.has_room(owner, len(prompt)):
+        llm.kept.keep(owner, prompt, layers())
+
+
 def _inputs(
     llm: LocalModel,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
-    prefix: SharedPrefix,
+    prefixes: Sequence[SharedPrefix],
 ) -> list[torch.Tensor]:
-    """What follows the prefix: token ids, or embeddings if any request has a soft prompt."""
+    """What follows the prefixes: token ids, or embeddings if any request has a soft prompt."""
     import torch
 
-    rows = [torch.tensor(prompt[prefix.length :], device=llm.device) for prompt in prompts]
+    rows = [
+        torch.tensor(prompt[prefix.length :], device=llm.device)
+        for prompt, prefix in zip(prompts, prefixes, strict=True)
+    ]
     if all(request.soft_prompt is None for request in requests):
         return rows
     embed = llm.model.get_input_embeddings()
@@ -153,26 +178,30 @@ def _inputs(
 
 def _write(
     llm: LocalModel,
-    inputs: list[torch.Tensor],
-    prefix: SharedPrefix,
-    most: int,
+    prompts: list[list[int]],
+    requests: Sequence[GenerateRequest],
+    prefixes: Sequence[SharedPrefix],
     processors: Sequence[Any],
     stop: StopAtStrings,
 ) -> torch.Tensor:
-    """Token ids [rows, at most ``most``] written after the inputs."""
+    """Token ids [rows, at most ``max_tokens``] written after the prompts."""
     import torch
 
     from harness.llm.decoding import Decoder
 
+    most = requests[0].max_tokens
     with torch.inference_mode():
-        return Decoder(llm, inputs, prefix, most).write(most, processors, stop.ended)
+        decoder = Decoder(llm, _inputs(llm, prompts, requests, prefixes), prefixes, most)
+        for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
+            _keep(llm, prompt, request, partial(decoder.row_layers, row))
+        return decoder.write(most, processors, stop.ended)
 
 
 def _write_by_transformers(
     llm: LocalModel,
-    inputs: list[torch.Tensor],
-    prefix: SharedPrefix,
-    most: int,
+    prompts: list[list[int]],
+    requests: Sequence[GenerateRequest],
+    prefixes: Sequence[SharedPrefix],
     processors: Sequence[Any],
     stop: StopAtStrings,
 ) -> torch.Tensor:
@@ -180,8 +209,8 @@ def _write_by_transformers(
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    assert not prefix.length  # such models share none
     embed = llm.model.get_input_embeddings()
+    inputs = _inputs(llm, prompts, requests, prefixes)
     rows = [embed(row) if row.dim() == 1 else row for row in inputs]
     longest = max(map(len, rows))
     embeds = torch.zeros(len(rows), longest, rows[0].shape[1], dtype=rows[0].dtype)
@@ -194,7 +223,7 @@ def _write_by_transformers(
         output: torch.Tensor = llm.model.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
-            max_new_tokens=most,
+            max_new_tokens=requests[0].max_tokens,
             do_sample=False,
             pad_token_id=llm.tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList(processors),

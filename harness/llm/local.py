@@ -20,6 +20,7 @@ from harness.llm.base import (
     Scores,
 )
 from harness.llm.batches import length_sorted_batches
+from harness.llm.prefix import KeptPrompts
 from harness.prompts import Message, Rendered
 from harness.quiet import quiet_libraries
 
@@ -34,6 +35,7 @@ CPU_BATCH, GPU_BATCH = 16, 64
 # batches and written on in larger ones (kvcache.py), as many as memory may hold.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 CPU_HELD_TOKENS = 16_384
+CPU_KEPT_TOKENS = 49_152
 
 
 class LocalModel(LanguageModel):
@@ -70,6 +72,8 @@ class LocalModel(LanguageModel):
         self.exact = self.model.dtype == torch.float32 and not quantised
         """Whether no answer depends on its batch; below fp32, rounding is too coarse for that."""
         self.window = config.window or getattr(self.model.config, "max_position_embeddings", None)
+        self.kept = KeptPrompts(CPU_KEPT_TOKENS) if on_cpu else None
+        """Prompts of questions under way; on a GPU, reading them in batches is worth more."""
         self.replays = 0
         """Answers decided again alone because two tokens were nearly tied (see generation.py)."""
 
@@ -123,6 +127,11 @@ class LocalModel(LanguageModel):
         from harness.llm.scoring import next_token_all
 
         yield from next_token_all(self, requests)
+
+    def release(self, question_id: str) -> None:
+        """Forget what was kept of a question's prompts."""
+        if self.kept is not None:
+            self.kept.release(question_id)
 
     def provenance(self) -> dict[str, Any]:
         """Resolved revision, dtype, device, attention kernel and size."""

@@ -1,7 +1,8 @@
-"""Keys and values of what many prompts begin with, read once.
+"""Keys and values of what prompts begin with, read once.
 
-Few-shot prompts share their instruction and demonstrations. The prefix is found anew in every call
-and nothing is kept between calls, so single queries are timed in full.
+Few-shot prompts share their instruction and demonstrations; that prefix is found anew in every
+call. The steps of one question may begin alike too: what a method asks to keep is kept until its
+question is answered and never serves another one, so single queries are timed in full.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from harness.llm.batches import common_prefix
 
 if TYPE_CHECKING:
+    import torch
+
     from harness.llm.local import LocalModel
 
 MIN_LENGTH = 32
@@ -45,6 +48,58 @@ class SharedPrefix:
             )
         cache = output.past_key_values
         return cls(ids, cache) if _takes_gaps(cache) else NO_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer's keys and values, both [1, heads, length, size]."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def first(self, length: int) -> Layer:
+        """The first ``length`` positions, not copied."""
+        return Layer(self.keys[:, :, :length], self.values[:, :, :length])
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of a prompt that was read."""
+
+    layers: tuple[Layer, ...]
+
+
+class KeptPrompts:
+    """The prompt last read for each question, ``most`` tokens in all.
+
+    When there is no room nothing is kept, rather than dropping what another question waits for.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._held: dict[str, SharedPrefix] = {}
+
+    def prefix(self, question_id: str, prompt: list[int]) -> SharedPrefix:
+        """What the prompt has in common with the one kept for its question."""
+        held = self._held.get(question_id)
+        length = common_prefix([list(held.ids), prompt]) if held else 0
+        if held is None or length < MIN_LENGTH:
+            return NO_PREFIX
+        layers = tuple(layer.first(length) for layer in held.cache.layers)
+        return SharedPrefix(held.ids[:length], Layers(layers))
+
+    def has_room(self, question_id: str, tokens: int) -> bool:
+        """Whether a prompt of so many tokens may be kept in the place of the question's last."""
+        others = (len(p.ids) for owner, p in self._held.items() if owner != question_id)
+        return tokens + sum(others) <= self.most
+
+    def keep(self, question_id: str, prompt: Sequence[int], layers: Sequence[Layer]) -> None:
+        """Keep a prompt in the place of the question's last one."""
+        self._held[question_id] = SharedPrefix(tuple(prompt), Layers(tuple(layers)))
+
+    def release(self, question_id: str) -> None:
+        """Forget the question's prompt."""
+        self._held.pop(question_id, None)
 
 
 def _takes_gaps(cache: Any) -> bool:

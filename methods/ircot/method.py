@@ -105,7 +105,7 @@ class IRCoT(Method):
         thoughts: Sequence[str],
     ) -> str:
         prompt = thought_prompt(query, shots, passages, thoughts)
-        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, keep=True)
         return next_sentence(reply.text, thoughts)
 
     async def _read(

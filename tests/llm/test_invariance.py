@@ -167,9 +167,73 @@ def test_what_counts_as_keys_and_values_alone(tiny):
 
 
 def test_neighbours_cover_all_rows_within_the_limits():
-    assert list(neighbours([5, 5, 9, 1, 1, 1, 1], 3, 10)) == [(0, 2), (2, 3), (3, 6), (6, 7)]
-    assert list(neighbours([99], 4, 10)) == [(0, 1)]
-    assert list(neighbours([], 4, 10)) == []
+    lengths = [5, 5, 9, 1, 1, 1, 1]
+    assert list(neighbours(lengths, 3, 10, (0, 7))) == [(0, 2), (2, 3), (3, 6), (6, 7)]
+    assert list(neighbours(lengths, 3, 10, (3, 5))) == [(3, 5)]
+    assert list(neighbours([99], 4, 10, (0, 1))) == [(0, 1)]
+    assert list(neighbours([], 4, 10, (0, 0))) == []
+
+
+def growing(seed: int, questions: int, steps: int) -> list[list[GenerateRequest]]:
+    """Prompts of questions that grow step by step, as IRCoT's do."""
+    rng = random.Random(seed)
+    words = " ".join(SENTENCES).split()
+    texts = [HEAD for _ in range(questions)]
+    calls = []
+    for _ in range(steps):
+        texts = [f"{text} {' '.join(rng.choices(words, k=rng.randint(8, 40)))}" for text in texts]
+        calls.append(
+            [
+                GenerateRequest(f"{text}\nAnswer:", 10, ("\n",), keep_for=f"q{n}")
+                for n, text in enumerate(texts)
+            ]
+        )
+    return calls
+
+
+@pytest.mark.parametrize("most", [49_152, 400, 0])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_what_is_kept_of_a_question_changes_no_reply(tied, monkeypatch, batch_size, most):
+    monkeypatch.setattr(tied, "kept", prefix.KeptPrompts(most))
+    for call in growing(2, questions=5, steps=3):
+        plain = [replace(request, keep_for=None) for request in call]
+        assert replies(tied, call, batch_size) == replies(tied, plain, batch_size)
+    for n in range(5):
+        tied.release(f"q{n}")
+    assert tied.kept._held == {}
+
+
+def test_a_kept_prompt_is_not_read_again_and_serves_its_question_alone(tiny, monkeypatch):
+    read = []
+    forward = Decoder._forward
+
+    def counted(self, cache, mask, **inputs):
+        read.append(next(iter(inputs.values())).shape[1])
+        return forward(self, cache, mask, **inputs)
+
+    monkeypatch.setattr(Decoder, "_forward", counted)
+    (first,), (second,) = growing(3, questions=1, steps=2)
+    lengths = [len(tiny.encode(request.prompt)) for request in (first, second)]
+    for request in (first, second):
+        read.clear()
+        list(tiny.generate([request]))
+        expected = lengths[0] if request is first else lengths[1] - lengths[0]
+        assert read[0] == pytest.approx(expected, abs=6)
+    read.clear()
+    list(tiny.generate([replace(second, keep_for="another")]))
+    assert read[0] == lengths[1]
+    tiny.release("q0")
+    read.clear()
+    list(tiny.generate([second]))
+    assert read[0] == lengths[1]
+
+
+def test_there_is_no_room_for_more_than_was_set():
+    kept = prefix.KeptPrompts(100)
+    kept.keep("a", range(60), [])
+    assert kept.has_room("a", 100)
+    assert kept.has_room("b", 40)
+    assert not kept.has_room("b", 41)
 
 
 @pytest.mark.parametrize("architecture", ["sliding window", "recurrent"])
@@ -222,7 +286,7 @@ def batching_noise(llm: LocalModel, prompts: list[list[int]]) -> float:
     own = [torch.tensor(prompt[shared.length :]) for prompt in prompts]
     largest = 0.0
     with torch.inference_mode():
-        batch = Decoder(llm, own, shared, 1).logits
+        batch = Decoder(llm, own, [shared] * len(own), 1).logits
         for row, prompt in zip(batch, prompts, strict=True):
             alone = llm.model(torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
             largest = max(largest, float((row - alone).abs().max()))
