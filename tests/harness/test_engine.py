@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import ConfigError
 from harness.llm.base import Reply
+from harness.method import Method, MethodCard
 from harness.records import Prediction
 from harness.testing import RuleModel, ScriptedModel
 from tests.harness.programs import (
@@ -176,3 +177,31 @@ def test_a_reply_in_the_trace_fills_raw():
     (found,) = predictions(Steps(body), queries(1), ScriptedModel({"a": "A", "b": "B"})).values()
     assert (found.answer, found.raw) == ("A", "B")
     assert isinstance(Reply("x").first_line, str)
+
+
+def test_what_is_kept_for_a_question_is_released_when_it_is_answered():
+    class Keeps(Method):
+        card = MethodCard("Keeps", "Two calls, the first to be kept.")
+
+        async def answer(self, query):
+            first = await self.llm.generate(f"{query.text} a", keep=True)
+            await self.llm.generate(f"{query.text} b {first.text}")
+            return Prediction(first.text)
+
+    class Watched(RuleModel):
+        def __init__(self):
+            super().__init__()
+            self.seen, self.released = [], []
+
+        def generate(self, requests):
+            self.seen += [request.keep_for for request in requests]
+            yield from super().generate(requests)
+
+        def release(self, question_id):
+            self.released.append(question_id)
+
+    model = Watched()
+    predictions(Keeps(), queries(3), model)
+    ids = [query.id for query in queries(3)]
+    assert sorted(filter(None, model.seen)) == sorted(model.released) == ids
+    assert model.seen.count(None) == 3
