@@ -81,14 +81,7 @@ class LLMClient:
             scope.recorder.query_id if keep else None,
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
-        data = {
-            "prompt": as_text(rendered),
-            "reply": reply.text,
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "passages_dropped": dropped,
-        }
-        scope.recorder.record(key, "generate", data)
+        scope.recorder.record(key, "generate", _generated(rendered, reply, dropped))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
@@ -194,6 +187,16 @@ class RetrieverClient:
             raise ConfigError(NO_RETRIEVER)
         parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
         return StorageReport(parts, len(self._corpus))
+
+
+def _generated(prompt: Rendered, reply: Reply, dropped: int) -> dict[str, Any]:
+    return {
+        "prompt": as_text(prompt),
+        "reply": reply.text,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "passages_dropped": dropped,
+    }
 
 
 def _storable(reply: Reply) -> Reply:
