@@ -56,6 +56,7 @@ class LLMClient:
         soft_prompt: torch.Tensor | None = None,
         watch: Sequence[str] = (),
         keep: bool = False,
+        one_line: bool = False,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -64,6 +65,7 @@ class LLMClient:
         draws from a seed fixed by run, question and step. With tokens to ``watch``, the reply's
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
+        ``one_line`` cuts the reply after its first line that is not empty.
         """
         scope = trace.current_scope()
         key = scope.next_key()
@@ -79,6 +81,7 @@ class LLMClient:
             soft_prompt,
             tuple(watch),
             scope.recorder.query_id if keep else None,
+            one_line,
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
         scope.recorder.record(key, "generate", _generated(rendered, reply, dropped))

@@ -22,7 +22,6 @@ from harness.llm.base import (
     TokenChoice,
     as_text,
 )
-from harness.llm.text import cut_at_stop
 from harness.prompts import PromptStyle, Rendered
 from harness.questions import questions_fingerprint
 from harness.records import Passage, Question
@@ -77,7 +76,7 @@ class RuleModel(LanguageModel):
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Reply by the rule."""
         for index, request in enumerate(requests):
-            text = cut_at_stop(self.reply(request), request.stop)
+            text = request.cut(self.reply(request))
             if not self.verbose and len(text.split()) > request.max_tokens:
                 text = " ".join(text.split()[: request.max_tokens])
             prompt, words = as_text(request.prompt), text.split()
@@ -149,7 +148,7 @@ class ScriptedModel(RuleModel):
             self.requests.append(request)
             line = self._replies.next(as_text(request.prompt))
             reply = line if isinstance(line, Reply) else Reply(line)
-            text = cut_at_stop(reply.text, request.stop)
+            text = request.cut(reply.text)
             tokens = self.count_tokens(request.prompt), len(text.split())
             yield index, Reply(text, *tokens, reply.choices)
 

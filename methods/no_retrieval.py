@@ -27,5 +27,5 @@ class NoRetrieval(Method):
     async def answer(self, query: Query) -> Prediction:
         """Ask the question, take the first line."""
         prompt = self.prompts.closed_book(query)
-        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line)

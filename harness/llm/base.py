@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import CapabilityError, PromptTooLongError
+from harness.llm.text import cut_after_line, cut_at_stop
 from harness.prompts import Message, Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ class GenerateRequest:
     watch: tuple[str, ...] = ()
     keep_for: str | None = None
     """Id of a question whose later prompts begin like this one; changes no reply."""
+    one_line: bool = False
+    """Cut the reply after its first line that is not empty, and write no further if possible."""
+
+    def cut(self, text: str) -> str:
+        """A reply's text without what was not asked for."""
+        text = cut_at_stop(text, self.stop)
+        return cut_after_line(text) if self.one_line else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
-from harness.llm.text import cut_at_stop
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +79,8 @@ def _decode(
     watched = requests[0].watch
     seen = TokenWatch([_token_id(llm, text) for text in watched])
     eos = _eos_ids(llm)
-    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], eos)
+    lines = [request.one_line for request in requests]
+    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], eos, lines)
     leads = LeadWatch()
     rest = [GumbelSampler(requests, llm.device), leads]
     write = _write if plain_layers(llm.model.config) else _write_by_transformers
@@ -99,7 +99,7 @@ def _decode(
         text = _text(llm, tokens, eos, special=bool(watched))
         choices = _choices(llm, tokens, watched, partial(seen.step, row)) if watched else ()
         length = _length(prompts[row], request)
-        replies.append(Reply(cut_at_stop(text, request.stop), length, len(tokens), choices))
+        replies.append(Reply(request.cut(text), length, len(tokens), choices))
     return replies, [leads.smallest(row, r.completion_tokens) for row, r in enumerate(replies)]
 
 

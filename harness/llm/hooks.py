@@ -9,6 +9,7 @@ import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
 from harness.llm.base import GenerateRequest
+from harness.llm.text import first_line_ended
 
 
 class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
@@ -88,15 +89,20 @@ class TokenWatch(LogitsProcessor):  # type: ignore[misc]
 
 
 class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row at its end token or once its new text contains one of its stop strings."""
+    """Ends a row at its end token, a stop string or, if one line is wanted, the line's end."""
 
     def __init__(
-        self, tokenizer: Any, stops: Sequence[Sequence[str]], eos: Collection[int] = ()
+        self,
+        tokenizer: Any,
+        stops: Sequence[Sequence[str]],
+        eos: Collection[int] = (),
+        one_line: Sequence[bool] = (),
     ) -> None:
         self.tokenizer, self.eos = tokenizer, frozenset(eos)
         self.stops = [tuple(stop for stop in row if stop) for row in stops]
         # Bytes of the longest stop string bound the tokens it may span; a few more for overlap.
         self.tails = [max((len(s.encode()) for s in row), default=0) + 4 for row in self.stops]
+        self.one_line = list(one_line) or [False] * len(stops)
         self.ended_at: list[int | None] = [None] * len(stops)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
@@ -112,6 +118,8 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
         if self.ended_at[row] is not None:
             return True
         text = self.tokenizer.decode(ids[-self.tails[row] :]) if self.stops[row] else ""
-        if ids[-1] in self.eos or any(stop in text for stop in self.stops[row]):
+        line = self.tokenizer.decode(ids, skip_special_tokens=True) if self.one_line[row] else ""
+        said = first_line_ended(line) or any(stop in text for stop in self.stops[row])
+        if said or ids[-1] in self.eos:
             self.ended_at[row] = len(ids)
         return self.ended_at[row] is not None

@@ -24,7 +24,6 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
-from harness.llm.text import cut_at_stop
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class LMEvalModel(LanguageModel):
             return self._ask("generate_until", arguments)
 
     def _reply(self, request: GenerateRequest, text: str) -> Reply:
-        text = cut_at_stop(text, request.stop)
+        text = request.cut(text)
         # lm-eval returns text only, and encoding it again may give more tokens than were made.
         reply = self._encode(text, add_special_tokens=False) or []
         length = min(len(reply), request.max_tokens)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import ConfigError, HarnessError, InputError
 from harness.llm.base import GenerateRequest, LanguageModel, Reply, as_messages
-from harness.llm.text import cut_at_stop
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class ServerModel(LanguageModel):
         except openai.OpenAIError as error:
             # Without its cause: that one's text and request may hold the key.
             raise self._explain(error) from None
-        text = cut_at_stop(text, request.stop)
+        text = request.cut(text)
         return Reply(text, *self._counts(request.prompt, text, usage))
 
     def _call(

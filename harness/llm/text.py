@@ -8,3 +8,15 @@ from collections.abc import Sequence
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """``text`` before the earliest of the stop strings; empty stop strings are ignored."""
     return text[: min((at for s in stops if s and (at := text.find(s)) >= 0), default=len(text))]
+
+
+def first_line_ended(text: str) -> bool:
+    """Whether a line that is not empty is complete."""
+    return "\n" in text.lstrip()
+
+
+def cut_after_line(text: str) -> str:
+    """``text`` up to the end of its first line that is not empty."""
+    start = len(text) - len(text.lstrip())
+    end = text.find("\n", start)
+    return text if end < 0 else text[:end]

@@ -98,7 +98,7 @@ class ChainOfRetrieval(Method):
             self.retriever.search(query.text, k=self.params.final_k), self._choose(query)
         )
         prompt = self.asking.final_answer(query, chain, passages)
-        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line, passages=rank_passages(passages, chain))
 
     async def _choose(self, query: Query) -> Chain:
@@ -129,6 +129,7 @@ class ChainOfRetrieval(Method):
         reply = await self.llm.generate(
             self.asking.sub_query(query, chain),
             max_tokens=self.params.sub_query_tokens,
+            one_line=True,
             temperature=temperature,
         )
         return parse_sub_query(reply.text)
@@ -136,7 +137,9 @@ class ChainOfRetrieval(Method):
     async def _hop(self, sub_query: str) -> Hop:
         passages = await self.retriever.search(sub_query, k=self.params.k)
         prompt = self.asking.sub_answer(sub_query, passages)
-        reply = await self.llm.generate(prompt, max_tokens=self.params.sub_answer_tokens)
+        reply = await self.llm.generate(
+            prompt, max_tokens=self.params.sub_answer_tokens, one_line=True
+        )
         hop = Hop(sub_query, parse_sub_answer(reply.text), tuple(passages))
         trace.note("hop", sub_query=hop.query, sub_answer=hop.answer)
         return hop

@@ -117,7 +117,9 @@ class IRCoT(Method):
     ) -> Prediction:
         if self.params.reader == "direct":
             prompt = self.prompts.read(query, shown(passages))
-            reply = await self.llm.generate(prompt, max_tokens=self.params.reader_tokens)
+            reply = await self.llm.generate(
+                prompt, max_tokens=self.params.reader_tokens, one_line=True
+            )
             return Prediction(reply.first_line, tuple(passages))
         if self.params.reader == "cot":
             prompt = thought_prompt(query, shots, passages)

@@ -54,7 +54,7 @@ class SelfRAGPrompted(Reflective):
     async def unaided(self, query: Query) -> Prediction:
         """The closed-book answer."""
         prompt = self.prompts.closed_book(query)
-        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(reply.first_line)
 
     async def candidate(self, query: Query, passage: Passage) -> Candidate:
@@ -62,7 +62,7 @@ class SelfRAGPrompted(Reflective):
         reading = self.prompts.read(query, [passage])
         relevant, reply = await asyncio.gather(
             self.llm.choose(ask.relevance(query, passage), ask.YES_NO),
-            self.llm.generate(reading, max_tokens=self.params.max_tokens),
+            self.llm.generate(reading, max_tokens=self.params.max_tokens, one_line=True),
         )
         supported, useful = await asyncio.gather(
             self.llm.choose(ask.support(query, passage, reply.first_line), ask.SUPPORT),

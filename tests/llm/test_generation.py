@@ -237,3 +237,24 @@ def test_a_single_prompt_that_does_not_fit_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(generation, "_decode", refuse)
     with pytest.raises(torch.OutOfMemoryError):
         list(tiny.generate([LONG, LONG]))
+
+
+def test_one_line_ends_with_the_first_that_is_not_empty(tiny, monkeypatch):
+    from harness.llm.text import cut_after_line
+
+    said = ["\n", " yes", "\n", " no", "\n"]
+    ids = [tiny.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in said]
+
+    class Forced(GumbelSampler):
+        def __call__(self, input_ids, scores):
+            scores = scores.clone()
+            scores[:, ids[min(input_ids.shape[1], len(ids) - 1)]] += 1e6
+            return scores
+
+    monkeypatch.setattr("harness.llm.hooks.GumbelSampler", Forced)
+    whole = replace(LONG, max_tokens=5)
+    line, full = reply(tiny, replace(whole, one_line=True)), reply(tiny, whole)
+    assert (line.text, line.completion_tokens) == (cut_after_line(full.text), 3)
+    assert line.first_line == full.first_line == "yes"
+    assert full.completion_tokens == 5
+    assert [cut_after_line(t) for t in ("", "a", " \n a \n b", "a\n")] == ["", "a", " \n a ", "a"]
