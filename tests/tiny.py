@@ -29,17 +29,21 @@ def build_tiny_model(path: Path, seed: int = 0) -> Path:
     The same seed gives the same weights. The tokenizer puts ``<s>`` first, as Llama's does, and
     its chat template is ChatML.
     """
+    return save_tiny_llama(_tokenizer(), path, seed, key_value_heads=2)
+
+
+def save_tiny_llama(tokenizer, path: Path, seed: int, *, key_value_heads: int) -> Path:
+    """Save a tokenizer and a two-layer Llama of random weights for it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
-        num_key_value_heads=2,
+        num_key_value_heads=key_value_heads,
         max_position_embeddings=2048,
         # Wide weights make logits differ enough that rounding never decides a greedy token.
         initializer_range=0.3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tiny import SENTENCES
+from tests.tiny import SENTENCES, save_tiny_llama
 
 # In the order of the ids that follow the 32,000 of Llama 2 in selfrag/selfrag_llama2_7b.
 SELF_RAG_TOKENS = (
@@ -41,7 +41,7 @@ def build_tiny_self_rag(path: Path, seed: int = 0) -> Path:
     tokenizer = LlamaTokenizer(*_metaspace_pieces(), add_bos_token=True)
     tokenizer.add_special_tokens({"additional_special_tokens": list(SELF_RAG_TOKENS)})
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-    return _save(tokenizer, path, seed)
+    return save_tiny_llama(tokenizer, path, seed, key_value_heads=4)
 
 
 def build_tiny_llama_chat(path: Path, seed: int = 0) -> Path:
@@ -68,7 +68,7 @@ def build_tiny_llama_chat(path: Path, seed: int = 0) -> Path:
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token=bos, eos_token=eos)
     tokenizer.chat_template = LLAMA_3_TEMPLATE
-    return _save(tokenizer, path, seed)
+    return save_tiny_llama(tokenizer, path, seed, key_value_heads=4)
 
 
 def _metaspace_pieces() -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -85,29 +85,3 @@ def _metaspace_pieces() -> tuple[dict[str, int], list[tuple[str, str]]]:
     pieces = sorted(learned["vocab"], key=learned["vocab"].get)
     vocabulary = {piece: place for place, piece in enumerate([*fixed, *pieces])}
     return vocabulary, [tuple(merge) for merge in learned["merges"]]
-
-
-def _save(tokenizer, path: Path, seed: int) -> Path:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-        # Wide weights make logits differ enough that rounding never decides a greedy token.
-        initializer_range=0.3,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path

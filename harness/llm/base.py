@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import CapabilityError, PromptTooLongError
-from harness.llm.text import cut_after_line, cut_at_stop
+from harness.llm.text import cut_after_line, cut_at_stop, first_line
 from harness.prompts import Message, Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Reply:
     @property
     def first_line(self) -> str:
         """The first non-empty line, stripped."""
-        return next((line.strip() for line in self.text.splitlines() if line.strip()), "")
+        return first_line(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,11 @@ class Decoder:
         layers = plain_layers(llm.model.config)
         cache = KVCache(layers, len(prompts), self.width, room)
         self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=llm.device)
+        lengths = list(map(len, prompts))
         parts = (
             part
             for alike in _runs(prefixes)
-            for part in neighbours(list(map(len, prompts)), llm.batch_size, llm.batch_tokens, alike)
+            for part in neighbours(lengths, llm.batch_size, llm.batch_tokens, alike)
         )
         self.logits = torch.cat([self._read(prompts, cache, *part) for part in parts])
         self.cache = cache.writing()

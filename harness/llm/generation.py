@@ -8,6 +8,7 @@ differ in every batch, and methods compare them, so such requests go alone from 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,9 @@ def _generate_batch(
     for row, lead in enumerate(leads):
         if llm.exact and not alone and lead < TIE:
             llm.replays += 1
-            replies[row] = _decode(llm, [mine[0][row]], [mine[1][row]])[0][0]
+            # What is to be kept of its prompt was kept at the first reading.
+            again = dataclasses.replace(mine[1][row], keep_for=None)
+            replies[row] = _decode(llm, [mine[0][row]], [again])[0][0]
     return replies
 
 

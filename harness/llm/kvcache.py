@@ -77,7 +77,7 @@ class KVCache:
     def reading(self, rows: slice, length: int, prefix: SharedPrefix) -> DynamicCache:
         """A cache for some rows with ``length`` tokens to be read after the prefix."""
         start = self.width - length - prefix.length
-        for buffers, head in zip(self.layers, _layers(prefix.cache) or (), strict=False):
+        for buffers, head in zip(self.layers, _layers(prefix.cache), strict=False):
             buffers.write(rows, start, head.keys, head.values)
         return _cache(self.layers, rows, start, start + prefix.length)
 

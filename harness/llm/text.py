@@ -10,6 +10,11 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min((at for s in stops if s and (at := text.find(s)) >= 0), default=len(text))]
 
 
+def first_line(text: str) -> str:
+    """The first line that is not empty, stripped; empty if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def first_line_ended(text: str) -> bool:
     """Whether a line that is not empty is complete."""
     return "\n" in text.lstrip()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.llm.text import first_line
 from harness.records import Passage
 
 NO_INFORMATION = "No relevant information found"
@@ -31,7 +32,7 @@ def parse_sub_query(reply: str) -> str:
 
     Empty if nothing is left.
     """
-    line = _first_line(reply)
+    line = first_line(reply)
     while True:
         bare = _unquoted(line)
         label = _LABEL.match(bare)
@@ -43,7 +44,7 @@ def parse_sub_query(reply: str) -> str:
 
 def parse_sub_answer(reply: str) -> str:
     """The first non-empty line; an empty reply tells as little as the refusal."""
-    return _first_line(reply) or NO_INFORMATION
+    return first_line(reply) or NO_INFORMATION
 
 
 def rank_passages(passages: Sequence[Passage], chain: Chain) -> list[Passage]:
@@ -62,10 +63,6 @@ def _unique(passages: Iterable[Passage]) -> list[Passage]:
     for passage in passages:
         first.setdefault(passage.id, passage)
     return list(first.values())
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _unquoted(line: str) -> str:
