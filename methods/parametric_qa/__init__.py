@@ -1,0 +1,1 @@
+"""Parametric QA: each document becomes a small learned memory that the model reads."""

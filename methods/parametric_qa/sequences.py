@@ -1,0 +1,83 @@
+"""Rows that a model reads in training: vectors of memories, a prompt, and the tokens to predict.
+
+The first target token is predicted at the last position before it, which is a memory's last vector
+where there is no prompt, and every target ends with an end token: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence: ``memory`` [any length, hidden] (None: nothing), then prompt, then target."""
+
+    memory: Tensor | None
+    prompt: Sequence[int]
+    target: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows padded on the left, so that all targets end in the last column.
+
+    ``inputs`` [rows, length, hidden], ``mask`` and ``positions`` [rows, length], ``targets``
+    [rows, longest target] with -100 before the shorter ones.
+    """
+
+    inputs: Tensor
+    mask: Tensor
+    positions: Tensor
+    targets: Tensor
+
+
+def pack(model: Any, rows: Sequence[Row]) -> Packed:
+    """Embed and pad rows; gradients flow into the memories.
+
+    Raises ValueError for a row without memory and prompt: nothing would predict its first token.
+    """
+    if any(row.memory is None and not row.prompt for row in rows):
+        raise ValueError("a row needs a memory or a prompt before its target")
+    embed = model.get_input_embeddings()
+    device = embed.weight.device
+    parts = []
+    for row in rows:
+        tokens = embed(torch.tensor([*row.prompt, *row.target], device=device))
+        parts.append(tokens if row.memory is None else torch.cat([row.memory.to(tokens), tokens]))
+    length, longest = max(map(len, parts)), max(len(row.target) for row in rows)
+    inputs = torch.stack([F.pad(part, (0, 0, length - len(part), 0)) for part in parts])
+    mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in parts], device=device)
+    targets = torch.tensor(
+        [[-100] * (longest - len(row.target)) + list(row.target) for row in rows], device=device
+    )
+    return Packed(inputs, mask, (mask.cumsum(dim=1) - 1).clamp_min(0), targets)
+
+
+def target_logits(model: Any, packed: Packed) -> Tensor:
+    """Logits [rows, longest target, vocabulary]; column i is the prediction of ``targets[:, i]``."""
+    output = model(
+        inputs_embeds=packed.inputs,
+        attention_mask=packed.mask,
+        position_ids=packed.positions,
+        logits_to_keep=packed.targets.shape[1] + 1,
+        use_cache=False,
+    )
+    logits: Tensor = output.logits[:, :-1]
+    return logits.float()
+
+
+def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood in nats [rows, longest target]; 0 where there is no target."""
+    return F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")
+
+
+def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean negative log-likelihood of each row's target [rows], in nats a token."""
+    return token_losses(logits, targets).sum(dim=1) / (targets != -100).sum(dim=1)

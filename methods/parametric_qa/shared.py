@@ -1,0 +1,160 @@
+"""What all memories of a bank share: how tokens become codes, and codes the model's inputs.
+
+A memory of a document is a code c of ``slots`` x ``z_dim`` numbers. The model reads z = U c, one
+input vector of its own width for each slot, so that what is stored for a document is as small as
+``z_dim`` and not as wide as the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from harness.errors import ConfigError, InputError
+from harness.files import read_json, write_json, writing
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+
+CONFIG_FILE, TENSORS_FILE, ADAPTER_FOLDER = "shared.json", "shared.safetensors", "adapter"
+SAMPLED = 1024
+"""Numbers of each tensor that a model's fingerprint is made of."""
+
+
+class SharedConfig(BaseModel):
+    """The shape of shared parts, and which model they are for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slots: int = Field(ge=1, le=512, description="vectors of a memory (m)")
+    z_dim: int = Field(ge=1, description="numbers of a vector as stored")
+    hidden: int = Field(ge=1, description="width of the model's inputs")
+    model: str = Field(description="name of the language model")
+    model_fingerprint: str = Field(description="of the model without the adapter")
+
+
+class SharedParts(nn.Module):
+    """Maps between token embeddings, codes and the model's inputs.
+
+    ``down`` takes an embedding less the mean to ``z_dim``, ``up`` a code back to ``hidden``;
+    ``mark`` is the learned vector that begins every memory. Untrained, they are the principal
+    components of the model's embedding matrix.
+    """
+
+    code_std: Tensor
+
+    def __init__(self, config: SharedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.down = nn.Linear(config.hidden, config.z_dim)
+        self.up = nn.Linear(config.z_dim, config.hidden)
+        self.mark = nn.Parameter(torch.zeros(config.hidden))
+        self.register_buffer("code_std", torch.ones(config.z_dim))
+
+    @classmethod
+    def from_model(cls, llm: LocalModel, slots: int, z_dim: int) -> Self:
+        """Untrained parts: the ``z_dim`` first principal components of the input embeddings.
+
+        Raises ConfigError if the model is narrower than ``z_dim``.
+        """
+        table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+        hidden = table.shape[1]
+        if z_dim > hidden:
+            raise ConfigError(
+                f"z_dim = {z_dim} is more than the width of '{llm.name}' ({hidden}); choose at "
+                f"most {hidden}"
+            )
+        fingerprint = model_fingerprint(llm.model)
+        parts = cls(
+            SharedConfig(
+                slots=slots,
+                z_dim=z_dim,
+                hidden=hidden,
+                model=llm.name,
+                model_fingerprint=fingerprint,
+            )
+        )
+        mean = table.mean(dim=0)
+        variances, directions = torch.linalg.eigh(torch.cov(table.T))
+        kept = directions.flip(1)[:, :z_dim]
+        with torch.no_grad():
+            parts.down.weight.copy_(kept.T)
+            parts.down.bias.copy_(-kept.T @ mean)
+            parts.up.weight.copy_(kept)
+            parts.up.bias.copy_(mean)
+            parts.mark.copy_(mean)
+            parts.code_std.copy_(variances.flip(0)[:z_dim].clamp_min(1e-12).sqrt())
+        return parts
+
+    def memory(self, codes: Tensor) -> Tensor:
+        """What the model reads of codes [..., slots, z_dim]: [..., 1 + slots, hidden]."""
+        z = self.up(codes)
+        mark = self.mark.expand(*z.shape[:-2], 1, -1)
+        return torch.cat([mark, z], dim=-2)
+
+    def fingerprint(self) -> str:
+        """A hash of the shape, of the model it is for and of every number."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write ``shared.json`` and ``shared.safetensors``; ``extra`` is for the reader of it."""
+        from safetensors.torch import save_file
+
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tensors = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
+            save_file(tensors, folder / TENSORS_FILE)
+        write_json(folder / CONFIG_FILE, {"shape": self.config.model_dump(), **(extra or {})})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        again = "train the shared parts again or restore the folder"
+        values = read_json(folder / CONFIG_FILE)
+        try:
+            parts = cls(SharedConfig.model_validate(values["shape"]))
+        except (ValidationError, KeyError, TypeError) as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"{folder / CONFIG_FILE}: {first}; {again}") from error
+        try:
+            parts.load_state_dict(load_file(folder / TENSORS_FILE))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{folder / TENSORS_FILE}: {reason}; {again}") from error
+        return parts.eval().requires_grad_(False)
+
+    def check_model(self, model: Any, name: str) -> None:
+        """Raise ConfigError unless ``model`` is the one that these parts are for."""
+        if model_fingerprint(model) != self.config.model_fingerprint:
+            raise ConfigError(
+                f"the shared parts are for '{self.config.model}' as it was when they were made, "
+                f"not for '{name}' as it is now; take that model, or train shared parts for this "
+                "one: memory-harness train"
+            )
+
+
+def model_fingerprint(model: Any) -> str:
+    """A hash of every parameter's name and shape and of 1,024 of its numbers, evenly spaced.
+
+    Fast enough for any size, and changed by any training: that changes numbers everywhere.
+    Independent of the floating-point type only as far as the numbers are.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in model.named_parameters():
+        flat = tensor.detach().reshape(-1)
+        step = max(1, flat.numel() // SAMPLED)
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(flat[::step][:SAMPLED].float().cpu().numpy().tobytes())
+    return digest.hexdigest()
