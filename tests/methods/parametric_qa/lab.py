@@ -1,0 +1,73 @@
+"""A tiny model with memories to write, and a toy model whose every prediction is known."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from harness.llm.catalogue import ModelConfig
+from harness.llm.local import LocalModel
+from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.shared import SharedParts
+from methods.parametric_qa.writing import end_token
+
+TEXTS = (
+    "William Shakespeare wrote Hamlet around the year 1600.",
+    "Paris, a city on the river Seine.",
+    "Marie Curie discovered polonium and radium with her husband Pierre.",
+    "Who invented the telephone?",
+    "the Nile",
+)
+NAMES = ("hamlet", "paris", "curie", "telephone", "nile")
+
+
+def load_tiny(folder: Path) -> LocalModel:
+    return LocalModel(ModelConfig(name="tiny", path=str(folder)), str(folder))
+
+
+def make_parts(llm: LocalModel, slots: int = 4, z_dim: int = 64) -> SharedParts:
+    return SharedParts.from_model(llm, slots, z_dim)
+
+
+def tokens(llm: LocalModel, texts=TEXTS) -> list[list[int]]:
+    return [llm.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def quiet() -> Console:
+    return Console(file=StringIO())
+
+
+def losses(llm: LocalModel, parts: SharedParts, documents, codes) -> list[float]:
+    """Reconstruction loss of each document alone, nats a token."""
+    end, found = end_token(llm), []
+    with torch.no_grad():
+        for document, code in zip(documents, codes, strict=True):
+            packed = pack(llm.model, [Row(parts.memory(code), (), [*document, end])])
+            found.append(row_losses(target_logits(llm.model, packed), packed.targets).item())
+    return found
+
+
+class Alphabet(nn.Module):
+    """Predicts from each position's input alone: after token t comes t + 1, almost surely."""
+
+    SIZE = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(torch.eye(self.SIZE))
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.table
+
+    def forward(self, inputs_embeds, attention_mask, position_ids, logits_to_keep, use_cache):
+        logits = 40 * inputs_embeds.roll(1, dims=-1)
+        return SimpleNamespace(logits=logits[:, -logits_to_keep:])
+
+    def vectors(self, *ids: int) -> torch.Tensor:
+        """A memory [tokens, hidden] that looks like these tokens."""
+        return self.table(torch.tensor(ids)).clone().requires_grad_()
