@@ -6,21 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
+from harness.board_config import Board as Board
+from harness.board_config import MethodEntry
+from harness.board_config import board_values as board_values
+from harness.board_config import parse_board as parse_board
+from harness.board_config import read_board as read_board
 from harness.engine import check_needs
-from harness.errors import ConfigError, HarnessError, InputError, RunFailedError, did_you_mean
+from harness.errors import HarnessError, RunFailedError
 from harness.execute import Measuring, RunPlan, execute
-from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
-from harness.method import parse_params
+from harness.llm.adapters import adapter_fingerprint
+from harness.llm.catalogue import resolve_model
+from harness.method import Method, MethodParams, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
-from harness.registry import board_file, load_method
+from harness.registry import load_method
 from harness.runs import RunConfig
-from harness.sources import TaskFiles, load_task_data
+from harness.sources import load_task_data
+from harness.sweep import expand
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,82 +34,6 @@ if TYPE_CHECKING:
     from harness.task import TaskData
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskEntry(_Entry):
-    """A task of a board: a name of the table, or local files under a name of one's own."""
-
-    name: str
-    split: str = "sample"
-    limit: int | None = Field(None, ge=1)
-    files: TaskFiles = TaskFiles()
-
-
-class MethodEntry(_Entry):
-    """A method of a board with its parameters."""
-
-    name: str
-    params: dict[str, Any] = {}
-
-
-class LatencyEntry(_Entry):
-    """How many single queries are timed, after how many unmeasured ones."""
-
-    queries: int = Field(50, ge=0)
-    warmup: int = Field(5, ge=0)
-
-
-class Board(_Entry):
-    """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own."""
-
-    name: str
-    description: str = ""
-    tasks: tuple[TaskEntry, ...] = Field(min_length=1)
-    methods: tuple[MethodEntry, ...] = Field(min_length=1)
-    models: tuple[str | dict[str, Any], ...] = Field((DEFAULT_MODEL,), min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
-    limit: int | None = Field(None, ge=1)
-    latency: LatencyEntry = LatencyEntry()
-
-    @field_validator("tasks", "methods", mode="before")
-    @classmethod
-    def _names_are_entries(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return [{"name": item} if isinstance(item, str) else item for item in value]
-
-
-def read_board(name: str) -> Board:
-    """Load a board by name or path; errors name the file, the key and the fix."""
-    return parse_board(*board_values(name))
-
-
-def board_values(name: str) -> tuple[Any, str]:
-    """What a board's file says, not yet validated, and the file's path."""
-    path = board_file(name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such board file; 'memory-harness list boards' names those shipped"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return values, str(path)
-
-
-def parse_board(values: Any, source: str) -> Board:
-    """Validate a board's values; ``source`` begins the error."""
-    if not isinstance(values, dict):
-        raise InputError(f"{source}: expected keys such as 'tasks' and 'methods', one a line")
-    try:
-        return Board.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error)}") from error
-
-
 def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     """Every run of a board, model by model and task by task; loads questions, not models.
 
@@ -113,8 +41,7 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     """
     from harness.meters.hardware import default_device
 
-    methods = [(entry, load_method(entry.name)) for entry in board.methods]
-    parsed = [(entry, cls, parse_params(cls, entry.name, entry.params)) for entry, cls in methods]
+    methods = [_parsed(entry) for entry in expand(board).methods]
     device = device or default_device()
     models = [resolve_model(spec).on(device) for spec in board.models]
     data = [
@@ -124,12 +51,13 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     measuring = Measuring(board.latency.queries, board.latency.warmup)
     for model in models:
         for task_data in data:
-            for entry, cls, params in parsed:
+            for name, cls, params, inputs in methods:
                 for seed in board.seeds:
                     method = cls(params)
                     config = _config(
-                        entry.name,
+                        name,
                         method,
+                        inputs,
                         {"name": model.name, **model.semantic()},
                         task_data,
                         seed,
@@ -243,8 +171,28 @@ class _Retrievers:
             )
 
 
+def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[str, str]]:
+    cls = load_method(entry.name)
+    params = parse_params(cls, entry.name, entry.params)
+    # Here, once for all runs of an entry: the files may be large.
+    return entry.name, cls, params, _inputs(cls(params))
+
+
+def _inputs(method: Method) -> dict[str, str]:
+    """What the method's files hold, its adapter's among them."""
+    own = dict(method.inputs)
+    return (
+        own if method.adapter is None else {**own, "adapter": adapter_fingerprint(method.adapter)}
+    )
+
+
 def _config(
-    name: str, method: Any, model: Mapping[str, Any], data: TaskData, seed: int
+    name: str,
+    method: Method,
+    inputs: dict[str, str],
+    model: Mapping[str, Any],
+    data: TaskData,
+    seed: int,
 ) -> RunConfig:
     from harness.retrieval.open import retriever_config
 
@@ -265,27 +213,9 @@ def _config(
             "version": method.card.version,
             "prompt_format": PROMPT_FORMAT,
             "params": method.params.model_dump(mode="json"),
+            **({"inputs": inputs} if inputs else {}),
         },
         model=dict(model),
         retriever=retriever_config(retriever, method.retriever_settings) if retriever else None,
         seed=seed,
     )
-
-
-def _explain(error: ValidationError) -> str:
-    # A misspelt key is also a missing one; its name is the more helpful.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        keys: dict[str, type[BaseModel]] = {
-            "tasks": TaskEntry,
-            "methods": MethodEntry,
-            "latency": LatencyEntry,
-        }
-        entry = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
-        known = TaskFiles if "files" in first["loc"] else entry
-        hint = did_you_mean(str(first["loc"][-1]), list(known.model_fields))
-        return f"unknown key '{where}'{hint}"
-    if first["type"] == "missing":
-        return f"key '{where}' is missing; add it"
-    return f"'{where}' = {first['input']!r}: {first['msg']}"

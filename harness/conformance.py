@@ -46,8 +46,8 @@ def check_method(
     check_params(cls, params or {})
     check_constructor(cls, params or {})
     check_answer_signature(cls)
-    with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(cls, params or {}, model, max_calls)
+    lab = Lab(cls, params or {}, model, max_calls)
+    with tempfile.TemporaryDirectory() as folder, lab.adapted():
         first = lab.answer(lab.written(), Case("plain questions"))
         check_same_answers(lab, first)
         check_storage(lab)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,13 @@ class Lab:
         """The method, not yet written."""
         return self.cls(self.cls.Params(**self.values))
 
+    def adapted(self) -> AbstractContextManager[None]:
+        """The model with the adapter that the method brings, while the rules are tried."""
+        try:
+            return (self.model or RuleModel()).adapted(self.new().adapter)
+        except CapabilityError as error:
+            raise _ask_for_model(error) from error
+
     def written(self) -> Method:
         """The method after its write phase."""
         method = self.new()
@@ -86,7 +94,7 @@ class Lab:
                 window=case.window,
             )
         except CapabilityError as error:
-            raise CapabilityError(f"{error}; give one to check_method(…, model=…)") from error
+            raise _ask_for_model(error) from error
         engine.rules, engine.max_calls = case.rules, self.max_calls
         if method.card.oracle:
             method.gold = {question.id: question for question in data.questions}
@@ -154,6 +162,10 @@ class _Engine(Engine):
         if self.rules is None or kind == "search":
             return await super().submit(kind, request)
         return next(iter(getattr(self.rules, kind)([request])))[1]
+
+
+def _ask_for_model(error: CapabilityError) -> CapabilityError:
+    return CapabilityError(f"{error}; give one to check_method(…, model=…)")
 
 
 class _TooManyCallsError(BaseException):

@@ -88,7 +88,9 @@ def execute(
 ) -> Path:
     """Bring one run to completion and return its folder; finished phases are not done again."""
     try:
-        return _execute(plan, root, llm, retriever, console)
+        check_needs(plan.method, llm)
+        with llm.adapted(plan.method.adapter):
+            return _execute(plan, root, llm, retriever, console)
     finally:
         # The method outlives the run; an index or a memory it still held would count in the next
         # run's memory.
@@ -105,7 +107,6 @@ def _execute(
 ) -> Path:
     ids = tuple(question.id for question in plan.data.questions)
     folder = plan.config.folder(root)
-    check_needs(plan.method, llm)
     prompts = qa_prompts(plan.data, plan.method.params.shots, plan.config.seed)
     with writing(root):
         write_gold(plan._gold(root), plan.data.questions)

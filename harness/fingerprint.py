@@ -29,6 +29,20 @@ def fingerprint_lines(values: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
+def folder_fingerprint(path: Path) -> str:
+    """SHA-256 over the relative names and the contents of all files below a folder.
+
+    Hidden files are left out: downloaders and editors keep notes of their own in them.
+    """
+    names = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+    shown = {
+        name.as_posix(): file
+        for name, file in names.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
+    return fingerprint_lines([name, file_sha256(shown[name])] for name in sorted(shown))
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

@@ -92,6 +92,23 @@ class Method(ABC):
         """Settings of the retriever that are parameters of this method, such as BM25's k1."""
         return {}
 
+    @property
+    def adapter(self) -> Path | None:
+        """Folder of a peft LoRA adapter for the run's model, merged in while this method works.
+
+        It holds ``adapter_config.json`` and ``adapter_model.safetensors``, whose contents become
+        part of the run's identity. For a reader that was fine-tuned; follows from ``params`` alone.
+        """
+        return None
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Fingerprints, by name, of what files named by parameters hold when a run is planned.
+
+        They become part of the run's identity; see ``harness.fingerprint.folder_fingerprint``.
+        """
+        return {}
+
     @abstractmethod
     async def answer(self, query: Query) -> Prediction:
         """Answer one query. May await ``self.llm`` and ``self.retriever`` as often as needed."""

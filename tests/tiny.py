@@ -59,6 +59,25 @@ def save_tiny_llama(tokenizer, path: Path, seed: int, *, key_value_heads: int) -
     return path
 
 
+def save_tiny_adapter(model_dir: Path, folder: Path, **options) -> Path:
+    """Save a LoRA adapter whose weights are far from zero, and its merged model in ``merged``."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model_dir)
+    targets = options.pop("target_modules", ["q_proj", "down_proj"])
+    wanted = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", **options)
+    model = get_peft_model(base, wanted)
+    noise = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            weight.data = 0.3 * torch.randn(weight.shape, generator=noise)
+    model.save_pretrained(folder, save_embedding_layers=False)
+    model.merge_and_unload().save_pretrained(folder / "merged")
+    return folder
+
+
 def _tokenizer():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import CapabilityError, PromptTooLongError
@@ -148,6 +150,15 @@ class LanguageModel(ABC):
 
     def release(self, question_id: str) -> None:
         """Forget what was kept for a question (``GenerateRequest.keep_for``): it is answered."""
+
+    def adapted(self, folder: Path | None) -> AbstractContextManager[None]:
+        """While open, the model with a method's LoRA adapter; None leaves it as it is."""
+        if folder is None:
+            return nullcontext()
+        raise CapabilityError(
+            f"model '{self.name}' cannot take the method's adapter ('{folder}'); only a local "
+            "transformers model can"
+        )
 
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""

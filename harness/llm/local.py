@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, HarnessError, InputError
+from harness.errors import ConfigError
+from harness.llm.adapters import adapted, with_adapter
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -20,6 +20,7 @@ from harness.llm.base import (
     Scores,
 )
 from harness.llm.batches import length_sorted_batches
+from harness.llm.loading import explained, reason
 from harness.llm.prefix import KeptPrompts
 from harness.prompts import Message, Rendered
 from harness.quiet import quiet_libraries
@@ -133,6 +134,10 @@ class LocalModel(LanguageModel):
         if self.kept is not None:
             self.kept.release(question_id)
 
+    def adapted(self, folder: Path | None) -> AbstractContextManager[None]:
+        """While open, the model with a method's adapter (merged unless the weights are rounded)."""
+        return adapted(self, folder)
+
     def provenance(self) -> dict[str, Any]:
         """Resolved revision, dtype, device, attention kernel and size."""
         return {
@@ -166,7 +171,7 @@ class LocalModel(LanguageModel):
         except Exception as error:
             raise ConfigError(
                 f"model '{self.name}': its chat template refuses these messages "
-                f"({_reason(error)}); set prompt_style: completion"
+                f"({reason(error)}); set prompt_style: completion"
             ) from error
         return text
 
@@ -175,7 +180,7 @@ def _load_tokenizer(config: ModelConfig, path: str) -> Any:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    with _explained(config, "the tokenizer", path):
+    with explained(config, "the tokenizer", path):
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=config.revision, trust_remote_code=config.trust_remote_code
         )
@@ -190,7 +195,7 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     options: dict[str, Any] = {"dtype": _dtype(config, device), "device_map": {"": device}}
     if config.quantization is not None:
         options["quantization_config"] = _quantization(config.quantization, options["dtype"])
-    with _explained(config, "the weights", path):
+    with explained(config, "the weights", path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
             revision=config.revision,
@@ -202,7 +207,7 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos)
     if config.adapter is not None:
-        model = _with_adapter(config, config.adapter, model)
+        model = with_adapter(config, config.adapter, model)
     return model.eval().requires_grad_(False)
 
 
@@ -214,57 +219,6 @@ def _commit(path: str, revision: str | None) -> str | None:
         return revision
     file = try_to_load_from_cache(path, "config.json", revision=revision)
     return Path(file).parent.name if isinstance(file, str) else revision
-
-
-def _with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
-    from huggingface_hub import snapshot_download
-    from peft import PeftModel
-    from safetensors import safe_open
-
-    files = ["adapter_config.json", "adapter_model.safetensors"]
-    local = config.model_copy(update={"path": adapter}).is_local or Path(adapter).is_dir()
-    with _explained(config, "the adapter", adapter):
-        folder = Path(adapter).expanduser() if local else None
-        folder = folder or Path(snapshot_download(adapter, allow_patterns=files))
-        # peft would read a pickle file in their place.
-        for name in files:
-            if not (folder / name).is_file():
-                raise InputError(f"{folder} holds no {name}")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*missing adapter keys")
-            model = PeftModel.from_pretrained(model, folder)
-        with safe_open(folder / files[1], "pt") as weights:
-            names = weights.keys()
-        given = sum("lora_" in name for name in names)
-        taken = sum("lora_" in name for name, _ in model.named_parameters())
-        if given != taken:
-            raise InputError(f"it has {given} LoRA tensors, the model takes {taken}")
-    return model
-
-
-@contextmanager
-def _explained(config: ModelConfig, part: str, path: str) -> Iterator[None]:
-    """Turn whatever a loader raises into one InputError that names the model and the fix."""
-    import torch
-
-    try:
-        yield
-    except Exception as error:
-        fix = (
-            f"for {part}, give a local folder or a hub id in reach that fits the model; weights "
-            "must be safetensors, since pickle files can run code"
-        )
-        if isinstance(error, torch.OutOfMemoryError):
-            fix = "set quantization: nf4, or take a smaller model or another device"
-        raise InputError(
-            f"model '{config.name}': cannot load {part} from '{path}' ({_reason(error)}); {fix}"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, after its type unless that is plain from the text."""
-    line = next(iter(str(error).strip().splitlines()), "")
-    return line if isinstance(error, OSError | HarnessError) else f"{type(error).__name__}: {line}"
 
 
 def _dtype(config: ModelConfig, device: torch.device) -> torch.dtype:

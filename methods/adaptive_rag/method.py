@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from harness import trace
 from harness.errors import InputError
 from harness.files import read_json, write_json
+from harness.fingerprint import folder_fingerprint
 from harness.method import MethodCard
 from harness.metrics.answer import exact_match
 from harness.questions import read_questions
@@ -104,6 +105,14 @@ class AdaptiveRAG(Routed):
 
     params: Params
     _trained: tuple[Router, dict[str, Any]]
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What the router's local folder holds; other names stand for what they load."""
+        from methods.adaptive_rag.router import local_router
+
+        folder = local_router(self.params.router)
+        return {} if folder is None else {"router": folder_fingerprint(folder)}
 
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         """Label train questions and train the router. Raises InputError without any label."""

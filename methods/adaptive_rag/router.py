@@ -119,8 +119,8 @@ def find_router(name: str) -> str:
 
         folder, _ = find_model(encoder_entry(name))
         return str(folder)
-    path = Path(name).expanduser()
-    if (path / "config.json").is_file():
+    path = local_router(name)
+    if path is not None:
         return str(path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
@@ -128,6 +128,13 @@ def find_router(name: str) -> str:
         f"no router {name!r}{did_you_mean(name, list(encoder_names()))}; a hub id ORG/NAME or a "
         "folder with a config.json will also do"
     )
+
+
+def local_router(name: str) -> Path | None:
+    """The local folder that a router's name stands for, if it stands for one."""
+    path = Path(name).expanduser()
+    found = name not in encoder_names() and (path / "config.json").is_file()
+    return path if found else None
 
 
 def read_config(place: str | Path) -> Any:

@@ -12,7 +12,7 @@ from harness.llm.base import GenerateRequest, ScoreRequest
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.prompts import Message
-from tests.tiny import build_tiny_model
+from tests.tiny import build_tiny_model, save_tiny_adapter
 
 CHAT = (
     Message("system", "Answer the question with a short phrase."),
@@ -175,28 +175,9 @@ def test_weights_that_do_not_fit_in_memory(tiny_model_dir, monkeypatch):
 # Adapters
 
 
-def make_adapter(model_dir: Path, folder: Path, **options) -> Path:
-    """A LoRA adapter of two projections whose weights are far from zero."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(model_dir)
-    targets = options.pop("target_modules", ["q_proj", "down_proj"])
-    wanted = LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM", **options)
-    model = get_peft_model(base, wanted)
-    noise = torch.Generator().manual_seed(0)
-    for name, weight in model.named_parameters():
-        if "lora_" in name:
-            weight.data = 0.3 * torch.randn(weight.shape, generator=noise)
-    model.save_pretrained(folder)
-    model.merge_and_unload().save_pretrained(folder / "merged")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def adapter(tiny_model_dir, tmp_path_factory) -> Path:
-    folder = make_adapter(tiny_model_dir, tmp_path_factory.mktemp("adapter") / "lora")
+    folder = save_tiny_adapter(tiny_model_dir, tmp_path_factory.mktemp("adapter") / "lora")
     for file in tiny_model_dir.glob("tokenizer*"):
         shutil.copy(file, folder / "merged")
     return folder
@@ -226,7 +207,7 @@ def test_adapters_for_other_models_are_refused(tiny, tmp_path, tiny_model_dir):
         LlamaForCausalLM(config).save_pretrained(tmp_path / name)
     for name in ("gpt2", "wide", "deep", "flat"):
         modules = {"target_modules": ["c_attn"]} if name == "gpt2" else {}
-        folder = make_adapter(tmp_path / name, tmp_path / f"adapter-{name}", **modules)
+        folder = save_tiny_adapter(tmp_path / name, tmp_path / f"adapter-{name}", **modules)
         message = refusal(tiny.config.path, adapter=str(folder))
         assert "cannot load the adapter" in message and str(folder) in message
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
 
 from harness.errors import ConfigError, InputError
 from methods.adaptive_rag.labels import Labelled
+from methods.adaptive_rag.method import AdaptiveRAG
 from methods.adaptive_rag.router import (
     EncoderRouter,
     Seq2SeqRouter,
@@ -197,6 +200,18 @@ def test_a_hub_id_is_taken_as_it_is_and_a_folder_found(places):
     assert find_router("google-t5/t5-large") == "google-t5/t5-large"
     assert find_router(places["t5"]) == places["t5"]
     assert find_router("all-minilm-l6-v2").endswith("model")
+
+
+def test_what_a_local_router_holds_is_part_of_a_runs_identity(places, tmp_path):
+    def inputs(router) -> dict:
+        return dict(AdaptiveRAG(AdaptiveRAG.Params(router=str(router))).inputs)
+
+    copied = Path(shutil.copytree(places["encoder"], tmp_path / "copied"))
+    assert inputs(copied) == inputs(places["encoder"]) != {}
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert inputs(copied) != inputs(places["encoder"])
+    assert inputs("all-minilm-l6-v2") == inputs("google-t5/t5-large") == {}
 
 
 @pytest.mark.parametrize("content", ["{}", "not json", '{"model_type": "bert"}'])
