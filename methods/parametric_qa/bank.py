@@ -134,7 +134,8 @@ class MemoryBank:
         """Replace the codes and keys of documents; they keep their place in the order.
 
         Writes every segment anew that holds one of them, that is all documents added together with
-        it, and needs as much memory and disk meanwhile; other segments are not touched. Raises InputError as ``add`` does, and for an unknown id.
+        it, and needs as much memory and disk meanwhile; other segments are not touched. Raises
+        InputError as ``add`` does, and for an unknown id.
         """
         fresh = self._fresh(ids, codes, keys)
         segments = list(self._view.segments)
