@@ -1,0 +1,161 @@
+"""First codes by an encoder: the language model reads the document, then learned memory tokens.
+
+As in ICAE (Ge et al., ICLR 2024) and PISCO (Louis et al., 2025): the last hidden states at the
+memory tokens, projected, are the memory. One forward pass writes a document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.errors import InputError
+from harness.files import atomic_file, read_json, write_json, writing
+from harness.llm.batches import halving
+from methods.parametric_qa.frozen import without_dropout
+from methods.parametric_qa.shared import SharedConfig
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.shared import SharedParts
+
+CONFIG_FILE, TENSORS_FILE = "encoder.json", "encoder.safetensors"
+SPREAD = 0.1
+"""How far memory tokens begin from the mean embedding, in standard deviations of embeddings."""
+
+
+class Encoder(nn.Module):
+    """``slots`` memory tokens that are read after a document, and the map of what comes of them.
+
+    ``tokens`` [slots, hidden] are input vectors; ``project`` takes a last hidden state to
+    ``z_dim``. ``start`` are the token ids that every text begins with.
+    """
+
+    def __init__(self, config: SharedConfig, start: Sequence[int]) -> None:
+        super().__init__()
+        self.config, self.start = config, tuple(start)
+        self.tokens = nn.Parameter(torch.zeros(config.slots, config.hidden))
+        self.project = nn.Linear(config.hidden, config.z_dim)
+
+    @classmethod
+    def from_model(cls, llm: LocalModel, parts: SharedParts, seed: int = 0) -> Self:
+        """An untrained encoder: tokens near the mean embedding, and the map of ``parts.down``.
+
+        The map is scaled so that a hidden state, made as long as an embedding, gives a code of the
+        size that the embedding would.
+        """
+        table = llm.model.get_input_embeddings().weight.detach().float()
+        encoder = cls(parts.config, llm.encode("")).to(table.device)
+        source = torch.Generator().manual_seed(seed)
+        noise = torch.randn(encoder.tokens.shape, generator=source).to(table.device)
+        with torch.no_grad():
+            encoder.tokens.copy_(table.mean(dim=0) + SPREAD * table.std(dim=0) * noise)
+            with without_dropout(llm.model):
+                hidden = encoder.hidden_states(llm.model, [()])
+            shrink = table.square().mean().sqrt() / hidden.square().mean().sqrt()
+            encoder.project.weight.copy_(parts.down.weight * shrink)
+            encoder.project.bias.copy_(parts.down.bias)
+        return encoder
+
+    def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
+        embed = model.get_input_embeddings()
+        device, slots = embed.weight.device, self.config.slots
+        rows = []
+        for document in documents:
+            text = embed(torch.tensor([*self.start, *document], device=device))
+            rows.append(torch.cat([text, self.tokens.to(text)]))
+        length = max(map(len, rows))
+        inputs = torch.stack([F.pad(row, (0, 0, length - len(row), 0)) for row in rows])
+        padding = [length - len(row) for row in rows]
+        mask = torch.tensor([[0] * n + [1] * (length - n) for n in padding], device=device)
+        output = model.get_decoder()(
+            inputs_embeds=inputs,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp_min(0),
+            use_cache=False,
+        )
+        states: Tensor = output.last_hidden_state[:, -slots:]
+        return states.float()
+
+    def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
+        codes: Tensor = self.project(self.hidden_states(model, documents))
+        return codes
+
+    def fingerprint(self) -> str:
+        """A hash of the shape, of the model it is for and of every number."""
+        digest = hashlib.sha256(f"{self.config.model_dump_json()} {self.start}".encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write ``encoder.json`` and ``encoder.safetensors``. Raises InputError if it cannot."""
+        from safetensors.torch import save
+
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().contiguous() for name, tensor in self.state_dict().items()}
+        with atomic_file(folder / TENSORS_FILE) as file:
+            file.write(save(tensors))
+        write_json(
+            folder / CONFIG_FILE, {"shape": self.config.model_dump(), "start": list(self.start)}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        again = "train the encoder again or restore the folder"
+        values = read_json(folder / CONFIG_FILE)
+        try:
+            encoder = cls(SharedConfig.model_validate(values["shape"]), values["start"])
+        except (ValidationError, KeyError, TypeError) as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"{folder / CONFIG_FILE}: {first}; {again}") from error
+        try:
+            encoder.load_state_dict(load_file(folder / TENSORS_FILE))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{folder / TENSORS_FILE}: {reason}; {again}") from error
+        return encoder.eval().requires_grad_(False)
+
+
+def encoder_codes(
+    llm: LocalModel,
+    encoder: Encoder,
+    documents: Sequence[Sequence[int]],
+    names: Sequence[str] | None = None,
+) -> Tensor:
+    """Codes [documents, slots, z_dim], float32 on the CPU, in batches and without gradients.
+
+    Raises InputError naming a document that is too long for the window.
+    """
+    names = names or [str(number) for number in range(len(documents))]
+    read = [range(len(d) + len(encoder.start) + encoder.config.slots) for d in documents]
+    for tokens, name in zip(read, names, strict=True):
+        if llm.window is not None and len(tokens) > llm.window:
+            raise InputError(
+                f"document {name!r} and {encoder.config.slots} memory tokens are {len(tokens)} "
+                f"tokens, more than the window of '{llm.name}' ({llm.window}); split the document"
+            )
+
+    def run(batch: list[int]) -> list[Tensor]:
+        return list(encoder(llm.model, [documents[i] for i in batch]).cpu())
+
+    codes = torch.zeros(len(documents), encoder.config.slots, encoder.config.z_dim)
+    with torch.no_grad(), without_dropout(llm.model, encoder):
+        for batch in llm.batches(range(len(documents)), read):
+            codes[batch] = torch.stack(halving(run, batch))
+    return codes
