@@ -1,4 +1,4 @@
-"""The command line: run, leaderboard, compare, show, score, embed, list, describe, doctor."""
+"""The commands: run, sweep, leaderboard, compare, show, score, embed, list, describe, doctor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli_common import Plugins, check_writable, console, load_plugins, update
+from harness.cli_sweep import sweep
 from harness.errors import ConfigError, HarnessError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.board import Board
 
 INTERRUPTED = 130
@@ -28,10 +28,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", help="Module or .py file with METHODS, TASKS or BOARDS."),
-]
 RunsFolder = Annotated[Path, typer.Argument(help="Folder of runs (the --out of 'run').")]
 
 
@@ -62,7 +58,7 @@ def run(
     """
     from harness.board import plan_runs, run_board
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     files = {
         "questions": questions,
         "corpus": corpus,
@@ -78,10 +74,13 @@ def run(
         "seeds": (seed,) if seed is not None else None,
         "latency": {"queries": latency_queries} if latency_queries is not None else None,
     }
-    plans = list(plan_runs(_update(chosen, updates), device))
-    _check_writable(out)
-    run_board(plans, out, _console(), batch_size=batch_size, device=device)
+    plans = list(plan_runs(update(chosen, updates), device))
+    check_writable(out)
+    run_board(plans, out, console(), batch_size=batch_size, device=device)
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)
+
+
+app.command()(sweep)
 
 
 @app.command()
@@ -160,7 +159,7 @@ def embed(
     set_torch_threads()
     passages, model = Corpus.open(corpus), open_encoder(encoder)
     store = EmbeddingStore(embedding_folder(model))
-    with CallbackBar(_console(), f"{corpus}: {model.name}") as progress:
+    with CallbackBar(console(), f"{corpus}: {model.name}") as progress:
         embed_corpus(passages, model, store, progress)
     typer.echo(f"written to {write_beside(passages, model, store)}")
 
@@ -173,7 +172,7 @@ def list_names(
     """List what there is, one name a line."""
     from harness.describe import names
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     for name, summary in names(kind):
         typer.echo(f"{name:32} {summary}".rstrip())
 
@@ -186,7 +185,7 @@ def describe(
     """Show the card of one method, task, model, encoder or board."""
     from harness.describe import describe_name
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     typer.echo(describe_name(name))
 
 
@@ -216,19 +215,6 @@ def main() -> None:
     if code == INTERRUPTED:
         typer.echo("stopped; the same command continues where it was", err=True)
     sys.exit(code or 0)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _load_plugins(plugins: list[str] | None) -> None:
-    from harness.registry import load_plugin
-
-    for plugin in plugins or []:
-        load_plugin(plugin)
 
 
 def _params(pairs: list[str] | None) -> dict[str, Any]:
@@ -271,27 +257,3 @@ def _board(
         {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]},
         "command line",
     )
-
-
-def _update(board: Board, updates: dict[str, Any]) -> Board:
-    from harness.board import parse_board
-
-    given = {key: value for key, value in updates.items() if value is not None}
-    if "latency" in given:
-        given["latency"] = {**board.latency.model_dump(), **given["latency"]}
-    if "limit" in given:
-        given["tasks"] = [{**task.model_dump(), "limit": None} for task in board.tasks]
-    return parse_board({**board.model_dump(), **given}, "command line")
-
-
-def _check_writable(folder: Path) -> None:
-    """Try before anything is loaded, and leave nothing behind."""
-    import tempfile
-
-    from harness.files import writing
-
-    place = folder.absolute()
-    while not place.exists() and not place.is_symlink():
-        place = place.parent
-    with writing(folder), tempfile.TemporaryFile(dir=place):
-        pass

@@ -10,7 +10,7 @@ from typing import Any
 from harness.board_config import Board, GridEntry, MethodEntry
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import canonical_json
-from harness.method import parse_params
+from harness.method import Method, parse_params
 from harness.registry import load_method
 
 
@@ -30,11 +30,12 @@ def expand(board: Board) -> Board:
             f"board '{board.name}': grid: method '{board.grid.method}' stands {listed} times among "
             f"the board's methods{problem}"
         )
+    classes = {name: load_method(name) for name in names}
     different: dict[str, MethodEntry] = {}
     for entry in board.methods:
         varied = entry.name == board.grid.method
         for variant in _variants(entry, board.grid) if varied else [entry]:
-            different.setdefault(_meaning(board, variant), variant)
+            different.setdefault(_meaning(board, variant, classes[entry.name]), variant)
     return board.model_copy(update={"methods": tuple(different.values()), "grid": None})
 
 
@@ -60,9 +61,9 @@ def _changes(grid: GridEntry) -> Iterator[dict[str, Any]]:
             yield {key: value}
 
 
-def _meaning(board: Board, entry: MethodEntry) -> str:
+def _meaning(board: Board, entry: MethodEntry, cls: type[Method]) -> str:
     try:
-        params = parse_params(load_method(entry.name), entry.name, entry.params)
+        params = parse_params(cls, entry.name, entry.params)
     except ConfigError as error:
         raise ConfigError(f"board '{board.name}': '{line(entry)}': {error}") from error
     return canonical_json([entry.name, params.model_dump(mode="json")])
