@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
+from harness.cli_memory import evaluate_write
 from harness.cli_sweep import sweep
 from harness.errors import ConfigError, HarnessError
 
@@ -81,6 +82,7 @@ def run(
 
 
 app.command()(sweep)
+app.command()(evaluate_write)
 
 
 @app.command()
