@@ -60,33 +60,25 @@ def evaluate_write(
 
     if out is not None:
         check_writable(out)
-    settings = {
-        "steps": steps,
-        "anchor": anchor,
-        "stop_below": stop_below,
-        **({"learning_rate": learning_rate} if learning_rate is not None else {}),
-    }
-    values = {
-        "task": task,
-        "passages": passages,
-        "slots": slots,
-        "z_dim": z_dim,
-        "init": init,
-        "settings": settings,
-        "shared": shared,
-        "seed": seed,
-        "max_tokens": max_tokens,
-        "device": device,
-        **({"model": model} if model is not None else {}),
-    }
-    options = _options(values)
-    evaluation = import_module("methods.parametric_qa.evaluate_write").evaluate_write(
-        options, out, console()
+    settings = _given(
+        steps=steps, learning_rate=learning_rate, anchor=anchor, stop_below=stop_below
     )
+    options = _options(
+        _given(
+            task=task, passages=passages, slots=slots, z_dim=z_dim, init=init, settings=settings,
+            shared=shared, seed=seed, max_tokens=max_tokens, device=device, model=model,
+        )
+    )  # fmt: skip
+    module = import_module("methods.parametric_qa.evaluate_write")
+    evaluation = module.evaluate_write(options, out, console())
     typer.echo(_table(evaluation.facts, evaluation.summary))
     if out is not None:
         _save(evaluation, out)
         typer.echo(f"written to {out}", err=True)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _options(values: Mapping[str, Any]) -> Any:
