@@ -50,13 +50,16 @@ def span_codes(llm: LocalModel, parts: SharedParts, documents: Sequence[Sequence
     tokens than slots leaves some spans empty; their code is that of the whole text's mean.
     """
     table = llm.model.get_input_embeddings()
-    means = [span_means(table(tensor), parts.config.slots) for tensor in _tensors(llm, documents)]
-    codes: Tensor = parts.down(torch.stack(means).float())
+    slots, z_dim = parts.config.slots, parts.config.z_dim
+    if not documents:
+        return torch.zeros(0, slots, z_dim)
+    means = [span_means(table(torch.tensor(d, device=llm.device)), slots) for d in documents]
+    codes: Tensor = parts.down(torch.stack(means).float().cpu())
     return codes
 
 
 def span_means(embeddings: Tensor, slots: int) -> Tensor:
-    """Means [slots, hidden] of consecutive spans of [length, hidden]; of all, where one is empty."""
+    """Means [slots, hidden] of spans of [length, hidden]; of the whole, where a span is empty."""
     length = len(embeddings)
     place = torch.arange(length, device=embeddings.device)
     # The last slot that begins at or before a position, if slot s begins at s * length // slots.
@@ -65,7 +68,3 @@ def span_means(embeddings: Tensor, slots: int) -> Tensor:
     counts = embeddings.new_zeros(slots).index_add(0, slot, embeddings.new_ones(length))
     empty = counts == 0
     return torch.where(empty[:, None], embeddings.mean(dim=0), sums / counts.clamp_min(1)[:, None])
-
-
-def _tensors(llm: LocalModel, documents: Sequence[Sequence[int]]) -> list[Tensor]:
-    return [torch.tensor(ids, device=llm.device) for ids in documents]

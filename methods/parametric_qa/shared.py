@@ -8,6 +8,7 @@ input vector of its own width for each slot, so that what is stored for a docume
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from harness.errors import ConfigError, InputError
-from harness.files import read_json, write_json, writing
+from harness.files import atomic_file, read_json, write_json, writing
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -107,12 +108,9 @@ class SharedParts(nn.Module):
 
     def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
         """Write ``shared.json`` and ``shared.safetensors``; ``extra`` is for the reader of it."""
-        from safetensors.torch import save_file
-
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            tensors = {k: v.detach().contiguous() for k, v in self.state_dict().items()}
-            save_file(tensors, folder / TENSORS_FILE)
+        save_tensors(folder / TENSORS_FILE, self.state_dict())
         write_json(folder / CONFIG_FILE, {"shape": self.config.model_dump(), **(extra or {})})
 
     @classmethod
@@ -125,9 +123,14 @@ class SharedParts(nn.Module):
         values = read_json(folder / CONFIG_FILE)
         try:
             parts = cls(SharedConfig.model_validate(values["shape"]))
-        except (ValidationError, KeyError, TypeError) as error:
-            first = str(error).splitlines()[0]
-            raise InputError(f"{folder / CONFIG_FILE}: {first}; {again}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{folder / CONFIG_FILE}: '{field}': {first['msg']}; {again}"
+            ) from error
+        except (KeyError, TypeError):
+            raise InputError(f"{folder / CONFIG_FILE}: 'shape' is missing; {again}") from None
         try:
             parts.load_state_dict(load_file(folder / TENSORS_FILE))
         except (SafetensorError, OSError, RuntimeError) as error:
@@ -154,7 +157,17 @@ def model_fingerprint(model: Any) -> str:
     digest = hashlib.sha256()
     for name, tensor in model.named_parameters():
         flat = tensor.detach().reshape(-1)
-        step = max(1, flat.numel() // SAMPLED)
+        places = torch.linspace(
+            0, flat.numel() - 1, min(SAMPLED, flat.numel()), dtype=torch.float64
+        )
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(flat[::step][:SAMPLED].float().cpu().numpy().tobytes())
+        digest.update(flat[places.long().to(flat.device)].float().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors; a crash or a full disk leaves the old file or none."""
+    from safetensors.torch import save
+
+    with atomic_file(path) as file:
+        file.write(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
