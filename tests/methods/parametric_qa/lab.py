@@ -66,7 +66,8 @@ class Alphabet(nn.Module):
 
     def forward(self, inputs_embeds, attention_mask, position_ids, logits_to_keep, use_cache):
         logits = 40 * inputs_embeds.roll(1, dims=-1)
-        return SimpleNamespace(logits=logits[:, -logits_to_keep:])
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        return SimpleNamespace(logits=logits[:, kept])
 
     def vectors(self, *ids: int) -> torch.Tensor:
         """A memory [tokens, hidden] that looks like these tokens."""
