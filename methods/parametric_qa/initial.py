@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,27 +44,49 @@ def random_codes(parts: SharedParts, count: int, seed: int) -> Tensor:
 
 
 def span_codes(llm: LocalModel, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
-    """Codes [documents, slots, z_dim]: the mean embedding of each span of the text.
+    """Codes [documents, slots, z_dim]: the weighted mean embedding of each span of a text.
 
-    The ``slots`` spans are consecutive and of equal length, give or take a token. A text of fewer
-    tokens than slots leaves some spans empty; their code is that of the whole text's mean.
+    The spans are consecutive and hold equally much salience (``SharedParts.salience``), so that a
+    rare name gets a slot of its own where function words share one. Differentiable in ``down``.
     """
-    table = llm.model.get_input_embeddings()
-    slots, z_dim = parts.config.slots, parts.config.z_dim
+    shape = parts.config
     if not documents:
-        return torch.zeros(0, slots, z_dim)
-    means = [span_means(table(torch.tensor(d, device=llm.device)), slots) for d in documents]
-    codes: Tensor = parts.down(torch.stack(means).float().cpu())
+        return torch.zeros(0, shape.slots, shape.z_dim)
+    table = llm.model.get_input_embeddings()
+    means = []
+    for document in documents:
+        ids = torch.tensor(document)
+        with torch.no_grad():
+            embeddings = table(ids.to(llm.device)).float().cpu()
+        means.append(span_means(embeddings, parts.salience[ids], shape.slots, shape.sharpness))
+    codes: Tensor = parts.down(torch.stack(means))
     return codes
 
 
-def span_means(embeddings: Tensor, slots: int) -> Tensor:
-    """Means [slots, hidden] of spans of [length, hidden]; of the whole, where a span is empty."""
-    length = len(embeddings)
-    place = torch.arange(length, device=embeddings.device)
-    # The last slot that begins at or before a position, if slot s begins at s * length // slots.
-    slot = ((place + 1) * slots - 1) // length
-    sums = embeddings.new_zeros(slots, embeddings.shape[1]).index_add(0, slot, embeddings)
-    counts = embeddings.new_zeros(slots).index_add(0, slot, embeddings.new_ones(length))
-    empty = counts == 0
-    return torch.where(empty[:, None], embeddings.mean(dim=0), sums / counts.clamp_min(1)[:, None])
+def span_means(embeddings: Tensor, salience: Tensor, slots: int, sharpness: float = 1.0) -> Tensor:
+    """Means [slots, hidden] of spans of [length, hidden], weighted by salience ** sharpness.
+
+    A position belongs to the slot in which the middle of its share of all salience [length] falls.
+    A slot that none falls in gets the mean of the whole text.
+    """
+    middle = salience.cumsum(0) - salience / 2
+    slot = (middle / salience.sum() * slots).long().clamp_max(slots - 1)
+    weights = salience**sharpness
+    sums = embeddings.new_zeros(slots, embeddings.shape[1])
+    sums = sums.index_add(0, slot, embeddings * weights[:, None])
+    totals = embeddings.new_zeros(slots).index_add(0, slot, weights)
+    empty = totals == 0
+    whole = (embeddings * weights[:, None]).sum(dim=0) / weights.sum()
+    return torch.where(empty[:, None], whole, sums / totals.masked_fill(empty, 1)[:, None])
+
+
+def salience_of(documents: Iterable[Sequence[int]], vocabulary: int) -> Tensor:
+    """How much each token tells [vocabulary]: the log of how few of the documents have it.
+
+    At least 0.02, so that no token weighs nothing.
+    """
+    counts, total = torch.zeros(vocabulary), 0
+    for document in documents:
+        counts[list(set(document))] += 1
+        total += 1
+    return torch.log((total + 1) / (counts + 1)).clamp_min(0.02)

@@ -35,6 +35,10 @@ class SharedConfig(BaseModel):
     slots: int = Field(ge=1, le=512, description="vectors of a memory (m)")
     z_dim: int = Field(ge=1, description="numbers of a vector as stored")
     hidden: int = Field(ge=1, description="width of the model's inputs")
+    vocabulary: int = Field(ge=1, description="tokens of the model")
+    sharpness: float = Field(
+        3.0, ge=0, description="power of a token's salience in the mean over its span"
+    )
     model: str = Field(description="name of the language model")
     model_fingerprint: str = Field(description="of the model without the adapter")
 
@@ -43,11 +47,13 @@ class SharedParts(nn.Module):
     """Maps between token embeddings, codes and the model's inputs.
 
     ``down`` takes an embedding less the mean to ``z_dim``, ``up`` a code back to ``hidden``;
-    ``mark`` is the learned vector that begins every memory. Untrained, they are the principal
-    components of the model's embedding matrix.
+    ``mark`` is the learned vector that begins every memory. ``salience`` [vocabulary] says how much
+    a token tells. Untrained, maps are the principal components of the model's embedding matrix and
+    all tokens tell equally much.
     """
 
     code_std: Tensor
+    salience: Tensor
 
     def __init__(self, config: SharedConfig) -> None:
         super().__init__()
@@ -56,9 +62,10 @@ class SharedParts(nn.Module):
         self.up = nn.Linear(config.z_dim, config.hidden)
         self.mark = nn.Parameter(torch.zeros(config.hidden))
         self.register_buffer("code_std", torch.ones(config.z_dim))
+        self.register_buffer("salience", torch.ones(config.vocabulary))
 
     @classmethod
-    def from_model(cls, llm: LocalModel, slots: int, z_dim: int) -> Self:
+    def from_model(cls, llm: LocalModel, slots: int, z_dim: int, sharpness: float = 3.0) -> Self:
         """Untrained parts: the ``z_dim`` first principal components of the input embeddings.
 
         Raises ConfigError if the model is narrower than ``z_dim``.
@@ -76,6 +83,8 @@ class SharedParts(nn.Module):
                 slots=slots,
                 z_dim=z_dim,
                 hidden=hidden,
+                vocabulary=len(table),
+                sharpness=sharpness,
                 model=llm.name,
                 model_fingerprint=fingerprint,
             )

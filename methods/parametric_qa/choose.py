@@ -1,0 +1,101 @@
+"""Choosing memories for a question: exact top-k over the bank, in one round or several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.bank import MemoryBank
+    from methods.parametric_qa.bundle import Bundle
+
+GROUP = 1024
+"""Documents whose keys are computed together."""
+COVERED = 0.5
+"""Cosine from which a question's token counts as covered by a chosen memory."""
+ENOUGH = 0.8
+"""Share of a question's tokens that chosen memories must cover for selection to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A document, its score and the round (1 for the first) in which it was chosen."""
+
+    id: str
+    score: float
+    hop: int
+
+
+class Chooser:
+    """Scores every document of a bank for a question; keys are computed once."""
+
+    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
+        self.llm, self.bundle, self.bank = llm, bundle, bank
+        with torch.inference_mode():
+            keys = [bundle.selector.keys(codes) for _, codes in bank.batches(GROUP)]
+        self.keys = torch.cat(keys) if keys else torch.zeros(0)
+
+    def tokens(self, question: str) -> Tensor:
+        """The question's input embeddings [length, hidden]."""
+        table = self.llm.model.get_input_embeddings()
+        ids = question_tokens(self.llm, question)
+        found: Tensor = table(torch.tensor(ids, device=self.llm.device))
+        return found.float().cpu()
+
+    def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
+        """The k best documents, best first; with several rounds, an equal share in each.
+
+        After a round the question is the tokens that no chosen memory covers and the memories
+        themselves (their bridge is in them, not in the question). Selection stops when hardly any
+        token is left uncovered.
+        """
+        with torch.inference_mode():
+            question_tokens = self.tokens(question)
+            tokens, chosen = question_tokens, list[Chosen]()
+            for hop in range(1, hops + 1):
+                share = -(-(k - len(chosen)) // (hops + 1 - hop))
+                chosen += self._best(tokens, share, hop, {c.id for c in chosen})
+                if hop == hops or len(chosen) >= min(k, len(self.bank)):
+                    break
+                memories = self._memories(chosen)
+                left = question_tokens[~covered(question_tokens, memories)]
+                if len(left) <= (1 - ENOUGH) * len(question_tokens):
+                    chosen += self._best(
+                        question_tokens, k - len(chosen), hop, {c.id for c in chosen}
+                    )
+                    break
+                tokens = torch.cat([left, memories])
+            return chosen
+
+    def _best(self, tokens: Tensor, count: int, hop: int, used: set[str]) -> list[Chosen]:
+        scores = self.bundle.selector.scores(tokens, self.keys)
+        # A stable sort, so that equal scores rank in bank order.
+        order = scores.argsort(descending=True, stable=True)[: count + len(used)].tolist()
+        best = [Chosen(self.bank.ids[i], float(scores[i]), hop) for i in order]
+        return [c for c in best if c.id not in used][:count]
+
+    def _memories(self, chosen: list[Chosen]) -> Tensor:
+        z: Tensor = self.bundle.parts.up(self.bank.codes([c.id for c in chosen]))
+        return z.flatten(0, 1)
+
+
+def question_tokens(llm: LocalModel, question: str) -> list[int]:
+    """A question's token ids, as it is written and capitalised; one token at least.
+
+    Passages have names in capitals and questions often do not; the two are different tokens.
+    """
+    text = f" {question} {question.title()}"
+    ids: list[int] = llm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids or [0]
+
+
+def covered(tokens: Tensor, memories: Tensor) -> Tensor:
+    """Which tokens [length] have a near vector in the memories: both [.., hidden], centred."""
+    centre = torch.cat([tokens, memories]).mean(dim=0)
+    one, other = (F.normalize(x - centre, dim=-1) for x in (tokens, memories))
+    return (one @ other.T).amax(dim=1) >= COVERED

@@ -1,0 +1,244 @@
+"""Parametric QA: the model reads learned memories of documents in the place of their text."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from harness import trace
+from harness.errors import ConfigError
+from harness.method import Method, MethodCard, MethodParams
+from harness.prompts import Prompt
+from harness.records import Passage, Prediction, Query, Question, StorageReport
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.corpus import Corpus
+    from harness.llm.base import Capability
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.bank import MemoryBank
+    from methods.parametric_qa.bundle import Bundle
+    from methods.parametric_qa.choose import Chooser, Chosen
+
+DEFAULT_SHARED = "smollm2-135m-instruct"
+GROUP = 256
+"""Documents that are written and added to the bank together."""
+
+
+class SharedParams(MethodParams):
+    """Where the shared parts come from."""
+
+    shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
+    shared: str | None = Field(
+        DEFAULT_SHARED,
+        description="shared parts: the name of shipped ones or a folder that 'memory-harness "
+        "train' wrote; null makes untrained ones from the model",
+    )
+
+
+class ParametricQA(Method):
+    """Write every document into a memory of a few vectors; read the memories a question selects."""
+
+    card = MethodCard(
+        title="Parametric QA",
+        summary="Each document is a learned memory of a few vectors that the model reads.",
+        paper="the proposal 'LLM as Memory' (2026); Kuratov et al., ACL 2025; Cheng et al., xRAG, "
+        "NeurIPS 2024; Ge et al., ICAE, ICLR 2024",
+        source="none; the proposal's own code is not followed where it is wrong",
+        deviations=(
+            "z = U c with a shared U, so that z_dim is what is stored; the proposal's code stores "
+            "vectors of the model's own width.",
+            "Memories are written in one pass by default (means of spans of equal salience); "
+            "-p steps=100 optimises them as the proposal does.",
+            "Every token, the first and the end among them, is trained on its own place; the "
+            "proposal's code trains on the token after it.",
+            "Selection compares the question's tokens with every slot; the proposal's cosine of "
+            "means is -p selection=cosine.",
+            "The reader was tuned on train questions; parametric-qa-closed-book and "
+            "parametric-qa-bm25 are what tuning alone gives.",
+            "Full-size models (Llama-3.1-8B with QLoRA) were not run here.",
+        ),
+    )
+    needs: ClassVar[frozenset[Capability]] = frozenset({"soft-prompts"})
+
+    class Params(SharedParams):
+        """Parameters of writing, selecting and reading."""
+
+        slots: int | None = Field(None, ge=1, le=512, description="vectors of a memory, untrained")
+        z_dim: int | None = Field(None, ge=1, description="numbers of a vector, untrained")
+        init: Literal["random", "spans", "encoder"] = Field(
+            "spans", description="what a code is before optimisation"
+        )
+        steps: int = Field(0, ge=0, le=1000, description="optimisation steps on each code")
+        learning_rate: float = Field(0.3, gt=0, description="of the optimisation steps")
+        code_dtype: Literal["float16", "int8"] = Field("int8", description="how codes are stored")
+        selection: Literal["cosine", "router", "attention"] | None = Field(
+            None, description="how memories are selected; null: as the shared parts were trained"
+        )
+        k: int = Field(5, ge=1, le=100, description="memories that are read")
+        hops: int = Field(1, ge=1, le=4, description="rounds of selection")
+        max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
+
+        @model_validator(mode="after")
+        def _shape_of_untrained_parts(self) -> Any:
+            if self.shared is not None and (self.slots or self.z_dim):
+                raise ValueError("slots and z_dim are for untrained parts: set shared to null")
+            return self
+
+    params: Params
+    _bundle: Bundle
+    _bank: MemoryBank
+    _chooser: Chooser
+    _place: TemporaryDirectory[str]
+
+    @property
+    def adapter(self) -> Path | None:
+        """The tuned reader's adapter."""
+        from methods.parametric_qa.bundle import adapter_of, find_bundle
+
+        return adapter_of(find_bundle(self.params.shared)) if self.params.shared else None
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The shared parts' content."""
+        from harness.fingerprint import folder_fingerprint
+        from methods.parametric_qa.bundle import find_bundle
+
+        shared = self.params.shared
+        return {"shared": folder_fingerprint(find_bundle(shared))} if shared else {}
+
+    @property
+    def model(self) -> LocalModel:
+        """The model whose embeddings are written and read."""
+        from harness.llm.local import LocalModel
+
+        found = self.llm.model
+        if not isinstance(found, LocalModel):
+            raise ConfigError(
+                f"model '{found.name}' shows no embeddings; take a local transformers model"
+            )
+        return found
+
+    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
+        """Write every passage into a bank. Raises InputError for a passage without text."""
+        from methods.parametric_qa.bank import BankConfig, MemoryBank
+
+        self._bundle = self._open_bundle()
+        shape = self._bundle.parts.config
+        self._place = TemporaryDirectory()
+        config = BankConfig(
+            slots=shape.slots,
+            z_dim=shape.z_dim,
+            dtype=self.params.code_dtype,
+            fingerprint=self._bundle.fingerprint(),
+            corpus_fingerprint=corpus.fingerprint,
+        )
+        bank = MemoryBank.create(Path(self._place.name) / "bank", config)
+        for passages in groups(corpus, GROUP):
+            bank.add([p.id for p in passages], self._codes(passages))
+        self._use(bank)
+
+    async def answer(self, query: Query) -> Prediction:
+        """Select memories, then read them, the best one last."""
+        chosen = self._chooser.choose(query.text, self.params.k, self.params.hops)
+        self._note(chosen)
+        reply = await self.llm.generate(
+            self._prompt(query),
+            max_tokens=self.params.max_tokens,
+            soft_prompt=self._memories([c.id for c in chosen]),
+            one_line=True,
+        )
+        passages = [Passage(c.id, "", "", c.score) for c in chosen]
+        return Prediction(answer=reply.first_line, passages=passages)
+
+    def storage(self) -> StorageReport:
+        """The codes, and what all documents share: maps, selector and adapter."""
+        parts = {"memory vectors": self._bank.nbytes, "shared parameters": self._bundle.bytes}
+        return StorageReport(parts, len(self._bank))
+
+    def save(self, folder: Path) -> None:
+        """Copy the bank; untrained shared parts are saved beside it."""
+        from methods.parametric_qa.bank import MemoryBank
+
+        shutil.copytree(self._bank.folder, folder / "bank", dirs_exist_ok=True)
+        if self._bundle.folder is None:
+            self._bundle.save(folder / "shared")
+        self._use(MemoryBank.open(folder / "bank", self._bundle.fingerprint()))
+
+    def load(self, folder: Path) -> None:
+        """Open the bank, if it was written with this model and these shared parts."""
+        from methods.parametric_qa.bank import MemoryBank
+        from methods.parametric_qa.bundle import Bundle
+
+        untrained = folder / "shared"
+        self._bundle = Bundle.load(untrained) if untrained.is_dir() else self._open_bundle()
+        self._bundle.parts.check_model(self.model.model, self.model.name)
+        self._use(MemoryBank.open(folder / "bank", self._bundle.fingerprint()))
+
+    def _open_bundle(self) -> Bundle:
+        from methods.parametric_qa.bundle import Bundle, SelectorConfig, find_bundle
+        from methods.parametric_qa.shared import SharedParts
+
+        params, llm = self.params, self.model
+        if params.shared is not None:
+            bundle = Bundle.load(find_bundle(params.shared))
+            bundle.parts.check_model(llm.model, llm.name)
+            wanted = params.selection or bundle.selection.name
+            if wanted == bundle.selection.name:
+                return bundle
+            selection = SelectorConfig(name=wanted, width=bundle.selection.width)
+            return Bundle.untrained(bundle.parts, selection)
+        hidden = llm.model.get_input_embeddings().weight.shape[1]
+        parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or hidden)
+        name = params.selection or "attention"
+        return Bundle.untrained(parts, SelectorConfig(name=name, width=min(128, hidden)))
+
+    def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
+        from methods.parametric_qa.write import write_codes
+
+        return write_codes(self.model, self._bundle, passages, self.params, self.seed, self.scratch)
+
+    def _use(self, bank: MemoryBank) -> None:
+        from methods.parametric_qa.choose import Chooser
+
+        self._bank = bank
+        self._chooser = Chooser(self.model, self._bundle, bank)
+
+    def _prompt(self, query: Query) -> Prompt:
+        return reading_prompt(query.text, self.prompts.demonstrations)
+
+    def _memories(self, ids: Sequence[str]) -> torch.Tensor:
+        """What the model reads [k * (1 + slots), hidden], of the best memory last."""
+        codes = self._bank.codes(list(ids)[::-1])
+        return self._bundle.parts.memory(codes).flatten(0, 1)
+
+    def _note(self, chosen: Sequence[Chosen]) -> None:
+        trace.note(
+            "select",
+            retrieved_ids=[c.id for c in chosen],
+            scores=[round(c.score, 4) for c in chosen],
+            hops=[c.hop for c in chosen],
+        )
+
+
+def reading_prompt(question: str, demonstrations: tuple[Any, ...] = ()) -> Prompt:
+    """What follows the memories, in training as in use."""
+    return Prompt(f"Question: {question}", demonstrations=demonstrations)
+
+
+def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
+    """The corpus in order, ``size`` passages at a time."""
+    group: list[Passage] = []
+    for passage in corpus:
+        group.append(passage)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,150 @@
+"""The losses of training: what each row shows the model and which tokens it must predict."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.parametric_qa.initial import document_text
+from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.tuning import untuned
+from methods.parametric_qa.writing import end_token
+
+if TYPE_CHECKING:
+    from harness.records import Question
+    from methods.parametric_qa.material import Material
+    from methods.parametric_qa.recipe import Recipe
+    from methods.parametric_qa.shared import SharedParts
+
+TEACHER_TEXTS = 3
+"""Texts that a teacher reads at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A train question with the passages whose memories are shown, best last."""
+
+    task: str
+    question: Question
+    passages: tuple[str, ...]
+
+
+class Objectives:
+    """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id)."""
+
+    def __init__(
+        self,
+        material: Material,
+        parts: SharedParts,
+        recipe: Recipe,
+        ranked: Mapping[tuple[str, str], Sequence[str]],
+    ) -> None:
+        self.material, self.parts, self.recipe, self.ranked = material, parts, recipe, ranked
+        self.end = end_token(material.llm)
+
+    def loss(self, model: Any, kind: str, source: random.Random) -> tuple[Tensor, int]:
+        """The mean loss of one batch of a kind, in nats a token, and the tokens that were read."""
+        size = self.recipe.batch
+        if kind in ("answer", "distil"):
+            drawn = [source.choice(self.material.train) for _ in range(size)]
+            # One number for all rows: padding the shorter ones would cost as much again.
+            count = source.choice(self.recipe.memories)
+            asked = [self.ask(task, question, count, source) for task, question in drawn]
+            return self._distil(model, asked) if kind == "distil" else self._answer(model, asked)
+        rows = [self._document_row(kind, source) for _ in range(size)]
+        packed = pack(model, rows)
+        losses = row_losses(target_logits(model, packed), packed.targets)
+        return losses.mean(), int(packed.mask.sum())
+
+    def ask(self, task: str, question: Question, count: int, source: random.Random) -> Asked:
+        """Choose what a train question is shown: its gold among the best ranked, or nothing.
+
+        Now and then what is ranked best is shown as it is, with gold in it or not.
+        """
+        draw = source.random()
+        if draw < self.recipe.no_memory:
+            return Asked(task, question, ())
+        ranked = self.ranked[task, question.id]
+        if draw < self.recipe.no_memory + self.recipe.unforced:
+            return Asked(task, question, tuple(ranked[:count][::-1]))
+        gold = list(question.gold_doc_ids)[:count]
+        best = [id_ for id_ in ranked if id_ not in gold]
+        shown = best[: count - len(gold)][::-1]
+        for id_ in gold:
+            shown.insert(source.randint(0, len(shown)), id_)
+        return Asked(task, question, tuple(shown))
+
+    def answer_rows(self, asked: Sequence[Asked]) -> list[Row]:
+        """Memories, question, golden answer."""
+        return [
+            Row(
+                self._memory([(a.task, id_) for id_ in a.passages]),
+                self._tokens(question_text(a.question)),
+                self._tokens(f" {self.material.answer(a.task, a.question)}\n"),
+            )
+            for a in asked
+        ]
+
+    def row_losses(self, model: Any, rows: Sequence[Row]) -> Tensor:
+        """Loss of each row [rows], in nats a token."""
+        packed = pack(model, rows)
+        return row_losses(target_logits(model, packed), packed.targets)
+
+    def _answer(self, model: Any, asked: Sequence[Asked]) -> tuple[Tensor, int]:
+        packed = pack(model, self.answer_rows(asked))
+        losses = row_losses(target_logits(model, packed), packed.targets)
+        return losses.mean(), int(packed.mask.sum())
+
+    def _distil(self, model: Any, asked: Sequence[Asked]) -> tuple[Tensor, int]:
+        """KL from the untuned model that reads the passages' text, at the answer's tokens."""
+        rows = self.answer_rows(asked)
+        texts = [self._text_row(a, row) for a, row in zip(asked, rows, strict=True)]
+        with torch.no_grad(), untuned(model) as teacher:
+            read = pack(teacher, texts)
+            wanted = target_logits(teacher, read).log_softmax(dim=-1)
+        packed = pack(model, rows)
+        found = target_logits(model, packed).log_softmax(dim=-1)
+        each = F.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
+        kept = packed.targets != -100
+        loss = ((each * kept).sum(dim=1) / kept.sum(dim=1)).mean()
+        return loss, int(packed.mask.sum() + read.mask.sum())
+
+    def _text_row(self, asked: Asked, row: Row) -> Row:
+        corpus = self.material.tasks[asked.task].corpus
+        texts = [document_text(corpus.get(id_)) for id_ in asked.passages[-TEACHER_TEXTS:]]
+        lines = [f"Passage: {text}" for text in texts]
+        return Row(
+            None, self._tokens("\n".join([*lines, question_text(asked.question)])), row.target
+        )
+
+    def _document_row(self, kind: str, source: random.Random) -> Row:
+        tokens = self.material.tokens(*self.material.random_passage(source))
+        tokens = tokens[: self.recipe.longest]
+        half = len(tokens) // 2
+        if kind == "follow" and half:
+            return Row(self._memory_of(tokens[:half]), (), [*tokens[half:], self.end])
+        return Row(self._memory_of(tokens), (), [*tokens, self.end])
+
+    def _memory(self, passages: Sequence[tuple[str, str]]) -> Tensor | None:
+        if not passages:
+            return None
+        means = torch.stack([self.material.means(self.parts, *key) for key in passages])
+        return self.parts.memory(self.parts.down(means)).flatten(0, 1)
+
+    def _memory_of(self, tokens: Sequence[int]) -> Tensor:
+        return self.parts.memory(self.parts.down(self.material.means_of(self.parts, tokens)))
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self.material.llm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def question_text(question: Question) -> str:
+    """What follows the memories, as ``reading_prompt`` renders it for a completion model."""
+    return f"Question: {question.text}\nAnswer:"

@@ -1,0 +1,148 @@
+"""Training a selector: InfoNCE on gold documents with in-batch, random and BM25 negatives."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from methods.parametric_qa.selection import AttentionSelector, RouterSelector, info_nce
+
+if TYPE_CHECKING:
+    from harness.records import Question
+    from methods.parametric_qa.material import Material
+    from methods.parametric_qa.recipe import SelectorTraining
+    from methods.parametric_qa.selection import Selector
+    from methods.parametric_qa.shared import SharedParts
+
+WORDS = (6, 14)
+"""Tokens of a passage that stand for a question."""
+KEPT = 0.7
+"""Share of these tokens that are kept, so that it is not a copy."""
+
+Record = Callable[[int, float], None]
+
+
+def fit_weights(selector: Selector, material: Material) -> None:
+    """Give tokens weights by how rare they are in the free passages."""
+    attention = selector.attention if isinstance(selector, RouterSelector) else selector
+    if not isinstance(attention, AttentionSelector):
+        return
+    counts, total = torch.zeros(len(material.table)), 0
+    for tokens in material.free_tokens():
+        counts[list(set(tokens))] += 1
+        total += 1
+    attention.fit_weights(material.table, counts, total)
+
+
+def train_selector(
+    selector: Selector,
+    parts: SharedParts,
+    material: Material,
+    settings: SelectorTraining,
+    seed: int,
+    record: Record,
+) -> None:
+    """Train in place; ``record`` is told each step's number and loss. Seeded."""
+    weights = list(selector.parameters())
+    if not weights or settings.steps == 0 or not material.train:
+        return
+    log_scale = torch.tensor(math.log(1 / settings.temperature), requires_grad=True)
+    optimizer = torch.optim.AdamW(
+        [*weights, log_scale], lr=settings.learning_rate, weight_decay=0.0
+    )
+    selector.requires_grad_(True)
+    for step in range(settings.steps):
+        source = random.Random(f"{seed} selector {step}")  # noqa: S311
+        loss = _batch_loss(selector, parts, material, settings, source, log_scale)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        record(step + 1, float(loss.detach()))
+    selector.requires_grad_(False)
+
+
+def _batch_loss(
+    selector: Selector,
+    parts: SharedParts,
+    material: Material,
+    settings: SelectorTraining,
+    source: random.Random,
+    log_scale: Tensor,
+) -> Tensor:
+    """All questions of a step are of one task, since their gold documents are each other's
+    negatives.
+    """
+    task = material.tasks[source.choice([name for name, _ in material.train])]
+    wanted: list[tuple[Tensor, tuple[str, ...]]] = []
+    hard: list[str] = []
+    for _ in range(settings.batch):
+        if source.random() < settings.fragments:
+            id_ = source.choice(task.free)
+            wanted.append((_fragment(material, material.tokens(task.name, id_), source), (id_,)))
+        else:
+            question = source.choice(task.train)
+            wanted.append((material.question_embeddings(question.text), question.gold_doc_ids))
+            hard += material.negatives(task.name, question, settings.hard)
+    others = [source.choice(task.free) for _ in range(settings.random)]
+    pool = list(dict.fromkeys([*(id_ for _, gold in wanted for id_ in gold), *hard, *others]))
+    with torch.no_grad():
+        codes = parts.down(torch.stack([material.means(parts, task.name, id_) for id_ in pool]))
+    keys = selector.keys(codes)
+    losses = [
+        info_nce(
+            selector.scores(tokens, keys), torch.tensor([id_ in gold for id_ in pool]), log_scale
+        )
+        for tokens, gold in wanted
+    ]
+    return torch.stack(losses).mean()
+
+
+def _fragment(material: Material, tokens: Sequence[int], source: random.Random) -> Tensor:
+    """Embeddings of a few tokens of a passage, some of them left out."""
+    length = min(len(tokens), source.randint(*WORDS))
+    first = source.randint(0, len(tokens) - length)
+    kept = [t for t in tokens[first : first + length] if source.random() < KEPT]
+    return material.table[torch.tensor(kept or tokens[first : first + 1])]
+
+
+def ranking(
+    selector: Selector,
+    parts: SharedParts,
+    material: Material,
+    task: str,
+    questions: Sequence[Question],
+) -> dict[str, list[str]]:
+    """Ids of all passages of a task, best first, for each question id."""
+    ids = list(material.tasks[task].corpus.ids)
+    with torch.inference_mode():
+        groups = [ids[i : i + 512] for i in range(0, len(ids), 512)]
+        keys = torch.cat([selector.keys(_codes(parts, material, task, g)) for g in groups])
+        return {
+            q.id: [
+                ids[i]
+                for i in selector.scores(material.question_embeddings(q.text), keys)
+                .argsort(descending=True, stable=True)[:50]
+                .tolist()
+            ]
+            for q in questions
+        }
+
+
+def _codes(parts: SharedParts, material: Material, task: str, ids: Sequence[str]) -> Tensor:
+    means = [material.means_of(parts, material.tokens(task, id_)) for id_ in ids]
+    codes: Tensor = parts.down(torch.stack(means))
+    return codes
+
+
+def recall_at(ranked: dict[str, list[str]], questions: Sequence[Question], k: int) -> float:
+    """Recall@k over gold documents, macro over questions."""
+    shares = [
+        len(set(q.gold_doc_ids) & set(ranked[q.id][:k])) / len(set(q.gold_doc_ids))
+        for q in questions
+    ]
+    return sum(shares) / max(len(shares), 1)
