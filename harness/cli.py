@@ -1,4 +1,4 @@
-"""The commands: run, sweep, leaderboard, compare, show, score, embed, list, describe, doctor."""
+"""The commands: run, sweep, train, evaluate-write, leaderboard, compare, show, score and others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
 from harness.cli_memory import evaluate_write
 from harness.cli_sweep import sweep
+from harness.cli_train import train
 from harness.errors import ConfigError, HarnessError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def run(
 
 
 app.command()(sweep)
+app.command()(train)
 app.command()(evaluate_write)
 
 

@@ -17,7 +17,7 @@ from harness.records import Prediction, Query, Question, StorageReport
 if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
     from harness.corpus import Corpus
-    from harness.llm.base import Capability
+    from harness.llm.base import Capability, LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,12 @@ class Method(ABC):
         They become part of the run's identity; see ``harness.fingerprint.folder_fingerprint``.
         """
         return {}
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """Raise ConfigError if files that parameters name do not fit the run's model.
+
+        Called before any work, with the model as it is without ``adapter``.
+        """
 
     @abstractmethod
     async def answer(self, query: Query) -> Prediction:

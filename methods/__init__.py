@@ -11,6 +11,11 @@ METHODS: dict[str, str] = {
     "adaptive-rag-dataset-prior": "methods.adaptive_rag.controls:AdaptiveRAGDatasetPrior",
     "adaptive-rag-llm-router": "methods.adaptive_rag.llm_router:AdaptiveRAGLLMRouter",
     "adaptive-rag-oracle": "methods.adaptive_rag.controls:AdaptiveRAGOracle",
+    "parametric-qa": "methods.parametric_qa.method:ParametricQA",
+    "parametric-qa-bm25": "methods.parametric_qa.controls:ParametricQABM25",
+    "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",
+    "parametric-qa-gold": "methods.parametric_qa.controls:ParametricQAGold",
+    "parametric-qa-shuffled": "methods.parametric_qa.controls:ParametricQAShuffled",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }

@@ -8,11 +8,18 @@ from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from harness.errors import InputError, did_you_mean
 from harness.files import folder_bytes, read_json
-from harness.fingerprint import canonical_json, fingerprint
-from methods.parametric_qa.selection import SelectionName, Selector, make_selector
+from harness.fingerprint import fingerprint
+from harness.llm.adapters import adapter_fingerprint
+from methods.parametric_qa.selection import (
+    AttentionSelector,
+    SelectionName,
+    Selector,
+    make_selector,
+)
 from methods.parametric_qa.shared import ADAPTER_FOLDER, CONFIG_FILE, SharedParts, save_tensors
 
 SELECTOR_FILE = "selector.safetensors"
@@ -38,11 +45,19 @@ class Bundle:
     folder: Path | None = None
 
     @classmethod
-    def untrained(cls, parts: SharedParts, selection: SelectorConfig) -> Self:
-        """A selector as it is before training."""
+    def untrained(
+        cls, parts: SharedParts, selection: SelectorConfig, embeddings: Tensor | None = None
+    ) -> Self:
+        """A selector as it is before training.
+
+        Given the model's input embeddings [vocabulary, hidden], it weighs tokens by their salience.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             selector = make_selector(selection.name, parts, selection.width)
+        attention = getattr(selector, "attention", selector)
+        if embeddings is not None and isinstance(attention, AttentionSelector):
+            attention.fit_weights(embeddings, parts.salience)
         return cls(parts, selector.eval().requires_grad_(False), selection)
 
     @classmethod
@@ -71,8 +86,10 @@ class Bundle:
         save_tensors(folder / SELECTOR_FILE, self.selector.state_dict())
 
     def fingerprint(self) -> str:
-        """What codes depend on: the shared parts and the model they are for."""
-        return fingerprint(canonical_json([self.parts.fingerprint()]))
+        """What codes mean depends on it: the shared parts, the model they are for, its adapter."""
+        adapter = adapter_of(self.folder) if self.folder else None
+        tuned = adapter_fingerprint(adapter) if adapter else None
+        return fingerprint([self.parts.fingerprint(), tuned])
 
     @property
     def bytes(self) -> int:

@@ -52,12 +52,12 @@ def span_codes(llm: LocalModel, parts: SharedParts, documents: Sequence[Sequence
     shape = parts.config
     if not documents:
         return torch.zeros(0, shape.slots, shape.z_dim)
-    table = llm.model.get_input_embeddings()
+    table, device = llm.model.get_input_embeddings(), parts.salience.device
     means = []
     for document in documents:
-        ids = torch.tensor(document)
+        ids = torch.tensor(document, device=device)
         with torch.no_grad():
-            embeddings = table(ids.to(llm.device)).float().cpu()
+            embeddings = table(ids.to(llm.device)).to(device, torch.float32)
         means.append(span_means(embeddings, parts.salience[ids], shape.slots, shape.sharpness))
     codes: Tensor = parts.down(torch.stack(means))
     return codes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.corpus import Corpus
-    from harness.llm.base import Capability
+    from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
     from methods.parametric_qa.bank import MemoryBank
     from methods.parametric_qa.bundle import Bundle
@@ -81,7 +82,7 @@ class ParametricQA(Method):
         selection: Literal["cosine", "router", "attention"] | None = Field(
             None, description="how memories are selected; null: as the shared parts were trained"
         )
-        k: int = Field(5, ge=1, le=100, description="memories that are read")
+        k: int = Field(3, ge=1, le=100, description="memories that are read")
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
@@ -125,11 +126,21 @@ class ParametricQA(Method):
             )
         return found
 
+    def check_model(self, llm: LanguageModel) -> None:
+        """Trained shared parts are for one model, as it was when they were trained."""
+        from harness.llm.local import LocalModel
+        from methods.parametric_qa.bundle import find_bundle
+        from methods.parametric_qa.shared import SharedParts
+
+        if self.params.shared is not None and isinstance(llm, LocalModel):
+            parts = SharedParts.load(find_bundle(self.params.shared))
+            parts.check_model(llm.model, llm.name)
+
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         """Write every passage into a bank. Raises InputError for a passage without text."""
         from methods.parametric_qa.bank import BankConfig, MemoryBank
 
-        self._bundle = self._open_bundle()
+        self._bundle = self._open_bundle(corpus)
         shape = self._bundle.parts.config
         self._place = TemporaryDirectory()
         config = BankConfig(
@@ -146,12 +157,13 @@ class ParametricQA(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Select memories, then read them, the best one last."""
-        chosen = self._chooser.choose(query.text, self.params.k, self.params.hops)
-        self._note(chosen)
+        chosen = self._choose(query)
+        read = self._read(chosen, query)
+        self._note(chosen, read)
         reply = await self.llm.generate(
-            self._prompt(query),
+            reading_prompt(query.text, self.prompts.demonstrations),
             max_tokens=self.params.max_tokens,
-            soft_prompt=self._memories([c.id for c in chosen]),
+            soft_prompt=self._memories(read),
             one_line=True,
         )
         passages = [Passage(c.id, "", "", c.score) for c in chosen]
@@ -176,31 +188,47 @@ class ParametricQA(Method):
         from methods.parametric_qa.bank import MemoryBank
         from methods.parametric_qa.bundle import Bundle
 
-        untrained = folder / "shared"
-        self._bundle = Bundle.load(untrained) if untrained.is_dir() else self._open_bundle()
-        self._bundle.parts.check_model(self.model.model, self.model.name)
+        if self.params.shared is None:
+            self._bundle = Bundle.load(folder / "shared")
+            self._bundle.parts.check_model(self.model.model, self.model.name)
+        else:
+            self._bundle = self._trained()
         self._use(MemoryBank.open(folder / "bank", self._bundle.fingerprint()))
 
-    def _open_bundle(self) -> Bundle:
+    def _open_bundle(self, corpus: Corpus) -> Bundle:
+        return self._trained() if self.params.shared is not None else self._untrained(corpus)
+
+    def _trained(self) -> Bundle:
         from methods.parametric_qa.bundle import Bundle, SelectorConfig, find_bundle
+
+        assert self.params.shared is not None
+        bundle = Bundle.load(find_bundle(self.params.shared))
+        wanted = self.params.selection or bundle.selection.name
+        if wanted == bundle.selection.name:
+            return bundle
+        # Another way of selecting than the one that was trained is as it is untrained.
+        selection = SelectorConfig(name=wanted, width=bundle.selection.width)
+        table = self.model.model.get_input_embeddings().weight.detach().float().cpu()
+        made = Bundle.untrained(bundle.parts, selection, table)
+        return replace(made, folder=bundle.folder)
+
+    def _untrained(self, corpus: Corpus) -> Bundle:
+        """Maps from the model alone; how much tokens tell is counted in the corpus."""
+        from methods.parametric_qa.bundle import Bundle, SelectorConfig
+        from methods.parametric_qa.initial import document_tokens, salience_of
         from methods.parametric_qa.shared import SharedParts
 
         params, llm = self.params, self.model
-        if params.shared is not None:
-            bundle = Bundle.load(find_bundle(params.shared))
-            bundle.parts.check_model(llm.model, llm.name)
-            wanted = params.selection or bundle.selection.name
-            if wanted == bundle.selection.name:
-                return bundle
-            selection = SelectorConfig(name=wanted, width=bundle.selection.width)
-            return Bundle.untrained(bundle.parts, selection)
-        hidden = llm.model.get_input_embeddings().weight.shape[1]
-        parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or hidden)
-        name = params.selection or "attention"
-        return Bundle.untrained(parts, SelectorConfig(name=name, width=min(128, hidden)))
+        table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+        width = table.shape[1]
+        parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or width)
+        documents = (document_tokens(llm, passage) for passage in corpus)
+        parts.salience.copy_(salience_of(documents, len(table)))
+        selection = SelectorConfig(name=params.selection or "attention", width=min(128, width))
+        return Bundle.untrained(parts, selection, table)
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
-        from methods.parametric_qa.write import write_codes
+        from methods.parametric_qa.codes import write_codes
 
         return write_codes(self.model, self._bundle, passages, self.params, self.seed, self.scratch)
 
@@ -210,20 +238,27 @@ class ParametricQA(Method):
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 
-    def _prompt(self, query: Query) -> Prompt:
-        return reading_prompt(query.text, self.prompts.demonstrations)
+    def _choose(self, query: Query) -> list[Chosen]:
+        return self._chooser.choose(query.text, self.params.k, self.params.hops)
 
-    def _memories(self, ids: Sequence[str]) -> torch.Tensor:
-        """What the model reads [k * (1 + slots), hidden], of the best memory last."""
+    def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
+        """Ids of the memories that are read, best first."""
+        return [c.id for c in chosen]
+
+    def _memories(self, ids: Sequence[str]) -> torch.Tensor | None:
+        """What the model reads [k * (1 + slots), hidden], the best memory last."""
+        if not ids:
+            return None
         codes = self._bank.codes(list(ids)[::-1])
         return self._bundle.parts.memory(codes).flatten(0, 1)
 
-    def _note(self, chosen: Sequence[Chosen]) -> None:
+    def _note(self, chosen: Sequence[Chosen], read: Sequence[str]) -> None:
         trace.note(
             "select",
             retrieved_ids=[c.id for c in chosen],
             scores=[round(c.score, 4) for c in chosen],
             hops=[c.hop for c in chosen],
+            memories_read=list(read),
         )
 
 

@@ -48,21 +48,32 @@ class Objectives:
         self.material, self.parts, self.recipe, self.ranked = material, parts, recipe, ranked
         self.end = end_token(material.llm)
 
-    def loss(self, model: Any, kind: str, source: random.Random) -> tuple[Tensor, int]:
-        """The mean loss of one batch of a kind, in nats a token, and the tokens that were read."""
+    def loss(self, model: Any, kind: str, source: random.Random, *, alone: bool = False) -> Tensor:
+        """The mean loss of one batch of a kind, in nats a token.
+
+        ``alone``: questions are shown one gold memory each, without any other.
+        """
         size = self.recipe.batch
         if kind in ("answer", "distil"):
             drawn = [source.choice(self.material.train) for _ in range(size)]
             # One number for all rows: padding the shorter ones would cost as much again.
-            count = source.choice(self.recipe.memories)
-            asked = [self.ask(task, question, count, source) for task, question in drawn]
-            return self._distil(model, asked) if kind == "distil" else self._answer(model, asked)
+            count = 1 if alone else source.choice(self.recipe.memories)
+            asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
+            if kind == "distil":
+                return self._distil(model, asked)
+            return self.row_losses(model, self.answer_rows(asked)).mean()
         rows = [self._document_row(kind, source) for _ in range(size)]
-        packed = pack(model, rows)
-        losses = row_losses(target_logits(model, packed), packed.targets)
-        return losses.mean(), int(packed.mask.sum())
+        return self.row_losses(model, rows).mean()
 
-    def ask(self, task: str, question: Question, count: int, source: random.Random) -> Asked:
+    def ask(
+        self,
+        task: str,
+        question: Question,
+        count: int,
+        source: random.Random,
+        *,
+        forced: bool = False,
+    ) -> Asked:
         """Choose what a train question is shown: its gold among the best ranked, or nothing.
 
         Now and then what is ranked best is shown as it is, with gold in it or not.
@@ -71,12 +82,14 @@ class Objectives:
         if draw < self.recipe.no_memory:
             return Asked(task, question, ())
         ranked = self.ranked[task, question.id]
-        if draw < self.recipe.no_memory + self.recipe.unforced:
+        if not forced and draw < self.recipe.no_memory + self.recipe.unforced:
             return Asked(task, question, tuple(ranked[:count][::-1]))
-        gold = list(question.gold_doc_ids)[:count]
-        best = [id_ for id_ in ranked if id_ not in gold]
-        shown = best[: count - len(gold)][::-1]
-        for id_ in gold:
+        best = [id_ for id_ in ranked if id_ not in question.gold_doc_ids]
+        gold = list(question.gold_doc_ids)
+        # One of several gold documents alone: any of them, so that all are read.
+        source.shuffle(gold)
+        shown = best[: max(0, count - len(gold))][::-1]
+        for id_ in gold[:count]:
             shown.insert(source.randint(0, len(shown)), id_)
         return Asked(task, question, tuple(shown))
 
@@ -96,12 +109,7 @@ class Objectives:
         packed = pack(model, rows)
         return row_losses(target_logits(model, packed), packed.targets)
 
-    def _answer(self, model: Any, asked: Sequence[Asked]) -> tuple[Tensor, int]:
-        packed = pack(model, self.answer_rows(asked))
-        losses = row_losses(target_logits(model, packed), packed.targets)
-        return losses.mean(), int(packed.mask.sum())
-
-    def _distil(self, model: Any, asked: Sequence[Asked]) -> tuple[Tensor, int]:
+    def _distil(self, model: Any, asked: Sequence[Asked]) -> Tensor:
         """KL from the untuned model that reads the passages' text, at the answer's tokens."""
         rows = self.answer_rows(asked)
         texts = [self._text_row(a, row) for a, row in zip(asked, rows, strict=True)]
@@ -112,8 +120,7 @@ class Objectives:
         found = target_logits(model, packed).log_softmax(dim=-1)
         each = F.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
         kept = packed.targets != -100
-        loss = ((each * kept).sum(dim=1) / kept.sum(dim=1)).mean()
-        return loss, int(packed.mask.sum() + read.mask.sum())
+        return ((each * kept).sum(dim=1) / kept.sum(dim=1)).mean()
 
     def _text_row(self, asked: Asked, row: Row) -> Row:
         corpus = self.material.tasks[asked.task].corpus

@@ -74,6 +74,9 @@ class Recipe(_Part):
     memories: tuple[int, ...] = Field(
         (1, 3, 5), min_length=1, description="how many memories rows have, drawn for each step"
     )
+    alone: int = Field(
+        0, ge=0, description="first steps in which every row has one gold memory and no other"
+    )
     no_memory: float = Field(0.15, ge=0, le=0.5, description="share of rows without any memory")
     unforced: float = Field(
         0.1, ge=0, le=0.5, description="share of rows in which gold is not put among the memories"

@@ -87,17 +87,16 @@ class AttentionSelector(Selector):
         best: Tensor = each.amax(dim=1) @ (weights / weights.sum())
         return best
 
-    def fit_weights(self, embeddings: Tensor, document_counts: Tensor, documents: int) -> None:
-        """Ridge regression of a token's weight on its embedding, towards its inverse frequency.
+    def fit_weights(self, embeddings: Tensor, salience: Tensor) -> None:
+        """Ridge regression of a token's weight on its embedding, towards its salience.
 
-        ``embeddings`` [vocabulary, hidden], ``document_counts`` [vocabulary]: in how many of
-        ``documents`` a token is.
+        ``embeddings`` [vocabulary, hidden], ``salience`` [vocabulary]; tokens that no document has
+        share the highest and are left out.
         """
-        seen = document_counts > 0
-        wanted = torch.log((documents + 1) / (document_counts[seen] + 0.5))
+        seen = salience < salience.max()
         inputs = torch.cat([embeddings[seen], torch.ones(int(seen.sum()), 1)], dim=1).double()
         gram = inputs.T @ inputs + 0.1 * torch.eye(inputs.shape[1], dtype=torch.float64)
-        solution = torch.linalg.solve(gram, inputs.T @ wanted.double()).float()
+        solution = torch.linalg.solve(gram, inputs.T @ salience[seen].double()).float()
         with torch.no_grad():
             self.weight.weight.copy_(solution[:-1])
             self.weight.bias.copy_(solution[-1])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from methods.parametric_qa.selection import AttentionSelector, RouterSelector, info_nce
+from methods.parametric_qa.selection import info_nce
 
 if TYPE_CHECKING:
     from harness.records import Question
@@ -25,18 +25,6 @@ KEPT = 0.7
 """Share of these tokens that are kept, so that it is not a copy."""
 
 Record = Callable[[int, float], None]
-
-
-def fit_weights(selector: Selector, material: Material) -> None:
-    """Give tokens weights by how rare they are in the free passages."""
-    attention = selector.attention if isinstance(selector, RouterSelector) else selector
-    if not isinstance(attention, AttentionSelector):
-        return
-    counts, total = torch.zeros(len(material.table)), 0
-    for tokens in material.free_tokens():
-        counts[list(set(tokens))] += 1
-        total += 1
-    attention.fit_weights(material.table, counts, total)
 
 
 def train_selector(

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from harness.errors import ConfigError, RunFailedError
-from harness.files import atomic_file, writing
+from harness.files import writing
 from harness.fingerprint import fingerprint
 from methods.parametric_qa.bundle import Bundle
 from methods.parametric_qa.checkpoint import load_checkpoint, save_checkpoint
+from methods.parametric_qa.curves import Curves
 from methods.parametric_qa.frozen import without_dropout
 from methods.parametric_qa.material import Material
 from methods.parametric_qa.objectives import Asked, Objectives
 from methods.parametric_qa.recipe import Recipe
-from methods.parametric_qa.shared import SharedParts
-from methods.parametric_qa.train_selector import fit_weights, ranking, recall_at, train_selector
+from methods.parametric_qa.shared import SharedParts, model_fingerprint
+from methods.parametric_qa.train_selector import ranking, recall_at, train_selector
 from methods.parametric_qa.tuning import faster_dtype, save_tuned, trainable, tuned
 
 if TYPE_CHECKING:
@@ -33,38 +31,10 @@ if TYPE_CHECKING:
     from harness.llm.local import LocalModel
     from methods.parametric_qa.training_data import TrainingTask
 
+Item = TypeVar("Item")
+
 CLIP = 1.0
 VALIDATION_BATCH = 16
-
-
-@dataclass
-class Curves:
-    """Learning curves as rows: step, what was measured, its value and the seconds so far."""
-
-    path: Path
-    rows: list[tuple[int, str, float, float]] = field(default_factory=list)
-    before: float = 0.0
-    start: float = field(default_factory=monotonic)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, earlier sessions included."""
-        return self.before + monotonic() - self.start
-
-    def add(self, step: int, name: str, value: float) -> None:
-        """Note one value."""
-        self.rows.append((step, name, round(value, 5), round(self.seconds, 1)))
-
-    def write(self) -> None:
-        """Write all rows so far as CSV."""
-        import io
-
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["step", "measure", "value", "seconds"])
-        table.writerows(self.rows)
-        with atomic_file(self.path) as file:
-            file.write(text.getvalue().encode())
 
 
 def train(
@@ -83,8 +53,7 @@ def train(
     material = Material(llm, tasks)
     parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
     parts.salience.copy_(material.salience())
-    bundle = Bundle.untrained(parts, recipe.selector)
-    fit_weights(bundle.selector, material)
+    bundle = Bundle.untrained(parts, recipe.selector, material.table)
     curves = Curves(out / "curves.csv")
     _train_reader(recipe, llm, material, bundle, out, curves, console)
     _train_selector(recipe, material, bundle, curves, console)
@@ -128,6 +97,11 @@ def _train_reader(
                 run.keep(folder, step, curves)
             shown.advance()
     parts.requires_grad_(False)
+    if recipe.tuning.mode == "full":
+        parts.config = parts.config.model_copy(
+            update={"model_fingerprint": model_fingerprint(model)}
+        )
+        llm.tokenizer.save_pretrained(out / "model")
     save_tuned(model, recipe.tuning.mode, out, llm.name)
 
 
@@ -157,7 +131,8 @@ class _Reader:
         rise = min(1.0, number / max(recipe.warmup, 1))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rise * (1 - (number - 1) / recipe.steps)
-        loss, _ = self.objectives.loss(self.model, kind, source)
+        alone = number <= recipe.alone
+        loss = self.objectives.loss(self.model, kind, source, alone=alone)
         value = float(loss.detach())
         if not isfinite(value):
             raise RunFailedError(
@@ -176,15 +151,17 @@ class _Reader:
         questions = objectives.material.validation(most)
         if not questions:
             return {}
-        others = [*questions[1:], questions[0]]
+        following = {
+            (task, q.id): other
+            for name in objectives.material.tasks
+            for (task, q), (_, other) in _neighbours([x for x in questions if x[0] == name])
+        }
         views = {
             "validation gold": [Asked(task, q, tuple(q.gold_doc_ids[:1])) for task, q in questions],
             "validation none": [Asked(task, q, ()) for task, q in questions],
             "validation other": [
-                Asked(task, q, tuple(other.gold_doc_ids[:1]))
-                if task == where
-                else Asked(task, q, ())
-                for (task, q), (where, other) in zip(questions, others, strict=True)
+                Asked(task, q, tuple(following[task, q.id].gold_doc_ids[:1]))
+                for task, q in questions
             ],
         }
         return {name: self._mean(asked) for name, asked in views.items()}
@@ -211,6 +188,11 @@ class _Reader:
             return 0
         curves.before, curves.rows = state["seconds"], [tuple(row) for row in state["curves"]]
         return int(state["step"])
+
+
+def _neighbours(items: Sequence[Item]) -> list[tuple[Item, Item]]:
+    """Each item with the next one; the last with the first."""
+    return list(zip(items, [*items[1:], *items[:1]], strict=True))
 
 
 def _candidates(bundle: Bundle, material: Material) -> Mapping[tuple[str, str], Sequence[str]]:

@@ -31,39 +31,62 @@ def parts(tiny) -> SharedParts:
     return SharedParts.from_model(tiny, slots=4, z_dim=64)
 
 
-def one_by_one(embeddings: torch.Tensor, slots: int) -> torch.Tensor:
-    length = len(embeddings)
+def one_by_one(embeddings, salience, slots, sharpness):
+    """The definition, position by position."""
+    total, before = salience.sum().item(), 0.0
+    members: list[list[int]] = [[] for _ in range(slots)]
+    for position, share in enumerate(salience.tolist()):
+        middle = (before + share / 2) / total * slots
+        members[min(int(middle), slots - 1)].append(position)
+        before += share
     means = []
-    for slot in range(slots):
-        span = embeddings[slot * length // slots : (slot + 1) * length // slots]
-        means.append((span if len(span) else embeddings).mean(dim=0))
+    for inside in members:
+        chosen = inside or list(range(len(embeddings)))
+        weights = salience[chosen] ** sharpness
+        means.append((embeddings[chosen] * weights[:, None]).sum(dim=0) / weights.sum())
     return torch.stack(means)
 
 
-@given(length=st.integers(1, 300), slots=st.integers(1, 64))
-@settings(deadline=None)
-def test_means_are_those_of_consecutive_spans(length, slots):
-    embeddings = torch.randn(length, 3, generator=torch.Generator().manual_seed(length))
-    means = span_means(embeddings, slots)
-    torch.testing.assert_close(means, one_by_one(embeddings, slots), atol=1e-5, rtol=1e-4)
+# Halves of whole numbers, so that no middle falls on a border by rounding alone.
+saliences = st.lists(st.sampled_from([0.5, 1.0, 2.0, 4.0]), min_size=1, max_size=150)
+
+
+@given(
+    salience=saliences,
+    slots=st.sampled_from([1, 2, 3, 8, 32]),
+    sharpness=st.sampled_from([0, 1, 3]),
+)
+@settings(deadline=None, max_examples=60)
+def test_means_are_those_of_spans_of_equal_salience(salience, slots, sharpness):
+    embeddings = torch.randn(len(salience), 3, generator=torch.Generator().manual_seed(1))
+    wanted = one_by_one(embeddings, torch.tensor(salience).double(), slots, sharpness)
+    means = span_means(embeddings.double(), torch.tensor(salience).double(), slots, sharpness)
+    torch.testing.assert_close(means, wanted.to(means), atol=1e-5, rtol=1e-4)
 
 
 @given(length=st.integers(1, 300), slots=st.integers(1, 64))
 @settings(deadline=None)
-def test_every_token_counts_in_one_span_and_spans_differ_by_at_most_a_token(length, slots):
+def test_with_equal_saliences_every_token_is_in_one_span_and_spans_differ_by_at_most_one(
+    length, slots
+):
     # The mean of rows of a unit matrix shows which rows it was taken of.
-    means = span_means(torch.eye(length), slots)
+    means = span_means(torch.eye(length), torch.ones(length), slots)
     used = means > 0
     spans = used[used.sum(dim=1) < length] if length > 1 and slots > 1 else used[:1]
     assert (spans.sum(dim=0) == 1).all()
     if slots <= length:
         sizes = used.sum(dim=1)
-        assert sizes.max() - sizes.min() <= 1
+        assert sizes.max() - sizes.min() <= 2
+
+
+def test_a_rare_token_outweighs_the_common_ones_of_its_span():
+    embeddings, salience = torch.eye(4), torch.tensor([0.1, 0.1, 5.0, 0.1])
+    assert span_means(embeddings, salience, 1, sharpness=3.0)[0, 2] > 0.99
 
 
 def test_a_text_shorter_than_the_slots_fills_empty_spans_with_its_mean():
     embeddings = torch.tensor([[0.0], [6.0]])
-    assert span_means(embeddings, 4).flatten().tolist() == [3.0, 0.0, 3.0, 6.0]
+    assert span_means(embeddings, torch.ones(2), 4).flatten().tolist() == [3.0, 0.0, 3.0, 6.0]
 
 
 def test_span_codes_of_a_document_do_not_depend_on_others(tiny, parts):

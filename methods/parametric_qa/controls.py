@@ -1,0 +1,111 @@
+"""Controls: what the tuned reader does without memories, with text, and with gold or wrong ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from harness.method import Method, MethodCard
+from harness.records import Prediction, Query
+from methods.bm25 import BM25
+from methods.parametric_qa.choose import Chosen
+from methods.parametric_qa.method import (
+    DEFAULT_SHARED,
+    ParametricQA,
+    SharedParams,
+    reading_prompt,
+)
+
+PAPER = ParametricQA.card.paper
+
+
+class ParametricQAGold(ParametricQA):
+    """Reads the memories of the question's gold documents: selection without error."""
+
+    card = MethodCard(
+        title="Parametric QA, gold selection",
+        summary="Reads the memories of the gold documents; an upper bound of selection.",
+        paper=PAPER,
+        oracle=True,
+    )
+
+    def _choose(self, query: Query) -> list[Chosen]:
+        gold = dict.fromkeys(self.gold[query.id].gold_doc_ids)
+        kept = [id_ for id_ in gold if id_ in self._bank][: self.params.k]
+        return [Chosen(id_, 1.0, 1) for id_ in kept]
+
+
+class ParametricQAShuffled(ParametricQA):
+    """Selects as usual, then reads the memories of other documents: what their content gives."""
+
+    card = MethodCard(
+        title="Parametric QA, shuffled memories",
+        summary="Selects as usual but reads as many memories of random documents; a lower bound.",
+        paper=PAPER,
+    )
+
+    def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
+        used = {c.id for c in chosen}
+        others = [id_ for id_ in self._bank.ids if id_ not in used] or list(self._bank.ids)
+        source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
+        return source.sample(others, min(len(chosen), len(others)))
+
+
+class ParametricQAClosedBook(Method):
+    """The tuned reader without any memory: what tuning alone gives."""
+
+    card = MethodCard(
+        title="Parametric QA's reader, closed book",
+        summary="The reader of parametric-qa answers without memories.",
+        paper=PAPER,
+    )
+
+    class Params(SharedParams):
+        """Whose reader it is."""
+
+        max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
+
+    params: Params
+
+    @property
+    def adapter(self) -> Path | None:
+        """The tuned reader's adapter."""
+        return _adapter(self.params.shared)
+
+    async def answer(self, query: Query) -> Prediction:
+        """Ask as parametric-qa asks, with nothing before the question."""
+        prompt = reading_prompt(query.text, self.prompts.demonstrations)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
+        return Prediction(answer=reply.first_line)
+
+
+class ParametricQABM25(BM25):
+    """BM25's passages as text, read by the tuned reader."""
+
+    card = MethodCard(
+        title="BM25 with Parametric QA's reader",
+        summary="The reader of parametric-qa reads the text of BM25's passages.",
+        paper=PAPER,
+        deviations=("The prompt is that of bm25; the reader was tuned on memories, not on text.",),
+    )
+
+    class Params(BM25.Params):
+        """BM25's parameters, and whose reader it is."""
+
+        shared: str | None = Field(DEFAULT_SHARED, description="shared parts with a tuned reader")
+
+    params: Params
+
+    @property
+    def adapter(self) -> Path | None:
+        """The tuned reader's adapter."""
+        return _adapter(self.params.shared)
+
+
+def _adapter(shared: str | None) -> Path | None:
+    from methods.parametric_qa.bundle import adapter_of, find_bundle
+
+    return adapter_of(find_bundle(shared)) if shared else None

@@ -1,0 +1,51 @@
+"""Learning curves as data: ``curves.csv`` beside what was trained."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from time import monotonic
+
+from harness.files import atomic_file
+
+Point = tuple[int, str, float, float]
+"""Step, what was measured, its value, seconds of training so far."""
+
+
+@dataclass
+class Curves:
+    """Learning curves as rows: step, what was measured, its value and the seconds so far."""
+
+    path: Path
+    rows: list[Point] = field(default_factory=list)
+    before: float = 0.0
+    start: float = field(default_factory=monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, earlier sessions included."""
+        return self.before + monotonic() - self.start
+
+    def add(self, step: int, name: str, value: float) -> None:
+        """Note one value."""
+        self.rows.append((step, name, round(value, 5), round(self.seconds, 1)))
+
+    def write(self) -> None:
+        """Write all rows so far as CSV."""
+        text = StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["step", "measure", "value", "seconds"])
+        table.writerows(self.rows)
+        with atomic_file(self.path) as file:
+            file.write(text.getvalue().encode())
+
+
+def read_curves(path: Path) -> list[Point]:
+    """The rows of a file that ``Curves`` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            (int(row["step"]), row["measure"], float(row["value"]), float(row["seconds"]))
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,141 @@
+"""parametric-qa as a method, and its controls."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.conformance import check_method
+from harness.corpus import Corpus
+from harness.demonstrations import QAPrompts
+from harness.engine import Engine, check_needs
+from harness.errors import CapabilityError, ConfigError, InputError
+from harness.method import parse_params
+from harness.records import Passage, Query, Question
+from harness.registry import load_method
+from harness.testing import RuleModel
+from methods.parametric_qa.bundle import Bundle
+from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled
+from methods.parametric_qa.method import ParametricQA
+from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
+
+UNTRAINED = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 4}
+QUERIES = [Query("q1", "Who wrote Hamlet?"), Query("q2", "Which river?"), Query("q3", "Who?")]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_dir):
+    return load_tiny(tiny_model_dir)
+
+
+@pytest.fixture
+def corpus():
+    rows = zip(NAMES, TEXTS, strict=True)
+    return Corpus.from_passages([Passage(name, "", text) for name, text in rows])
+
+
+def written(tiny, corpus, cls=ParametricQA, **changes):
+    method = cls(parse_params(cls, "parametric-qa", {**UNTRAINED, **changes}))
+    engine = Engine(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+    method.write(corpus, [])
+    return method, engine
+
+
+def answers(engine, queries=QUERIES):
+    found = {}
+    engine.run(queries, lambda done: found.update({done.question_id: done.prediction}))
+    return found
+
+
+@pytest.mark.parametrize("name", ["parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"])
+def test_it_keeps_the_rules_of_a_method(tiny, name):
+    check_method(load_method(name), UNTRAINED, model=tiny)
+
+
+@pytest.mark.parametrize("name", ["parametric-qa-closed-book", "parametric-qa-bm25"])
+def test_controls_keep_the_rules_of_a_method(name):
+    check_method(load_method(name), {"shared": None})
+
+
+def test_memories_are_read_in_the_place_of_text(tiny, corpus):
+    _, engine = written(tiny, corpus, k=2)
+    for prediction in answers(engine).values():
+        assert len(prediction.passages) == 2
+        assert all(passage.text == "" for passage in prediction.passages)
+        call = next(step for step in prediction.steps if step.kind == "generate")
+        assert not any(text in call.data["prompt"] for text in TEXTS)
+        # Two marks and two memories of four slots come before the prompt's own tokens.
+        own = tiny.count_tokens(call.data["prompt"])
+        assert call.data["prompt_tokens"] == own + 2 * (1 + 4)
+
+
+def test_gold_selection_reads_gold_and_says_that_it_is_an_oracle(tiny, corpus):
+    method, engine = written(tiny, corpus, ParametricQAGold)
+    method.gold = {q.id: Question(q.id, q.text, ("x",), ("paris", "nile")) for q in QUERIES}
+    assert method.card.oracle
+    assert {p.retrieved_ids[0] for p in answers(engine).values()} == {"paris"}
+
+
+def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
+    _, engine = written(tiny, corpus, ParametricQAShuffled, k=2)
+    for prediction in answers(engine).values():
+        note = next(step for step in prediction.steps if step.kind == "select").data
+        assert len(note["memories_read"]) == 2
+        assert not set(note["memories_read"]) & set(note["retrieved_ids"])
+
+
+def test_storage_is_the_codes_and_apart_from_them_what_is_shared(tiny, corpus):
+    method, _ = written(tiny, corpus, code_dtype="int8")
+    parts = method.storage().parts
+    assert parts["memory vectors"] == len(corpus) * 4 * (64 + 2)
+    assert parts["shared parameters"] > 0
+    assert "text" not in parts
+
+
+def test_a_saved_memory_is_refused_by_another_model(tiny, corpus, tiny_model_dir, tmp_path):
+    method, _ = written(tiny, corpus)
+    method.save(tmp_path)
+    other = load_tiny(tiny_model_dir)
+    other.model.requires_grad_(False)
+    next(iter(other.model.parameters())).add_(0.1)
+    again = ParametricQA(method.params)
+    Engine(again, other, None, corpus, prompts=QAPrompts(), seed=0)
+    with pytest.raises(ConfigError, match="train shared parts for this one"):
+        again.load(tmp_path)
+
+
+def test_an_empty_passage_is_named(tiny):
+    corpus = Corpus.from_passages([Passage("full", "", "text"), Passage("void", "", " ")])
+    with pytest.raises(InputError, match="'void' is empty"):
+        written(tiny, corpus)
+
+
+def test_a_passage_beyond_the_window_is_named_when_it_is_to_be_optimised(tiny):
+    corpus = Corpus.from_passages([Passage("long", "", "Paris " * 3000)])
+    with pytest.raises(InputError, match="'long'"):
+        written(tiny, corpus, steps=1)
+
+
+def test_shape_is_for_untrained_parts_alone():
+    with pytest.raises(ConfigError, match="set shared to null"):
+        parse_params(ParametricQA, "parametric-qa", {"shared": "x", "slots": 4})
+
+
+def test_unknown_shared_parts_are_named(tmp_path):
+    method = ParametricQA(ParametricQA.Params(shared="nowhere"))
+    with pytest.raises(InputError, match="no shared parts 'nowhere'"):
+        _ = method.adapter
+    with pytest.raises(InputError, match=r"holds no shared.json"):
+        _ = ParametricQA(ParametricQA.Params(shared=str(tmp_path))).adapter
+
+
+def test_a_model_without_soft_prompts_is_refused_before_any_work():
+    with pytest.raises(CapabilityError, match="soft-prompts"):
+        check_needs(ParametricQA(ParametricQA.Params(**UNTRAINED)), RuleModel())
+
+
+def test_trained_parts_round_trip(tiny, corpus, tmp_path):
+    method, _ = written(tiny, corpus)
+    method._bundle.save(tmp_path)
+    again = Bundle.load(tmp_path)
+    assert again.fingerprint() == method._bundle.fingerprint()
+    assert again.bytes > 0

@@ -1,0 +1,212 @@
+"""Training the shared parts: resumable, seeded, each loss by itself, only what is to be trained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.corpus import Corpus
+from harness.errors import ConfigError, InputError, RunFailedError
+from harness.records import Passage, Question
+from methods.parametric_qa import training
+from methods.parametric_qa.bundle import Bundle
+from methods.parametric_qa.curves import read_curves
+from methods.parametric_qa.recipe import Losses, Recipe, SelectorTraining, Tuning, read_recipe
+from methods.parametric_qa.shared import model_fingerprint
+from methods.parametric_qa.training_data import training_task
+from tests.methods.parametric_qa.lab import load_tiny, quiet
+
+FACTS = [
+    ("Hamlet", "William Shakespeare wrote Hamlet around the year 1600.", "Who wrote Hamlet?"),
+    ("Paris", "Paris is the capital of France, on the river Seine.", "What is the capital?"),
+    ("Curie", "Marie Curie discovered polonium and radium.", "Who discovered radium?"),
+    ("Telephone", "The telephone was invented by Alexander Graham Bell.", "Who invented it?"),
+]
+ANSWERS = ("William Shakespeare", "Paris", "Marie Curie", "Alexander Graham Bell")
+
+
+@pytest.fixture
+def task():
+    corpus = Corpus.from_passages(
+        [Passage(f"d{n}", *FACTS[n % 4][:2]) for n in range(4)]
+        + [Passage(f"x{n}", f"Nile {n}", "The Nile or the Amazon, yes or no.") for n in range(8)]
+    )
+    # Ids that fall on both sides of the split between training and validation.
+    train = [
+        Question(f"q{n}", FACTS[n % 4][2], (ANSWERS[n % 4],), (f"d{n % 4}",)) for n in range(4)
+    ]
+    return training_task("toy", corpus, [], train)
+
+
+def recipe(**changes):
+    values = {
+        "name": "tiny",
+        "model": "tiny",
+        "tasks": ("toy",),
+        "slots": 4,
+        "z_dim": 64,
+        "steps": 6,
+        "batch": 4,
+        "memories": (1, 2),
+        "dtype": "float32",
+        "checkpoint_every": 3,
+        "validate_every": 3,
+        "selection": SelectorTraining(steps=3, batch=4, random=4),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def run(tiny_model_dir, task, out, **changes):
+    llm = load_tiny(tiny_model_dir)
+    training.train(recipe(**changes), llm, [task], out, quiet())
+    return llm
+
+
+def losses(out, kind="answer"):
+    return [
+        value for _, name, value, _ in read_curves(out / "curves.csv") if name == f"loss {kind}"
+    ]
+
+
+def test_the_answer_loss_falls(tiny_model_dir, task, tmp_path):
+    run(
+        tiny_model_dir,
+        task,
+        tmp_path,
+        steps=60,
+        learning_rate=1e-2,
+        tuning=Tuning(learning_rate=1e-2),
+    )
+    values = losses(tmp_path)
+    assert sum(values[-5:]) < 0.5 * sum(values[:5])
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    tiny_model_dir, task, tmp_path, monkeypatch
+):
+    run(tiny_model_dir, task, tmp_path / "whole")
+    step = training._Reader.step
+
+    def killed(self, number):
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    monkeypatch.setattr(training._Reader, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_model_dir, task, tmp_path / "parts")
+    monkeypatch.setattr(training._Reader, "step", step)
+    run(tiny_model_dir, task, tmp_path / "parts")
+    for name in ("shared.safetensors", "selector.safetensors", "adapter/adapter_model.safetensors"):
+        whole, parts = (load_file(tmp_path / side / name) for side in ("whole", "parts"))
+        assert whole.keys() == parts.keys()
+        assert all(torch.equal(whole[key], parts[key]) for key in whole), name
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+
+
+def test_another_seed_gives_other_parts(tiny_model_dir, task, tmp_path):
+    for seed in (0, 1):
+        run(tiny_model_dir, task, tmp_path / str(seed), seed=seed)
+    one, other = (load_file(tmp_path / str(seed) / "shared.safetensors") for seed in (0, 1))
+    assert not torch.equal(one["mark"], other["mark"])
+
+
+@pytest.mark.parametrize("kind", ["answer", "distil", "reconstruct", "follow"])
+def test_each_loss_can_be_taken_alone(tiny_model_dir, task, tmp_path, kind):
+    shares = {name: float(name == kind) for name in Losses.model_fields}
+    run(tiny_model_dir, task, tmp_path, steps=2, losses=Losses(**shares))
+    kinds = {name for _, name, _, _ in read_curves(tmp_path / "curves.csv") if "loss" in name}
+    assert kinds == {f"loss {kind}", "selector loss"}
+
+
+def test_a_frozen_model_stays_as_it_is(tiny_model_dir, task, tmp_path):
+    before = model_fingerprint(load_tiny(tiny_model_dir).model)
+    llm = run(tiny_model_dir, task, tmp_path, tuning=Tuning(mode="frozen"))
+    assert model_fingerprint(llm.model) == before
+    assert not (tmp_path / "adapter").exists()
+    trained = Bundle.load(tmp_path)
+    trained.parts.check_model(llm.model, "tiny")
+
+
+def test_a_fully_trained_model_is_another_model(tiny_model_dir, task, tmp_path):
+    run(tiny_model_dir, task, tmp_path, tuning=Tuning(mode="full"))
+    parts = Bundle.load(tmp_path).parts
+    parts.check_model(load_tiny(tmp_path / "model").model, "trained")
+    with pytest.raises(ConfigError, match="train shared parts for this one"):
+        parts.check_model(load_tiny(tiny_model_dir).model, "tiny")
+
+
+def test_a_lora_is_saved_without_a_path_of_this_machine(tiny_model_dir, task, tmp_path):
+    llm = run(tiny_model_dir, task, tmp_path)
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == llm.name
+    assert str(tiny_model_dir) not in (tmp_path / "shared.json").read_text()
+    with load_tiny(tiny_model_dir).adapted(tmp_path / "adapter"):
+        pass
+
+
+def test_a_loss_that_is_no_number_stops_training(tiny_model_dir, task, tmp_path, monkeypatch):
+    def broken(self, model, kind, source, **options):
+        return torch.tensor(float("nan"), requires_grad=True)
+
+    monkeypatch.setattr(training.Objectives, "loss", broken)
+    with pytest.raises(RunFailedError, match=r"the loss of step 1 \(answer\) is nan; lower"):
+        run(tiny_model_dir, task, tmp_path)
+    assert not (tmp_path / "shared.json").exists()
+
+
+def test_the_selector_learns_to_find_gold(tiny_model_dir, task, tmp_path):
+    settings = SelectorTraining(steps=40, batch=8, random=4, learning_rate=5e-3)
+    run(tiny_model_dir, task, tmp_path, steps=0, selection=settings)
+    values = [
+        v for _, name, v, _ in read_curves(tmp_path / "curves.csv") if name == "selector loss"
+    ]
+    assert sum(values[-5:]) < 0.7 * sum(values[:5])
+
+
+def test_the_command_trains_and_says_what_validation_found(
+    tiny_model_dir, task, tmp_path, monkeypatch
+):
+    from methods.parametric_qa import commands, training_data
+
+    monkeypatch.setattr(training_data, "shipped_task", lambda name: task)
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe(model=f"path:{tiny_model_dir}").model_dump_json())
+    lines = list(commands.train(str(path), tmp_path / "out", {"steps": 2}, "cpu", quiet()))
+    assert any(line.startswith("validation recall@5 toy, step 3: ") for line in lines)
+    assert Bundle.load(tmp_path / "out").parts.config.slots == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": Losses(answer=0)}, "all losses are 0"),
+        (
+            {"losses": Losses(distil=1), "tuning": Tuning(mode="full")},
+            "distil needs the model as it",
+        ),
+    ],
+)
+def test_contradictions_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        training.check_recipe(recipe(**changes))
+
+
+def test_shipped_recipes_are_valid():
+    from methods.parametric_qa.recipe import RECIPES
+
+    for path in RECIPES.glob("*.yaml"):
+        training.check_recipe(read_recipe(path.stem))
+        training.check_recipe(read_recipe(str(path)))
+
+
+def test_a_misspelt_recipe_or_key_is_named(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'smollm2-135m-instruct'"):
+        read_recipe("smollm2-135m-instrct")
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nmodel: y\ntasks: [nq]\nz_dim: 8\nsteps: 1\nbach: 4\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml: 'bach'"):
+        read_recipe(str(path))

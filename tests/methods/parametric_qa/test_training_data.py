@@ -1,0 +1,61 @@
+"""Training material shares nothing with what is evaluated."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.corpus import Corpus
+from harness.records import Passage, Question
+from methods.parametric_qa.training_data import golden_answer, shipped_task, training_task
+
+
+def passages(*ids):
+    return Corpus.from_passages([Passage(id_, "Title", f"text of {id_}") for id_ in ids])
+
+
+def question(id_, *gold):
+    return Question(id_, f"what is {id_}?", (f"answer {id_}",), gold)
+
+
+def test_what_an_evaluated_question_needs_is_left_out():
+    corpus = passages("a", "b", "c", "d")
+    train = [question("t1", "a"), question("t2", "b"), question("t3", "c"), question("e1", "d")]
+    task = training_task("toy", corpus, [question("e1", "a")], train)
+    assert {q.id for q in (*task.train, *task.validation)} == {"t2", "t3"}
+    assert "a" not in task.free
+
+
+def test_gold_of_validation_questions_is_neither_free_nor_trained_on():
+    ids = [f"p{n}" for n in range(200)]
+    train = [question(f"t{n}", f"p{n}", f"p{(n + 1) % 200}") for n in range(200)]
+    task = training_task("toy", passages(*ids), [], train)
+    held = {gold for q in task.validation for gold in q.gold_doc_ids}
+    assert task.validation and task.train
+    assert not held & set(task.free)
+    assert not held & {gold for q in task.train for gold in q.gold_doc_ids}
+
+
+def test_questions_without_gold_documents_teach_nothing():
+    task = training_task("toy", passages("a"), [], [question("t1")])
+    assert not task.train and not task.validation
+
+
+@pytest.mark.parametrize("name", ["nq", "triviaqa", "hotpotqa", "musique"])
+def test_shipped_tasks_lend_nothing_that_their_questions_need(name):
+    from harness.questions import read_questions
+    from harness.registry import task_folder
+
+    evaluated = read_questions(task_folder(name) / "sample" / "questions.jsonl")
+    task = shipped_task(name)
+    needed = {gold for q in evaluated for gold in q.gold_doc_ids}
+    assert not needed & set(task.free)
+    for q in (*task.train, *task.validation):
+        assert not needed & set(q.gold_doc_ids)
+        assert q.id not in {e.id for e in evaluated}
+    assert len(task.train) > 50
+
+
+def test_the_taught_answer_is_the_one_in_the_gold_passage():
+    corpus = Corpus.from_passages([Passage("p", "Hamlet", "a play by Shakespeare")])
+    asked = Question("q", "who?", ("the bard", "Shakespeare"), ("p",))
+    assert golden_answer(corpus, asked) == "Shakespeare"
