@@ -126,6 +126,7 @@ def _execute_all(
     for plan in plans:
         with _going_on(failures):
             check_needs(plan.method, llm)
+            plan.method.check_model(llm)
             able.append(plan)
     try:
         for plan in able:

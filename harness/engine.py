@@ -222,7 +222,6 @@ def check_needs(method: Method, llm: LanguageModel) -> None:
             f"method '{type(method).__name__}' needs {' and '.join(missing + untrained)}, which "
             f"model '{llm.name}' lacks; {fix}"
         )
-    method.check_model(llm)
 
 
 def describe_error(error: BaseException) -> str:

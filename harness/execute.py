@@ -89,6 +89,7 @@ def execute(
     """Bring one run to completion and return its folder; finished phases are not done again."""
     try:
         check_needs(plan.method, llm)
+        plan.method.check_model(llm)
         with llm.adapted(plan.method.adapter):
             return _execute(plan, root, llm, retriever, console)
     finally:
