@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from methods.parametric_qa.chosen import Chosen
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -20,15 +21,6 @@ COVERED = 0.5
 """Cosine from which a question's token counts as covered by a chosen memory."""
 ENOUGH = 0.8
 """Share of a question's tokens that chosen memories must cover for selection to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A document, its score and the round (1 for the first) in which it was chosen."""
-
-    id: str
-    score: float
-    hop: int
 
 
 class Chooser:

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
-from methods.parametric_qa.choose import Chosen
+from methods.parametric_qa.chosen import Chosen
 from methods.parametric_qa.method import (
     DEFAULT_SHARED,
     ParametricQA,
@@ -20,6 +20,7 @@ from methods.parametric_qa.method import (
 )
 
 PAPER = ParametricQA.card.paper
+SOURCE = "a control of parametric-qa"
 
 
 class ParametricQAGold(ParametricQA):
@@ -29,6 +30,7 @@ class ParametricQAGold(ParametricQA):
         title="Parametric QA, gold selection",
         summary="Reads the memories of the gold documents; an upper bound of selection.",
         paper=PAPER,
+        source=SOURCE,
         oracle=True,
     )
 
@@ -45,6 +47,7 @@ class ParametricQAShuffled(ParametricQA):
         title="Parametric QA, shuffled memories",
         summary="Selects as usual but reads as many memories of random documents; a lower bound.",
         paper=PAPER,
+        source=SOURCE,
     )
 
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
@@ -61,6 +64,7 @@ class ParametricQAClosedBook(Method):
         title="Parametric QA's reader, closed book",
         summary="The reader of parametric-qa answers without memories.",
         paper=PAPER,
+        source=SOURCE,
     )
 
     class Params(SharedParams):
@@ -89,6 +93,7 @@ class ParametricQABM25(BM25):
         title="BM25 with Parametric QA's reader",
         summary="The reader of parametric-qa reads the text of BM25's passages.",
         paper=PAPER,
+        source=SOURCE,
         deviations=("The prompt is that of bm25; the reader was tuned on memories, not on text.",),
     )
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from harness.llm.local import LocalModel
     from methods.parametric_qa.bank import MemoryBank
     from methods.parametric_qa.bundle import Bundle
-    from methods.parametric_qa.choose import Chooser, Chosen
+    from methods.parametric_qa.choose import Chooser
+    from methods.parametric_qa.chosen import Chosen
 
 DEFAULT_SHARED = "smollm2-135m-instruct"
 GROUP = 256

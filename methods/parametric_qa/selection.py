@@ -56,14 +56,17 @@ class CosineSelector(Selector):
 class AttentionSelector(Selector):
     """Sum over the question's tokens of weight times the best slot's cosine.
 
-    ``query`` and ``key`` map embeddings and codes to ``width`` numbers; untrained they whiten the
-    principal components that both are made of. ``weight`` says how much a token counts; untrained
-    it is 1 for all, ``fit_weights`` makes it fall with how common a token is.
+    ``query`` and ``key`` map embeddings and codes to ``width`` numbers (``z_dim`` at most);
+    untrained they whiten the principal components that both are made of. ``weight`` says how much
+    a token counts; untrained it is the same for all, ``fit_weights`` lets it fall with how common
+    a token is.
     """
 
     def __init__(self, parts: SharedParts, width: int) -> None:
         super().__init__()
         z_dim, hidden = parts.config.z_dim, parts.config.hidden
+        width = min(width, z_dim)
+        self.width = width
         self.query = nn.Linear(hidden, width)
         self.key = nn.Linear(z_dim, width, bias=False)
         self.weight = nn.Linear(hidden, 1)
@@ -112,6 +115,7 @@ class RouterSelector(Selector):
     def __init__(self, parts: SharedParts, width: int) -> None:
         super().__init__()
         self.attention = AttentionSelector(parts, width)
+        width = self.attention.width
         self.pool = nn.Linear(width, 1)
         last = nn.Linear(width, 1)
         self.mlp = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), last)
