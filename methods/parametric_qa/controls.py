@@ -36,7 +36,7 @@ class ParametricQAGold(ParametricQA):
 
     def _choose(self, query: Query) -> list[Chosen]:
         gold = dict.fromkeys(self.gold[query.id].gold_doc_ids)
-        kept = [id_ for id_ in gold if id_ in self._bank][: self.params.k]
+        kept = [id_ for id_ in gold if id_ in self._bank]
         return [Chosen(id_, 1.0, 1) for id_ in kept]
 
 
@@ -54,7 +54,7 @@ class ParametricQAShuffled(ParametricQA):
         used = {c.id for c in chosen}
         others = [id_ for id_ in self._bank.ids if id_ not in used] or list(self._bank.ids)
         source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
-        return source.sample(others, min(len(chosen), len(others)))
+        return source.sample(others, min(self.params.k, len(others)))
 
 
 class ParametricQAClosedBook(Method):

@@ -83,7 +83,12 @@ class ParametricQA(Method):
         selection: Literal["cosine", "router", "attention"] | None = Field(
             None, description="how memories are selected; null: as the shared parts were trained"
         )
-        k: int = Field(3, ge=1, le=100, description="memories that are read")
+        # On 88 held-out NQ train questions the shipped reader reached F1 14.8 with one memory, 8.8
+        # with two and 6.6 with three.
+        k: int = Field(1, ge=1, le=100, description="memories that are read")
+        ranked: int = Field(
+            5, ge=1, le=100, description="selected documents that are reported, read or not"
+        )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
@@ -240,11 +245,18 @@ class ParametricQA(Method):
         self._chooser = Chooser(self.model, self._bundle, bank)
 
     def _choose(self, query: Query) -> list[Chosen]:
-        return self._chooser.choose(query.text, self.params.k, self.params.hops)
+        """What is read, then what is only ranked."""
+        params = self.params
+        read = self._chooser.choose(query.text, params.k, params.hops)
+        if params.ranked <= params.k:
+            return read
+        used = {c.id for c in read}
+        more = self._chooser.choose(query.text, params.ranked)
+        return [*read, *(c for c in more if c.id not in used)][: params.ranked]
 
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
         """Ids of the memories that are read, best first."""
-        return [c.id for c in chosen]
+        return [c.id for c in chosen[: self.params.k]]
 
     def _memories(self, ids: Sequence[str]) -> torch.Tensor | None:
         """What the model reads [k * (1 + slots), hidden], the best memory last."""

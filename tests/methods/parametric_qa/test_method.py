@@ -59,7 +59,7 @@ def test_controls_keep_the_rules_of_a_method(name):
 def test_memories_are_read_in_the_place_of_text(tiny, corpus):
     _, engine = written(tiny, corpus, k=2)
     for prediction in answers(engine).values():
-        assert len(prediction.passages) == 2
+        assert len(prediction.passages) == 5
         assert all(passage.text == "" for passage in prediction.passages)
         call = next(step for step in prediction.steps if step.kind == "generate")
         assert not any(text in call.data["prompt"] for text in TEXTS)
