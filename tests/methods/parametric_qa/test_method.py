@@ -76,7 +76,7 @@ def test_gold_selection_reads_gold_and_says_that_it_is_an_oracle(tiny, corpus):
 
 
 def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
-    _, engine = written(tiny, corpus, ParametricQAShuffled, k=2)
+    _, engine = written(tiny, corpus, ParametricQAShuffled, k=2, ranked=2)
     for prediction in answers(engine).values():
         note = next(step for step in prediction.steps if step.kind == "select").data
         assert len(note["memories_read"]) == 2
