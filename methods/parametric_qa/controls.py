@@ -16,6 +16,7 @@ from methods.parametric_qa.method import (
     DEFAULT_SHARED,
     ParametricQA,
     SharedParams,
+    reader_adapter,
     reading_prompt,
 )
 
@@ -77,7 +78,7 @@ class ParametricQAClosedBook(Method):
     @property
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
-        return _adapter(self.params.shared)
+        return reader_adapter(self.params.shared)
 
     async def answer(self, query: Query) -> Prediction:
         """Ask as parametric-qa asks, with nothing before the question."""
@@ -107,10 +108,4 @@ class ParametricQABM25(BM25):
     @property
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
-        return _adapter(self.params.shared)
-
-
-def _adapter(shared: str | None) -> Path | None:
-    from methods.parametric_qa.bundle import adapter_of, find_bundle
-
-    return adapter_of(find_bundle(shared)) if shared else None
+        return reader_adapter(self.params.shared)

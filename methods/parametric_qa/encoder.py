@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import InputError
-from harness.files import atomic_file, read_json, write_json, writing
+from harness.files import read_json, write_json, writing
 from harness.llm.batches import halving
 from methods.parametric_qa.frozen import without_dropout
-from methods.parametric_qa.shared import SharedConfig
+from methods.parametric_qa.shared import SharedConfig, save_tensors
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -100,13 +100,9 @@ class Encoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json`` and ``encoder.safetensors``. Raises InputError if it cannot."""
-        from safetensors.torch import save
-
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.detach().contiguous() for name, tensor in self.state_dict().items()}
-        with atomic_file(folder / TENSORS_FILE) as file:
-            file.write(save(tensors))
+        save_tensors(folder / TENSORS_FILE, self.state_dict())
         write_json(
             folder / CONFIG_FILE, {"shape": self.config.model_dump(), "start": list(self.start)}
         )

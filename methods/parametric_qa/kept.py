@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from harness.errors import InputError
-from harness.files import atomic_file, remove_leftovers, writing
+from harness.files import remove_leftovers, writing
 from harness.fingerprint import fingerprint
+from methods.parametric_qa.shared import save_tensors
 
 
 class KeptBatches:
@@ -40,10 +41,7 @@ class KeptBatches:
 
     def save(self, number: int, tensors: dict[str, Tensor]) -> None:
         """Keep a finished batch; a kill leaves all of it or nothing."""
-        from safetensors.torch import save
-
-        with atomic_file(self._path(number)) as file:
-            file.write(save(tensors))
+        save_tensors(self._path(number), tensors)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.safetensors"

@@ -107,9 +107,7 @@ class ParametricQA(Method):
     @property
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
-        from methods.parametric_qa.bundle import adapter_of, find_bundle
-
-        return adapter_of(find_bundle(self.params.shared)) if self.params.shared else None
+        return reader_adapter(self.params.shared)
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -187,7 +185,9 @@ class ParametricQA(Method):
         shutil.copytree(self._bank.folder, folder / "bank", dirs_exist_ok=True)
         if self._bundle.folder is None:
             self._bundle.save(folder / "shared")
-        self._use(MemoryBank.open(folder / "bank", self._bundle.fingerprint()))
+        # The same codes, so the keys that were computed of them stay.
+        self._bank = MemoryBank.open(folder / "bank", self._bundle.fingerprint())
+        self._chooser.bank = self._bank
 
     def load(self, folder: Path) -> None:
         """Open the bank, if it was written with this model and these shared parts."""
@@ -247,6 +247,8 @@ class ParametricQA(Method):
     def _choose(self, query: Query) -> list[Chosen]:
         """What is read, then what is only ranked."""
         params = self.params
+        if params.hops == 1:
+            return self._chooser.choose(query.text, max(params.k, params.ranked))
         read = self._chooser.choose(query.text, params.k, params.hops)
         if params.ranked <= params.k:
             return read
@@ -273,6 +275,13 @@ class ParametricQA(Method):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
+
+
+def reader_adapter(shared: str | None) -> Path | None:
+    """The adapter of a tuned reader, if there are shared parts and they hold one."""
+    from methods.parametric_qa.bundle import adapter_of, find_bundle
+
+    return adapter_of(find_bundle(shared)) if shared else None
 
 
 def reading_prompt(question: str, demonstrations: tuple[Any, ...] = ()) -> Prompt:

@@ -62,7 +62,6 @@ class Recipe(_Part):
     slots: int = Field(32, ge=1, le=512)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
-    init: Literal["spans", "encoder"] = "spans"
     selector: SelectorConfig = SelectorConfig()
     selection: SelectorTraining = SelectorTraining()
     tuning: Tuning = Tuning()

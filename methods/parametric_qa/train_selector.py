@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from harness.metrics.retrieval import recall_at_k
 from methods.parametric_qa.selection import info_nce
 
 if TYPE_CHECKING:
@@ -129,8 +130,5 @@ def _codes(parts: SharedParts, material: Material, task: str, ids: Sequence[str]
 
 def recall_at(ranked: dict[str, list[str]], questions: Sequence[Question], k: int) -> float:
     """Recall@k over gold documents, macro over questions."""
-    shares = [
-        len(set(q.gold_doc_ids) & set(ranked[q.id][:k])) / len(set(q.gold_doc_ids))
-        for q in questions
-    ]
+    shares = [recall_at_k(ranked[q.id], q.gold_doc_ids, k) or 0.0 for q in questions]
     return sum(shares) / max(len(shares), 1)
