@@ -56,32 +56,38 @@ def evaluate_write(
     ] = None,
 ) -> None:
     """Write a few passages into memories and measure what can be read out of them."""
-    from importlib import import_module
-
     if out is not None:
         check_writable(out)
     settings = _given(
         steps=steps, learning_rate=learning_rate, anchor=anchor, stop_below=stop_below
     )
-    options = _options(
+    options = evaluate_options(
         _given(
             task=task, passages=passages, slots=slots, z_dim=z_dim, init=init, settings=settings,
             shared=shared, seed=seed, max_tokens=max_tokens, device=device, model=model,
         )
     )  # fmt: skip
+    typer.echo(evaluated(options, out))
+
+
+def evaluated(options: Any, out: Path | None) -> str:
+    """Write and measure as ``options`` (EvaluateOptions) say; the table, and files in ``out``."""
+    from importlib import import_module
+
     module = import_module("methods.parametric_qa.evaluate_write")
     evaluation = module.evaluate_write(options, out, console())
-    typer.echo(_table(evaluation.facts, evaluation.summary))
     if out is not None:
         _save(evaluation, out)
         typer.echo(f"written to {out}", err=True)
+    return _table(evaluation.facts, evaluation.summary)
 
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _options(values: Mapping[str, Any]) -> Any:
+def evaluate_options(values: Mapping[str, Any]) -> Any:
+    """Validated EvaluateOptions. Raises ConfigError naming the option."""
     from importlib import import_module
 
     from pydantic import ValidationError
