@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.llm.catalogue import DEFAULT_MODEL
@@ -48,18 +48,49 @@ class GridEntry(_Entry):
     params: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(min_length=1)
 
 
+class Preparation(_Entry):
+    """Work before the runs: shared parts trained by a recipe, or memories written and evaluated."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    name: str
+    train: str | None = Field(None, description="a recipe")
+    changes: dict[str, Any] = Field({}, description="values in place of the recipe's")
+    evaluate_write: dict[str, Any] | None = Field(
+        None, alias="evaluate-write", description="options of the command evaluate-write"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_work(self) -> Any:
+        if (self.train is None) == (self.evaluate_write is None):
+            raise ValueError("give either 'train' (a recipe) or 'evaluate-write' (its options)")
+        if self.changes and self.train is None:
+            raise ValueError("'changes' are of a recipe; give 'train'")
+        return self
+
+
 class Board(_Entry):
-    """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own."""
+    """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own.
+
+    ``methods`` may be empty if the board only prepares.
+    """
 
     name: str
     description: str = ""
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
-    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...]
     models: tuple[str | dict[str, Any], ...] = Field((DEFAULT_MODEL,), min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     limit: int | None = Field(None, ge=1)
     latency: LatencyEntry = LatencyEntry()
     grid: GridEntry | None = None
+    prepare: tuple[Preparation, ...] = ()
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Any:
+        if not self.methods and not self.prepare:
+            raise ValueError("'methods' is empty; name one at least")
+        return self
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod
@@ -108,6 +139,7 @@ def _explain(error: ValidationError) -> str:
             "methods": MethodEntry,
             "latency": LatencyEntry,
             "grid": GridEntry,
+            "prepare": Preparation,
         }
         entry = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
         known = TaskFiles if "files" in first["loc"] else entry

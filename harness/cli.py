@@ -10,6 +10,7 @@ import typer
 
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
 from harness.cli_memory import evaluate_write
+from harness.cli_prepare import prepared
 from harness.cli_sweep import sweep
 from harness.cli_train import train
 from harness.errors import ConfigError, HarnessError
@@ -76,8 +77,9 @@ def run(
         "seeds": (seed,) if seed is not None else None,
         "latency": {"queries": latency_queries} if latency_queries is not None else None,
     }
-    plans = list(plan_runs(update(chosen, updates), device))
+    changed = update(chosen, updates)
     check_writable(out)
+    plans = list(plan_runs(prepared(changed, out, device), device))
     run_board(plans, out, console(), batch_size=batch_size, device=device)
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
+from harness.cli_prepare import prepared
 from harness.errors import ConfigError
 
 
@@ -44,7 +45,7 @@ def sweep(
         for entry in expanded.methods:
             typer.echo(line(entry))
         return
-    plans = list(plan_runs(expanded, device))
     check_writable(out)
+    plans = list(plan_runs(prepared(expanded, out, device), device))
     run_board(plans, out, console(), batch_size=batch_size, device=device)
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)

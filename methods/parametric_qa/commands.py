@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def train(
     recipe: str, out: Path, changes: dict[str, Any], device: str | None, console: Console
 ) -> Iterator[str]:
-    """Train by a recipe with some of its values changed; yields what validation found."""
+    """Train by a recipe with some of its values changed; yields what validation found.
+
+    Raises ConfigError naming a change that the recipe refuses.
+    """
     from harness.llm.catalogue import resolve_model
     from harness.llm.local import LocalModel
     from harness.llm.open import open_model
@@ -26,7 +29,7 @@ def train(
     from methods.parametric_qa.training import train as train_parts
     from methods.parametric_qa.training_data import shipped_task
 
-    plan = read_recipe(recipe).model_copy(update=changes)
+    plan = read_recipe(recipe).changed(changes)
     check_recipe(plan)
     tasks = [shipped_task(name) for name in plan.tasks]
     set_torch_threads()

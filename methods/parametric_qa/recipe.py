@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,18 @@ class Recipe(_Part):
     validate_every: int = Field(100, ge=1, description="steps between validations")
     validation_questions: int = Field(96, ge=0)
 
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values; ``{"tuning": {"rank": 8}}`` leaves the mode as it is.
+
+        Raises ConfigError naming the value that is refused.
+        """
+        own: dict[str, Any] = {**dict(self), **changes}
+        for key, value in changes.items():
+            before = getattr(self, key, None)
+            if isinstance(before, BaseModel) and isinstance(value, Mapping):
+                own[key] = {**before.model_dump(), **value}
+        return parse_recipe(own, f"recipe '{self.name}'")
+
 
 def read_recipe(name: str) -> Recipe:
     """A shipped recipe by name, or a YAML file. Errors name the file, the key and the fix."""
@@ -100,9 +113,14 @@ def read_recipe(name: str) -> Recipe:
         raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: Any, source: str) -> Recipe:
+    """Validate a recipe's values; ``source`` begins the error."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: '{where}': {first['msg']}") from error
+        raise ConfigError(f"{source}: '{where}': {first['msg']}") from error

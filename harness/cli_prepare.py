@@ -1,0 +1,59 @@
+"""Making what a board prepares; used by ``run`` and ``sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from harness.cli_common import console
+
+if TYPE_CHECKING:
+    from harness.board import Board
+    from harness.board_config import Preparation
+
+
+def prepared(board: Board, out: Path, device: str | None) -> Board:
+    """The board with all that it prepares made in ``out``, once."""
+    from harness.prepare import prepare
+
+    for preparation in board.prepare:
+        _check(preparation)
+
+    def make(preparation: Preparation, folder: Path) -> None:
+        typer.echo(f"preparing {preparation.name}", err=True)
+        if preparation.train is not None:
+            _train(preparation, folder, device)
+        else:
+            _evaluate_write(preparation, folder, device)
+
+    return prepare(board, out, make)
+
+
+def _check(preparation: Preparation) -> None:
+    """Before any of it is made, since one may take an hour."""
+    from importlib import import_module
+
+    if preparation.train is not None:
+        recipes = import_module("methods.parametric_qa.recipe")
+        recipes.read_recipe(preparation.train).changed(preparation.changes)
+
+
+def _train(preparation: Preparation, folder: Path, device: str | None) -> None:
+    from importlib import import_module
+
+    commands = import_module("methods.parametric_qa.commands")
+    for line in commands.train(preparation.train, folder, preparation.changes, device, console()):
+        typer.echo(f"{preparation.name}: {line}", err=True)
+
+
+def _evaluate_write(preparation: Preparation, folder: Path, device: str | None) -> None:
+    from harness.cli_memory import evaluate_options, evaluated
+    from harness.files import atomic_file
+
+    options = {**(preparation.evaluate_write or {}), **({"device": device} if device else {})}
+    table = evaluated(evaluate_options(options), folder)
+    typer.echo(table)
+    with atomic_file(folder / "evaluation.md") as file:
+        file.write(f"{table}\n".encode())
