@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from harness.cli_common import console
+from harness.cli_memory import evaluate_options, evaluated
 
 if TYPE_CHECKING:
     from harness.board import Board
@@ -38,6 +39,8 @@ def _check(preparation: Preparation) -> None:
     if preparation.train is not None:
         recipes = import_module("methods.parametric_qa.recipe")
         recipes.read_recipe(preparation.train).changed(preparation.changes)
+    else:
+        evaluate_options(preparation.evaluate_write or {})
 
 
 def _train(preparation: Preparation, folder: Path, device: str | None) -> None:
@@ -49,7 +52,6 @@ def _train(preparation: Preparation, folder: Path, device: str | None) -> None:
 
 
 def _evaluate_write(preparation: Preparation, folder: Path, device: str | None) -> None:
-    from harness.cli_memory import evaluate_options, evaluated
     from harness.files import atomic_file
 
     options = {**(preparation.evaluate_write or {}), **({"device": device} if device else {})}
