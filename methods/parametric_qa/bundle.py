@@ -1,10 +1,10 @@
-"""Trained shared parts in a folder: parts, selector and, if the reader was tuned, its adapter."""
+"""Trained shared parts in a folder: parts, selector, and an encoder and an adapter if trained."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,13 +14,20 @@ from harness.errors import InputError, did_you_mean
 from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
+from methods.parametric_qa.encoder import Encoder, remove_encoder
 from methods.parametric_qa.selection import (
     AttentionSelector,
     SelectionName,
     Selector,
     make_selector,
 )
-from methods.parametric_qa.shared import ADAPTER_FOLDER, CONFIG_FILE, SharedParts, save_tensors
+from methods.parametric_qa.shared import (
+    ADAPTER_FOLDER,
+    CONFIG_FILE,
+    SharedParts,
+    load_tensors,
+    save_tensors,
+)
 
 SELECTOR_FILE = "selector.safetensors"
 SHIPPED = Path(__file__).parent / "trained"
@@ -37,12 +44,16 @@ class SelectorConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Shared parts and the selector made for them; ``folder`` is None if they are untrained."""
+    """Shared parts, the selector made for them and the encoder trained with them, if one was.
+
+    ``folder`` is None if they are untrained.
+    """
 
     parts: SharedParts
     selector: Selector
     selection: SelectorConfig
     folder: Path | None = None
+    encoder: Encoder | None = None
 
     @classmethod
     def untrained(
@@ -63,40 +74,50 @@ class Bundle:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a folder that ``save`` wrote. Raises InputError naming the file and the fix."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         parts = SharedParts.load(folder)
         again = "train the shared parts again or restore the folder"
         try:
             selection = SelectorConfig.model_validate(read_json(folder / CONFIG_FILE)["selector"])
-            selector = make_selector(selection.name, parts, selection.width)
-            selector.load_state_dict(load_file(folder / SELECTOR_FILE))
         except (KeyError, ValidationError) as error:
-            raise InputError(f"{folder / CONFIG_FILE}: 'selector': {error}; {again}") from error
-        except (SafetensorError, OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise InputError(f"{folder / SELECTOR_FILE}: {reason}; {again}") from error
-        return cls(parts, selector.eval().requires_grad_(False), selection, folder)
+            raise InputError(f"{folder / CONFIG_FILE}: 'selector': {reason}; {again}") from error
+        selector = make_selector(selection.name, parts, selection.width)
+        load_tensors(folder / SELECTOR_FILE, selector, again)
+        encoder = Encoder.find(folder)
+        if encoder is not None and encoder.config != parts.config:
+            raise InputError(f"{folder}: its encoder is of other shared parts; {again}")
+        return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)
 
     def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
-        """Write parts and selector; an adapter is saved beside them by peft."""
+        """Write parts, selector and encoder; an adapter is saved beside them by peft."""
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
         self.parts.save(folder, save_parts)
         save_tensors(folder / SELECTOR_FILE, self.selector.state_dict())
+        if self.encoder is None:
+            remove_encoder(folder)
+        else:
+            self.encoder.save(folder)
 
     def fingerprint(self) -> str:
-        """What codes mean depends on it: the shared parts, the model they are for, its adapter."""
+        """What codes mean depends on it: shared parts, encoder, the model they are for, adapter."""
         adapter = adapter_of(self.folder) if self.folder else None
         tuned = adapter_fingerprint(adapter) if adapter else None
-        return fingerprint([self.parts.fingerprint(), tuned])
+        # Without an encoder as before there were any, so that banks of that time can be read.
+        own = [self.encoder.fingerprint()] if self.encoder else []
+        return fingerprint([self.parts.fingerprint(), tuned, *own])
+
+    @property
+    def init(self) -> Literal["spans", "encoder"]:
+        """What first codes the parts were trained with."""
+        return "encoder" if self.encoder else "spans"
 
     @property
     def bytes(self) -> int:
         """Bytes of the folder; of the numbers alone if there is none."""
         if self.folder is not None:
             return folder_bytes(self.folder)
-        tensors = [*self.parts.state_dict().values(), *self.selector.state_dict().values()]
+        modules = [m for m in (self.parts, self.selector, self.encoder) if m is not None]
+        tensors = [tensor for m in modules for tensor in m.state_dict().values()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

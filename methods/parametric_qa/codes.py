@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from harness.llm.local import LocalModel
     from harness.records import Passage
     from methods.parametric_qa.bundle import Bundle
+    from methods.parametric_qa.encoder import Encoder
+    from methods.parametric_qa.shared import SharedParts
 
 
 class WriteParams(Protocol):
     """The method's parameters that decide how codes are written."""
 
     @property
-    def init(self) -> str:
-        """What a code is before optimisation."""
+    def init(self) -> str | None:
+        """What a code is before optimisation; None: as the shared parts were trained."""
 
     @property
     def steps(self) -> int:
@@ -51,7 +53,8 @@ def write_codes(
 
     documents = [document_tokens(llm, passage) for passage in passages]
     names = [passage.id for passage in passages]
-    codes = _first_codes(llm, bundle, documents, names, params.init, seed)
+    init = params.init or bundle.init
+    codes = first_codes(llm, bundle.parts, bundle.encoder, documents, names, init, seed)
     if params.steps == 0:
         return codes
     settings = WriteSettings(steps=params.steps, learning_rate=params.learning_rate)
@@ -59,33 +62,33 @@ def write_codes(
     return written.codes
 
 
-def _first_codes(
+def first_codes(
     llm: LocalModel,
-    bundle: Bundle,
+    parts: SharedParts,
+    encoder: Encoder | None,
     documents: Sequence[Sequence[int]],
     names: Sequence[str],
     init: str,
     seed: int,
 ) -> Tensor:
+    """Codes [documents, slots, z_dim] before optimisation, float32, without gradients.
+
+    ``init`` is random, spans or encoder. A random code depends on its document's name and the seed.
+    Raises ConfigError for an encoder where there is none.
+    """
+    from methods.parametric_qa.encoder import encoder_codes
+
     with torch.no_grad():
         if init == "spans":
-            return span_codes(llm, bundle.parts, documents)
+            return span_codes(llm, parts, documents)
         if init == "random":
-            return torch.cat([random_codes(bundle.parts, 1, _own(seed, name)) for name in names])
-        return _encoded(llm, bundle, documents, names)
-
-
-def _encoded(
-    llm: LocalModel, bundle: Bundle, documents: Sequence[Sequence[int]], names: Sequence[str]
-) -> Tensor:
-    from methods.parametric_qa.encoder import Encoder, encoder_codes
-
-    if bundle.folder is None or not (bundle.folder / "encoder.safetensors").is_file():
+            return torch.cat([random_codes(parts, 1, _own(seed, name)) for name in names])
+    if encoder is None:
         raise ConfigError(
-            "init=encoder needs shared parts that were trained with an encoder; take init=spans, "
-            "or train them: memory-harness train"
+            "init 'encoder' needs shared parts that hold a trained encoder; train some by a recipe "
+            "with 'init: encoder' (memory-harness train), or take init spans"
         )
-    return encoder_codes(llm, Encoder.load(bundle.folder), documents, list(names))
+    return encoder_codes(llm, encoder, documents, names)
 
 
 def _own(seed: int, name: str) -> int:

@@ -6,21 +6,25 @@ memory tokens, projected, are the memory. One forward pass writes a document.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import InputError
-from harness.files import read_json, write_json, writing
+from harness.files import write_json, writing
 from harness.llm.batches import halving
 from methods.parametric_qa.frozen import without_dropout
-from methods.parametric_qa.shared import SharedConfig, save_tensors
+from methods.parametric_qa.shared import (
+    SharedConfig,
+    load_tensors,
+    numbers_fingerprint,
+    read_shape,
+    save_tensors,
+)
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -59,7 +63,7 @@ class Encoder(nn.Module):
             encoder.tokens.copy_(table.mean(dim=0) + SPREAD * table.std(dim=0) * noise)
             with without_dropout(llm.model):
                 hidden = encoder.hidden_states(llm.model, [()])
-            shrink = table.square().mean().sqrt() / hidden.square().mean().sqrt()
+            shrink = (table.square().mean().sqrt() / hidden.square().mean().sqrt()).item()
             encoder.project.weight.copy_(parts.down.weight * shrink)
             encoder.project.bias.copy_(parts.down.bias)
         return encoder
@@ -90,13 +94,22 @@ class Encoder(nn.Module):
         codes: Tensor = self.project(self.hidden_states(model, documents))
         return codes
 
+    def check_fits(
+        self, llm: LocalModel, documents: Sequence[Sequence[int]], names: Sequence[str]
+    ) -> None:
+        """Raise InputError for the first document too long for the window with its memory."""
+        slots = self.config.slots
+        for document, name in zip(documents, names, strict=True):
+            length = len(self.start) + len(document) + slots
+            if llm.window is not None and length > llm.window:
+                raise InputError(
+                    f"document {name!r} and {slots} memory tokens are {length} tokens, more than "
+                    f"the window of '{llm.name}' ({llm.window}); split the document"
+                )
+
     def fingerprint(self) -> str:
         """A hash of the shape, of the model it is for and of every number."""
-        digest = hashlib.sha256(f"{self.config.model_dump_json()} {self.start}".encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-        return digest.hexdigest()
+        return numbers_fingerprint(f"{self.config.model_dump_json()} {self.start}", self)
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json`` and ``encoder.safetensors``. Raises InputError if it cannot."""
@@ -110,22 +123,27 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         again = "train the encoder again or restore the folder"
-        values = read_json(folder / CONFIG_FILE)
-        try:
-            encoder = cls(SharedConfig.model_validate(values["shape"]), values["start"])
-        except (ValidationError, KeyError, TypeError) as error:
-            first = str(error).splitlines()[0]
-            raise InputError(f"{folder / CONFIG_FILE}: {first}; {again}") from error
-        try:
-            encoder.load_state_dict(load_file(folder / TENSORS_FILE))
-        except (SafetensorError, OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{folder / TENSORS_FILE}: {reason}; {again}") from error
+        shape, values = read_shape(folder / CONFIG_FILE, again)
+        start = values.get("start")
+        if not isinstance(start, list) or not all(isinstance(token, int) for token in start):
+            raise InputError(f"{folder / CONFIG_FILE}: 'start' is no list of tokens; {again}")
+        encoder = cls(shape, start)
+        load_tensors(folder / TENSORS_FILE, encoder, again)
         return encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The encoder in a folder of shared parts, if they were trained with one."""
+        there = any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE))
+        return cls.load(folder) if there else None
+
+
+def remove_encoder(folder: Path) -> None:
+    """Take the encoder of earlier shared parts out of their folder."""
+    with writing(folder):
+        for name in (CONFIG_FILE, TENSORS_FILE):
+            (folder / name).unlink(missing_ok=True)
 
 
 def encoder_codes(
@@ -139,13 +157,10 @@ def encoder_codes(
     Raises InputError naming a document that is too long for the window.
     """
     names = names or [str(number) for number in range(len(documents))]
+    encoder.check_fits(llm, documents, names)
     read = [range(len(d) + len(encoder.start) + encoder.config.slots) for d in documents]
-    for tokens, name in zip(read, names, strict=True):
-        if llm.window is not None and len(tokens) > llm.window:
-            raise InputError(
-                f"document {name!r} and {encoder.config.slots} memory tokens are {len(tokens)} "
-                f"tokens, more than the window of '{llm.name}' ({llm.window}); split the document"
-            )
+
+    encoder.to(llm.device)
 
     def run(batch: list[int]) -> list[Tensor]:
         return list(encoder(llm.model, [documents[i] for i in batch]).cpu())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from hashlib import sha256
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
@@ -23,12 +21,13 @@ from harness.llm.open import open_model
 from harness.meters.hardware import describe_hardware, set_torch_threads
 from harness.registry import task_folder
 from harness.task import Task, load_task
-from methods.parametric_qa.encoder import CONFIG_FILE as ENCODER_FILE
-from methods.parametric_qa.encoder import Encoder, encoder_codes
-from methods.parametric_qa.initial import document_tokens, random_codes, span_codes
+from methods.parametric_qa.bundle import adapter_of
+from methods.parametric_qa.codes import first_codes
+from methods.parametric_qa.encoder import Encoder
+from methods.parametric_qa.initial import document_tokens
 from methods.parametric_qa.quantise import quantised
 from methods.parametric_qa.reconstruction import Reconstruction, reconstruct
-from methods.parametric_qa.shared import ADAPTER_FOLDER, SharedParts
+from methods.parametric_qa.shared import SharedParts
 from methods.parametric_qa.writing import WriteSettings, Written, optimise
 
 if TYPE_CHECKING:
@@ -97,10 +96,11 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     documents = [document_tokens(llm, passage)[: options.max_tokens] for passage in passages]
     names = [passage.id for passage in passages]
     scratch = out / ".scratch" if out is not None else None
-    adapter = options.shared / ADAPTER_FOLDER if options.shared is not None else None
-    with llm.adapted(adapter if adapter is not None and adapter.is_dir() else None):
+    adapter = adapter_of(options.shared) if options.shared is not None else None
+    encoder = Encoder.find(options.shared) if options.shared is not None else None
+    with llm.adapted(adapter):
         start = perf_counter()
-        codes = first_codes(llm, parts, documents, names, options)
+        codes = first_codes(llm, parts, encoder, documents, names, options.init, options.seed)
         written = optimise(
             llm, parts, documents, codes, options.settings,
             names=names, scratch=scratch, console=console,
@@ -152,31 +152,6 @@ def open_parts(llm: LocalModel, options: EvaluateOptions) -> SharedParts:
             )
     parts.check_model(llm.model, llm.name)
     return parts
-
-
-def first_codes(
-    llm: LocalModel,
-    parts: SharedParts,
-    documents: Sequence[Sequence[int]],
-    names: Sequence[str],
-    options: EvaluateOptions,
-) -> Tensor:
-    """Codes [documents, slots, z_dim] before optimisation.
-
-    Raises ConfigError for an encoder where the shared parts hold none.
-    """
-    if options.init == "random":
-        return random_codes(parts, len(documents), options.seed)
-    if options.init == "spans":
-        with torch.no_grad():
-            return span_codes(llm, parts, documents)
-    if options.shared is None or not (options.shared / ENCODER_FILE).exists():
-        raise ConfigError(
-            "init 'encoder' needs a trained encoder; give --shared a folder that holds "
-            f"{ENCODER_FILE}, or choose random or spans"
-        )
-    encoder = Encoder.load(options.shared).to(llm.device)
-    return encoder_codes(llm, encoder, documents, names)
 
 
 def _facts(

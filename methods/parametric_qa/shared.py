@@ -109,11 +109,7 @@ class SharedParts(nn.Module):
 
     def fingerprint(self) -> str:
         """A hash of the shape, of the model it is for and of every number."""
-        digest = hashlib.sha256(self.config.model_dump_json().encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-        return digest.hexdigest()
+        return numbers_fingerprint(self.config.model_dump_json(), self)
 
     def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
         """Write ``shared.json`` and ``shared.safetensors``; ``extra`` is for the reader of it."""
@@ -125,26 +121,10 @@ class SharedParts(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         again = "train the shared parts again or restore the folder"
-        values = read_json(folder / CONFIG_FILE)
-        try:
-            parts = cls(SharedConfig.model_validate(values["shape"]))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise InputError(
-                f"{folder / CONFIG_FILE}: '{field}': {first['msg']}; {again}"
-            ) from error
-        except (KeyError, TypeError):
-            raise InputError(f"{folder / CONFIG_FILE}: 'shape' is missing; {again}") from None
-        try:
-            parts.load_state_dict(load_file(folder / TENSORS_FILE))
-        except (SafetensorError, OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{folder / TENSORS_FILE}: {reason}; {again}") from error
+        shape, _ = read_shape(folder / CONFIG_FILE, again)
+        parts = cls(shape)
+        load_tensors(folder / TENSORS_FILE, parts, again)
         return parts.eval().requires_grad_(False)
 
     def check_model(self, model: Any, name: str) -> None:
@@ -180,3 +160,37 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
     with atomic_file(path) as file:
         file.write(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+
+
+def load_tensors(path: Path, module: nn.Module, again: str) -> None:
+    """Fill a module from safetensors. Raises InputError with the file, why, and how to mend it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: {reason}; {again}") from error
+
+
+def read_shape(path: Path, again: str) -> tuple[SharedConfig, dict[str, Any]]:
+    """The shape in a JSON file, and all that the file holds; raises as ``load_tensors`` does."""
+    values = read_json(path)
+    try:
+        return SharedConfig.model_validate(values["shape"]), values
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "shape"
+        raise InputError(f"{path}: '{field}': {first['msg']}; {again}") from error
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: 'shape' is missing; {again}") from None
+
+
+def numbers_fingerprint(head: str, module: nn.Module) -> str:
+    """A hash of ``head`` and of every number of a module, by name."""
+    digest = hashlib.sha256(head.encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    return digest.hexdigest()

@@ -125,7 +125,7 @@ def test_without_an_encoder_there_are_no_codes_of_it(command, shared):
     for more in ([], ["--shared", shared]):
         code, _, errors = command("--init", "encoder", *more)
         assert code == 2
-        assert "init 'encoder' needs a trained encoder" in errors
+        assert "init 'encoder' needs shared parts that hold a trained encoder" in errors
 
 
 def test_the_readers_adapter_is_used(command, llm, shared, tmp_path, tiny_model_dir):
