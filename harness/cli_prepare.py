@@ -20,7 +20,7 @@ def prepared(board: Board, out: Path, device: str | None) -> Board:
     from harness.prepare import prepare
 
     for preparation in board.prepare:
-        _check(preparation)
+        check(preparation)
 
     def make(preparation: Preparation, folder: Path) -> None:
         typer.echo(f"preparing {preparation.name}", err=True)
@@ -32,7 +32,7 @@ def prepared(board: Board, out: Path, device: str | None) -> Board:
     return prepare(board, out, make)
 
 
-def _check(preparation: Preparation) -> None:
+def check(preparation: Preparation) -> None:
     """Before any of it is made, since one may take an hour."""
     from importlib import import_module
 

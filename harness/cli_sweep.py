@@ -36,8 +36,7 @@ def sweep(
     if chosen.grid is None:
         raise ConfigError(
             f"board '{chosen.name}' has no grid to sweep; add one, such as grid: "
-            f"{{method: {chosen.methods[0].name}, params: {{shots: [0, 4]}}}}, or use "
-            "'memory-harness run'"
+            "{method: bm25, params: {k: [3, 10]}}, or use 'memory-harness run'"
         )
     changes = {"models": (model,) if model else None, "limit": limit}
     expanded = expand(update(chosen, changes))

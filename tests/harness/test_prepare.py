@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from harness import registry
-from harness.board import parse_board
+from harness.board import parse_board, read_board
 from harness.board_config import Board, Preparation
+from harness.cli_prepare import check
 from harness.errors import ConfigError, InputError
 from harness.method import MethodCard
 from harness.prepare import prepare, resolve
@@ -157,3 +158,12 @@ def test_a_board_without_methods_prepares_or_is_refused() -> None:
     assert board([WIDE], methods=[]).prepare
     with pytest.raises(ConfigError, match="'methods' is empty"):
         board([], methods=[])
+
+
+@pytest.mark.parametrize("name", sorted(registry.board_files()))
+def test_every_shipped_board_and_all_it_prepares_is_valid(name: str, tmp_path: Path) -> None:
+    found = resolve(read_board(name), tmp_path)
+    for preparation in found.prepare:
+        check(preparation)
+    assert found.methods or found.prepare
+    assert "prepared:" not in str([m.params for m in found.methods])
