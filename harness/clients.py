@@ -168,6 +168,11 @@ class RetrieverClient:
         """The retriever itself, for methods whose write phase runs other methods."""
         return self._retriever
 
+    @property
+    def corpus(self) -> Corpus | None:
+        """The passages of the run, to check a loaded memory by; None where no run has any."""
+        return self._corpus
+
     async def search(self, text: str, k: int) -> list[Passage]:
         """The k best passages, best first, with scores; fewer if fewer match."""
         if self._retriever is None:

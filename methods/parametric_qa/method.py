@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -74,8 +73,10 @@ class ParametricQA(Method):
 
         slots: int | None = Field(None, ge=1, le=512, description="vectors of a memory, untrained")
         z_dim: int | None = Field(None, ge=1, description="numbers of a vector, untrained")
-        init: Literal["random", "spans", "encoder"] = Field(
-            "spans", description="what a code is before optimisation"
+        init: Literal["random", "spans", "encoder"] | None = Field(
+            None,
+            description="what a code is before optimisation; null: as the shared parts were "
+            "trained, else spans",
         )
         steps: int = Field(0, ge=0, le=1000, description="optimisation steps on each code")
         learning_rate: float = Field(0.3, gt=0, description="of the optimisation steps")
@@ -143,8 +144,9 @@ class ParametricQA(Method):
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         """Write every passage into a bank. Raises InputError for a passage without text."""
         from methods.parametric_qa.bank import BankConfig, MemoryBank
+        from methods.parametric_qa.open_bundle import untrained_bundle
 
-        self._bundle = self._open_bundle(corpus)
+        self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
         shape = self._bundle.parts.config
         self._place = TemporaryDirectory()
         config = BankConfig(
@@ -190,48 +192,29 @@ class ParametricQA(Method):
         self._chooser.bank = self._bank
 
     def load(self, folder: Path) -> None:
-        """Open the bank, if it was written with this model and these shared parts."""
+        """Open the bank.
+
+        Raises ConfigError unless it was written with this model and these shared parts, of the
+        run's corpus.
+        """
         from methods.parametric_qa.bank import MemoryBank
         from methods.parametric_qa.bundle import Bundle
 
-        if self.params.shared is None:
-            self._bundle = Bundle.load(folder / "shared")
+        trained = self._trained()
+        self._bundle = trained or Bundle.load(folder / "shared")
+        if trained is None:
             self._bundle.parts.check_model(self.model.model, self.model.name)
-        else:
-            self._bundle = self._trained()
-        self._use(MemoryBank.open(folder / "bank", self._bundle.fingerprint()))
+        bank = MemoryBank.open(folder / "bank", self._bundle.fingerprint())
+        corpus = self.retriever.corpus
+        if corpus is not None:
+            bank.check_corpus(corpus.fingerprint)
+        self._use(bank)
 
-    def _open_bundle(self, corpus: Corpus) -> Bundle:
-        return self._trained() if self.params.shared is not None else self._untrained(corpus)
+    def _trained(self) -> Bundle | None:
+        from methods.parametric_qa.open_bundle import trained_bundle
 
-    def _trained(self) -> Bundle:
-        from methods.parametric_qa.bundle import Bundle, SelectorConfig, find_bundle
-
-        assert self.params.shared is not None
-        bundle = Bundle.load(find_bundle(self.params.shared))
-        wanted = self.params.selection or bundle.selection.name
-        if wanted == bundle.selection.name:
-            return bundle
-        # Another way of selecting than the one that was trained is as it is untrained.
-        selection = SelectorConfig(name=wanted, width=bundle.selection.width)
-        table = self.model.model.get_input_embeddings().weight.detach().float().cpu()
-        made = Bundle.untrained(bundle.parts, selection, table)
-        return replace(made, folder=bundle.folder)
-
-    def _untrained(self, corpus: Corpus) -> Bundle:
-        """Maps from the model alone; how much tokens tell is counted in the corpus."""
-        from methods.parametric_qa.bundle import Bundle, SelectorConfig
-        from methods.parametric_qa.initial import document_tokens, salience_of
-        from methods.parametric_qa.shared import SharedParts
-
-        params, llm = self.params, self.model
-        table = llm.model.get_input_embeddings().weight.detach().float().cpu()
-        width = table.shape[1]
-        parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or width)
-        documents = (document_tokens(llm, passage) for passage in corpus)
-        parts.salience.copy_(salience_of(documents, len(table)))
-        selection = SelectorConfig(name=params.selection or "attention", width=min(128, width))
-        return Bundle.untrained(parts, selection, table)
+        shared = self.params.shared
+        return trained_bundle(self.model, shared, self.params.selection) if shared else None
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.codes import write_codes
