@@ -45,7 +45,7 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     device = device or default_device()
     models = [resolve_model(spec).on(device) for spec in board.models]
     data = [
-        load_task_data(task.name, task.split, task.limit or board.limit, task.files)
+        load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
         for task in board.tasks
     ]
     measuring = Measuring(board.latency.queries, board.latency.warmup)

@@ -23,6 +23,7 @@ class TaskEntry(_Entry):
     name: str
     split: str = "sample"
     limit: int | None = Field(None, ge=1)
+    documents: int | None = Field(None, ge=1, description="size of a sub-pool with all gold")
     files: TaskFiles = TaskFiles()
 
 

@@ -43,6 +43,9 @@ def run(
     param: Annotated[list[str] | None, typer.Option("-p", help="Method parameter, k=10.")] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    documents: Annotated[
+        int | None, typer.Option(help="Corpus of N passages, the questions' gold among them.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samples and demonstrations.")] = None,
     split: Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")] = None,
     questions: Annotated[Path | None, typer.Option(help="Questions, FlashRAG JSONL.")] = None,
@@ -74,6 +77,7 @@ def run(
     updates: dict[str, Any] = {
         "models": (model,) if model else None,
         "limit": limit,
+        "documents": documents,
         "seeds": (seed,) if seed is not None else None,
         "latency": {"queries": latency_queries} if latency_queries is not None else None,
     }
@@ -253,7 +257,7 @@ def _board(
         if method or task or params or entry:
             raise ConfigError(
                 "a board names its own methods, tasks and files; with one, give only --model, "
-                "--limit, --seed and --latency-queries"
+                "--limit, --documents, --seed and --latency-queries"
             )
         return read_board(board)
     if method is None or task is None:

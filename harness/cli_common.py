@@ -40,8 +40,13 @@ def update(board: Board, updates: dict[str, Any]) -> Board:
     given = {key: value for key, value in updates.items() if value is not None}
     if "latency" in given:
         given["latency"] = {**board.latency.model_dump(), **given["latency"]}
+    tasks = [task.model_dump() for task in board.tasks]
     if "limit" in given:
-        given["tasks"] = [{**task.model_dump(), "limit": None} for task in board.tasks]
+        tasks = [{**task, "limit": None} for task in tasks]
+    if "documents" in given:
+        documents = given.pop("documents")
+        tasks = [{**task, "documents": documents} for task in tasks]
+    given["tasks"] = tasks
     return parse_board({**board.model_dump(), **given}, "command line")
 
 

@@ -7,6 +7,7 @@ import operator
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -25,7 +26,7 @@ class Corpus:
     hashes); text is read from the memory-mapped file when asked for. ``fingerprint`` is a SHA-256
     over the rows ``[id, contents]`` in order, so line ends, a byte order mark, blank lines, key
     order and extra fields do not change it. ``text_bytes`` counts the UTF-8 bytes of all
-    ``contents``.
+    ``contents``. ``path`` is the file that its passages are read from, None in memory.
     """
 
     def __init__(
@@ -71,6 +72,28 @@ class Corpus:
             raise InputError(f"passage id {ids[duplicate]!r} is used twice; make ids unique")
         fingerprint = fingerprint_lines([p.id, p.contents] for p in store)
         return cls(store, ids, fingerprint, sum(len(p.contents.encode()) for p in store))
+
+    def part(self, positions: Iterable[int]) -> Corpus:
+        """The passages at these positions as a corpus of their own, in the order of this one.
+
+        Its fingerprint is that of a file of just these passages. Raises InputError for none.
+        """
+        kept = array("q", sorted(set(positions)))
+        if not kept:
+            raise InputError("no passage is left in the corpus; keep at least one")
+        store = _PartStore(self._store, kept, len(self))
+        ids, text_bytes = Ids(), 0
+
+        def rows() -> Iterator[list[str]]:
+            nonlocal text_bytes
+            for passage in store:
+                ids.append(passage.id)
+                text_bytes += len(passage.contents.encode())
+                yield [passage.id, passage.contents]
+
+        fingerprint = fingerprint_lines(rows())
+        ids.seal()
+        return Corpus(store, ids, fingerprint, text_bytes, self.path)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -210,6 +233,24 @@ class _FileStore:
     def __iter__(self) -> Iterator[Passage]:
         # A sequential read, not the map: mapped pages would count as this process's memory.
         return map(_passage, read_rows(self._path))
+
+
+class _PartStore:
+    """Some passages of a store, in its order."""
+
+    def __init__(self, store: _Store, kept: Sequence[int], total: int) -> None:
+        self._store = store
+        self._kept = kept
+        self._mask = bytearray(total)
+        for position in kept:
+            self._mask[position] = 1
+
+    def __getitem__(self, position: int) -> Passage:
+        return self._store[self._kept[position]]
+
+    def __iter__(self) -> Iterator[Passage]:
+        # In sequence, for the same reason as a whole file.
+        return compress(self._store, self._mask)
 
 
 def _passage(row: Row) -> Passage:

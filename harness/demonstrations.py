@@ -23,8 +23,10 @@ def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
             "there; pass --train FILE or -p shots=0"
         )
     chosen = random.Random(f"demonstrations {seed}").sample(data.train, shots)  # noqa: S311
+    # Not the sub-pool, if there is one: it lacks their passages, and prompts stay the same.
+    corpus = data.corpus if data.whole is None else data.whole
     examples = tuple(
-        Example(question, tuple(data.corpus.get(doc_id) for doc_id in question.gold_doc_ids))
+        Example(question, tuple(corpus.get(doc_id) for doc_id in question.gold_doc_ids))
         for question in chosen
     )
     demonstrations = [demonstration(e.question, [p.text for p in e.passages]) for e in examples]

@@ -25,10 +25,15 @@ class TaskFiles(BaseModel):
     revision: str | None = None
 
 
-def load_task_data(name: str, split: str, limit: int | None, files: TaskFiles) -> TaskData:
-    """Load a task of the table, or local files under a name of the user's own."""
+def load_task_data(
+    name: str, split: str, limit: int | None, files: TaskFiles, documents: int | None = None
+) -> TaskData:
+    """Load a task of the table, or local files under a name of the user's own.
+
+    ``documents`` cuts the corpus to a sub-pool of so many passages.
+    """
     from harness.task import Task, custom_task, load_task
 
     own = files.questions is not None and name not in task_folders()
     task = custom_task(name) if own else Task.from_folder(task_folder(name))
-    return load_task(task, split=split, limit=limit, **files.model_dump())
+    return load_task(task, split=split, limit=limit, documents=documents, **files.model_dump())

@@ -15,6 +15,7 @@ from harness.errors import InputError, did_you_mean
 from harness.files import check_slug
 from harness.questions import check_disjoint, check_gold, questions_fingerprint, read_questions
 from harness.records import Question
+from harness.subpool import sub_pool
 from harness.task_files import Kind, find_source
 
 
@@ -112,6 +113,8 @@ class TaskData:
     card: TaskCard
     provenance: Mapping[str, str]
     limit: int | None = None
+    whole: Corpus | None = None
+    """The corpus of which ``corpus`` is a sub-pool; it also holds what train questions need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ def load_task(
     train: str | Path | None = None,
     corpus: str | Path | None = None,
     limit: int | None = None,
+    documents: int | None = None,
     revision: str | None = None,
     verify: bool = True,
 ) -> TaskData:
@@ -149,6 +153,7 @@ def load_task(
 
     ``limit`` keeps the questions whose ids have the smallest SHA-256, in file order: a fixed random
     sample, and a larger limit contains a smaller one. The whole file is validated all the same.
+    ``documents`` cuts the corpus to a sub-pool with the gold of the kept questions (``sub_pool``).
     ``verify`` compares shipped files with the card's checksums,
     once a file and process. Raises InputError; nothing is written.
     """
@@ -159,7 +164,7 @@ def load_task(
         files = _split_files(task, split, given, data_dir, revision, verify=verify)
     else:
         files = _custom_files(Path(questions), split, given, data_dir, revision)
-    return _read(task, "custom" if questions else split, files, limit)
+    return _read(task, "custom" if questions else split, files, limit, documents)
 
 
 def _split_files(
@@ -208,18 +213,21 @@ def _custom_files(
     return _Files(questions, shown, Path(corpus), {"source": "files"})
 
 
-def _read(task: Task, split: str, files: _Files, limit: int | None) -> TaskData:
+def _read(
+    task: Task, split: str, files: _Files, limit: int | None, documents: int | None
+) -> TaskData:
     # Questions first: they are small, and a corpus may take minutes.
     asked = read_questions(files.questions)
     shown = read_questions(files.train) if files.train else ()
     if files.train:
         check_disjoint(files.train, shown, asked)
-    pool = Corpus.open(files.corpus)
-    check_gold(files.questions, asked, pool)
+    whole = Corpus.open(files.corpus)
+    check_gold(files.questions, asked, whole)
     if files.train:
-        check_gold(files.train, shown, pool)
+        check_gold(files.train, shown, whole)
     paths = {"questions": files.questions, "train": files.train, "corpus": files.corpus}
     kept = _sample(asked, limit)
+    pool = whole if documents is None else sub_pool(whole, kept, documents)
     return TaskData(
         name=task.name,
         split=split,
@@ -232,6 +240,7 @@ def _read(task: Task, split: str, files: _Files, limit: int | None) -> TaskData:
         card=task.card,
         provenance={**files.provenance, **{k: str(v) for k, v in paths.items() if v}},
         limit=limit,
+        whole=whole,
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from harness.records import Json, Step, Usage
@@ -18,7 +20,7 @@ LLM_KINDS = ("generate", "score", "next_token_probs")
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects one question's steps and the seconds it waited for each kind of call."""
+    """Collects one question's steps and the seconds it took for each kind of call."""
 
     query_id: str
     _steps: dict[Key, Step] = field(default_factory=dict)
@@ -125,3 +127,14 @@ def note(kind: str, **data: Json) -> None:
     json.dumps(data, allow_nan=False)
     scope = current_scope()
     scope.recorder.record(scope.next_key(), kind, data)
+
+
+@contextmanager
+def timed(kind: str) -> Iterator[None]:
+    """Add the wall seconds of a block to its question's seconds of ``kind``, as a call does."""
+    seconds = current_scope().recorder.seconds
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[kind] += perf_counter() - start

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from harness import trace
 from harness.records import Prediction
-from tests.harness.programs import Program, Shuffled, Steps, predictions, queries
+from tests.harness.programs import Program, Shuffled, Steps, answer_all, predictions, queries
 
 
 def prompts_of(prediction) -> list[str]:
@@ -114,3 +116,30 @@ def test_usage_counts_calls_and_tokens():
     assert found.usage.prompt_tokens == 3 + 2 + 1
     assert found.usage.completion_tokens == len(found.raw.split())
     assert found.usage.passages_dropped == 0
+
+
+def test_a_methods_own_work_is_timed_under_its_kind():
+    async def body(method, query):
+        for _ in range(2):
+            with trace.timed("select"):
+                time.sleep(0.01)
+        await method.llm.generate("x")
+        return Prediction("")
+
+    (answered,) = answer_all(Steps(body), queries(1)).values()
+    assert 0.02 <= answered.seconds_by_kind["select"] <= answered.seconds
+    assert set(answered.seconds_by_kind) == {"select", "generate"}
+    assert [step.kind for step in answered.prediction.steps] == ["generate"]
+
+
+def test_work_that_fails_is_timed_too_and_nothing_outside_a_question_is():
+    async def body(method, query):
+        with suppress(ValueError), trace.timed("select"):
+            raise ValueError
+        return Prediction("")
+
+    (answered,) = answer_all(Steps(body), queries(1)).values()
+    assert "select" in answered.seconds_by_kind
+    with pytest.raises(RuntimeError, match="inside Method.answer"):
+        with trace.timed("select"):
+            pass
