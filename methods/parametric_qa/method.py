@@ -163,7 +163,8 @@ class ParametricQA(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Select memories, then read them, the best one last."""
-        chosen = self._choose(query)
+        with trace.timed("select"):
+            chosen = self._choose(query)
         read = self._read(chosen, query)
         self._note(chosen, read)
         reply = await self.llm.generate(

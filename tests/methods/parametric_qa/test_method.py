@@ -68,6 +68,15 @@ def test_memories_are_read_in_the_place_of_text(tiny, corpus):
         assert call.data["prompt_tokens"] == own + 2 * (1 + 4)
 
 
+def test_selection_is_timed_apart_from_reading(tiny, corpus):
+    _, engine = written(tiny, corpus)
+    found = []
+    engine.run(QUERIES, found.append)
+    for answered in found:
+        assert set(answered.seconds_by_kind) == {"select", "generate"}
+        assert 0 < answered.seconds_by_kind["select"] < answered.seconds
+
+
 def test_gold_selection_reads_gold_and_says_that_it_is_an_oracle(tiny, corpus):
     method, engine = written(tiny, corpus, ParametricQAGold)
     method.gold = {q.id: Question(q.id, q.text, ("x",), ("paris", "nile")) for q in QUERIES}
