@@ -1,0 +1,46 @@
+"""Asking questions through the engine without a run directory, and what to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from harness.engine import Answered, Engine
+from harness.errors import RunFailedError
+from harness.meters.hardware import describe_hardware, torch_threads
+from harness.progress import bar
+from harness.records import Prediction, Query
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def ask(
+    engine: Engine, queries: Sequence[Query], console: Console, label: str
+) -> dict[str, Prediction]:
+    """Predictions by question id; one that failed has an empty answer and an ``error``.
+
+    Raises RunFailedError if all failed.
+    """
+    found: dict[str, Prediction] = {}
+    with bar(console, label, len(queries)) as shown:
+
+        def keep(done: Answered) -> None:
+            found[done.question_id] = done.prediction
+            shown.advance()
+
+        engine.run(queries, keep)
+    errors = [prediction.error for prediction in found.values() if prediction.error]
+    if found and len(errors) == len(found):
+        raise RunFailedError(f"{label}: all questions failed, the last with {errors[-1]}")
+    return found
+
+
+def circumstances() -> dict[str, Any]:
+    """Hardware, threads and date, for a table's caption."""
+    return {
+        "hardware": describe_hardware().summary,
+        "threads": torch_threads(),
+        "date": date.today().isoformat(),
+    }
