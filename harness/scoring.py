@@ -45,7 +45,7 @@ def score_run(folder: Path) -> bool:
     if manifest["status"] != "finished":
         return False
     task = manifest["config"]["task"]
-    gold = _read_gold(
+    gold = read_gold(
         gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
     )
     predictions = folder / "predictions.jsonl"
@@ -97,7 +97,8 @@ def _score_row(
     return {"question_id": row["question_id"], **scores, "error": failed}
 
 
-def _read_gold(path: Path) -> dict[str, dict[str, Any]]:
+def read_gold(path: Path) -> dict[str, dict[str, Any]]:
+    """What ``write_gold`` stored, by question id. Raises InputError if it is missing or damaged."""
     if not path.exists():
         raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
     try:

@@ -49,8 +49,8 @@ class Leaderboard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """The runs of one table."""
+class Group:
+    """The runs of one table, which may be compared."""
 
     settings: Mapping[str, Any]
     runs: tuple[Run, ...]
@@ -60,11 +60,19 @@ class _Group:
 
     @property
     def manifest(self) -> Manifest:
+        """The first run's; task and model are the same in all."""
         return self.runs[0].manifest
 
     @property
     def task(self) -> str:
+        """The task's name."""
         return self.manifest.config.task.name
+
+    @property
+    def title(self) -> str:
+        """Task, split and model, for a heading."""
+        task, model = self.manifest.config.task, self.manifest.config.model.name
+        return f"{task.name} ({task.split}): {model}"
 
 
 def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
@@ -93,14 +101,15 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
 
 def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
     """The title of every table of one task, and its entries by row label."""
-    finished, _ = collect(runs_dir)
-    groups = _groups(finished, (), _labels([run.manifest for run in finished]))
-    return [(_title(group), group.entries) for group in groups]
+    return [(group.title, group.entries) for group in read_groups(runs_dir)[0]]
 
 
-def _title(group: _Group) -> str:
-    task, model = group.manifest.config.task, group.manifest.config.model.name
-    return f"{task.name} ({task.split}): {model}"
+def read_groups(runs_dir: Path) -> tuple[list[Group], list[str]]:
+    """The runs of each table of one task, and a note on every run that is not finished."""
+    finished, unfinished = collect(runs_dir)
+    labels = _labels([*(run.manifest for run in finished), *(u.manifest for u in unfinished)])
+    notes = [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in unfinished]
+    return _groups(finished, unfinished, labels), notes
 
 
 def _identity(manifest: Manifest) -> str:
@@ -119,7 +128,7 @@ def _labels(manifests: Sequence[Manifest]) -> dict[str, str]:
 
 def _groups(
     finished: Sequence[Run], unfinished: Sequence[Unfinished], labels: Labels
-) -> list[_Group]:
+) -> list[Group]:
     groups = []
     for runs in _split(
         finished, lambda run: canonical_json(run.manifest.comparable(run.metrics_version))
@@ -129,7 +138,7 @@ def _groups(
             members[labels[_identity(run.manifest)]].append(run)
         would_join = runs[0].manifest.comparable(None)
         groups.append(
-            _Group(
+            Group(
                 settings=runs[0].manifest.comparable(runs[0].metrics_version),
                 runs=tuple(runs),
                 entries=make_entries(members),
@@ -153,14 +162,14 @@ def _scope(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _one_table_a_task(groups: Sequence[_Group]) -> list[list[_Group]]:
+def _one_table_a_task(groups: Sequence[Group]) -> list[list[Group]]:
     """Sets of tables to average. Splits are told apart only where a task has several tables."""
     if len({group.task for group in groups}) == len(groups):
         return [list(groups)]
     return _split(groups, lambda group: group.manifest.config.task.split)
 
 
-def _mean_table(groups: Sequence[_Group], k: int) -> tuple[Table | None, str | None]:
+def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | None]:
     """Average over tasks, or tell why that is not possible; neither for a single task."""
     tasks = tuple(group.task for group in groups)
     model = groups[0].manifest.config.model.name
@@ -188,7 +197,7 @@ def _mean_table(groups: Sequence[_Group], k: int) -> tuple[Table | None, str | N
     return table, None
 
 
-def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels, k: int) -> Table:
+def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
     rows = make_rows([group.entries], [group.hardware], k)
     others = [other.settings for other in groups if other.task == group.task]
@@ -198,7 +207,7 @@ def _task_table(group: _Group, groups: Sequence[_Group], labels: Labels, k: int)
     ]
     return Table(
         kind="task",
-        title=_title(group),
+        title=group.title,
         tasks=(task.name,),
         model=model,
         questions=len(group.runs[0].question_ids),

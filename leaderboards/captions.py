@@ -29,17 +29,10 @@ def task_caption(
     same_task: Sequence[Mapping[str, Any]],
 ) -> tuple[str, ...]:
     """Caption of one task's table; ``same_task`` are the settings of all tables of the task."""
-    first = runs[0].manifest
-    task, n = first.config.task, len(runs[0].question_ids)
-    limit = "" if task.limit is None else f", limit {task.limit:,}"
-    size = "" if task.passages is None else f"{task.passages:,} passages, "
+    task = runs[0].manifest.config.task
     queries = max((row.cost.latency_queries for row in rows), default=0)
     lines = [
-        f"Model: {_model(runs)}.",
-        f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
-        f"Questions: {n:,} of split {task.split}{limit}, "
-        f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
-        f"Hardware: {hardware.text}. {_origin(runs)}.",
+        *setting(runs, rows, hardware),
         _quality(rows),
         "Latency: closed loop, one query at a time, warm"
         + (f", up to {queries:,} queries" if queries else "")
@@ -52,6 +45,20 @@ def task_caption(
             f"{', '.join(differing)}."
         )
     return (*lines, NOT_PUBLISHED)
+
+
+def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tuple[str, ...]:
+    """Model, corpus, questions, seeds, hardware and date of comparable runs."""
+    task, n = runs[0].manifest.config.task, len(runs[0].question_ids)
+    limit = "" if task.limit is None else f", limit {task.limit:,}"
+    size = "" if task.passages is None else f"{task.passages:,} passages, "
+    return (
+        f"Model: {_model(runs)}.",
+        f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
+        f"Questions: {n:,} of split {task.split}{limit}, "
+        f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
+        f"Hardware: {hardware.text}. {_origin(runs)}.",
+    )
 
 
 def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:

@@ -140,6 +140,8 @@ class Latency(_Record):
 
     seconds: list[Amount]
     warmup: Count = 0
+    by_kind: dict[str, list[Amount]] = {}
+    """Of each question, what one kind of work took, such as ``generate`` or ``search``."""
 
 
 class Memory(_Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +13,8 @@ from harness.fingerprint import canonical_json
 from harness.scoring import RECALL_AT
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.cells import columns
-from leaderboards.escape import csv_text, markdown_text
+from leaderboards.escape import markdown_text
+from leaderboards.records import csv_lines, plain
 from leaderboards.rows import DEFAULT_K, Row, Score
 
 FORMAT_VERSION = 1
@@ -49,18 +48,12 @@ def to_markdown(board: Leaderboard) -> str:
 def to_csv(board: Leaderboard) -> str:
     """Write one line per row of every table, with raw numbers (scores from 0 to 1)."""
     records = [_record(table, row) for table in board.tables for row in table.rows]
-    fields = list(dict.fromkeys(name for record in records for name in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in record.items()})
-    return text.getvalue()
+    return csv_lines(records)
 
 
 def to_json(board: Leaderboard) -> str:
     """Write everything, with raw numbers (scores from 0 to 1), intervals and p-values."""
-    content = {"format_version": FORMAT_VERSION} | _plain(asdict(board))
+    content = {"format_version": FORMAT_VERSION} | plain(asdict(board))
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -84,7 +77,7 @@ def _bullets(lines: tuple[str, ...]) -> str:
 
 
 def _record(table: Table, row: Row) -> dict[str, Any]:
-    record: dict[str, Any] = {
+    return {
         "table": table.kind,
         "tasks": " ".join(table.tasks),
         "split": table.settings.get("task.split"),
@@ -107,7 +100,6 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "errors": row.errors,
         **asdict(row.cost),
     }
-    return {name: "" if value is None else _plain(value) for name, value in record.items()}
 
 
 def _score_fields(name: str, score: Score | None) -> Mapping[str, float | None]:
@@ -115,12 +107,3 @@ def _score_fields(name: str, score: Score | None) -> Mapping[str, float | None]:
         return {}
     low, high = score.interval
     return {name: score.mean, f"{name}_low": low, f"{name}_high": high, f"{name}_std": score.std}
-
-
-def _plain(value: Any) -> Any:
-    """Round to eight digits: the last bits of a sum differ between processors."""
-    if isinstance(value, float):
-        return float(f"{value:.8g}")
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
