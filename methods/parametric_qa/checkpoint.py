@@ -35,6 +35,12 @@ def save_checkpoint(
             path.unlink(missing_ok=True)
 
 
+def checkpoint_state(folder: Path) -> dict[str, Any]:
+    """What was noted beside the last checkpoint's tensors; empty if there is none."""
+    state: dict[str, Any] = read_json(folder / STATE) if (folder / STATE).exists() else {}
+    return state
+
+
 def load_checkpoint(
     folder: Path, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any] | None:
@@ -42,9 +48,9 @@ def load_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not (folder / STATE).exists():
+    state = checkpoint_state(folder)
+    if not state:
         return None
-    state: dict[str, Any] = read_json(folder / STATE)
     path = folder / TENSORS.format(state["step"])
     try:
         tensors = load_file(path)

@@ -1,4 +1,4 @@
-"""Training material as numbers: token ids, span means and BM25 negatives of the tasks' passages."""
+"""Training material as numbers: tokens, codes of span means and BM25 negatives of passages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Material:
         weight = llm.model.get_input_embeddings().weight
         self.table: Tensor = weight.detach().float().cpu().clone()
         self._tokens: dict[tuple[str, str], list[int]] = {}
-        self._means: dict[tuple[str, str], Tensor] = {}
         self._negatives: dict[tuple[str, str], list[str]] = {}
 
     @cached_property
@@ -65,18 +64,15 @@ class Material:
         """Salience of every token [vocabulary] over the free passages."""
         return salience_of(self.free_tokens(), len(self.table))
 
-    def means(self, parts: SharedParts, task: str, id_: str) -> Tensor:
-        """Span means [slots, hidden] of a passage; they depend on nothing that is trained."""
-        key = (task, id_)
-        if key not in self._means:
-            self._means[key] = self.means_of(parts, self.tokens(task, id_))
-        return self._means[key]
-
-    def means_of(self, parts: SharedParts, tokens: Sequence[int]) -> Tensor:
-        """Span means [slots, hidden] of any text."""
-        ids = torch.tensor(tokens)
+    def span_codes(self, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim] of the means of texts' spans; ``down`` gets gradients."""
         shape = parts.config
-        return span_means(self.table[ids], parts.salience[ids], shape.slots, shape.sharpness)
+        means = [
+            span_means(self.table[tokens], parts.salience[tokens], shape.slots, shape.sharpness)
+            for tokens in map(torch.tensor, documents)
+        ]
+        codes: Tensor = parts.down(torch.stack(means))
+        return codes
 
     def question_embeddings(self, text: str) -> Tensor:
         """A question's embeddings [length, hidden] as selection sees them."""

@@ -18,9 +18,9 @@ from methods.parametric_qa.writing import end_token
 
 if TYPE_CHECKING:
     from harness.records import Question
+    from methods.parametric_qa.bundle import Bundle
     from methods.parametric_qa.material import Material
     from methods.parametric_qa.recipe import Recipe
-    from methods.parametric_qa.shared import SharedParts
 
 TEACHER_TEXTS = 3
 """Texts that a teacher reads at most."""
@@ -36,16 +36,20 @@ class Asked:
 
 
 class Objectives:
-    """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id)."""
+    """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id).
+
+    Memories are of the encoder's codes if there is one, else of span means.
+    """
 
     def __init__(
         self,
         material: Material,
-        parts: SharedParts,
         recipe: Recipe,
+        bundle: Bundle,
         ranked: Mapping[tuple[str, str], Sequence[str]],
     ) -> None:
-        self.material, self.parts, self.recipe, self.ranked = material, parts, recipe, ranked
+        self.material, self.recipe, self.ranked = material, recipe, ranked
+        self.parts, self.encoder = bundle.parts, bundle.encoder
         self.end = end_token(material.llm)
 
     def loss(self, model: Any, kind: str, source: random.Random, *, alone: bool = False) -> Tensor:
@@ -61,9 +65,8 @@ class Objectives:
             asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
             if kind == "distil":
                 return self._distil(model, asked)
-            return self.row_losses(model, self.answer_rows(asked)).mean()
-        rows = [self._document_row(kind, source) for _ in range(size)]
-        return self.row_losses(model, rows).mean()
+            return self.row_losses(model, self.answer_rows(model, asked)).mean()
+        return self.row_losses(model, self._document_rows(model, kind, source)).mean()
 
     def ask(
         self,
@@ -93,15 +96,15 @@ class Objectives:
             shown.insert(source.randint(0, len(shown)), id_)
         return Asked(task, question, tuple(shown))
 
-    def answer_rows(self, asked: Sequence[Asked]) -> list[Row]:
+    def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
         """Memories, question, golden answer."""
         return [
             Row(
-                self._memory([(a.task, id_) for id_ in a.passages]),
+                memory,
                 self._tokens(question_text(a.question)),
                 self._tokens(f" {self.material.answer(a.task, a.question)}\n"),
             )
-            for a in asked
+            for a, memory in zip(asked, self._memories(model, asked), strict=True)
         ]
 
     def row_losses(self, model: Any, rows: Sequence[Row]) -> Tensor:
@@ -111,7 +114,7 @@ class Objectives:
 
     def _distil(self, model: Any, asked: Sequence[Asked]) -> Tensor:
         """KL from the untuned model that reads the passages' text, at the answer's tokens."""
-        rows = self.answer_rows(asked)
+        rows = self.answer_rows(model, asked)
         texts = [self._text_row(a, row) for a, row in zip(asked, rows, strict=True)]
         with torch.no_grad(), untuned(model) as teacher:
             read = pack(teacher, texts)
@@ -130,22 +133,39 @@ class Objectives:
             None, self._tokens("\n".join([*lines, question_text(asked.question)])), row.target
         )
 
-    def _document_row(self, kind: str, source: random.Random) -> Row:
+    def _document_rows(self, model: Any, kind: str, source: random.Random) -> list[Row]:
+        drawn = [self._document(kind, source) for _ in range(self.recipe.batch)]
+        memories = self.parts.memory(self._codes(model, [tokens for tokens, _ in drawn]))
+        return [
+            Row(memory, (), [*target, self.end])
+            for memory, (_, target) in zip(memories, drawn, strict=True)
+        ]
+
+    def _document(self, kind: str, source: random.Random) -> tuple[list[int], list[int]]:
+        """What of a random passage is remembered, and what is predicted from that."""
         tokens = self.material.tokens(*self.material.random_passage(source))
         tokens = tokens[: self.recipe.longest]
         half = len(tokens) // 2
         if kind == "follow" and half:
-            return Row(self._memory_of(tokens[:half]), (), [*tokens[half:], self.end])
-        return Row(self._memory_of(tokens), (), [*tokens, self.end])
+            return tokens[:half], tokens[half:]
+        return tokens, tokens
 
-    def _memory(self, passages: Sequence[tuple[str, str]]) -> Tensor | None:
-        if not passages:
-            return None
-        means = torch.stack([self.material.means(self.parts, *key) for key in passages])
-        return self.parts.memory(self.parts.down(means)).flatten(0, 1)
+    def _memories(self, model: Any, asked: Sequence[Asked]) -> list[Tensor | None]:
+        """What each row reads before its question [passages * (1 + slots), hidden], or None."""
+        keys = [(a.task, id_) for a in asked for id_ in a.passages]
+        if not keys:
+            return [None] * len(asked)
+        codes = self._codes(model, [self.material.tokens(*key) for key in keys])
+        memories = self.parts.memory(codes)
+        shares = torch.split(memories, [len(a.passages) for a in asked])
+        return [share.flatten(0, 1) if len(share) else None for share in shares]
 
-    def _memory_of(self, tokens: Sequence[int]) -> Tensor:
-        return self.parts.memory(self.parts.down(self.material.means_of(self.parts, tokens)))
+    def _codes(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim], with gradients to what makes them."""
+        if self.encoder is None:
+            return self.material.span_codes(self.parts, documents)
+        codes: Tensor = self.encoder(model, documents)
+        return codes.to(self.parts.mark.device)
 
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self.material.llm.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -52,6 +52,9 @@ class Tuning(_Part):
     )
     rank: int = Field(16, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
+    gradient_checkpointing: bool = Field(
+        False, description="compute layers twice to save memory; the gradients are the same"
+    )
 
 
 class Recipe(_Part):
@@ -63,6 +66,9 @@ class Recipe(_Part):
     slots: int = Field(32, ge=1, le=512)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
+    init: Literal["spans", "encoder"] = Field(
+        "spans", description="what codes are made of: means of spans, or an encoder trained along"
+    )
     selector: SelectorConfig = SelectorConfig()
     selection: SelectorTraining = SelectorTraining()
     tuning: Tuning = Tuning()

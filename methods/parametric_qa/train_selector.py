@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from harness.errors import RunFailedError
 from harness.metrics.retrieval import recall_at_k
 from methods.parametric_qa.selection import info_nce
 
 if TYPE_CHECKING:
     from harness.records import Question
     from methods.parametric_qa.material import Material
+    from methods.parametric_qa.passage_codes import PassageCodes
     from methods.parametric_qa.recipe import SelectorTraining
     from methods.parametric_qa.selection import Selector
-    from methods.parametric_qa.shared import SharedParts
 
 WORDS = (6, 14)
 """Tokens of a passage that stand for a question."""
@@ -30,13 +31,16 @@ Record = Callable[[int, float], None]
 
 def train_selector(
     selector: Selector,
-    parts: SharedParts,
+    codes: PassageCodes,
     material: Material,
     settings: SelectorTraining,
     seed: int,
     record: Record,
 ) -> None:
-    """Train in place; ``record`` is told each step's number and loss. Seeded."""
+    """Train in place; ``record`` is told each step's number and loss. Seeded.
+
+    Raises RunFailedError for a loss that is no number.
+    """
     weights = list(selector.parameters())
     if not weights or settings.steps == 0 or not material.train:
         return
@@ -47,17 +51,23 @@ def train_selector(
     selector.requires_grad_(True)
     for step in range(settings.steps):
         source = random.Random(f"{seed} selector {step}")  # noqa: S311
-        loss = _batch_loss(selector, parts, material, settings, source, log_scale)
+        loss = _batch_loss(selector, codes, material, settings, source, log_scale)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RunFailedError(
+                f"training: the selector's loss of step {step + 1} is {value}; lower its learning "
+                "rate in the recipe and train again, earlier shared parts are unchanged"
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        record(step + 1, float(loss.detach()))
+        record(step + 1, value)
     selector.requires_grad_(False)
 
 
 def _batch_loss(
     selector: Selector,
-    parts: SharedParts,
+    codes: PassageCodes,
     material: Material,
     settings: SelectorTraining,
     source: random.Random,
@@ -79,9 +89,7 @@ def _batch_loss(
             hard += material.negatives(task.name, question, settings.hard)
     others = [source.choice(task.free) for _ in range(settings.random)]
     pool = list(dict.fromkeys([*(id_ for _, gold in wanted for id_ in gold), *hard, *others]))
-    with torch.no_grad():
-        codes = parts.down(torch.stack([material.means(parts, task.name, id_) for id_ in pool]))
-    keys = selector.keys(codes)
+    keys = selector.keys(codes.of(task.name, pool))
     losses = [
         info_nce(
             selector.scores(tokens, keys), torch.tensor([id_ in gold for id_ in pool]), log_scale
@@ -101,7 +109,7 @@ def _fragment(material: Material, tokens: Sequence[int], source: random.Random) 
 
 def ranking(
     selector: Selector,
-    parts: SharedParts,
+    codes: PassageCodes,
     material: Material,
     task: str,
     questions: Sequence[Question],
@@ -109,8 +117,7 @@ def ranking(
     """Ids of all passages of a task, best first, for each question id."""
     ids = list(material.tasks[task].corpus.ids)
     with torch.inference_mode():
-        groups = [ids[i : i + 512] for i in range(0, len(ids), 512)]
-        keys = torch.cat([selector.keys(_codes(parts, material, task, g)) for g in groups])
+        keys = torch.cat([selector.keys(group) for group in codes.groups(task)])
         return {
             q.id: [
                 ids[i]
@@ -120,12 +127,6 @@ def ranking(
             ]
             for q in questions
         }
-
-
-def _codes(parts: SharedParts, material: Material, task: str, ids: Sequence[str]) -> Tensor:
-    means = [material.means_of(parts, material.tokens(task, id_)) for id_ in ids]
-    codes: Tensor = parts.down(torch.stack(means))
-    return codes
 
 
 def recall_at(ranked: dict[str, list[str]], questions: Sequence[Question], k: int) -> float:

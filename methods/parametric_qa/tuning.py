@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,11 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save_tuned(model: Any, mode: Mode, folder: Path, name: str) -> None:
-    """Write the adapter (float16) or, if all was trained, the model; nothing if it was frozen."""
+    """Write the adapter (float16) or, if all was trained, the model; nothing if it was frozen.
+
+    An adapter of earlier shared parts in the folder is removed.
+    """
+    shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
     if mode == "lora":
         for parameter in trainable(model).values():
             parameter.data = parameter.data.half()

@@ -8,67 +8,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.corpus import Corpus
 from harness.errors import ConfigError, InputError, RunFailedError
-from harness.records import Passage, Question
 from methods.parametric_qa import training
 from methods.parametric_qa.bundle import Bundle
 from methods.parametric_qa.curves import read_curves
-from methods.parametric_qa.recipe import Losses, Recipe, SelectorTraining, Tuning, read_recipe
+from methods.parametric_qa.recipe import Losses, SelectorTraining, Tuning, read_recipe
 from methods.parametric_qa.shared import model_fingerprint
-from methods.parametric_qa.training_data import training_task
 from tests.methods.parametric_qa.lab import load_tiny, quiet
-
-FACTS = [
-    ("Hamlet", "William Shakespeare wrote Hamlet around the year 1600.", "Who wrote Hamlet?"),
-    ("Paris", "Paris is the capital of France, on the river Seine.", "What is the capital?"),
-    ("Curie", "Marie Curie discovered polonium and radium.", "Who discovered radium?"),
-    ("Telephone", "The telephone was invented by Alexander Graham Bell.", "Who invented it?"),
-]
-ANSWERS = ("William Shakespeare", "Paris", "Marie Curie", "Alexander Graham Bell")
+from tests.methods.parametric_qa.training_lab import losses, recipe, run, toy_task
 
 
 @pytest.fixture
 def task():
-    corpus = Corpus.from_passages(
-        [Passage(f"d{n}", *FACTS[n % 4][:2]) for n in range(4)]
-        + [Passage(f"x{n}", f"Nile {n}", "The Nile or the Amazon, yes or no.") for n in range(8)]
-    )
-    # Ids that fall on both sides of the split between training and validation.
-    train = [
-        Question(f"q{n}", FACTS[n % 4][2], (ANSWERS[n % 4],), (f"d{n % 4}",)) for n in range(4)
-    ]
-    return training_task("toy", corpus, [], train)
-
-
-def recipe(**changes):
-    values = {
-        "name": "tiny",
-        "model": "tiny",
-        "tasks": ("toy",),
-        "slots": 4,
-        "z_dim": 64,
-        "steps": 6,
-        "batch": 4,
-        "memories": (1, 2),
-        "dtype": "float32",
-        "checkpoint_every": 3,
-        "validate_every": 3,
-        "selection": SelectorTraining(steps=3, batch=4, random=4),
-    }
-    return Recipe(**{**values, **changes})
-
-
-def run(tiny_model_dir, task, out, **changes):
-    llm = load_tiny(tiny_model_dir)
-    training.train(recipe(**changes), llm, [task], out, quiet())
-    return llm
-
-
-def losses(out, kind="answer"):
-    return [
-        value for _, name, value, _ in read_curves(out / "curves.csv") if name == f"loss {kind}"
-    ]
+    return toy_task()
 
 
 def test_the_answer_loss_falls(tiny_model_dir, task, tmp_path):
@@ -88,17 +40,17 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     tiny_model_dir, task, tmp_path, monkeypatch
 ):
     run(tiny_model_dir, task, tmp_path / "whole")
-    step = training._Reader.step
+    step = training.Reader.step
 
     def killed(self, number):
         if number == 5:
             raise KeyboardInterrupt
         return step(self, number)
 
-    monkeypatch.setattr(training._Reader, "step", killed)
+    monkeypatch.setattr(training.Reader, "step", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_model_dir, task, tmp_path / "parts")
-    monkeypatch.setattr(training._Reader, "step", step)
+    monkeypatch.setattr(training.Reader, "step", step)
     run(tiny_model_dir, task, tmp_path / "parts")
     for name in ("shared.safetensors", "selector.safetensors", "adapter/adapter_model.safetensors"):
         whole, parts = (load_file(tmp_path / side / name) for side in ("whole", "parts"))
