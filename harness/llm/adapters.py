@@ -6,7 +6,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +104,6 @@ def _with_both(config: ModelConfig, folder: Path, held: _Held) -> Any:
     wrapped = with_adapter(config, str(folder), held.model)
     with explained(config, "the adapter", str(folder)):
         if _stays_apart(held.model):
-            # peft reads the state, and bitsandbytes rounds NF4 once more when that is asked for
-            # after the first forward pass.
-            held.restore_weights()
             model = wrapped
         else:
             # "Safe" puts the sums into new tensors, so that those held stay as they are.
@@ -123,24 +119,14 @@ class _Held:
         self.layers = [
             (p, name, layer) for p in model.modules() for name, layer in p.named_children()
         ]
-        # NF4 keeps the scales of its weights beside them.
-        self.weights = [
-            (weight, weight.data, copy(getattr(weight, "quant_state", None)))
-            for weight in model.parameters()
-        ]
-
-    def restore_weights(self) -> None:
-        """Give every weight its old content."""
-        for weight, data, state in self.weights:
-            weight.data = data
-            if state is not None:
-                weight.quant_state = copy(state)
+        self.weights = [(weight, weight.data) for weight in model.parameters()]
 
     def restore(self) -> None:
         """Take the adapter's layers out, and give every weight its old content."""
         for parent, name, layer in self.layers:
             setattr(parent, name, layer)
-        self.restore_weights()
+        for weight, data in self.weights:
+            weight.data = data
         if hasattr(self.model, "peft_config"):
             del self.model.peft_config
 

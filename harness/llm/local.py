@@ -206,9 +206,23 @@ def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     # A checkpoint's own sampling defaults must not leak into greedy decoding.
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos)
+    _never_repack(model)
     if config.adapter is not None:
         model = with_adapter(config, config.adapter, model)
     return model.eval().requires_grad_(False)
+
+
+def _never_repack(model: Any) -> None:
+    """Have NF4 weights stay as they were loaded.
+
+    On a CPU with AVX512-BF16, bitsandbytes packs them anew on the first forward pass. No gradient
+    passes through packed weights, their scales are rounded to bfloat16, and they no longer look
+    like the model that was loaded. With SmolLM2-135M on one core, packed ones read 150 tokens in
+    0.95 s instead of 0.67 s, and wrote a token in 0.06 s instead of 0.14 s.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _commit(path: str, revision: str | None) -> str | None:

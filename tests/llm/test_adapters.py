@@ -32,7 +32,6 @@ def logits(model):
 
 
 def weights(model) -> dict:
-    # Not the state_dict: bitsandbytes rounds NF4 anew when it is asked for one.
     return {name: weight.data.clone() for name, weight in model.named_parameters()}
 
 

@@ -40,6 +40,36 @@ def test_tiny_model(tiny_model_dir, kind, caplog):
     assert rounded == pytest.approx(exact, abs=3.0)
 
 
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_weights_stay_as_they_were_loaded(tiny_model_dir, kind):
+    import torch
+
+    llm, fresh = load(tiny_model_dir, kind), load(tiny_model_dir, kind)
+    dict(llm.generate([GenerateRequest("Question: who?", 4)]))
+    used, loaded = llm.model.state_dict(), fresh.model.state_dict()
+    assert used.keys() == loaded.keys()
+    assert all(torch.equal(used[name], loaded[name]) for name in loaded)
+
+
+def test_gradients_pass_through_nf4_that_was_read_without_any(tiny_model_dir):
+    import torch
+    from bitsandbytes.functional import dequantize_4bit
+
+    llm, exact = load(tiny_model_dir, "nf4"), load(tiny_model_dir, None)
+    for name, layer in llm.model.named_modules():
+        if state := getattr(getattr(layer, "weight", None), "quant_state", None):
+            exact.model.get_submodule(name).weight.copy_(dequantize_4bit(layer.weight, state))
+    dict(llm.generate([GenerateRequest("Question: who?", 4)]))
+    vectors = [
+        model.get_input_embeddings()(torch.arange(5, 25)[None]).detach().requires_grad_()
+        for model in (llm.model, exact.model)
+    ]
+    for model, inputs in zip((llm.model, exact.model), vectors, strict=True):
+        model(inputs_embeds=inputs).logits.square().mean().backward()
+    rounded, wanted = (inputs.grad for inputs in vectors)
+    torch.testing.assert_close(rounded, wanted, rtol=1e-3, atol=1e-3 * wanted.abs().max().item())
+
+
 @pytest.mark.model
 @pytest.mark.parametrize(("kind", "at_most"), [("nf4", 0.35), ("int8", 0.45)])
 def test_default_model(kind, at_most):
