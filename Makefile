@@ -38,6 +38,7 @@ test: lint
 bench: venv
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.writing
 	$(BIN)/python -m tests.benchmarks.flashrag
 
 clean:
