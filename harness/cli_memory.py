@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_common import check_writable, console
-from harness.errors import ConfigError
+from harness.cli_report import checked_options, given, report, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,11 +58,9 @@ def evaluate_write(
     """Write a few passages into memories and measure what can be read out of them."""
     if out is not None:
         check_writable(out)
-    settings = _given(
-        steps=steps, learning_rate=learning_rate, anchor=anchor, stop_below=stop_below
-    )
+    settings = given(steps=steps, learning_rate=learning_rate, anchor=anchor, stop_below=stop_below)
     options = evaluate_options(
-        _given(
+        given(
             task=task, passages=passages, slots=slots, z_dim=z_dim, init=init, settings=settings,
             shared=shared, seed=seed, max_tokens=max_tokens, device=device, model=model,
         )
@@ -77,44 +75,22 @@ def evaluated(options: Any, out: Path | None) -> str:
     module = import_module("methods.parametric_qa.evaluate_write")
     evaluation = module.evaluate_write(options, out, console())
     if out is not None:
-        _save(evaluation, out)
-        typer.echo(f"written to {out}", err=True)
+        summary = {"facts": evaluation.facts, "summary": evaluation.summary}
+        confusion = evaluation.scores.confusion.tolist()
+        save(out, {"documents": evaluation.rows()}, {**summary, "confusion": confusion})
     return _table(evaluation.facts, evaluation.summary)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def evaluate_options(values: Mapping[str, Any]) -> Any:
     """Validated EvaluateOptions. Raises ConfigError naming the option."""
-    from importlib import import_module
-
-    from pydantic import ValidationError
-
-    try:
-        return import_module("methods.parametric_qa.evaluate_write").EvaluateOptions(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][-1]).replace("_", "-")
-        raise ConfigError(f"--{option} {first['input']}: {first['msg']}") from error
+    return checked_options("methods.parametric_qa.evaluate_write", "EvaluateOptions", values)
 
 
 def _table(facts: Mapping[str, Any], summary: Mapping[str, float]) -> str:
-    from importlib import import_module
-
-    from tabulate import tabulate
-
-    escape = import_module("leaderboards.escape").markdown_text
-    grid = tabulate(
-        [[escape(name), format(summary[key], form)] for key, (name, form) in _FIGURES.items()],
-        headers=["Figure", "Value"],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left", "right"],
+    rows = [(name, format(summary[key], form)) for key, (name, form) in _FIGURES.items()]
+    return report(
+        "Reconstruction from memories", _caption(facts, summary), ("Figure", "Value"), rows
     )
-    caption = "\n".join(f"- {escape(line)}" for line in _caption(facts, summary))
-    return f"# Reconstruction from memories\n\n{caption}\n\n{grid}"
 
 
 def _caption(facts: Mapping[str, Any], summary: Mapping[str, float]) -> list[str]:
@@ -135,25 +111,3 @@ def _caption(facts: Mapping[str, Any], summary: Mapping[str, float]) -> list[str
         f"Hardware: {facts['hardware']}, {facts['threads']} threads. "
         f"Writing took {facts['write_seconds']:,.0f} s. {facts['date']}.",
     ]
-
-
-def _save(evaluation: Any, out: Path) -> None:
-    import csv
-    from importlib import import_module
-    from io import StringIO
-
-    from harness.files import atomic_file, write_json, writing
-
-    escape = import_module("leaderboards.escape").csv_text
-    rows, text = evaluation.rows(), StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: escape(v) if isinstance(v, str) else v for k, v in row.items()})
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with atomic_file(out / "documents.csv") as file:
-        file.write(text.getvalue().encode())
-    summary = {"facts": evaluation.facts, "summary": evaluation.summary}
-    confusion = evaluation.scores.confusion.tolist()
-    write_json(out / "summary.json", {**summary, "confusion": confusion})

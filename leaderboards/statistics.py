@@ -38,17 +38,25 @@ def bootstrap_cis(
 ) -> list[Interval]:
     """Percentile bootstrap intervals of the means of ``values`` (m, n), on shared resamples."""
     scores = _scores(values, 2)
-    tail = _tail(level)
-    n = scores.shape[1]
+    return _percentiles(_resampled_sums(scores, resamples, seed) / scores.shape[1], level)
 
-    def resampled(rng: np.random.Generator, rows: int) -> Floats:
-        drawn = rng.integers(0, n, (rows, n)) + np.arange(rows)[:, np.newaxis] * n
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        means: Floats = scores @ counts.T.astype(np.float64) / n
-        return means
 
-    bounds = np.quantile(_resample(resampled, n, resamples, seed), [tail, 1 - tail], axis=1)
-    return [Interval(float(low), float(high)) for low, high in bounds.T]
+def perplexity_difference_ci(
+    nats_before: npt.ArrayLike,
+    nats_after: npt.ArrayLike,
+    tokens: npt.ArrayLike,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Paired percentile bootstrap interval of perplexity after minus before, over texts.
+
+    Each (n,): negative log-likelihoods summed over a text's tokens, and how many these are. A
+    resample's perplexity is exp(all nats / all tokens), as that of the sample.
+    """
+    sums = _resampled_sums(_scores([nats_before, nats_after, tokens], 2), resamples, seed)
+    before, after = np.exp(sums[:2] / sums[2])
+    return _percentiles((after - before)[np.newaxis], level)[0]
 
 
 def wilson_ci(successes: float, n: int, level: float = 0.95) -> Interval:
@@ -147,6 +155,25 @@ def top_tier(
 ) -> frozenset[str]:
     """Names that are not significantly worse than the best mean (see ``versus_best``)."""
     return frozenset(n for n, p in versus_best(scores, resamples, seed).items() if p >= alpha)
+
+
+def _resampled_sums(scores: Floats, resamples: int, seed: int) -> Floats:
+    """Sums (m, resamples) of ``scores`` (m, n) over columns drawn with replacement."""
+    n = scores.shape[1]
+
+    def drawn_sums(rng: np.random.Generator, rows: int) -> Floats:
+        drawn = rng.integers(0, n, (rows, n)) + np.arange(rows)[:, np.newaxis] * n
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        sums: Floats = scores @ counts.T.astype(np.float64)
+        return sums
+
+    return _resample(drawn_sums, n, resamples, seed)
+
+
+def _percentiles(resampled: Floats, level: float) -> list[Interval]:
+    tail = _tail(level)
+    bounds = np.quantile(resampled, [tail, 1 - tail], axis=1)
+    return [Interval(float(low), float(high)) for low, high in bounds.T]
 
 
 def _sign_flip_tests(differences: Floats, resamples: int, seed: int) -> list[float]:

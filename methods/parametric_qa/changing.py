@@ -1,4 +1,4 @@
-"""Changing memories of a bank one document at a time: what it takes, and that it leaves the rest."""
+"""Changing one document's memory at a time: what it takes, and that others stay as they are."""
 
 from __future__ import annotations
 

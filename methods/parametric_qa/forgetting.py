@@ -142,6 +142,7 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
         "model": llm.name,
         "after": options.after or options.shared or DEFAULT_SHARED,
         "same_model": after is before,
+        "full": options.after is not None,
         "corpora": {m.data.name: m.data.corpus_fingerprint for m in material},
         "seed": options.seed,
         **circumstances(),

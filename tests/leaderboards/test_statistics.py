@@ -21,6 +21,7 @@ from leaderboards.statistics import (
     holm,
     mean_cis,
     paired_randomisation_test,
+    perplexity_difference_ci,
     proportion_cis,
     top_tier,
     versus_best,
@@ -49,6 +50,25 @@ def test_bootstrap_equals_scipy_but_for_chance() -> None:
         (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(1)
     ).confidence_interval
     assert bootstrap_ci(values) == pytest.approx((expected.low, expected.high), abs=0.002)
+
+
+def test_a_perplexity_difference_equals_scipys_paired_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(20, 200, 60).astype(float)
+    before = tokens * rng.normal(3, 0.3, 60)
+    after = before + tokens * rng.normal(0.1, 0.1, 60)
+
+    def difference(b: np.ndarray, a: np.ndarray, t: np.ndarray) -> float:
+        return float(np.exp(a.sum() / t.sum()) - np.exp(b.sum() / t.sum()))
+
+    expected = scipy.stats.bootstrap(
+        (before, after, tokens), difference, paired=True, vectorized=False, method="percentile",
+        n_resamples=10_000, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    found = perplexity_difference_ci(before, after, tokens)
+    assert found == pytest.approx((expected.low, expected.high), rel=0.03)
+    assert found.low < difference(before, after, tokens) < found.high
+    assert perplexity_difference_ci(before, before, tokens) == (0, 0)
 
 
 @QUICK

@@ -1,0 +1,263 @@
+"""What is answered after facts have changed, and what changing one document takes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+
+import pytest
+import torch
+
+from harness import cli, registry
+from harness.errors import RunFailedError
+from harness.llm.base import Reply
+from harness.records import Passage, Prediction, Step
+from harness.task import Task, load_task
+from leaderboards.statistics import wilson_ci
+from methods.parametric_qa import changing, updating
+from methods.parametric_qa.bundle import Bundle
+from methods.parametric_qa.changed_facts import changed_facts
+from methods.parametric_qa.changing import second_version
+from methods.parametric_qa.initial import document_tokens, span_codes
+from methods.parametric_qa.quantise import quantised
+from methods.parametric_qa.updating import (
+    UpdateOptions,
+    changed_corpus,
+    evaluate_changes,
+    fact_records,
+)
+from tests.methods.parametric_qa.lab import load_tiny, quiet
+from tests.methods.parametric_qa.small_tasks import write_shared, write_task
+
+
+@pytest.fixture
+def llm(tiny_model_dir):
+    return load_tiny(tiny_model_dir)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    place = write_task(tmp_path / "tasks")
+    monkeypatch.setitem(registry._plugin_tasks, "small", str(place))
+    return place
+
+
+@pytest.fixture
+def data(folder):
+    return load_task(Task.from_folder(folder))
+
+
+@pytest.fixture
+def facts(data):
+    return changed_facts(data.questions, data.corpus, 6, 0, "small")
+
+
+@pytest.fixture
+def shared(llm, data, tmp_path):
+    return write_shared(llm, tmp_path / "shared", data.corpus)
+
+
+@pytest.fixture
+def options(shared):
+    return UpdateOptions(task="small", facts=6, shared=str(shared))
+
+
+@pytest.fixture
+def reads_aloud(llm, data, facts, shared, monkeypatch):
+    """Answers with the text of the memory before the prompt, or of the passage next to it."""
+    parts = Bundle.load(shared).parts
+    passages = [*data.corpus, *(fact.changed for fact in facts)]
+    with torch.no_grad():
+        codes = span_codes(llm, parts, [document_tokens(llm, p) for p in passages])
+        known = parts.memory(quantised(codes, "int8")).flatten(1)
+
+    def text_of(request) -> str:
+        if request.soft_prompt is not None:
+            distances = (known - request.soft_prompt.flatten()).abs().sum(dim=1)
+            assert distances.min() < 1e-3
+            return passages[int(distances.argmin())].text
+        return [x for x in str(request.prompt).splitlines() if x.startswith("Passage: ")][-1]
+
+    def generate(requests):
+        yield from ((n, Reply(text_of(request), 1, 1)) for n, request in enumerate(requests))
+
+    monkeypatch.setattr(llm, "generate", generate)
+    return llm
+
+
+def by_scenario(records, method, name):
+    found = {}
+    for record in records:
+        if record.method == method:
+            found.setdefault(record.scenario, []).append(getattr(record, name))
+    return found
+
+
+def test_what_is_read_is_what_the_bank_holds_now(data, facts, reads_aloud, options):
+    """The reader repeats what it reads, so every answer tells which version that was."""
+    result = evaluate_changes(data, facts, reads_aloud, options, quiet())
+    for method in ("parametric-qa", "bm25"):
+        rows = [record for record in result.records if record.method == method]
+        assert Counter(row.scenario for row in rows) == dict.fromkeys(updating.SCENARIOS, 6)
+    for record in result.records:
+        if record.method == "parametric-qa":
+            assert record.answered_old == bool(record.read_old)
+            assert record.answered_new == bool(record.read_new)
+    for method in ("parametric-qa", "bm25"):
+        old, new = (by_scenario(result.records, method, f"answered_{x}") for x in ("old", "new"))
+        assert old["original"] == [True] * 6 and not any(new["original"]), method
+        assert new["overwritten"] == [True] * 6 and not any(old["overwritten"]), method
+        assert not any(old["deleted"]), method
+        assert all(a != b for a, b in zip(old["conflicting"], new["conflicting"], strict=True))
+        assert all(record.known for record in result.records)
+    reads = {name: by_scenario(result.records, "bm25", f"read_{name}") for name in ("old", "new")}
+    assert reads["old"]["conflicting"] == reads["new"]["conflicting"] == [True] * 6
+    assert reads["old"]["deleted"] == reads["new"]["deleted"] == [None] * 6
+    assert reads["old"]["overwritten"] == reads["new"]["original"] == [None] * 6
+
+
+def test_all_other_codes_are_compared_and_every_change_is_timed(data, facts, llm, options):
+    result = evaluate_changes(data, facts, llm, options.model_copy(update={"text": False}), quiet())
+    everything = len(data.corpus)
+    assert result.identical == {
+        "original": everything,
+        "overwritten": everything - 6,
+        "deleted": everything - 6,
+        "conflicting": everything,
+    }
+    assert Counter(change.operation for change in result.changes) == {
+        "update": 6, "delete": 6, "add": 6
+    }  # fmt: skip
+    code = 8 * (64 + 2)
+    for change in result.changes:
+        assert change.seconds > 0 and change.memory_bytes == code
+        # The whole segment of all documents, but for an addition: that is one document's.
+        documents = 1 if change.operation == "add" else everything - 6
+        assert change.written_bytes > documents * code
+    assert max(c.written_bytes for c in result.changes if c.operation == "add") < 3 * code + 1000
+    assert {record.method for record in result.records} == {"parametric-qa"}
+
+
+def test_a_change_that_touches_another_document_is_a_hard_error(
+    data, facts, llm, options, monkeypatch
+):
+    real = changing.EditableQA.update
+    victim = next(id_ for id_ in data.corpus.ids if id_ not in {f.passage.id for f in facts})
+
+    def careless(self, passage):
+        real(self, passage)
+        real(self, Passage(victim, "", "something else"))
+
+    monkeypatch.setattr(changing.EditableQA, "update", careless)
+    with pytest.raises(RunFailedError, match=f"memory of document '{victim}' changed"):
+        evaluate_changes(data, facts, llm, options, quiet())
+
+
+def test_the_corpus_of_text_changes_likewise(data, facts):
+    changed = {fact.passage.id: fact.changed.text for fact in facts}
+    texts = {
+        scenario: {p.id: p.text for p in changed_corpus(data.corpus, facts, scenario)}
+        for scenario in updating.SCENARIOS
+    }
+    original = {p.id: p.text for p in data.corpus}
+    assert texts["original"] == original
+    assert texts["overwritten"] == {**original, **changed}
+    assert texts["deleted"] == {k: v for k, v in original.items() if k not in changed}
+    assert texts["conflicting"] == {
+        **original, **{second_version(fact).id: fact.changed.text for fact in facts}
+    }  # fmt: skip
+
+
+def test_answers_are_judged_normalised_and_known_are_those_right_before(facts):
+    fact = facts[0]
+    read = [Step("select", {"memories_read": [fact.passage.id]})]
+    answers = {
+        "original": {fact.question.id: Prediction(f"  The {fact.old.upper()}!", steps=read)},
+        "overwritten": {fact.question.id: Prediction(f"{fact.new} not {fact.old}", steps=read)},
+        "deleted": {fact.question.id: Prediction("", error="E: gone")},
+        "conflicting": {
+            fact.question.id: Prediction("x", [Passage(second_version(fact).id, "", "")])
+        },
+    }
+    records = fact_records("m", [fact], answers)
+    found = [(r.answered_old, r.answered_new, r.read_old, r.read_new, r.error) for r in records]
+    assert found == [
+        (True, False, True, None, ""),
+        (True, True, None, True, ""),
+        (False, False, None, None, "E: gone"),
+        (False, False, False, True, ""),
+    ]
+    assert all(record.known for record in records)
+    wrong = {**answers, "original": answers["conflicting"]}
+    assert not any(record.known for record in fact_records("m", [fact], wrong))
+
+
+@pytest.fixture
+def call(tiny_model_dir, folder, shared, monkeypatch, capsys):
+    """Runs the command on the small task; gives exit status, output, errors."""
+
+    def run(*arguments: object):
+        words = ["evaluate-update", "--task", "small", "--model", f"path:{tiny_model_dir}",
+                 "--shared", shared, "--facts", 5, *arguments]  # fmt: skip
+        monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code, printed.out, printed.err
+
+    return run
+
+
+def test_the_tables_agree_with_the_records(call, data, tmp_path):
+    code, table, errors = call("--out", tmp_path / "out")
+    assert code == 0, errors
+    with (tmp_path / "out" / "facts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 4 * 5
+    lines = [[c.strip() for c in x.split("|")[1:-1]] for x in table.splitlines() if x[:1] == "|"]
+    cells = {(line[0], line[1]): line for line in lines if len(line) == 10}
+    for (method, scenario), line in cells.items():
+        mine = [r for r in rows if (r["method"], r["scenario"]) == (method, scenario)]
+        if not mine:
+            continue
+        for column, name in ((3, "answered_old"), (4, "answered_new")):
+            count = sum(row[name] == "True" for row in mine)
+            low, high = wilson_ci(count, 5)
+            assert line[column] == f"{20 * count:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        assert (line[6] == "—") == (scenario in ("overwritten", "deleted"))
+        assert (line[7] == "—") == (scenario in ("original", "deleted"))
+    assert len(cells) == 2 + 8  # with the heading and the line below it
+    assert [line[0] for line in lines if len(line) == 5][2:] == ["update", "delete", "add"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["identical"]["overwritten"] == len(data.corpus) - 5
+    assert data.corpus.fingerprint[:12] in table and "not comparable with published" in table
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["changes.csv", "facts.csv", "summary.json"]
+
+
+def test_the_same_seed_gives_the_same_records(call, tmp_path):
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        code, _, errors = call("--no-text", "--seed", seed, "--out", tmp_path / name)
+        assert code == 0, errors
+    one, two, three = ((tmp_path / n / "facts.csv").read_text() for n in ("one", "two", "three"))
+    assert one == two != three
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "smal"], "unknown task 'smal'; did you mean 'small'?"),
+        (["--facts", 13], "make 12 facts that can be changed, not 13; ask for 12 or fewer"),
+        (["--facts", 0], "--facts 0: "),
+        (["--steps", 1001], "--steps 1001: "),
+        (["--shared", "smollm2-135m-instruct"], "take that model, or train shared parts for this"),
+        (["--shared", "nowhere"], "no shared parts 'nowhere'"),
+        (["--model", "openai:x@http://localhost:1/v1"], "cannot read vectors"),
+        (["--out", "/proc/none"], "cannot write there"),
+    ],
+)
+def test_what_cannot_be_is_one_line(call, arguments, words):
+    code, _, errors = call(*arguments)
+    assert code == 2
+    assert words in errors.splitlines()[-1] and errors.splitlines()[-1].startswith("error: ")
