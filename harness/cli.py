@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
+from harness.cli_forgetting import evaluate_forgetting
 from harness.cli_memory import evaluate_write
 from harness.cli_prepare import prepared
 from harness.cli_sweep import sweep
 from harness.cli_train import train
+from harness.cli_update import evaluate_update
 from harness.errors import ConfigError, HarnessError
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ def run(
 app.command()(sweep)
 app.command()(train)
 app.command()(evaluate_write)
+app.command()(evaluate_forgetting)
+app.command()(evaluate_update)
 
 
 @app.command()
