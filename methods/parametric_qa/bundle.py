@@ -14,7 +14,7 @@ from harness.errors import InputError, did_you_mean
 from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
-from methods.parametric_qa.encoder import Encoder, remove_encoder
+from methods.parametric_qa.encoder import Encoder
 from methods.parametric_qa.selection import (
     AttentionSelector,
     SelectionName,
@@ -93,9 +93,7 @@ class Bundle:
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
         self.parts.save(folder, save_parts)
         save_tensors(folder / SELECTOR_FILE, self.selector.state_dict())
-        if self.encoder is None:
-            remove_encoder(folder)
-        else:
+        if self.encoder is not None:
             self.encoder.save(folder)
 
     def fingerprint(self) -> str:

@@ -139,13 +139,6 @@ class Encoder(nn.Module):
         return cls.load(folder) if there else None
 
 
-def remove_encoder(folder: Path) -> None:
-    """Take the encoder of earlier shared parts out of their folder."""
-    with writing(folder):
-        for name in (CONFIG_FILE, TENSORS_FILE):
-            (folder / name).unlink(missing_ok=True)
-
-
 def encoder_codes(
     llm: LocalModel,
     encoder: Encoder,

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from harness import trace
 from harness.errors import ConfigError
+from harness.files import writing
 from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query, Question, StorageReport
@@ -185,11 +186,15 @@ class ParametricQA(Method):
         """Copy the bank; untrained shared parts are saved beside it."""
         from methods.parametric_qa.bank import MemoryBank
 
-        shutil.copytree(self._bank.folder, folder / "bank", dirs_exist_ok=True)
+        place = folder / "bank"
+        with writing(place):
+            place.mkdir(exist_ok=True)
+            for path in self._bank.folder.iterdir():
+                shutil.copyfile(path, place / path.name)
         if self._bundle.folder is None:
             self._bundle.save(folder / "shared")
         # The same codes, so the keys that were computed of them stay.
-        self._bank = MemoryBank.open(folder / "bank", self._bundle.fingerprint())
+        self._bank = MemoryBank.open(place, self._bundle.fingerprint())
         self._chooser.bank = self._bank
 
     def load(self, folder: Path) -> None:

@@ -23,10 +23,11 @@ from methods.parametric_qa.material import Material
 from methods.parametric_qa.objectives import Objectives
 from methods.parametric_qa.passage_codes import PassageCodes
 from methods.parametric_qa.recipe import Recipe
-from methods.parametric_qa.shared import SharedParts, model_fingerprint
+from methods.parametric_qa.save_trained import save_trained
+from methods.parametric_qa.shared import SharedParts
 from methods.parametric_qa.train_reader import Reader
 from methods.parametric_qa.train_selector import ranking, recall_at, train_selector
-from methods.parametric_qa.tuning import faster_dtype, save_tuned, tuned
+from methods.parametric_qa.tuning import faster_dtype, tuned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,8 @@ def train(
     codes = PassageCodes(material, bundle.parts, bundle.encoder)
     _train_selector(recipe, material, bundle.selector, codes, curves, console)
     curves.write()
-    _save(recipe, llm, model, bundle, out, _account(recipe, llm, material, curves))
+    account = _account(recipe, llm, material, curves)
+    save_trained(llm, model, recipe.tuning.mode, bundle, out, account)
     return out
 
 
@@ -121,28 +123,6 @@ def _dtype(recipe: Recipe, llm: LocalModel, folder: Path) -> torch.dtype:
     """Of the frozen weights; what was measured to be faster once stays so until the end."""
     name = checkpoint_state(folder).get("dtype") or recipe.dtype
     return faster_dtype(llm.device) if name == "auto" else getattr(torch, name)
-
-
-def _save(
-    recipe: Recipe,
-    llm: LocalModel,
-    model: Any,
-    bundle: Bundle,
-    out: Path,
-    account: dict[str, Any],
-) -> None:
-    if recipe.tuning.mode == "full":
-        config = bundle.parts.config.model_copy(
-            update={"model_fingerprint": model_fingerprint(model)}
-        )
-        for module in (bundle.parts, bundle.encoder):
-            if module is not None:
-                module.config = config
-        with writing(out):
-            llm.tokenizer.save_pretrained(out / "model")
-    with writing(out):
-        save_tuned(model, recipe.tuning.mode, out, llm.name)
-    bundle.save(out, account)
 
 
 def _candidates(bundle: Bundle, material: Material) -> Mapping[tuple[str, str], Sequence[str]]:

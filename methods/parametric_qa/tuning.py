@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from harness.files import read_json, write_json
 from methods.parametric_qa.shared import ADAPTER_FOLDER
 
+MODEL_FOLDER = "model"
 Mode = Literal["frozen", "lora", "full"]
 
 
@@ -51,11 +51,7 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save_tuned(model: Any, mode: Mode, folder: Path, name: str) -> None:
-    """Write the adapter (float16) or, if all was trained, the model; nothing if it was frozen.
-
-    An adapter of earlier shared parts in the folder is removed.
-    """
-    shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
+    """Write the adapter (float16) or, if all was trained, the model; nothing if it was frozen."""
     if mode == "lora":
         for parameter in trainable(model).values():
             parameter.data = parameter.data.half()
@@ -68,7 +64,7 @@ def save_tuned(model: Any, mode: Mode, folder: Path, name: str) -> None:
         config |= {"base_model_name_or_path": name, "target_modules": modules}
         write_json(place / "adapter_config.json", config)
     elif mode == "full":
-        model.save_pretrained(folder / "model")
+        model.save_pretrained(folder / MODEL_FOLDER)
 
 
 def faster_dtype(device: torch.device) -> torch.dtype:
