@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli_analyse import analyse
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
 from harness.cli_forgetting import evaluate_forgetting
 from harness.cli_memory import evaluate_write
@@ -95,6 +96,7 @@ app.command()(train)
 app.command()(evaluate_write)
 app.command()(evaluate_forgetting)
 app.command()(evaluate_update)
+app.command()(analyse)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 WriteRun = Callable[..., Path]
+WriteGold = Callable[..., Path]
 HARDWARE = {
     "fingerprint": "abc123",
     "summary": "2 x Intel Xeon, 24 GB, no GPU",
@@ -76,6 +77,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         metrics_version: int = 1,
         answered: int | None = None,
         lines: list[dict[str, Any]] | None = None,
+        predictions: list[dict[str, Any]] | None = None,
         task_config: dict[str, Any] | None = None,
         model_config: dict[str, Any] | None = None,
         manifest: dict[str, Any] | None = None,
@@ -102,17 +104,55 @@ def write_run(tmp_path: Path) -> WriteRun:
         folder = tmp_path / "runs" / task / "method" / run_id
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps(content | {"run_id": run_id}))
-        predictions = b"{}\n" * (questions if answered is None else answered)
-        (folder / "predictions.jsonl").write_bytes(predictions)
+        answers = b"{}\n" * (questions if answered is None else answered)
+        if predictions is not None:
+            answers = "".join(json.dumps(row) + "\n" for row in predictions).encode()
+        (folder / "predictions.jsonl").write_bytes(answers)
         if status == "finished" and scored:
             lines = score_lines(questions, skill, seed, gold) if lines is None else lines
             (folder / "scores.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-            sha = hashlib.sha256(predictions).hexdigest()
+            sha = hashlib.sha256(answers).hexdigest()
             stamp = {"metrics_version": metrics_version, "predictions_sha256": sha}
             (folder / "scores.json").write_text(json.dumps(stamp))
         if costs is not None:
             (folder / "performance.json").write_text(json.dumps(costs))
         return folder
+
+    return write
+
+
+def score_line(question_id: str, em: float = 0.0, f1: float = 0.0, **more: Any) -> dict[str, Any]:
+    """The scores of one question."""
+    return {"question_id": question_id, "em": em, "f1": f1, "contains": em, "error": False, **more}
+
+
+def prediction(
+    question_id: str,
+    ranked: Sequence[str] = (),
+    read: Sequence[str] | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """One answer: what was retrieved and, if a step selected memories, which were read."""
+    steps = [] if read is None else [{"kind": "select", "memories_read": list(read)}]
+    return {
+        "question_id": question_id, "answer": "", "raw": "", "retrieved_ids": list(ranked),
+        "steps": [*steps, {"kind": "generate", "reply": ""}], "usage": {}, "error": error,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def write_gold(tmp_path: Path) -> WriteGold:
+    """Return a function that writes the gold of the runs of a task: ids by question."""
+
+    def write(gold: Mapping[str, Sequence[str]], task: str = "nq") -> Path:
+        path = tmp_path / "runs" / task / f"questions-{(f'{task}q' * 20)[:12]}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"id": id_, "question": "?", "golden_answers": ["x"], "gold_doc_ids": list(ids)}
+            for id_, ids in gold.items()
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
 
     return write
 

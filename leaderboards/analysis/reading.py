@@ -1,0 +1,130 @@
+"""What a method read for each question, and which kind of failure a wrong answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.runs import read_predictions
+from harness.scoring import gold_path, read_gold
+from leaderboards.collect import Run
+
+RIGHT = "right"
+READING = "reading failure"
+MULTI_HOP = "multi-hop failure"
+RANKED = "selection failure: ranked but not read"
+NOT_RANKED = "selection failure: not ranked"
+ERROR = "error"
+CLASSES = (RIGHT, READING, MULTI_HOP, RANKED, NOT_RANKED, ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Ids of the documents that were read for a question, and of those that were ranked."""
+
+    read: tuple[str, ...]
+    ranked: tuple[str, ...]
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One answer: its class, and how many of the question's gold documents were read, ranked."""
+
+    question_id: str
+    kind: str
+    gold: int
+    read: int
+    ranked: int
+    em: float
+    f1: float
+
+
+def classify(
+    gold: AbstractSet[str],
+    read: AbstractSet[str],
+    ranked: AbstractSet[str],
+    *,
+    right: bool,
+    failed: bool = False,
+) -> str:
+    """The one of CLASSES that an answer is in. ``gold`` is not empty.
+
+    ``failed`` tells that the method stopped with an error, so that nothing was answered.
+    """
+    if failed:
+        return ERROR
+    if right:
+        return RIGHT
+    if gold <= read:
+        return READING
+    if gold & read:
+        return MULTI_HOP
+    return RANKED if gold & ranked else NOT_RANKED
+
+
+def read_readings(run: Run) -> dict[str, Reading]:
+    """What each question of a run was answered from, by question id.
+
+    Read is what ``select`` steps name as ``memories_read``; without such a step, what was
+    retrieved.
+    """
+    return {
+        row["question_id"]: _reading(row)
+        for _, row in read_predictions(run.folder / "predictions.jsonl")
+    }
+
+
+def gold_ids(run: Run) -> Mapping[str, frozenset[str]]:
+    """Gold document ids by question id; empty where a question has none."""
+    path = _gold_path(run)
+    gold = {id_: frozenset(row.get("gold_doc_ids") or ()) for id_, row in read_gold(path).items()}
+    missing = next((id_ for id_ in run.question_ids if id_ not in gold), None)
+    if missing is not None:
+        raise InputError(f"{path}: lacks question {missing!r}; delete it and run the same board")
+    return gold
+
+
+def cases(
+    run: Run, gold: Mapping[str, frozenset[str]], readings: Mapping[str, Reading], right: str
+) -> Iterator[Case]:
+    """The run's answers to questions with gold; right are those that score 1 in ``right``."""
+    for place, id_ in enumerate(run.question_ids):
+        wanted, found = gold[id_], readings.get(id_)
+        if found is None:
+            raise InputError(
+                f"{run.folder}: question {id_!r} is scored but not answered; run the board again"
+            )
+        if not wanted:
+            continue
+        read, ranked = set(found.read), set(found.ranked)
+        is_right = bool(run.scores[right][place] >= 1)
+        yield Case(
+            question_id=id_,
+            kind=classify(wanted, read, ranked, right=is_right, failed=found.failed),
+            gold=len(wanted),
+            read=len(wanted & read),
+            ranked=len(wanted & ranked),
+            em=float(run.scores["em"][place]),
+            f1=float(run.scores["f1"][place]),
+        )
+
+
+def _reading(row: Mapping[str, Any]) -> Reading:
+    ranked = tuple(row["retrieved_ids"])
+    chosen: Sequence[Sequence[str]] = [
+        step["memories_read"]
+        for step in row.get("steps", ())
+        if step.get("kind") == "select" and "memories_read" in step
+    ]
+    read = tuple(id_ for ids in chosen for id_ in ids) if chosen else ranked
+    return Reading(read, ranked, row.get("error") is not None)
+
+
+def _gold_path(run: Run) -> Path:
+    task = run.manifest.config.task
+    return gold_path(run.folder.absolute().parents[2], task.name, task.questions_fingerprint)

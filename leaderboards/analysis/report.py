@@ -1,0 +1,215 @@
+"""The command ``analyse``: tables and pictures in a folder, and a summary in markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ConfigError, did_you_mean
+from harness.figures import save
+from harness.files import atomic_file, writing
+from leaderboards import captions
+from leaderboards.analysis.failures import (
+    Failures,
+    Found,
+    case_records,
+    find_failures,
+    share_records,
+    shares_table,
+)
+from leaderboards.analysis.failures_picture import draw_failures
+from leaderboards.analysis.scaling import find_points, scaling_records
+from leaderboards.analysis.scaling_picture import draw_scaling
+from leaderboards.analysis.series import Pool, Series, labels_of, read_series
+from leaderboards.analysis.storage import Stored, draw_storage, find_stored, storage_records
+from leaderboards.escape import markdown_text
+from leaderboards.records import csv_lines
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RIGHT_BY = ("em", "contains")
+SUMMARY = "summary.md"
+_CLASSES = (
+    "Selection failure: no gold document was read, though it was among those ranked, or not. "
+    "Multi-hop failure: some of several gold documents were read. Reading failure: all were read. "
+    "Error: the method stopped."
+)
+_LARGEST = "The picture shows the largest corpus of each task; the tables hold all sizes."
+
+
+class Written:
+    """Writes tables and pictures to one folder and remembers them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: list[Path] = []
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def text(self, name: str, text: str) -> None:
+        """Write one file."""
+        path = self.folder / name
+        with atomic_file(path) as file:
+            file.write(text.encode())
+        self.paths.append(path)
+
+    def table(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write ``name.csv``."""
+        self.text(f"{name}.csv", csv_lines(list(records)))
+
+    def picture(self, name: str, figure: Figure) -> None:
+        """Write ``name.png`` and ``name.svg``."""
+        self.paths += save(figure, self.folder, name)
+
+
+def analyse(runs_dir: Path, out: Path, right: str = "em") -> str:
+    """Write the analysis of the finished runs below ``runs_dir`` to ``out``; the summary as text.
+
+    ``right`` is the score, em or contains, that is 1 for a right answer. Raises ConfigError for
+    another one, InputError for broken, unscored or no finished runs.
+    """
+    if right not in RIGHT_BY:
+        raise ConfigError(
+            f"an answer is not right by {right!r}{did_you_mean(right, list(RIGHT_BY))}"
+        )
+    series, unfinished = read_series(runs_dir)
+    found = [find_failures(pool, right) for one in series for pool in one.pools]
+    written = Written(out)
+    sections = [
+        "# Analysis",
+        *(_setting(one) for one in series),
+        _failures(written, series, found, right),
+        _storage(written, series),
+        _scaling(written, series),
+    ]
+    if unfinished:
+        sections.append(f"## Notes\n\n{_bullets(unfinished)}")
+    sections.append(f"## Written\n\n{_bullets([str(path) for path in written.paths])}")
+    text = "\n\n".join(sections) + "\n"
+    written.text(SUMMARY, text)
+    return text
+
+
+def _setting(series: Series) -> str:
+    largest = series.largest
+    runs = [run for pool in series.pools for run in pool.group.runs]
+    rows = [row for pool in series.pools for row in pool.rows]
+    # The largest corpus first: it is the one that the caption describes.
+    runs.sort(key=lambda run: run.manifest.config.task.passages != largest.documents)
+    lines = [*captions.setting(runs, rows, series.hardware)]
+    if len(series.sizes) > 1:
+        sizes = ", ".join(f"{size:,}" for size in series.sizes)
+        lines.append(f"Sizes of the corpus: {sizes} documents; the line above tells the largest.")
+    lines += [
+        "Shares, F1 and Recall are percentages (x100) with 95% intervals over questions. Latency: "
+        "closed loop, one query at a time, warm. Storage: MB (10^6 bytes).",
+        captions.NOT_PUBLISHED,
+    ]
+    return f"## {markdown_text(largest.group.title)}\n\n{_bullets(lines)}"
+
+
+def _failures(
+    written: Written, series: Sequence[Series], found: Sequence[Found], right: str
+) -> str:
+    all_failures = [one for each in found for one in each.failures]
+    notes = [f"Right: {right} is 1. {_CLASSES}", *_left_out(found)]
+    parts = ["## Why answers are wrong"]
+    if all_failures:
+        written.table("failures", case_records(all_failures))
+        written.table("failures_summary", share_records(all_failures))
+        largest = {id(one.largest) for one in series}
+        panels = [each.failures for each in found if id(each.pool) in largest and each.failures]
+        if panels:
+            written.picture("failures", draw_failures(panels))
+        parts.append(_shares(all_failures))
+        notes += [_LARGEST] if len(found) > len(series) else []
+    else:
+        notes.append(
+            "No table and no picture: no question with gold documents was answered by a method "
+            "that retrieves or selects; give gold_doc_ids in the questions file."
+        )
+    return "\n\n".join([*parts, _bullets(notes)])
+
+
+def _shares(found: Sequence[Failures]) -> str:
+    models = {one.pool.group.manifest.config.model.name for one in found}
+    if len(models) == 1:
+        return shares_table(found)
+    tables = []
+    for model in sorted(models):
+        mine = [f for f in found if f.pool.group.manifest.config.model.name == model]
+        tables.append(f"### {markdown_text(model)}\n\n{shares_table(mine)}")
+    return "\n\n".join(tables)
+
+
+def _left_out(found: Sequence[Found]) -> list[str]:
+    notes = []
+    for each in found:
+        where = _where(each.pool)
+        if each.without_retrieval:
+            names = ", ".join(each.without_retrieval)
+            notes.append(f"{where}: left out, since they retrieve nothing: {names}.")
+        if each.without_gold:
+            notes.append(
+                f"{where}: left out, since they name no gold documents: {each.without_gold:,} of "
+                f"{each.pool.questions:,} questions."
+            )
+    return notes
+
+
+def _storage(written: Written, series: Sequence[Series]) -> str:
+    all_stored: list[Stored] = []
+    panels: list[list[Stored]] = []
+    notes = []
+    for one in series:
+        for pool in one.pools:
+            stored, unknown = find_stored(pool)
+            all_stored += stored
+            if pool is one.largest and stored:
+                panels.append(stored)
+            if unknown:
+                notes.append(f"{_where(pool)}: no storage was measured: {', '.join(unknown)}.")
+    if all_stored:
+        written.table("storage", storage_records(all_stored))
+        notes.append(
+            "Filled: what grows with the documents. Hollow: with the shared parameters, spread "
+            "over the corpus's documents."
+        )
+    else:
+        notes.append("No table and no picture.")
+    if panels:
+        written.picture("storage", draw_storage(panels, labels_of(series)))
+    if len(all_stored) > sum(map(len, panels)):
+        notes.append(_LARGEST)
+    return f"## Storage against accuracy\n\n{_bullets(notes)}"
+
+
+def _scaling(written: Written, series: Sequence[Series]) -> str:
+    tasks = [points for one in series if (points := find_points(one))]
+    single = sorted({one.largest.group.title for one in series if len(one.sizes) < 2})
+    notes = []
+    if tasks:
+        points = [point for points in tasks for point in points]
+        written.table("scaling", scaling_records(points))
+        written.picture("scaling", draw_scaling(tasks, labels_of(series)))
+        notes.append("F1, Recall@5 and median latencies against the number of documents.")
+        for one in series:
+            rows = [point.row for point in points if point.pool in one.pools]
+            notes += dict.fromkeys(captions.row_notes(rows, one.hardware))
+    if single:
+        notes.append(
+            f"Runs over one size of the corpus alone, so no scaling picture: {'; '.join(single)}. "
+            "For other sizes run with --documents N."
+        )
+    return f"## Scaling\n\n{_bullets(notes)}"
+
+
+def _where(pool: Pool) -> str:
+    size = "" if pool.documents is None else f", {pool.documents:,} documents"
+    return f"{pool.group.title}{size}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
