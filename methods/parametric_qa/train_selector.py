@@ -26,6 +26,11 @@ WORDS = (6, 14)
 KEPT = 0.7
 """Share of these tokens that are kept, so that it is not a copy."""
 
+_DIVERGED = (
+    "training: the selector's {}; lower its learning rate in the recipe and train again, earlier "
+    "shared parts are unchanged"
+)
+
 Record = Callable[[int, float], None]
 
 
@@ -54,14 +59,13 @@ def train_selector(
         loss = _batch_loss(selector, codes, material, settings, source, log_scale)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise RunFailedError(
-                f"training: the selector's loss of step {step + 1} is {value}; lower its learning "
-                "rate in the recipe and train again, earlier shared parts are unchanged"
-            )
+            raise RunFailedError(_DIVERGED.format(f"loss of step {step + 1} is {value}"))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         record(step + 1, value)
+    if not all(weight.isfinite().all() for weight in weights):
+        raise RunFailedError(_DIVERGED.format("last step left numbers that are none"))
     selector.requires_grad_(False)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from harness.errors import HarnessError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits
@@ -50,6 +54,26 @@ def losses(llm: LocalModel, parts: SharedParts, documents, codes) -> list[float]
             packed = pack(llm.model, [Row(parts.memory(code), (), [*document, end])])
             found.append(row_losses(target_logits(llm.model, packed), packed.targets).item())
     return found
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@contextmanager
+def little_space(most: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: a write beyond them fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def one_line(error: HarnessError) -> str:
+    assert "\n" not in str(error)
+    return str(error)
 
 
 class Alphabet(nn.Module):
