@@ -23,9 +23,10 @@ Capability = Literal["logprobs", "soft-prompts", "hidden-states", "training"]
 class GenerateRequest:
     """Continue a prompt. ``temperature`` 0 is greedy; above, ``seed`` alone fixes the draw.
 
-    ``soft_prompt``: [length, hidden] embeddings put before the prompt's own (capability
-    ``soft-prompts``). ``watch``: tokens whose probabilities are wanted at every step (capability
-    ``logprobs``); special tokens then stay in the text.
+    ``soft_prompt``: [length, hidden] embeddings put before the prompt's own, after a start token
+    that the tokenizer itself adds (capability ``soft-prompts``). ``watch``: tokens whose
+    probabilities are wanted at every step (capability ``logprobs``); special tokens then stay in
+    the text.
     """
 
     prompt: Rendered

@@ -172,11 +172,14 @@ def _inputs(
     if all(request.soft_prompt is None for request in requests):
         return rows
     embed = llm.model.get_input_embeddings()
-    rows = [embed(row) for row in rows]
-    return [
-        row if request.soft_prompt is None else torch.cat([request.soft_prompt.to(row), row])
-        for row, request in zip(rows, requests, strict=True)
-    ]
+    whole = []
+    for row, prompt, request in zip(rows, prompts, requests, strict=True):
+        vectors, soft = embed(row), request.soft_prompt
+        if soft is not None:
+            first = len(llm.part(prompt)[0])
+            vectors = torch.cat([vectors[:first], soft.to(vectors), vectors[first:]])
+        whole.append(vectors)
+    return whole
 
 
 def _write(

@@ -67,6 +67,8 @@ class LocalModel(LanguageModel):
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         # What an empty prompt becomes: a model must read something before it can write.
         self._start: int = next((token for token in (bos, eos) if token is not None), 0)
+        self.begins = _begins(self.tokenizer)
+        """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
         self.model = _load_model(config, path, self.device)
         self.revision = _commit(path, config.revision)
         quantised = getattr(self.model, "hf_quantizer", None) is not None
@@ -86,6 +88,15 @@ class LocalModel(LanguageModel):
             # The template itself writes the special tokens, <s> among them.
             ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
         return list(ids) or [self._start]
+
+    def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
+        """A prompt's ids where a soft prompt parts them: what the tokenizer puts first, the rest.
+
+        A model that was trained to begin with <s> attends to it wherever it has nothing better to
+        look at, so a memory must not take its place.
+        """
+        length = len(self.begins) if tuple(prompt[: len(self.begins)]) == self.begins else 0
+        return list(prompt[:length]), list(prompt[length:])
 
     def has_token(self, text: str) -> bool:
         """Whether the tokenizer holds ``text`` as one token."""
@@ -187,6 +198,13 @@ def _load_tokenizer(config: ModelConfig, path: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id or 0
     return tokenizer
+
+
+def _begins(tokenizer: Any) -> tuple[int, ...]:
+    # Compared with a text, since some tokenizers put tokens after it, too.
+    empty, text = tokenizer("")["input_ids"], tokenizer("a")["input_ids"]
+    length = next((i for i, (x, y) in enumerate(zip(empty, text, strict=False)) if x != y), None)
+    return tuple(empty[: min(len(empty), len(text)) if length is None else length])
 
 
 def _load_model(config: ModelConfig, path: str, device: torch.device) -> Any:

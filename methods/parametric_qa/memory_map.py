@@ -1,7 +1,8 @@
 """A map of the memories: z in two dimensions, and whether alike documents lie together.
 
 Documents with the same title are passages of one article, so they should be neighbours. How many
-have such a nearest neighbour is counted for z (its code), for the map, and, to compare, for their words.
+have such a nearest neighbour is counted for z (its code), for the map and, to compare, for their
+words.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.parametric_qa.initial import document_text
+from harness.prompts import Prompt, QAPrompts
+from methods.parametric_qa.method import reading_prompt
 from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits
 from methods.parametric_qa.tuning import untuned
 from methods.parametric_qa.writing import end_token
@@ -99,10 +100,10 @@ class Objectives:
     def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
         """Memories, question, golden answer."""
         return [
-            Row(
+            self._row(
                 memory,
-                self._tokens(question_text(a.question)),
-                self._tokens(f" {self.material.answer(a.task, a.question)}\n"),
+                reading_prompt(a.question.text),
+                self._reply(self.material.answer(a.task, a.question)),
             )
             for a, memory in zip(asked, self._memories(model, asked), strict=True)
         ]
@@ -127,17 +128,14 @@ class Objectives:
 
     def _text_row(self, asked: Asked, row: Row) -> Row:
         corpus = self.material.tasks[asked.task].corpus
-        texts = [document_text(corpus.get(id_)) for id_ in asked.passages[-TEACHER_TEXTS:]]
-        lines = [f"Passage: {text}" for text in texts]
-        return Row(
-            None, self._tokens("\n".join([*lines, question_text(asked.question)])), row.target
-        )
+        best = [corpus.get(id_) for id_ in asked.passages[::-1][:TEACHER_TEXTS]]
+        return self._row(None, QAPrompts().read(asked.question.query, best), row.target)
 
     def _document_rows(self, model: Any, kind: str, source: random.Random) -> list[Row]:
         drawn = [self._document(kind, source) for _ in range(self.recipe.batch)]
         memories = self.parts.memory(self._codes(model, [tokens for tokens, _ in drawn]))
         return [
-            Row(memory, (), [*target, self.end])
+            Row(memory, (), [*target, self.end], self.material.llm.begins)
             for memory, (_, target) in zip(memories, drawn, strict=True)
         ]
 
@@ -167,11 +165,16 @@ class Objectives:
         codes: Tensor = self.encoder(model, documents)
         return codes.to(self.parts.mark.device)
 
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.material.llm.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+    def _row(self, memory: Tensor | None, prompt: Prompt, target: Sequence[int]) -> Row:
+        """A row as the engine would send it (see ``harness.llm.generation``)."""
+        llm = self.material.llm
+        start, asked = llm.part(llm.encode(prompt.render(llm.prompt_style)))
+        return Row(memory, asked, target, start)
 
-
-def question_text(question: Question) -> str:
-    """What follows the memories, as ``reading_prompt`` renders it for a completion model."""
-    return f"Question: {question.text}\nAnswer:"
+    def _reply(self, answer: str) -> list[int]:
+        """An answer's tokens with its end: a line's in a completion, a turn's in a chat."""
+        llm = self.material.llm
+        if llm.prompt_style == "completion":
+            answer = f" {answer}\n"
+        ids: list[int] = llm.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return ids if llm.prompt_style == "completion" else [*ids, self.end]

@@ -130,7 +130,8 @@ def reconstruct(
     targets = [[*document, end] for document in documents]
     with torch.no_grad(), without_dropout(llm.model, parts):
         memories = parts.memory(codes.to(parts.code_std))
-        known = _scores(llm, [Row(m, (), t) for m, t in zip(memories, targets, strict=True)])
+        rows = [Row(m, (), t, llm.begins) for m, t in zip(memories, targets, strict=True)]
+        known = _scores(llm, rows)
         start = llm.encode("")
         unknown = _scores(llm, [Row(None, start, target) for target in targets])
         written = greedy_tokens(llm, memories, list(map(len, targets)))
@@ -151,8 +152,12 @@ def greedy_tokens(llm: LocalModel, memories: Tensor, most: Sequence[int]) -> lis
     """
     end = end_token(llm)
 
+    embed = llm.model.get_input_embeddings()
+    start = embed(torch.tensor(llm.begins, dtype=torch.long, device=llm.device))
+
     def run(batch: list[int]) -> list[list[int]]:
-        inputs = memories[batch].to(llm.device, llm.model.get_input_embeddings().weight.dtype)
+        read = memories[batch].to(start)
+        inputs = torch.cat([start.expand(len(read), -1, -1), read], dim=1)
         output = llm.model.generate(
             inputs_embeds=inputs,
             attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=inputs.device),
@@ -174,7 +179,7 @@ def confusion(llm: LocalModel, memories: Tensor, targets: Sequence[Sequence[int]
     """Mean losses [first documents, first memories] in nats a token; see ``Reconstruction``."""
     candidates = memories[:CANDIDATES]
     chosen = targets[:CONFUSED]
-    rows = [Row(memory, (), target) for target in chosen for memory in candidates]
+    rows = [Row(memory, (), target, llm.begins) for target in chosen for memory in candidates]
     means = [nll / len(row.target) for row, (nll, _) in zip(rows, _scores(llm, rows), strict=True)]
     return torch.tensor(means).reshape(len(chosen), len(candidates))
 
@@ -190,13 +195,17 @@ def _scores(llm: LocalModel, rows: Sequence[Row]) -> list[tuple[float, int]]:
         return list(zip(sums.tolist(), hits.tolist(), strict=True))
 
     lengths = [
-        range(len(row.prompt) + len(row.target) + (0 if row.memory is None else len(row.memory)))
+        range(len(row.start) + len(row.prompt) + len(row.target) + _length(row.memory))
         for row in rows
     ]
     found: dict[int, tuple[float, int]] = {}
     for batch in llm.batches(range(len(rows)), lengths):
         found |= dict(zip(batch, halving(run, batch), strict=True))
     return [found[i] for i in range(len(rows))]
+
+
+def _length(memory: Tensor | None) -> int:
+    return 0 if memory is None else len(memory)
 
 
 def _document(

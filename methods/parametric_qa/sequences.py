@@ -17,11 +17,15 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence: ``memory`` [any length, hidden] (None: nothing), then prompt, then target."""
+    """One sequence: start tokens (``LocalModel.begins``), memory, prompt, target.
+
+    ``memory`` [any length, hidden]; None is nothing.
+    """
 
     memory: Tensor | None
     prompt: Sequence[int]
     target: Sequence[int]
+    start: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,17 @@ def pack(model: Any, rows: Sequence[Row]) -> Packed:
 
     Raises ValueError for a row without memory and prompt: nothing would predict its first token.
     """
-    if any(row.memory is None and not row.prompt for row in rows):
+    if any(row.memory is None and not row.prompt and not row.start for row in rows):
         raise ValueError("a row needs a memory or a prompt before its target")
     embed = model.get_input_embeddings()
     device = embed.weight.device
     parts = []
     for row in rows:
-        tokens = embed(torch.tensor([*row.prompt, *row.target], device=device))
-        parts.append(tokens if row.memory is None else torch.cat([row.memory.to(tokens), tokens]))
+        tokens = embed(torch.tensor([*row.start, *row.prompt, *row.target], device=device))
+        first, rest = tokens[: len(row.start)], tokens[len(row.start) :]
+        parts.append(
+            tokens if row.memory is None else torch.cat([first, row.memory.to(tokens), rest])
+        )
     length, longest = max(map(len, parts)), max(len(row.target) for row in rows)
     inputs = torch.stack([F.pad(part, (0, 0, length - len(part), 0)) for part in parts])
     mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in parts], device=device)

@@ -100,7 +100,8 @@ def check_lengths(
     """Raise InputError for the first document that does not fit the window beside its memory."""
     if llm.window is None:
         return
-    room = llm.window - slots - 2  # the mark before the memory and the end token after the text
+    # The mark before the memory and the end token after the text.
+    room = llm.window - len(llm.begins) - slots - 2
     for document, name in zip(documents, names, strict=True):
         if len(document) > room:
             raise InputError(
@@ -258,7 +259,10 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction losses [rows], and those with the anchor, which are minimised."""
     memories = job.parts.memory(latent * job.parts.code_std)
-    rows = [Row(memory, (), target) for memory, target in zip(memories, targets, strict=True)]
+    rows = [
+        Row(memory, (), target, job.llm.begins)
+        for memory, target in zip(memories, targets, strict=True)
+    ]
     packed = pack(job.llm.model, rows)
     losses = row_losses(target_logits(job.llm.model, packed), packed.targets)
     moved = (latent - start).square().mean(dim=(1, 2)).to(losses.device)

@@ -161,8 +161,9 @@ def test_token_embeddings_as_a_soft_prompt_read_like_the_tokens(tiny):
     plain, soft = [], []
     for length, ask in [(3, "Who?"), (11, PROMPT), (7, "yes no"), (0, "the Nile")]:
         head = tiny.tokenizer(before, add_special_tokens=False)["input_ids"][:length]
-        tail = tiny.encode(ask)
-        plain.append([*head, *tail])
+        start, tail = tiny.part(tiny.encode(ask))
+        assert start == [tiny.tokenizer.bos_token_id]
+        plain.append([*start, *head, *tail])
         vectors = embed(torch.tensor(head, dtype=torch.long))
         soft.append(GenerateRequest(ask, 8, soft_prompt=vectors))
     together = dict(tiny.generate(soft))

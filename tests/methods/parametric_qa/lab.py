@@ -51,7 +51,8 @@ def losses(llm: LocalModel, parts: SharedParts, documents, codes) -> list[float]
     end, found = end_token(llm), []
     with torch.no_grad():
         for document, code in zip(documents, codes, strict=True):
-            packed = pack(llm.model, [Row(parts.memory(code), (), [*document, end])])
+            row = Row(parts.memory(code), (), [*document, end], llm.begins)
+            packed = pack(llm.model, [row])
             found.append(row_losses(target_logits(llm.model, packed), packed.targets).item())
     return found
 

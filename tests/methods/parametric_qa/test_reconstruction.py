@@ -70,8 +70,9 @@ def test_losses_are_those_of_the_text_and_its_end(llm, parts, documents, codes, 
 def test_greedy_text_is_what_the_likeliest_tokens_make(llm, parts, start):
     memories = parts.memory(start)
     most = [4, 9, 1, 6, 6]
+    first = llm.model.get_input_embeddings()(torch.tensor(llm.begins))
     for row, memory, length in zip(greedy_tokens(llm, memories, most), memories, most, strict=True):
-        inputs, expected = memory[None], []
+        inputs, expected = torch.cat([first, memory])[None], []
         while len(expected) < length and end_token(llm) not in expected:
             expected.append(llm.model(inputs_embeds=inputs).logits[0, -1].argmax().item())
             token = llm.model.get_input_embeddings()(torch.tensor([[expected[-1]]]))

@@ -1,0 +1,78 @@
+"""What training shows the model is what the engine sends when it is used, in either style."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from harness.corpus import Corpus
+from harness.llm import generation
+from harness.llm.base import GenerateRequest
+from harness.llm.local import LocalModel
+from harness.llm.prefix import NO_PREFIX
+from harness.records import Passage, Question
+from methods.parametric_qa.bundle import Bundle, SelectorConfig
+from methods.parametric_qa.material import Material
+from methods.parametric_qa.method import reading_prompt
+from methods.parametric_qa.objectives import Asked, Objectives
+from methods.parametric_qa.recipe import Recipe
+from methods.parametric_qa.sequences import Row, pack
+from methods.parametric_qa.training_data import training_task
+from tests.methods.parametric_qa.lab import load_tiny, make_parts
+
+QUESTION = Question("q", "Who wrote Hamlet?", ("William Shakespeare",), ("hamlet",))
+
+
+@pytest.fixture(params=["completion", "chat"])
+def llm(request, tiny_model_dir) -> LocalModel:
+    found = load_tiny(tiny_model_dir)
+    found.prompt_style = request.param
+    return found
+
+
+@pytest.fixture
+def objectives(llm) -> Objectives:
+    corpus = Corpus.from_passages(
+        [
+            Passage("hamlet", "Hamlet", "William Shakespeare wrote Hamlet around the year 1600."),
+            Passage("nile", "Nile", "The Nile or the Amazon, yes or no."),
+        ]
+    )
+    task = training_task("toy", corpus, [], [QUESTION])
+    recipe = Recipe(name="r", model="tiny", tasks=("toy",), slots=4, z_dim=64, steps=1)
+    bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
+    return Objectives(Material(llm, [task]), recipe, bundle, {})
+
+
+@pytest.mark.parametrize("passages", [("hamlet",), ("nile", "hamlet"), ()])
+def test_a_training_row_is_what_the_engine_sends(llm, objectives, passages):
+    row = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, passages)])[0]
+    prompt = reading_prompt(QUESTION.text).render(llm.prompt_style)
+    request = GenerateRequest(prompt, soft_prompt=row.memory)
+    sent = generation._inputs(llm, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
+    read = pack(llm.model, [row]).inputs[0]
+    before = len(read) - len(row.target)
+    vectors = sent if sent.is_floating_point() else llm.model.get_input_embeddings()(sent)
+    assert torch.equal(read[:before], vectors)
+
+
+def test_a_reply_ends_as_the_style_has_it(llm, objectives):
+    target = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])[0].target
+    if llm.prompt_style == "chat":
+        assert target[-1] == llm.tokenizer.eos_token_id
+        assert llm.tokenizer.decode(target[:-1]) == "William Shakespeare"
+    else:
+        assert llm.tokenizer.decode(target) == " William Shakespeare\n"
+
+
+def test_the_start_token_stands_before_a_memory_and_only_once(llm):
+    memory = torch.randn(3, 64)
+    row = Row(memory, [7, 8], [9], llm.begins)
+    embed = llm.model.get_input_embeddings()
+    inputs = pack(llm.model, [row, replace(row, memory=None)]).inputs
+    bos, rest = embed(torch.tensor(llm.begins)), embed(torch.tensor([7, 8, 9]))
+    assert llm.begins == (llm.tokenizer.bos_token_id,)
+    assert torch.equal(inputs[0], torch.cat([bos, memory, rest]))
+    assert torch.equal(inputs[1][3:], torch.cat([bos, rest]))
