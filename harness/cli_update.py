@@ -130,7 +130,9 @@ def _caption(found: Any, errors: int) -> list[str]:
     facts = found.facts
     return [
         f"Model: {facts['model']}. Shared parts of parametric-qa: {facts['shared']}, "
-        f"{facts['steps']} optimisation steps on a code. bm25 reads text with the plain model.",
+        f"{facts['steps']} optimisation steps on a code; of those selected it reads "
+        f"{facts['memories_read']}, of two alike the one written first. bm25: the plain model "
+        f"reads {facts['passages_read']} passages of text.",
         f"Corpus: {facts['task']}, fingerprint {facts['corpus_fingerprint'][:12]}, "
         f"{facts['corpus_passages']:,} passages, all of them there in every scenario but for what "
         f"is changed. {facts['facts']:,} facts. Seed {facts['seed']}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -183,22 +183,26 @@ def perplexity_terms(
     return found
 
 
-def _trained_on(folder: Path | None, other: ModelConfig | None) -> tuple[str, ...]:
-    """The tasks that training used, as its record says; none if there is no record."""
-    # Full fine-tuning writes the model into the folder of the shared parts.
-    place = (
-        folder if folder is not None else Path(other.path).expanduser().parent if other else None
-    )
-    record = place / CONFIG_FILE if place is not None else None
-    if record is None or not record.is_file():
-        return ()
-    return tuple(read_json(record).get("recipe", {}).get("tasks", ()))
+def _trained_on(folder: Path | None, other: ModelConfig | None) -> dict[str, str]:
+    """Names and corpus fingerprints of the tasks that training used; empty without a record."""
+    if folder is None and other is not None:
+        # Full fine-tuning writes the model into the folder of the shared parts.
+        folder = Path(other.path).expanduser().parent
+    if folder is None or not (folder / CONFIG_FILE).is_file():
+        return {}
+    return dict(read_json(folder / CONFIG_FILE).get("training", {}).get("corpora", {}))
 
 
-def _material(options: ForgettingOptions, trained_on: Sequence[str]) -> list[_Material]:
+def _material(options: ForgettingOptions, trained_on: Mapping[str, str]) -> list[_Material]:
     names = dict.fromkeys(options.tasks)
     asked = [load_task(Task.from_folder(task_folder(n)), limit=options.limit) for n in names]
     tasks = {name: shipped_task(name) for name in dict.fromkeys([*trained_on, *names])}
+    for name, corpus in trained_on.items():
+        if tasks[name].corpus.fingerprint != corpus:
+            raise ConfigError(
+                f"training used another corpus of '{name}' than ships now, so nobody knows which "
+                "passages it never read; train again: memory-harness train"
+            )
     # Two tasks may hold the same passage of Wikipedia under different ids.
     seen = frozenset(
         document_text(task.corpus.get(id_)) for task in tasks.values() for id_ in task.free

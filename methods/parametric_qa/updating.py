@@ -35,7 +35,7 @@ from methods.parametric_qa.changing import (
     second_version,
 )
 from methods.parametric_qa.evaluate_write import open_local
-from methods.parametric_qa.method import DEFAULT_SHARED
+from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,6 +137,8 @@ def evaluate_changes(
         "corpus_passages": len(data.corpus),
         "facts": len(facts),
         "steps": options.steps,
+        "memories_read": ParametricQA.Params().k,
+        "passages_read": BM25.Params().k,
         "seed": options.seed,
     }
     result = Updating(origin, [], [], {}, {})
@@ -192,6 +194,7 @@ def _ask_memories(
         written = Path(temporary) / "written"
         say(console, f"{data.name}: writing {len(data.corpus):,} memories")
         method.write(data.corpus, data.train)
+        written.mkdir()
         method.save(written)
         for scenario in SCENARIOS:
             folder = Path(temporary) / scenario

@@ -228,7 +228,7 @@ def test_a_text_that_another_task_trained_on_is_not_held_out():
 
 
 def test_passages_that_the_record_of_training_names_are_left_out(
-    call, shared, task, tmp_path, monkeypatch
+    call, shared, task, tiny_model_dir, tmp_path, monkeypatch
 ):
     """Another task holds the same passages and trained on all that its one question leaves."""
     twin = tmp_path / "tasks" / "twin"
@@ -239,11 +239,20 @@ def test_passages_that_the_record_of_training_names_are_left_out(
     monkeypatch.setitem(registry._plugin_tasks, "twin", str(twin))
     assert call("--passages", 16, "--shared", shared)[0] == 0
     values = json.loads((shared / CONFIG_FILE).read_text())
-    (shared / CONFIG_FILE).write_text(json.dumps({**values, "recipe": {"tasks": ["twin"]}}))
+    record = {"corpora": {"twin": shipped_task("twin").corpus.fingerprint}}
+    (shared / CONFIG_FILE).write_text(json.dumps({**values, "training": record}))
     code, _, errors = call("--passages", 16, "--shared", shared)
     # Of twelve passages of evaluated questions and four of validation, twin trained on eleven.
     assert code == 2
     assert "training left out 5 passages of 'small', not 16" in errors
+    record = {"corpora": {"twin": "0" * 64}}
+    (shared / CONFIG_FILE).write_text(json.dumps({**values, "training": record}))
+    # Full fine-tuning leaves its model beside the record.
+    model = shutil.copytree(tiny_model_dir, shared / "model")
+    for named in (("--shared", shared), ("--after", f"path:{model}")):
+        code, _, errors = call("--passages", 5, *named)
+        assert code == 2
+        assert "training used another corpus of 'twin' than ships now" in errors
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from harness.llm.base import Reply
 from harness.records import Passage, Prediction, Step
 from harness.task import Task, load_task
 from leaderboards.statistics import wilson_ci
-from methods.parametric_qa import changing, updating
+from methods.parametric_qa import changing, updating, writing
 from methods.parametric_qa.bundle import Bundle
 from methods.parametric_qa.changed_facts import changed_facts
 from methods.parametric_qa.changing import second_version
@@ -152,6 +152,23 @@ def test_a_change_that_touches_another_document_is_a_hard_error(
     monkeypatch.setattr(changing.EditableQA, "update", careless)
     with pytest.raises(RunFailedError, match=f"memory of document '{victim}' changed"):
         evaluate_changes(data, facts, llm, options, quiet())
+
+
+def test_steps_optimise_every_code_that_is_written(data, facts, llm, options, monkeypatch):
+    written = Counter()
+    real = writing.optimise
+
+    def counting(*args, names, **more):
+        written.update(names)
+        assert args[4].steps == 1
+        return real(*args, names=names, **more)
+
+    monkeypatch.setattr(writing, "optimise", counting)
+    changes = options.model_copy(update={"text": False, "steps": 1})
+    evaluate_changes(data, facts[:2], llm, changes, quiet())
+    again = {fact.passage.id: 2 for fact in facts[:2]}
+    added = {second_version(fact).id: 1 for fact in facts[:2]}
+    assert written == {**dict.fromkeys(data.corpus.ids, 1), **again, **added}
 
 
 def test_the_corpus_of_text_changes_likewise(data, facts):
