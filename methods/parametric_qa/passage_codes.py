@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,27 +14,34 @@ if TYPE_CHECKING:
     from methods.parametric_qa.material import Material
     from methods.parametric_qa.shared import SharedParts
 
-GROUP = 512
+GROUP = 256
 """Passages that are taken together."""
 
 
 class PassageCodes:
     """Codes of every passage of every task, as parts and encoder are when this is made.
 
-    Held in float16, which is as exact as a bank's. Raises InputError for a passage that is too long
-    for the encoder.
+    Held in float16, which is as exact as a bank's. ``advance`` is told how many were added. Raises
+    InputError for a passage that is too long for the encoder.
     """
 
     def __init__(
-        self, material: Material, parts: SharedParts, encoder: Encoder | None = None
+        self,
+        material: Material,
+        parts: SharedParts,
+        encoder: Encoder | None = None,
+        advance: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._rows: dict[str, dict[str, int]] = {}
         self._codes: dict[str, Tensor] = {}
         for name, task in material.tasks.items():
             ids = list(task.corpus.ids)
             groups = [ids[start : start + GROUP] for start in range(0, len(ids), GROUP)]
-            with torch.no_grad():
-                codes = [_coded(material, parts, encoder, name, group).half() for group in groups]
+            codes = []
+            for group in groups:
+                with torch.no_grad():
+                    codes.append(_coded(material, parts, encoder, name, group).half())
+                advance(len(group))
             self._rows[name] = {id_: row for row, id_ in enumerate(ids)}
             self._codes[name] = torch.cat(codes)
 

@@ -58,7 +58,7 @@ def train(
     bundle = _untrained(recipe, llm, material)
     curves = Curves(out / "curves.csv")
     model = _train_reader(recipe, llm, material, bundle, out, curves, console)
-    codes = PassageCodes(material, bundle.parts, bundle.encoder)
+    codes = _final_codes(material, bundle, console)
     _train_selector(recipe, material, bundle.selector, codes, curves, console)
     curves.write()
     account = _account(recipe, llm, material, curves)
@@ -137,6 +137,15 @@ def _candidates(bundle: Bundle, material: Material) -> Mapping[tuple[str, str], 
         ranked = ranking(bundle.selector, codes, material, name, task.train)
         found |= {(name, id_): [p for p in ids if p in free] for id_, ids in ranked.items()}
     return found
+
+
+def _final_codes(material: Material, bundle: Bundle, console: Console) -> PassageCodes:
+    """What the reader will read; an encoder takes one forward pass for each passage."""
+    from harness.progress import bar
+
+    total = sum(len(task.corpus) for task in material.tasks.values())
+    with bar(console, "codes of passages", total) as shown:
+        return PassageCodes(material, bundle.parts, bundle.encoder, shown.advance)
 
 
 def _train_selector(

@@ -11,6 +11,7 @@ from harness.errors import InputError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.records import Passage
+from methods.parametric_qa.codes import first_codes
 from methods.parametric_qa.initial import (
     document_text,
     document_tokens,
@@ -134,3 +135,15 @@ def test_random_codes_are_those_of_their_seed_alone(parts):
     torch.manual_seed(1)
     assert torch.equal(random_codes(parts, 3, seed=3), first)
     assert not torch.equal(random_codes(parts, 3, seed=4), first)
+
+
+@pytest.mark.parametrize("init", ["random", "spans"])
+def test_first_codes_are_those_of_a_document_in_any_company(tiny, parts, init):
+    documents, names = [[5, 6, 7, 8], [20, 21], [30]], ["a", "b", "c"]
+    together = first_codes(tiny, parts, None, documents, names, init, seed=3)
+    turned = first_codes(tiny, parts, None, documents[::-1], names[::-1], init, seed=3)
+    torch.testing.assert_close(turned.flip(0), together)
+    alone = first_codes(tiny, parts, None, documents[1:2], ["b"], init, seed=3)
+    torch.testing.assert_close(alone[0], together[1])
+    other = first_codes(tiny, parts, None, documents, names, init, seed=4)
+    assert torch.equal(other, together) == (init == "spans")

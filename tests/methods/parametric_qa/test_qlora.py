@@ -17,7 +17,7 @@ from harness.llm.local import LocalModel
 from harness.llm.open import open_model
 from harness.method import parse_params
 from harness.records import Passage, Query
-from methods.parametric_qa import training
+from methods.parametric_qa import commands, training, training_data
 from methods.parametric_qa.bundle import Bundle
 from methods.parametric_qa.frozen import checkpointed, without_dropout
 from methods.parametric_qa.material import Material
@@ -130,6 +130,16 @@ def test_rounded_weights_cannot_be_trained_themselves(tiny_model_dir, tmp_path):
     with pytest.raises(ConfigError, match="mode full cannot train rounded weights"):
         training.train(plan, load(tiny_model_dir), [toy_task()], tmp_path / "out", quiet())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_names_the_rounded_model(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "shipped_task", lambda name: toy_task())
+    entry = {"name": "tiny", "path": str(tiny_model_dir), "quantization": "nf4"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe(model=entry, steps=1).model_dump_json())
+    list(commands.train(str(path), tmp_path / "out", {}, "cpu", quiet()))
+    llm = open_model(resolve_model(entry))
+    ParametricQA(ParametricQA.Params(shared=str(tmp_path / "out"))).check_model(llm)
 
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])

@@ -59,6 +59,15 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
 
 
+def test_a_resumed_training_keeps_the_type_that_was_measured_to_be_faster(
+    tiny_model_dir, task, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "faster_dtype", lambda device: torch.bfloat16)
+    run(tiny_model_dir, task, tmp_path, dtype="auto")
+    monkeypatch.setattr(training, "faster_dtype", lambda device: torch.float32)
+    assert run(tiny_model_dir, task, tmp_path, dtype="auto").model.dtype == torch.bfloat16
+
+
 def test_another_seed_gives_other_parts(tiny_model_dir, task, tmp_path):
     for seed in (0, 1):
         run(tiny_model_dir, task, tmp_path / str(seed), seed=seed)
