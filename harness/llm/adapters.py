@@ -103,11 +103,9 @@ def adapted(llm: LocalModel, folder: Path | None) -> Iterator[None]:
 def _with_both(config: ModelConfig, folder: Path, held: _Held) -> Any:
     wrapped = with_adapter(config, str(folder), held.model)
     with explained(config, "the adapter", str(folder)):
-        if _stays_apart(held.model):
-            model = wrapped
-        else:
-            # "Safe" puts the sums into new tensors, so that those held stay as they are.
-            model = wrapped.merge_and_unload(safe_merge=True)
+        # "Safe" puts the sums into new tensors, so that those held stay as they are.
+        apart = _stays_apart(held.model)
+        model = wrapped if apart else wrapped.merge_and_unload(safe_merge=True)
     return model.eval().requires_grad_(False)
 
 
