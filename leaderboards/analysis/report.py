@@ -101,7 +101,7 @@ def _setting(series: Series) -> str:
     lines = [*captions.setting(runs, rows, series.hardware)]
     if len(series.sizes) > 1:
         sizes = ", ".join(f"{size:,}" for size in series.sizes)
-        lines.append(f"Sizes of the corpus: {sizes} documents; the line above tells the largest.")
+        lines.append(f"Sizes of the corpus: {sizes} documents; the caption names the largest.")
     lines += [
         "Shares, F1 and Recall are percentages (x100) with 95% intervals over questions. Latency: "
         "closed loop, one query at a time, warm. Storage: MB (10^6 bytes).",
