@@ -11,6 +11,7 @@ import typer
 from harness.cli_analyse import analyse
 from harness.cli_common import Plugins, check_writable, console, load_plugins, update
 from harness.cli_forgetting import evaluate_forgetting
+from harness.cli_map import map_memories
 from harness.cli_memory import evaluate_write
 from harness.cli_prepare import prepared
 from harness.cli_sweep import sweep
@@ -97,6 +98,7 @@ app.command()(evaluate_write)
 app.command()(evaluate_forgetting)
 app.command()(evaluate_update)
 app.command()(analyse)
+app.command()(map_memories)
 
 
 @app.command()
