@@ -100,8 +100,7 @@ def check_lengths(
     """Raise InputError for the first document that does not fit the window beside its memory."""
     if llm.window is None:
         return
-    # The mark before the memory and the end token after the text.
-    room = llm.window - len(llm.begins) - slots - 2
+    room = llm.window - len(llm.begins) - slots - 2  # the memory's mark and the text's end token
     for document, name in zip(documents, names, strict=True):
         if len(document) > room:
             raise InputError(
@@ -259,10 +258,8 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction losses [rows], and those with the anchor, which are minimised."""
     memories = job.parts.memory(latent * job.parts.code_std)
-    rows = [
-        Row(memory, (), target, job.llm.begins)
-        for memory, target in zip(memories, targets, strict=True)
-    ]
+    both = zip(memories, targets, strict=True)
+    rows = [Row(memory, (), target, job.llm.begins) for memory, target in both]
     packed = pack(job.llm.model, rows)
     losses = row_losses(target_logits(job.llm.model, packed), packed.targets)
     moved = (latent - start).square().mean(dim=(1, 2)).to(losses.device)
@@ -275,9 +272,8 @@ class _Best:
     def __init__(self, job: _Job, number: int) -> None:
         self.job, self.number = job, number
         self.code = job.codes[number]
-        self.steps, self.first, self.loss = 0, 0.0, 0.0
+        self.steps, self.first, self.loss, self.mark_step = 0, 0.0, 0.0, 0
         self.lowest = self.mark = float("inf")
-        self.mark_step = 0
 
     def note(self, step: int, loss: float, objective: float, latent: Tensor) -> bool:
         """Take in the code after ``step`` steps; whether the document goes on."""

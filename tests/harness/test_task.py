@@ -22,7 +22,7 @@ hub:
   splits: {train: train.jsonl, dev: dev.jsonl}
 """
 QUESTION = {"id": "q1", "question": "who?", "golden_answers": ["me"]}
-PASSAGES = [{"id": "d1", "contents": "T\none"}, {"id": "d2", "contents": "T\ntwo"}]
+PASSAGES = [{"id": f"d{n}", "contents": f"T\n{text}"} for n, text in ((1, "one"), (2, "two"))]
 
 
 def write(path: Path, *rows: dict) -> Path:
