@@ -4,6 +4,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 RUNS := runs/quickstart
+# Test processes, each with one thread.
+WORKERS ?= 2
 
 .PHONY: venv demo test lint bench clean
 
@@ -33,7 +35,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 bench: venv
 	$(BIN)/python -m tests.benchmarks.overhead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,18 @@ def fingerprint_lines(values: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def folder_fingerprint(path: Path) -> str:
+def folder_fingerprint(path: Path, only: Collection[str] | None = None) -> str:
     """SHA-256 over the relative names and the contents of all files below a folder.
 
-    Hidden files are left out: downloaders and editors keep notes of their own in them.
+    Hidden files are left out: downloaders and editors keep notes of their own in them. ``only``
+    names the files and folders directly in it that count; None counts all.
     """
     names = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
     shown = {
         name.as_posix(): file
         for name, file in names.items()
         if not any(part.startswith(".") for part in name.parts)
+        and (only is None or name.parts[0] in only)
     }
     return fingerprint_lines([name, file_sha256(shown[name])] for name in sorted(shown))
 

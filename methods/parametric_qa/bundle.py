@@ -14,6 +14,8 @@ from harness.errors import InputError, did_you_mean
 from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
+from methods.parametric_qa.encoder import CONFIG_FILE as ENCODER_CONFIG
+from methods.parametric_qa.encoder import TENSORS_FILE as ENCODER_TENSORS
 from methods.parametric_qa.encoder import Encoder
 from methods.parametric_qa.selection import (
     AttentionSelector,
@@ -24,12 +26,17 @@ from methods.parametric_qa.selection import (
 from methods.parametric_qa.shared import (
     ADAPTER_FOLDER,
     CONFIG_FILE,
+    TENSORS_FILE,
     SharedParts,
     load_tensors,
     save_tensors,
 )
 
 SELECTOR_FILE = "selector.safetensors"
+CONTENTS = (
+    CONFIG_FILE, TENSORS_FILE, SELECTOR_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER
+)  # fmt: skip
+"""What makes up shared parts in a folder; checkpoints and learning curves do not."""
 SHIPPED = Path(__file__).parent / "trained"
 
 
@@ -111,9 +118,10 @@ class Bundle:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the folder; of the numbers alone if there is none."""
+        """Bytes of the folder's ``CONTENTS``; of the numbers alone if there is no folder."""
         if self.folder is not None:
-            return folder_bytes(self.folder)
+            places = [self.folder / name for name in CONTENTS]
+            return sum(p.stat().st_size if p.is_file() else folder_bytes(p) for p in places)
         modules = [m for m in (self.parts, self.selector, self.encoder) if m is not None]
         tensors = [tensor for m in modules for tensor in m.state_dict().values()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

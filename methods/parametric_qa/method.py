@@ -115,10 +115,10 @@ class ParametricQA(Method):
     def inputs(self) -> Mapping[str, str]:
         """The shared parts' content."""
         from harness.fingerprint import folder_fingerprint
-        from methods.parametric_qa.bundle import find_bundle
+        from methods.parametric_qa.bundle import CONTENTS, find_bundle
 
         shared = self.params.shared
-        return {"shared": folder_fingerprint(find_bundle(shared))} if shared else {}
+        return {"shared": folder_fingerprint(find_bundle(shared), CONTENTS)} if shared else {}
 
     @property
     def model(self) -> LocalModel:

@@ -213,3 +213,6 @@ def test_a_folders_fingerprint_is_its_names_and_contents(tmp_path) -> None:
     (tmp_path / "two" / ".cache").mkdir()
     (tmp_path / "two" / ".cache" / "when").write_text("today")
     assert folder_fingerprint(tmp_path / "two") == one
+    (tmp_path / "two" / "log").write_text("today")
+    assert folder_fingerprint(tmp_path / "two") != one
+    assert folder_fingerprint(tmp_path / "two", ("a", "sub")) == one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from harness.errors import ConfigError, InputError, RunFailedError
 from methods.parametric_qa import training
 from methods.parametric_qa.bundle import Bundle
 from methods.parametric_qa.curves import read_curves
+from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.recipe import Losses, SelectorTraining, Tuning, read_recipe
 from methods.parametric_qa.shared import model_fingerprint
 from tests.methods.parametric_qa.lab import load_tiny, quiet
@@ -107,6 +109,20 @@ def test_a_lora_is_saved_without_a_path_of_this_machine(tiny_model_dir, task, tm
     assert str(tiny_model_dir) not in (tmp_path / "shared.json").read_text()
     with load_tiny(tiny_model_dir).adapted(tmp_path / "adapter"):
         pass
+
+
+def test_checkpoints_and_curves_are_no_part_of_what_is_used(tiny_model_dir, task, tmp_path):
+    run(tiny_model_dir, task, tmp_path)
+    used = ["shared.json", "shared.safetensors", "selector.safetensors"]
+    used += [f"adapter/{path.name}" for path in (tmp_path / "adapter").iterdir()]
+    bundle, method = Bundle.load(tmp_path), ParametricQA(ParametricQA.Params(shared=str(tmp_path)))
+    assert bundle.bytes == sum((tmp_path / name).stat().st_size for name in used)
+    before = method.inputs
+    shutil.rmtree(next(tmp_path.glob("checkpoint-*")))
+    (tmp_path / "curves.csv").unlink()
+    assert method.inputs == before
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    assert method.inputs != before
 
 
 def test_a_loss_that_is_no_number_stops_training(tiny_model_dir, task, tmp_path, monkeypatch):
