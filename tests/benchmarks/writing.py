@@ -94,9 +94,9 @@ def timed(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="batched writing against one at a time")
-    parser.add_argument("--passages", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--tokens", type=int, default=None, help="cut passages to so many")
+    parser.add_argument("--passages", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=96, help="cut passages to so many")
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
