@@ -89,7 +89,8 @@ def run(
     check_writable(out)
     plans = list(plan_runs(prepared(changed, out, device), device))
     run_board(plans, out, console(), batch_size=batch_size, device=device)
-    typer.echo(f"next: memory-harness leaderboard {out}", err=True)
+    if plans:
+        typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 
 
 app.command()(sweep)
