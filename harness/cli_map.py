@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli_common import check_writable
+from harness.cli_report import given
 from harness.errors import ConfigError
 
 _LABELS = {"z": "mean z", "map": "the map", "words": "TF-IDF of the text", "chance": "chance"}
@@ -29,10 +30,9 @@ def map_memories(
     if projection not in ("tsne", "umap"):
         raise ConfigError(f"--projection {projection}: take tsne or umap")
     check_writable(out)
-    given = {"shared": shared, "model": model}
     found = import_module("methods.parametric_qa.memory_map").map_memories(
         task, documents=documents, projection=projection, seed=seed, device=device,
-        **{key: value for key, value in given.items() if value is not None},
+        **given(shared=shared, model=model),
     )  # fmt: skip
     escape = import_module("leaderboards.escape").csv_text
     paths = import_module("methods.parametric_qa.memory_map_files").save_map(found, out, escape)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from time import monotonic
 
-from harness.files import atomic_file
+from harness.files import write_csv
 
 Point = tuple[int, str, float, float]
 """Step, what was measured, its value, seconds of training so far."""
@@ -34,12 +33,7 @@ class Curves:
 
     def write(self) -> None:
         """Write all rows so far as CSV."""
-        text = StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["step", "measure", "value", "seconds"])
-        table.writerows(self.rows)
-        with atomic_file(self.path) as file:
-            file.write(text.getvalue().encode())
+        write_csv(self.path, ("step", "measure", "value", "seconds"), self.rows)
 
 
 def read_curves(path: Path) -> list[Point]:

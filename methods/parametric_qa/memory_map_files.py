@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from io import StringIO
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.figures import save
-from harness.files import atomic_file, write_json, writing
+from harness.files import write_csv, write_json, writing
 
 if TYPE_CHECKING:
     from methods.parametric_qa.memory_map import MemoryMap
@@ -35,7 +33,7 @@ def save_map(found: MemoryMap, folder: Path, escape: Callable[[str], str]) -> li
         (escape(id_), escape(title), f"{x:.4f}", f"{y:.4f}")
         for id_, title, (x, y) in zip(found.ids, found.titles, found.points, strict=True)
     )
-    _table(folder / "map.csv", ("id", "title", "x", "y"), rows)
+    write_csv(folder / "map.csv", ("id", "title", "x", "y"), rows)
     share = np.square(found.spread) / np.square(found.spread).sum()
     dimensions = (
         (number, f"{std:.6g}", f"{part:.6g}", f"{together:.6g}")
@@ -44,7 +42,7 @@ def save_map(found: MemoryMap, folder: Path, escape: Callable[[str], str]) -> li
         )
     )
     header = ("dimension", "std", "share_of_variance", "cumulative_share")
-    _table(folder / "dimensions.csv", header, dimensions)
+    write_csv(folder / "dimensions.csv", header, dimensions)
     same = {k: None if np.isnan(v) else round(v, 4) for k, v in found.same_title.items()}
     write_json(folder / "summary.json", {"facts": found.facts, "same_title": same})
     pictures = save(draw(found), folder, "map")
@@ -90,12 +88,3 @@ def _short(title: str) -> str:
     # Two dollar signs would be read as a formula.
     text = title if len(title) <= 32 else f"{title[:31]}…"
     return text.replace("$", r"\$")
-
-
-def _table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
