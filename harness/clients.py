@@ -27,7 +27,7 @@ from harness.records import Passage, StorageReport
 if TYPE_CHECKING:
     import torch
 
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
     from harness.retrieval.base import Retriever
 
 NO_RETRIEVER = "this method searches but declares no retriever (set params.retriever)"

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from harness import trace
 from harness.clients import LLMClient, RetrieverClient
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import LanguageModel
 from harness.method import Method

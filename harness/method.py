@@ -16,7 +16,7 @@ from harness.records import Prediction, Query, Question, StorageReport
 
 if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
     from harness.llm.base import Capability, LanguageModel
 
 

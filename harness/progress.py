@@ -112,3 +112,14 @@ def bar(console: Console, label: str, total: int, done: int = 0) -> Iterator[Bar
         yield shown
     finally:
         shown.close()
+
+
+def quiet_libraries() -> None:
+    """Silence transformers' loading bars and bitsandbytes' notice about an optional kernel."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

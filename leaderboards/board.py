@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from harness.fingerprint import canonical_json, fingerprint
+from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
-from leaderboards.manifest import Hardware, Manifest
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 
 Item = TypeVar("Item")

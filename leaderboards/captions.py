@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.escape import one_line
 from harness.fingerprint import canonical_json
+from harness.runs.manifest import Hardware, Manifest
 from leaderboards.collect import Run, Unfinished
-from leaderboards.escape import one_line
-from leaderboards.manifest import Hardware, Manifest
 from leaderboards.rows import ALPHA, Row
 
 NOT_PUBLISHED = "Scores on these slices are not comparable with published full-benchmark numbers."

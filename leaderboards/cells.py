@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from leaderboards.escape import markdown_text
+from harness.escape import markdown_text
 from leaderboards.rows import Row, Score
 
 MISSING = "\u2014"

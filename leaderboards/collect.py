@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import InputError
 from harness.files import read_json
 from harness.fingerprint import canonical_json, file_sha256
-from leaderboards.manifest import Manifest, Performance
+from harness.runs.manifest import Manifest, Performance
 
 Floats = npt.NDArray[np.float64]
 Record = TypeVar("Record", bound=BaseModel)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import ConfigError, InputError, did_you_mean
+from harness.escape import markdown_text
+from harness.metrics.statistics import bootstrap_ci, paired_randomisation_test
 from leaderboards.board import build_entries
-from leaderboards.escape import markdown_text
 from leaderboards.rows import Entry
-from leaderboards.statistics import bootstrap_ci, paired_randomisation_test
 
 _HEADERS = ("Task", "n", "{a}", "{b}", "Difference [95% CI]", "p")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.records import StorageReport
+from harness.runs.manifest import Hardware
 from leaderboards.collect import Run
-from leaderboards.manifest import Hardware
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leaderboards.escape import csv_text
+from harness.escape import csv_text
 
 
 def plain(value: Any) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError
+from harness.metrics.statistics import Interval, average_ci, mean_cis, proportion_cis, versus_best
+from harness.runs.manifest import Hardware
 from leaderboards.collect import Floats, Run
 from leaderboards.cost import Cost, average_cost, row_cost
-from leaderboards.manifest import Hardware
-from leaderboards.statistics import Interval, average_ci, mean_cis, proportion_cis, versus_best
 
 ALPHA = 0.05
 DEFAULT_K = 5

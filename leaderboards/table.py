@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import ConfigError, did_you_mean
+from harness.escape import markdown_text
 from harness.fingerprint import canonical_json
-from harness.scoring import RECALL_AT
+from harness.runs.scoring import RECALL_AT
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.cells import columns
-from leaderboards.escape import markdown_text
 from leaderboards.records import csv_lines, plain
 from leaderboards.rows import DEFAULT_K, Row, Score
 

@@ -22,8 +22,8 @@ from harness.llm.base import (
 from harness.llm.batches import length_sorted_batches
 from harness.llm.loading import explained, reason
 from harness.llm.prefix import KeptPrompts
+from harness.progress import quiet_libraries
 from harness.prompts import Message, Rendered
-from harness.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch

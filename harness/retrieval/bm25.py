@@ -19,10 +19,10 @@ from harness.fingerprint import fingerprint
 from harness.records import Passage
 from harness.retrieval.base import Retriever
 from harness.retrieval.ranking import top_positive, with_scores
-from harness.retrieval.sealed import check_sealed, write_sealed
+from harness.sealed import check_sealed, write_sealed
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 _log = logging.getLogger(__name__)
 _WORD = re.compile(r"\b\w\w+\b")

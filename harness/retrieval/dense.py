@@ -18,7 +18,7 @@ from harness.retrieval.encoders import Encoder, Vectors
 from harness.retrieval.ranking import with_scores
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 _MARGIN = 32
 # Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.

@@ -22,7 +22,7 @@ from harness.files import atomic_file
 from harness.retrieval.encoders import Encoder, Vectors
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 _log = logging.getLogger(__name__)
 _SHARD = 1024

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.errors import ConfigError, HarnessError, InputError
 from harness.files import to_slug
 from harness.fingerprint import fingerprint
-from harness.quiet import quiet_libraries
+from harness.progress import quiet_libraries
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry, hash_model_files
 
 if TYPE_CHECKING:

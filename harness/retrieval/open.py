@@ -14,7 +14,7 @@ from harness.retrieval.catalogue import encoder_entry, encoder_names, explain
 from harness.retrieval.selftest import check_index, check_words
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 
 def retriever_names() -> tuple[str, ...]:

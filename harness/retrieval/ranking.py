@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.records import Passage
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 _BLOCK = 512
 

@@ -12,7 +12,7 @@ from harness.records import Passage
 from harness.retrieval.base import Retriever
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 _DEPTH = 10
 _SHARE = 0.9

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.escape import markdown_text
+from harness.metrics.statistics import proportion_cis
 from leaderboards.analysis.reading import (
     CLASSES,
     ERROR,
@@ -24,9 +26,7 @@ from leaderboards.analysis.reading import (
 )
 from leaderboards.analysis.series import Pool, shown_label
 from leaderboards.cells import MISSING
-from leaderboards.escape import markdown_text
 from leaderboards.rows import Row, Score
-from leaderboards.statistics import proportion_cis
 
 SELECTION = "selection failure"
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.runs import read_predictions
-from harness.scoring import gold_path, read_gold
+from harness.runs.directory import read_predictions
+from harness.runs.scoring import gold_path, read_gold
 from leaderboards.collect import Run
 
 RIGHT = "right"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, did_you_mean
+from harness.escape import markdown_text
 from harness.figures import save
 from harness.files import atomic_file, writing
 from leaderboards import captions
@@ -23,7 +24,6 @@ from leaderboards.analysis.scaling import find_points, scaling_records
 from leaderboards.analysis.scaling_picture import draw_scaling
 from leaderboards.analysis.series import Pool, Series, labels_of, read_series
 from leaderboards.analysis.storage import Stored, draw_storage, find_stored, storage_records
-from leaderboards.escape import markdown_text
 from leaderboards.records import csv_lines
 
 if TYPE_CHECKING:

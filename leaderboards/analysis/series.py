@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.fingerprint import canonical_json
+from harness.runs.manifest import Hardware
 from leaderboards.board import Group, read_groups
 from leaderboards.cost import common_hardware
-from leaderboards.manifest import Hardware
 from leaderboards.rows import Entry, Row, make_rows
 
 _ABOUT_THE_CORPUS = frozenset({"task.corpus", "task.corpus_fingerprint", "task.passages"})

@@ -17,7 +17,7 @@ from methods.adaptive_rag.labels import LABELS, hop_label
 from methods.adaptive_rag.routes import PAPER, ROUTE_DEVIATIONS, Routed, RouteParams
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
 
 
 class AdaptiveRAGOracle(Routed):

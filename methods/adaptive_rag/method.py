@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from harness import trace
+from harness.data.questions import read_questions
 from harness.errors import InputError
 from harness.files import read_json, write_json
 from harness.fingerprint import folder_fingerprint
 from harness.method import MethodCard
 from harness.metrics.answer import exact_match
-from harness.questions import read_questions
 from harness.records import Prediction, Query, Question, StorageReport
 from methods.adaptive_rag.labels import (
     LABELS,
@@ -28,7 +28,7 @@ from methods.adaptive_rag.labels import (
 from methods.adaptive_rag.routes import PAPER, ROUTE_DEVIATIONS, Routed, RouteParams
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
     from methods.adaptive_rag.router import Router
     from methods.adaptive_rag.training import Trained
 
@@ -176,9 +176,9 @@ class AdaptiveRAG(Routed):
         self._trained = router, read_json(folder / "labels.json")
 
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
+        from harness.data.splits import find_source
+        from harness.data.task import Task
         from harness.registry import task_folder
-        from harness.task import Task
-        from harness.task_files import find_source
 
         for name in self.params.bias_tasks:
             task = Task.from_folder(task_folder(name))
@@ -196,7 +196,7 @@ class AdaptiveRAG(Routed):
 
         A route is asked only what no simpler one answered: the label is the same.
         """
-        from harness.write_phase import answer_train
+        from harness.runs.write_phase import answer_train
 
         shown = {example.question.id for example in self.prompts.examples}
         left = sample((q for q in train if q.id not in shown), self.params.silver_questions)

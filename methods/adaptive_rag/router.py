@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.quiet import quiet_libraries
+from harness.progress import quiet_libraries
 from harness.retrieval.catalogue import encoder_entry, encoder_names
 from methods.adaptive_rag.labels import LABELS
 

@@ -12,8 +12,8 @@ from methods.parametric_qa.chosen import Chosen
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
-    from methods.parametric_qa.bank import MemoryBank
-    from methods.parametric_qa.bundle import Bundle
+    from methods.parametric_qa.memory.bank import MemoryBank
+    from methods.parametric_qa.shared.bundle import Bundle
 
 GROUP = 1024
 """Documents whose keys are computed together."""

@@ -20,13 +20,13 @@ from harness.records import Passage, Prediction, Query, Question, StorageReport
 if TYPE_CHECKING:
     import torch
 
-    from harness.corpus import Corpus
+    from harness.data.corpus import Corpus
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
-    from methods.parametric_qa.bank import MemoryBank
-    from methods.parametric_qa.bundle import Bundle
     from methods.parametric_qa.choose import Chooser
     from methods.parametric_qa.chosen import Chosen
+    from methods.parametric_qa.memory.bank import MemoryBank
+    from methods.parametric_qa.shared.bundle import Bundle
 
 DEFAULT_SHARED = "smollm2-135m-instruct"
 GROUP = 256
@@ -115,7 +115,7 @@ class ParametricQA(Method):
     def inputs(self) -> Mapping[str, str]:
         """The shared parts' content."""
         from harness.fingerprint import folder_fingerprint
-        from methods.parametric_qa.bundle import CONTENTS, find_bundle
+        from methods.parametric_qa.shared.bundle import CONTENTS, find_bundle
 
         shared = self.params.shared
         return {"shared": folder_fingerprint(find_bundle(shared), CONTENTS)} if shared else {}
@@ -135,8 +135,8 @@ class ParametricQA(Method):
     def check_model(self, llm: LanguageModel) -> None:
         """Trained shared parts are for one model, as it was when they were trained."""
         from harness.llm.local import LocalModel
-        from methods.parametric_qa.bundle import find_bundle
-        from methods.parametric_qa.shared import SharedParts
+        from methods.parametric_qa.shared.bundle import find_bundle
+        from methods.parametric_qa.shared.parts import SharedParts
 
         if self.params.shared is not None and isinstance(llm, LocalModel):
             parts = SharedParts.load(find_bundle(self.params.shared))
@@ -144,8 +144,8 @@ class ParametricQA(Method):
 
     def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
         """Write every passage into a bank. Raises InputError for a passage without text."""
-        from methods.parametric_qa.bank import BankConfig, MemoryBank
-        from methods.parametric_qa.open_bundle import untrained_bundle
+        from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
+        from methods.parametric_qa.shared.open_bundle import untrained_bundle
 
         self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
         shape = self._bundle.parts.config
@@ -184,7 +184,7 @@ class ParametricQA(Method):
 
     def save(self, folder: Path) -> None:
         """Copy the bank; untrained shared parts are saved beside it."""
-        from methods.parametric_qa.bank import MemoryBank
+        from methods.parametric_qa.memory.bank import MemoryBank
 
         place = folder / "bank"
         with writing(place):
@@ -203,8 +203,8 @@ class ParametricQA(Method):
         Raises ConfigError unless it was written with this model and these shared parts, of the
         run's corpus.
         """
-        from methods.parametric_qa.bank import MemoryBank
-        from methods.parametric_qa.bundle import Bundle
+        from methods.parametric_qa.memory.bank import MemoryBank
+        from methods.parametric_qa.shared.bundle import Bundle
 
         trained = self._trained()
         self._bundle = trained or Bundle.load(folder / "shared")
@@ -217,13 +217,13 @@ class ParametricQA(Method):
         self._use(bank)
 
     def _trained(self) -> Bundle | None:
-        from methods.parametric_qa.open_bundle import trained_bundle
+        from methods.parametric_qa.shared.open_bundle import trained_bundle
 
         shared = self.params.shared
         return trained_bundle(self.model, shared, self.params.selection) if shared else None
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
-        from methods.parametric_qa.codes import write_codes
+        from methods.parametric_qa.write.codes import write_codes
 
         return write_codes(self.model, self._bundle, passages, self.params, self.seed, self.scratch)
 
@@ -268,7 +268,7 @@ class ParametricQA(Method):
 
 def reader_adapter(shared: str | None) -> Path | None:
     """The adapter of a tuned reader, if there are shared parts and they hold one."""
-    from methods.parametric_qa.bundle import adapter_of, find_bundle
+    from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
 
     return adapter_of(find_bundle(shared)) if shared else None
 

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 import transformers
 
-from harness.demonstrations import qa_prompts
+from harness.data.demonstrations import qa_prompts
+from harness.data.task import Task, TaskData, load_task
 from harness.engine import Answered, Engine
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
@@ -35,7 +36,6 @@ from harness.records import Passage, Query, Question
 from harness.registry import load_method, task_folder
 from harness.retrieval.base import Retriever
 from harness.retrieval.open import open_retriever
-from harness.task import Task, TaskData, load_task
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
 
 TOKENS = 64

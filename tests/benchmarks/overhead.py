@@ -19,18 +19,18 @@ from time import perf_counter
 
 from rich.console import Console
 
-from harness.corpus import Corpus
-from harness.execute import Measuring, RunPlan, execute
+from harness.data.corpus import Corpus
+from harness.data.questions import questions_fingerprint
+from harness.data.task import Task, TaskData, load_task
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method, MethodCard
-from harness.questions import questions_fingerprint
 from harness.records import Passage, Prediction, Query
 from harness.registry import load_method, task_folder
 from harness.retrieval.base import Retriever
-from harness.runs import RunConfig, read_performance
-from harness.scoring import score_run
-from harness.task import Task, TaskData, load_task
-from harness.testing import RuleModel
+from harness.runs.directory import RunConfig, read_performance
+from harness.runs.execute import Measuring, RunPlan, execute
+from harness.runs.scoring import score_run
+from harness.testing.models import RuleModel
 
 QUESTIONS = 3610
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.testing import RuleModel, ScriptedModel, WordRetriever, small_task
+from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.ircot.method import IRCoT
 from tests.benchmarks import flashrag as bench
 

@@ -18,7 +18,8 @@ import torch
 import transformers
 from transformers import StoppingCriteriaList
 
-from harness.demonstrations import qa_prompts
+from harness.data.demonstrations import qa_prompts
+from harness.data.task import Task, load_task
 from harness.engine import Answered, Engine
 from harness.llm.batches import common_prefix
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
@@ -30,7 +31,6 @@ from harness.meters.hardware import set_torch_threads
 from harness.prompts import QAPrompts
 from harness.records import Query
 from harness.registry import task_folder
-from harness.task import Task, load_task
 from methods.no_retrieval import NoRetrieval
 
 TARGET = 0.9

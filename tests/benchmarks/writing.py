@@ -20,15 +20,15 @@ import transformers
 from rich.console import Console
 from torch import Tensor
 
+from harness.data.task import Task, load_task
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.llm.local import LocalModel
 from harness.meters.hardware import describe_hardware, set_torch_threads
 from harness.registry import task_folder
-from harness.task import Task, load_task
-from methods.parametric_qa.evaluate_write import choose, open_local
-from methods.parametric_qa.initial import document_tokens, random_codes
-from methods.parametric_qa.shared import SharedParts
-from methods.parametric_qa.writing import WriteSettings, optimise
+from methods.parametric_qa.evaluate.evaluate_write import choose, open_local
+from methods.parametric_qa.shared.initial import document_tokens, random_codes
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.write.writing import WriteSettings, optimise
 
 SLOTS = 8
 SIDE, REPEATS = 1024, 40

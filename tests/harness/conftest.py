@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import harness.llm.open
-from harness import cli as command_line
 from harness import registry
+from harness.cli import main as command_line
 from harness.llm.base import LanguageModel
 from tests.harness.lab import CountingModel, without_torch, write_task
 

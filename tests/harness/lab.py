@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import provenance
-from harness.corpus import Corpus
-from harness.execute import Measuring, RunPlan
+from harness.data.corpus import Corpus
+from harness.data.task import custom_task, load_task
 from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import resolve_model
 from harness.meters import hardware
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query, Question, StorageReport
-from harness.runs import RunConfig
-from harness.task import custom_task, load_task
-from harness.testing import RuleModel, pick_words
+from harness.runs import provenance
+from harness.runs.directory import RunConfig
+from harness.runs.execute import Measuring, RunPlan
+from harness.testing.models import RuleModel, pick_words
 
 Change = Callable[[GenerateRequest], None]
 

@@ -11,7 +11,7 @@ from harness.engine import Answered, Engine
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
-from harness.testing import RuleModel, WordRetriever, small_task
+from harness.testing.models import RuleModel, WordRetriever, small_task
 
 DATA = small_task()
 

@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 from harness.llm.base import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction
-from harness.testing import RuleModel, ScriptedModel
+from harness.testing.models import RuleModel, ScriptedModel
 from tests.harness.programs import (
     Program,
     Shuffled,

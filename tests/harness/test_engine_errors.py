@@ -8,7 +8,7 @@ from harness.engine import Engine
 from harness.errors import CapabilityError
 from harness.llm.base import as_text
 from harness.records import Prediction, Query
-from harness.testing import RuleModel, ScriptedModel, WordRetriever
+from harness.testing.models import RuleModel, ScriptedModel, WordRetriever
 from tests.harness.programs import (
     DATA,
     Program,

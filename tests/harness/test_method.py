@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError
 from harness.errors import ConfigError
 from harness.method import Method, MethodParams, parse_params
 from harness.records import Passage, Prediction, StorageReport
-from harness.testing import small_task
+from harness.testing.models import small_task
 
 
 class Plain(Method):

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import prediction, score_line
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, InputError
+from harness.metrics.statistics import wilson_ci
 from leaderboards.analysis.reading import CLASSES, classify
 from leaderboards.analysis.report import Written, analyse
-from leaderboards.statistics import wilson_ci
+from tests.leaderboards.conftest import prediction, score_line
 
 IDS = st.frozensets(st.sampled_from("abcdef"))
 RETRIEVED = {  # question: gold, retrieved, read by a select step (None: no such step)

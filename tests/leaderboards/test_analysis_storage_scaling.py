@@ -8,9 +8,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import performance, prediction
 
 from leaderboards.analysis.report import Written, analyse
+from tests.leaderboards.conftest import performance, prediction
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 SIZES = (250, 1000, 4000)
@@ -240,7 +240,7 @@ def test_many_long_names_are_all_in_the_pictures(run_of, runs: Path, tmp_path: P
 def test_the_command_prints_the_summary(
     run_of, runs: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    from harness import cli
+    from harness.cli import main as cli
 
     run_of("bm25")
     out = tmp_path / "out"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from leaderboards.escape import csv_text, markdown_text, one_line
+from harness.escape import csv_text, markdown_text, one_line
 from leaderboards.table import build, to_csv, to_json, to_markdown
 
 NASTY = st.text(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.engine import Engine
 from harness.llm.base import GenerateRequest, as_text
 from harness.prompts import Demonstration, Example, QAPrompts
 from harness.records import Passage, Query, Question
-from harness.testing import RuleModel, WordRetriever
+from harness.testing.models import RuleModel, WordRetriever
 
 CORPUS = Corpus.from_passages(
     Passage(f"p{n}", word, f"{word} is common") for n, word in enumerate(["red", "blue", "green"])

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.demonstrations import qa_prompts
+from harness.data.demonstrations import qa_prompts
 from harness.llm.base import GenerateRequest, as_text
 from harness.method import Method
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
-from harness.testing import RuleModel, ScriptedModel, WordRetriever
+from harness.testing.models import RuleModel, ScriptedModel, WordRetriever
 from methods.corag.chain import NO_INFORMATION
 from methods.corag.method import CoRAG, CoRAGPrompted
 from tests.harness.programs import DATA, make_engine

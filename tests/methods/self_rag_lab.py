@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from harness.llm.base import GenerateRequest, Reply, TokenChoice, as_text
 from harness.records import Prediction
 from harness.registry import load_method
-from harness.testing import RuleModel, ScriptedModel
+from harness.testing.models import RuleModel, ScriptedModel
 from methods.self_rag.tokens import REFLECTION, TOKENS
 from tests.harness.programs import predictions, queries
 

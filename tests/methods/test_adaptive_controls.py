@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.conformance import check_method
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.errors import InputError
-from harness.testing import ScriptedModel
+from harness.testing.conformance import check_method
+from harness.testing.models import ScriptedModel
 from methods.adaptive_rag.controls import AdaptiveRAGDatasetPrior, AdaptiveRAGOracle
 from tests.methods.adaptive_lab import CORPUS, able, ask, engine, question, route_note, run
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.records import Query
-from harness.testing import RuleModel, ScriptedModel
+from harness.testing.models import RuleModel, ScriptedModel
 from methods.adaptive_rag.llm_router import AdaptiveRAGLLMRouter
 from methods.adaptive_rag.prompts import likeliest, parse_route, route_prompt
 from tests.methods.adaptive_lab import ask, engine, question, route_note, run

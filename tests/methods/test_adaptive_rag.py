@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from harness.conformance import check_method
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
+from harness.testing.conformance import check_method
 from methods.adaptive_rag.method import AdaptiveRAG
 from tests.methods.adaptive_lab import (
     CORPUS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.testing import RuleModel
+from harness.testing.models import RuleModel
 from methods.adaptive_rag.controls import AdaptiveRAGOracle
 from methods.adaptive_rag.method import AdaptiveRAG
 from methods.bm25 import BM25

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from harness.conformance import check_method
 from harness.registry import load_method, method_names
-from harness.testing import ScriptedModel
+from harness.testing.conformance import check_method
+from harness.testing.models import ScriptedModel
 from tests.harness.programs import predictions, queries
 
 # Writing a memory by default takes a minute: a router learns the shipped tasks' hop types.

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.conformance import check_method
-from harness.demonstrations import qa_prompts
+from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
 from harness.errors import CapabilityError
 from harness.llm.base import as_text
 from harness.llm.catalogue import ModelConfig
 from harness.llm.open import open_model
 from harness.registry import load_method
-from harness.testing import RuleModel, WordRetriever, pick_words, small_task
+from harness.testing.conformance import check_method
+from harness.testing.models import RuleModel, WordRetriever, pick_words, small_task
 from methods.corag.chain import NO_INFORMATION
 from methods.corag.method import CoRAG, CoRAGPrompted
 from methods.corag.prompts import SectionPrompts

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.corpus import Corpus
-from harness.demonstrations import qa_prompts
+from harness.data.corpus import Corpus
+from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
 from harness.llm.base import as_text
 from harness.records import Passage, Query
-from harness.testing import RuleModel, ScriptedModel, WordRetriever, small_task
+from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.ircot.method import IRCoT
 from methods.ircot.prompts import REPLY_START
 from tests.harness.programs import make_engine, queries

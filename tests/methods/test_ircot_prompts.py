@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.demonstrations import qa_prompts
+from harness.data.demonstrations import qa_prompts
+from harness.data.task import Task, load_task
 from harness.prompts import Example
 from harness.records import Passage, Query, Question
 from harness.registry import task_folder
-from harness.task import Task, load_task
-from harness.testing import RuleModel, small_task
+from harness.testing.models import RuleModel, small_task
 from methods.ircot.chains import chain_of_thought, excerpt, hop_statement, resolve
 from methods.ircot.prompts import REPLY_START, thought_demonstrations, thought_prompt
 

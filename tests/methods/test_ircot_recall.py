@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import tasks
+from harness.data.task import Task, load_task
 from harness.engine import Engine
 from harness.records import Question
 from harness.retrieval.open import open_retriever
-from harness.task import Task, load_task
-from harness.testing import RuleModel
+from harness.testing.models import RuleModel
 from methods.ircot.chains import hop_statement, resolve
 from methods.ircot.method import IRCoT
 from methods.ircot.parse import without_question_words

@@ -10,7 +10,7 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.method import parse_params
 from harness.registry import load_method
-from harness.testing import RuleModel
+from harness.testing.models import RuleModel
 from tests.harness.programs import make_engine, queries
 from tests.methods.self_rag_lab import (
     FULL,

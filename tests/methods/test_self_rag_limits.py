@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.conformance import check_method
 from harness.engine import Engine
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.open import open_model
 from harness.registry import load_method
 from harness.retrieval.base import Retriever
-from harness.testing import WordRetriever, hashed_probability, small_task
+from harness.testing.conformance import check_method
+from harness.testing.models import WordRetriever, hashed_probability, small_task
 from methods.self_rag.tokens import TOKENS
 from tests.harness.programs import DATA, answer_all, make_engine, queries
 from tests.methods.self_rag_lab import TokenModel, has_control, hashed_tokens

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.task import Task, load_task
 from harness.fingerprint import file_sha256
-from harness.task import Task, load_task
 from tasks import TASKS
 
 COUNTS = {

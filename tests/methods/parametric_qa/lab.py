@@ -16,9 +16,9 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
-from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits
-from methods.parametric_qa.shared import SharedParts
-from methods.parametric_qa.writing import end_token
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.write.writing import end_token
 
 TEXTS = (
     "William Shakespeare wrote Hamlet around the year 1600.",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from methods.parametric_qa.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.initial import document_tokens, salience_of
-from methods.parametric_qa.shared import SharedParts
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
+from methods.parametric_qa.shared.initial import document_tokens, salience_of
+from methods.parametric_qa.shared.parts import SharedParts
 
 FOUNDERS = {
     "Lighthouse": "Mara Quint", "Harbour": "Jon Abel", "Museum": "Ida Berg", "Opera": "Leo Falk",

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import cli
-from harness.corpus import Corpus
-from harness.demonstrations import QAPrompts
+from harness.cli import main as cli
+from harness.data.corpus import Corpus
+from harness.data.demonstrations import QAPrompts
 from harness.engine import Engine
 from harness.errors import HarnessError, InputError
 from harness.method import parse_params
 from harness.records import Passage
-from methods.parametric_qa import training
-from methods.parametric_qa.bank import MemoryBank
-from methods.parametric_qa.encoder import Encoder
+from methods.parametric_qa.memory.bank import MemoryBank
 from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.train import training
 from tests.methods.parametric_qa.lab import (
     NAMES,
     TEXTS,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError, RunFailedError
-from methods.parametric_qa import commands, training, training_data
-from methods.parametric_qa.recipe import SelectorTraining
+from methods.parametric_qa.train import from_recipe as commands
+from methods.parametric_qa.train import training, training_data
+from methods.parametric_qa.train.recipe import SelectorTraining
 from tests.methods.parametric_qa.lab import contents, little_space, one_line, quiet
 from tests.methods.parametric_qa.training_lab import recipe, run, toy_task
 

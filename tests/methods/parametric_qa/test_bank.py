@@ -11,8 +11,8 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.files import folder_bytes
-from methods.parametric_qa.bank import BankConfig, MemoryBank
-from methods.parametric_qa.quantise import Segment, quantised
+from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
+from methods.parametric_qa.memory.quantise import Segment, quantised
 
 SLOTS, Z_DIM, KEY_DIM = 2, 3, 4
 

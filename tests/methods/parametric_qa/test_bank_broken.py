@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.errors import InputError
-from methods.parametric_qa.bank import BANK_FILE, MemoryBank
+from methods.parametric_qa.memory.bank import BANK_FILE, MemoryBank
 from tests.methods.parametric_qa.test_bank import KEY_DIM, filled, numbers
 
 

@@ -19,8 +19,8 @@ import pytest
 from _pytest.monkeypatch import MonkeyPatch
 
 from harness.errors import InputError
-from methods.parametric_qa.bank import BANK_FILE, MemoryBank
-from methods.parametric_qa.quantise import to_stored
+from methods.parametric_qa.memory.bank import BANK_FILE, MemoryBank
+from methods.parametric_qa.memory.quantise import to_stored
 from tests.methods.parametric_qa.test_bank import config, filled, numbers
 
 CHANGES: dict[str, Callable[[MemoryBank], None]] = {

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.parametric_qa.quantise import quantised, to_stored
+from methods.parametric_qa.memory.quantise import quantised, to_stored
 
 numbers = st.floats(-65_504, 65_504, width=32)
 vectors = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.errors import InputError
-from methods.parametric_qa.bank import MemoryBank
+from methods.parametric_qa.memory.bank import MemoryBank
 from tests.methods.parametric_qa.test_bank import KEY_DIM, config, keys, numbers
 
 IDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
-from methods.parametric_qa.bank import MemoryBank
+from methods.parametric_qa.memory.bank import MemoryBank
 from tests.methods.parametric_qa.test_bank import (
     KEY_DIM,
     SLOTS,

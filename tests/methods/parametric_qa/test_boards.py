@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from harness import cli
+from harness.cli import main as cli
 
 
 @pytest.mark.slow

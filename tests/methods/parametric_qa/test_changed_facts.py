@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
+from harness.data.task import Task, load_task
 from harness.errors import InputError
 from harness.metrics.answer import contains, normalise
 from harness.records import Passage, Question
 from harness.registry import task_folder
-from harness.task import Task, load_task
-from methods.parametric_qa.changed_facts import changed_facts, kind_of, replaced
+from methods.parametric_qa.evaluate.changed_facts import changed_facts, kind_of, replaced
 from tests.methods.parametric_qa.small_tasks import FOUNDERS, YEARS, write_task
 
 WORDS = st.sampled_from(["Ann", "Bo", "Cy", "Ann Bo", "1821", "1934", "7", "77", "the", "in", "on"])

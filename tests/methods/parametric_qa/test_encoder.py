@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import InputError
-from methods.parametric_qa.encoder import Encoder, encoder_codes
-from methods.parametric_qa.writing import WriteSettings, optimise
+from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
+from methods.parametric_qa.write.writing import WriteSettings, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, make_parts, quiet, tokens
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import cli
-from harness.corpus import Corpus
+from harness.cli import main as cli
+from harness.data.corpus import Corpus
+from harness.data.task import Task, load_task
 from harness.registry import task_folder
-from harness.task import Task, load_task
-from methods.parametric_qa import evaluate_write
-from methods.parametric_qa.encoder import Encoder
-from methods.parametric_qa.initial import document_tokens
-from methods.parametric_qa.writing import WriteSettings
+from methods.parametric_qa.evaluate import evaluate_write
+from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.initial import document_tokens
+from methods.parametric_qa.write.writing import WriteSettings
 from tests.methods.parametric_qa.lab import load_tiny, make_parts, quiet
 
 
@@ -83,8 +83,13 @@ def test_more_passages_contain_fewer():
 
 
 def test_texts_that_a_spreadsheet_would_compute_are_quoted(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("methods.parametric_qa.reconstruction.greedy_tokens", lambda llm, m, most: [
-        llm.tokenizer("=1+1", add_special_tokens=False)["input_ids"]] * len(m))  # fmt: skip
+    ids = "methods.parametric_qa.evaluate.reconstruction.greedy_tokens"
+    monkeypatch.setattr(
+        ids,
+        lambda llm, m, most: (
+            [llm.tokenizer("=1+1", add_special_tokens=False)["input_ids"]] * len(m)
+        ),
+    )
     assert command("--out", tmp_path)[0] == 0
     with (tmp_path / "documents.csv").open() as file:
         assert [row["greedy"] for row in csv.DictReader(file)] == ["'=1+1"] * 3
@@ -186,10 +191,10 @@ def test_sixteen_real_passages_are_written_by_the_default_model():
 @pytest.mark.model
 @pytest.mark.slow
 def test_a_short_real_passage_is_reproduced_token_for_token():
-    from methods.parametric_qa.initial import random_codes
-    from methods.parametric_qa.reconstruction import reconstruct
-    from methods.parametric_qa.shared import SharedParts
-    from methods.parametric_qa.writing import optimise
+    from methods.parametric_qa.evaluate.reconstruction import reconstruct
+    from methods.parametric_qa.shared.initial import random_codes
+    from methods.parametric_qa.shared.parts import SharedParts
+    from methods.parametric_qa.write.writing import optimise
 
     llm, documents = real_passages(1, 24)
     parts = SharedParts.from_model(llm, 8, 576).requires_grad_(False)

@@ -10,22 +10,23 @@ from math import exp
 import pytest
 import torch
 
-from harness import cli, registry
-from harness.corpus import Corpus
+from harness import registry
+from harness.cli import main as cli
+from harness.data.corpus import Corpus
 from harness.errors import InputError
+from harness.escape import csv_text
 from harness.metrics.answer import exact_match, token_f1
 from harness.records import Passage
-from leaderboards.escape import csv_text
-from methods.parametric_qa import forgetting
-from methods.parametric_qa.forgetting import (
+from methods.parametric_qa.evaluate import forgetting
+from methods.parametric_qa.evaluate.forgetting import (
     AskedBothWays,
     Forgetting,
     ReadBothWays,
     held_out_passages,
     perplexity_terms,
 )
-from methods.parametric_qa.shared import CONFIG_FILE
-from methods.parametric_qa.training_data import TrainingTask, shipped_task
+from methods.parametric_qa.shared.parts import CONFIG_FILE
+from methods.parametric_qa.train.training_data import TrainingTask, shipped_task
 from tests.methods.parametric_qa.lab import load_tiny, quiet
 from tests.methods.parametric_qa.small_tasks import FOUNDERS, YEARS, write_shared, write_task
 from tests.tiny import build_tiny_model, save_tiny_adapter

@@ -11,15 +11,15 @@ from harness.errors import InputError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.records import Passage
-from methods.parametric_qa.codes import first_codes
-from methods.parametric_qa.initial import (
+from methods.parametric_qa.shared.initial import (
     document_text,
     document_tokens,
     random_codes,
     span_codes,
     span_means,
 )
-from methods.parametric_qa.shared import SharedParts
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.write.codes import first_codes
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from harness.errors import ConfigError
-from methods.parametric_qa.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.memory_map import chance, map_memories, project, same_title
-from methods.parametric_qa.memory_map_files import save_map
+from methods.parametric_qa.evaluate.memory_map import chance, map_memories, project, same_title
+from methods.parametric_qa.evaluate.memory_map_files import save_map
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from tests.methods.parametric_qa.lab import load_tiny, make_parts
 
 

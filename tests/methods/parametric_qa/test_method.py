@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from harness.conformance import check_method
-from harness.corpus import Corpus
-from harness.demonstrations import QAPrompts
+from harness.data.corpus import Corpus
+from harness.data.demonstrations import QAPrompts
 from harness.engine import Engine, check_needs
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.method import parse_params
 from harness.records import Passage, Query, Question
 from harness.registry import load_method
-from harness.testing import RuleModel
-from methods.parametric_qa.bundle import Bundle
+from harness.testing.conformance import check_method
+from harness.testing.models import RuleModel
 from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled
 from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.shared.bundle import Bundle
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
 
 UNTRAINED = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 4}

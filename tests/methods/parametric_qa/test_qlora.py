@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.corpus import Corpus
-from harness.demonstrations import QAPrompts
+from harness.data.corpus import Corpus
+from harness.data.demonstrations import QAPrompts
 from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
@@ -17,15 +17,16 @@ from harness.llm.local import LocalModel
 from harness.llm.open import open_model
 from harness.method import parse_params
 from harness.records import Passage, Query
-from methods.parametric_qa import commands, training, training_data
-from methods.parametric_qa.bundle import Bundle
-from methods.parametric_qa.frozen import checkpointed, without_dropout
-from methods.parametric_qa.material import Material
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.objectives import Objectives
-from methods.parametric_qa.recipe import Losses, Tuning
-from methods.parametric_qa.train_reader import Reader
-from methods.parametric_qa.tuning import tuned
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.frozen import checkpointed, without_dropout
+from methods.parametric_qa.train import from_recipe as commands
+from methods.parametric_qa.train import training, training_data
+from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.objectives import Objectives
+from methods.parametric_qa.train.recipe import Losses, Tuning
+from methods.parametric_qa.train.train_reader import Reader
+from methods.parametric_qa.train.tuning import tuned
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, quiet
 from tests.methods.parametric_qa.training_lab import losses, recipe, toy_task
 

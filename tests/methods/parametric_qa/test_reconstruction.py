@@ -7,15 +7,15 @@ from math import exp, log
 import pytest
 import torch
 
-from methods.parametric_qa.initial import random_codes
-from methods.parametric_qa.reconstruction import (
+from methods.parametric_qa.evaluate.reconstruction import (
     DocumentScores,
     Reconstruction,
     confusion,
     greedy_tokens,
     reconstruct,
 )
-from methods.parametric_qa.writing import WriteSettings, end_token, optimise
+from methods.parametric_qa.shared.initial import random_codes
+from methods.parametric_qa.write.writing import WriteSettings, end_token, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, losses, make_parts, quiet, tokens
 
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.llm import generation
 from harness.llm.base import GenerateRequest
 from harness.llm.local import LocalModel
 from harness.llm.prefix import NO_PREFIX
 from harness.records import Passage, Question
-from methods.parametric_qa.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.material import Material
 from methods.parametric_qa.method import reading_prompt
-from methods.parametric_qa.objectives import Asked, Objectives
-from methods.parametric_qa.recipe import Recipe
-from methods.parametric_qa.sequences import Row, pack
-from methods.parametric_qa.training_data import training_task
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
+from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.objectives import Asked, Objectives
+from methods.parametric_qa.train.recipe import Recipe
+from methods.parametric_qa.train.training_data import training_task
+from methods.parametric_qa.write.sequences import Row, pack
 from tests.methods.parametric_qa.lab import load_tiny, make_parts
 
 QUESTION = Question("q", "Who wrote Hamlet?", ("William Shakespeare",), ("hamlet",))

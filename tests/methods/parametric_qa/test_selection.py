@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods.parametric_qa.bank import BankConfig, MemoryBank
-from methods.parametric_qa.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.choose import Chooser, covered, question_tokens
-from methods.parametric_qa.initial import span_codes
-from methods.parametric_qa.selection import info_nce, make_selector
+from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
+from methods.parametric_qa.shared.initial import span_codes
+from methods.parametric_qa.shared.selection import info_nce, make_selector
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny, make_parts, tokens
 
 WAYS = ("cosine", "router", "attention")

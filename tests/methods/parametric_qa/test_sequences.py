@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods.parametric_qa.sequences import Row, pack, row_losses, target_logits, token_losses
+from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits, token_losses
 from tests.methods.parametric_qa.lab import Alphabet, load_tiny
 
 MODEL = Alphabet()

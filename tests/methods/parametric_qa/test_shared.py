@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from harness.errors import ConfigError, InputError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
-from methods.parametric_qa.shared import (
+from methods.parametric_qa.shared.parts import (
     CONFIG_FILE,
     TENSORS_FILE,
     SharedParts,

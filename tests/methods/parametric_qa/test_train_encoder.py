@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.corpus import Corpus
-from harness.demonstrations import QAPrompts
+from harness.data.corpus import Corpus
+from harness.data.demonstrations import QAPrompts
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.method import parse_params
 from harness.records import Passage
-from methods.parametric_qa import training
-from methods.parametric_qa.bundle import Bundle
-from methods.parametric_qa.encoder import Encoder, encoder_codes
-from methods.parametric_qa.initial import document_tokens
-from methods.parametric_qa.material import Material
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.objectives import Objectives
-from methods.parametric_qa.recipe import Losses, Tuning
-from methods.parametric_qa.shared import model_fingerprint
-from methods.parametric_qa.train_reader import Reader
-from methods.parametric_qa.tuning import tuned
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
+from methods.parametric_qa.shared.initial import document_tokens
+from methods.parametric_qa.shared.parts import model_fingerprint
+from methods.parametric_qa.train import training
+from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.objectives import Objectives
+from methods.parametric_qa.train.recipe import Losses, Tuning
+from methods.parametric_qa.train.train_reader import Reader
+from methods.parametric_qa.train.tuning import tuned
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
 from tests.methods.parametric_qa.training_lab import losses, recipe, run, toy_task
 
@@ -222,5 +222,5 @@ def test_validation_does_not_depend_on_the_size_of_its_batches(
 ):
     made, _ = reader(tiny_model_dir, task)
     together = made.validate()
-    monkeypatch.setattr("methods.parametric_qa.train_reader.VALIDATION_BATCH", 1)
+    monkeypatch.setattr("methods.parametric_qa.train.train_reader.VALIDATION_BATCH", 1)
     assert made.validate() == pytest.approx(together, abs=1e-4)

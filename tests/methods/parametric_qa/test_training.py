@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from harness.errors import ConfigError, InputError, RunFailedError
-from methods.parametric_qa import training
-from methods.parametric_qa.bundle import Bundle
-from methods.parametric_qa.curves import read_curves
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.recipe import Losses, SelectorTraining, Tuning, read_recipe
-from methods.parametric_qa.shared import model_fingerprint
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.parts import model_fingerprint
+from methods.parametric_qa.train import training
+from methods.parametric_qa.train.curves import read_curves
+from methods.parametric_qa.train.recipe import Losses, SelectorTraining, Tuning, read_recipe
 from tests.methods.parametric_qa.lab import load_tiny, quiet
 from tests.methods.parametric_qa.training_lab import losses, recipe, run, toy_task
 
@@ -147,7 +147,8 @@ def test_the_selector_learns_to_find_gold(tiny_model_dir, task, tmp_path):
 def test_the_command_trains_and_says_what_validation_found(
     tiny_model_dir, task, tmp_path, monkeypatch
 ):
-    from methods.parametric_qa import commands, training_data
+    from methods.parametric_qa.train import from_recipe as commands
+    from methods.parametric_qa.train import training_data
 
     monkeypatch.setattr(training_data, "shipped_task", lambda name: task)
     path = tmp_path / "mine.yaml"
@@ -173,7 +174,7 @@ def test_contradictions_are_refused(changes, message):
 
 
 def test_shipped_recipes_are_valid():
-    from methods.parametric_qa.recipe import RECIPES
+    from methods.parametric_qa.train.recipe import RECIPES
 
     for path in RECIPES.glob("*.yaml"):
         training.check_recipe(read_recipe(path.stem))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.records import Passage, Question
-from methods.parametric_qa.training_data import golden_answer, shipped_task, training_task
+from methods.parametric_qa.train.training_data import golden_answer, shipped_task, training_task
 
 
 def passages(*ids):
@@ -42,7 +42,7 @@ def test_questions_without_gold_documents_teach_nothing():
 
 @pytest.mark.parametrize("name", ["nq", "triviaqa", "hotpotqa", "musique"])
 def test_shipped_tasks_lend_nothing_that_their_questions_need(name):
-    from harness.questions import read_questions
+    from harness.data.questions import read_questions
     from harness.registry import task_folder
 
     evaluated = read_questions(task_folder(name) / "sample" / "questions.jsonl")

@@ -9,24 +9,26 @@ from collections import Counter
 import pytest
 import torch
 
-from harness import cli, registry
+from harness import registry
+from harness.cli import main as cli
+from harness.data.task import Task, load_task
 from harness.errors import RunFailedError
 from harness.llm.base import Reply
+from harness.metrics.statistics import wilson_ci
 from harness.records import Passage, Prediction, Step
-from harness.task import Task, load_task
-from leaderboards.statistics import wilson_ci
-from methods.parametric_qa import changing, updating, writing
-from methods.parametric_qa.bundle import Bundle
-from methods.parametric_qa.changed_facts import changed_facts
-from methods.parametric_qa.changing import second_version
-from methods.parametric_qa.initial import document_tokens, span_codes
-from methods.parametric_qa.quantise import quantised
-from methods.parametric_qa.updating import (
+from methods.parametric_qa.evaluate import changing, updating
+from methods.parametric_qa.evaluate.changed_facts import changed_facts
+from methods.parametric_qa.evaluate.changing import second_version
+from methods.parametric_qa.evaluate.updating import (
     UpdateOptions,
     changed_corpus,
     evaluate_changes,
     fact_records,
 )
+from methods.parametric_qa.memory.quantise import quantised
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.initial import document_tokens, span_codes
+from methods.parametric_qa.write import writing
 from tests.methods.parametric_qa.lab import load_tiny, quiet
 from tests.methods.parametric_qa.small_tasks import write_shared, write_task
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import ConfigError, InputError, RunFailedError
-from methods.parametric_qa.initial import random_codes
-from methods.parametric_qa.writing import WriteSettings, Written, optimise
+from methods.parametric_qa.shared.initial import random_codes
+from methods.parametric_qa.write.writing import WriteSettings, Written, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, losses, make_parts, quiet, tokens
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.corpus import Corpus
+from harness.data.corpus import Corpus
 from harness.records import Passage, Question
-from methods.parametric_qa import training
-from methods.parametric_qa.curves import read_curves
-from methods.parametric_qa.recipe import Recipe, SelectorTraining
-from methods.parametric_qa.training_data import TrainingTask, training_task
+from methods.parametric_qa.train import training
+from methods.parametric_qa.train.curves import read_curves
+from methods.parametric_qa.train.recipe import Recipe, SelectorTraining
+from methods.parametric_qa.train.training_data import TrainingTask, training_task
 from tests.methods.parametric_qa.lab import load_tiny, quiet
 
 FACTS = [

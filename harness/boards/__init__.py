@@ -1,0 +1,1 @@
+"""Boards: what a YAML file may name, and the runs it becomes."""

@@ -1,0 +1,222 @@
+"""Boards: a YAML file naming the runs to compare, and their execution on one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.boards.config import Board as Board
+from harness.boards.config import MethodEntry
+from harness.boards.config import board_values as board_values
+from harness.boards.config import parse_board as parse_board
+from harness.boards.config import read_board as read_board
+from harness.boards.sweep import expand
+from harness.boards.task_entry import load_task_data
+from harness.engine import check_needs
+from harness.errors import HarnessError, RunFailedError
+from harness.llm.adapters import adapter_fingerprint
+from harness.llm.catalogue import resolve_model
+from harness.method import Method, MethodParams, parse_params
+from harness.progress import CallbackBar, say
+from harness.prompts import PROMPT_FORMAT
+from harness.registry import load_method
+from harness.runs.directory import RunConfig
+from harness.runs.execute import Measuring, RunPlan, execute
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.data.task import TaskData
+    from harness.llm.base import LanguageModel
+    from harness.retrieval.base import Retriever
+
+
+def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
+    """Every run of a board, model by model and task by task; loads questions, not models.
+
+    ``device`` decides what a model's dtype ``auto`` means, and so the run's identity.
+    """
+    from harness.meters.hardware import default_device
+
+    methods = [_parsed(entry) for entry in expand(board).methods]
+    device = device or default_device()
+    models = [resolve_model(spec).on(device) for spec in board.models]
+    data = [
+        load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
+        for task in board.tasks
+    ]
+    measuring = Measuring(board.latency.queries, board.latency.warmup)
+    for model in models:
+        for task_data in data:
+            for name, cls, params, inputs in methods:
+                for seed in board.seeds:
+                    method = cls(params)
+                    config = _config(
+                        name,
+                        method,
+                        inputs,
+                        {"name": model.name, **model.semantic()},
+                        task_data,
+                        seed,
+                    )
+                    yield RunPlan(config, method, model, task_data, measuring)
+
+
+def run_board(
+    plans: Iterable[RunPlan],
+    root: Path,
+    console: Console,
+    *,
+    batch_size: int | None = None,
+    device: str | None = None,
+) -> list[Path]:
+    """Execute what is not complete yet; a run that stops does not stop the others.
+
+    Raises at the end if any run failed: the error itself if it was the only run.
+    """
+    everything = list(plans)
+    failures: list[HarnessError] = []
+    for model, group in groupby(everything, key=lambda plan: plan.model):
+        todo = []
+        for plan in group:
+            with _going_on(failures):
+                if plan.is_complete(root):
+                    say(console, f"{plan.label}: finished before")
+                else:
+                    todo.append(plan)
+        if todo:
+            say(console, f"loading {model.name}")
+            with _going_on(failures):
+                llm = _open_llm(todo[0], batch_size, device)
+                _execute_all(todo, root, llm, console, failures)
+    if failures and len(everything) == 1:
+        raise failures[0]
+    for failure in failures:
+        say(console, f"stopped: {failure}")
+    if failures:
+        raise RunFailedError(
+            f"stopped {len(failures)} times, see above; the other runs are finished, and running "
+            "the same board again continues"
+        )
+    return [plan.config.folder(root) for plan in everything]
+
+
+@contextmanager
+def _going_on(failures: list[HarnessError]) -> Iterator[None]:
+    """Keep what stopped one run, so that the others go on."""
+    try:
+        yield
+    except HarnessError as error:
+        # A copy: the error's own traceback would keep the model in memory.
+        failures.append(type(error)(str(error)))
+
+
+def _execute_all(
+    plans: list[RunPlan],
+    root: Path,
+    llm: LanguageModel,
+    console: Console,
+    failures: list[HarnessError],
+) -> None:
+    retrievers = _Retrievers(console)
+    able = []
+    for plan in plans:
+        with _going_on(failures):
+            check_needs(plan.method, llm)
+            plan.method.check_model(llm)
+            able.append(plan)
+    try:
+        for plan in able:
+            with _going_on(failures):
+                execute(plan, root, llm, retrievers.open(plan), console)
+    finally:
+        llm.close()
+
+
+def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> LanguageModel:
+    from harness.llm.open import open_model
+    from harness.meters.hardware import set_torch_threads
+
+    set_torch_threads()
+    return open_model(plan.model, batch_size=batch_size, device=device)
+
+
+class _Retrievers:
+    """Opens each plan's retriever; one that several runs in a row share is opened once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[Any, Retriever] | None = None
+
+    def open(self, plan: RunPlan) -> Retriever | None:
+        name = plan.method.retriever_name
+        if name is None:
+            self._last = None  # a run without an index must not be charged for one
+            return None
+        key = (plan.config.retriever, plan.data.corpus_fingerprint)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # frees the old index before the new one is read
+            self._last = (key, self._open(name, plan))
+        return self._last[1]
+
+    def _open(self, name: str, plan: RunPlan) -> Retriever:
+        from harness.retrieval.open import open_retriever
+
+        label = f"{plan.config.task['name']}: {name} index"
+        with CallbackBar(self._console, label) as progress:
+            return open_retriever(
+                name, plan.data.corpus, settings=plan.method.retriever_settings, progress=progress
+            )
+
+
+def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[str, str]]:
+    cls = load_method(entry.name)
+    params = parse_params(cls, entry.name, entry.params)
+    # Here, once for all runs of an entry: the files may be large.
+    return entry.name, cls, params, _inputs(cls(params))
+
+
+def _inputs(method: Method) -> dict[str, str]:
+    """What the method's files hold, its adapter's among them."""
+    own = dict(method.inputs)
+    return (
+        own if method.adapter is None else {**own, "adapter": adapter_fingerprint(method.adapter)}
+    )
+
+
+def _config(
+    name: str,
+    method: Method,
+    inputs: dict[str, str],
+    model: Mapping[str, Any],
+    data: TaskData,
+    seed: int,
+) -> RunConfig:
+    from harness.retrieval.open import retriever_config
+
+    retriever = method.retriever_name
+    return RunConfig(
+        task={
+            "name": data.name,
+            "split": data.split,
+            "limit": data.limit,
+            "questions": len(data.questions),
+            "questions_fingerprint": data.questions_fingerprint,
+            "passages": len(data.corpus),
+            "corpus_fingerprint": data.corpus_fingerprint,
+            "train_fingerprint": data.train_fingerprint,
+        },
+        method={
+            "name": name,
+            "version": method.card.version,
+            "prompt_format": PROMPT_FORMAT,
+            "params": method.params.model_dump(mode="json"),
+            **({"inputs": inputs} if inputs else {}),
+        },
+        model=dict(model),
+        retriever=retriever_config(retriever, method.retriever_settings) if retriever else None,
+        seed=seed,
+    )

@@ -1,0 +1,81 @@
+"""What works on this machine: devices, packages, caches, the hub."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+from harness.files import cache_dir, folder_bytes
+from harness.llm.catalogue import DEFAULT_MODEL, catalogue
+from harness.runs.provenance import PACKAGES, harness_version, package_versions
+
+HUB = "huggingface.co"
+
+
+def findings() -> Iterator[tuple[str, str]]:
+    """Label and finding, one line each; nothing is downloaded or changed."""
+    yield "harness", _tried(_harness)
+    yield "hardware", _tried(_hardware)
+    yield "threads", _tried(_threads)
+    versions = package_versions()
+    for name in PACKAGES:
+        yield name, versions.get(name, f"missing; pip install {name}")
+    yield "flashrag", _tried(_flashrag)
+    yield "cache", _tried(_cache)
+    yield "default model", _tried(_default_model)
+    yield "hub", _tried(_hub)
+
+
+def _tried(look: Callable[[], str]) -> str:
+    """What breaks (torch that does not import, a cache of another user) is a finding too."""
+    try:
+        return look()
+    except Exception as error:
+        return f"PROBLEM: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def _harness() -> str:
+    return " ".join(str(value) for value in harness_version().values() if value)
+
+
+def _hardware() -> str:
+    from harness.meters.hardware import describe_hardware
+
+    return describe_hardware().summary
+
+
+def _threads() -> str:
+    from harness.meters.hardware import cpu_quota
+
+    return f"{cpu_quota()} (OMP_NUM_THREADS overrides)"
+
+
+def _cache() -> str:
+    return f"{cache_dir()} ({folder_bytes(cache_dir()) / 1e6:.0f} MB)"
+
+
+def _default_model() -> str:
+    from harness.llm.gguf import wheel_file
+
+    return f"{DEFAULT_MODEL}: weights at {wheel_file(catalogue()[DEFAULT_MODEL])}"
+
+
+def _flashrag() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        squat = version("flashrag")
+    except PackageNotFoundError:
+        try:
+            return f"flashrag-dev {version('flashrag-dev')}"
+        except PackageNotFoundError:
+            return "not installed (optional; pip install 'memory-harness[flashrag]')"
+    return f"the package 'flashrag' {squat} is NOT FlashRAG; pip uninstall flashrag"
+
+
+def _hub() -> str:
+    try:
+        with socket.create_connection((HUB, 443), timeout=3):
+            return f"{HUB} reachable"
+    except OSError as error:
+        return f"{HUB} not reachable ({error}); use local files and the default model"

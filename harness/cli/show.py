@@ -1,0 +1,115 @@
+"""One question's story, read from the files of its runs; no model is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from harness.data.jsonl import read_rows
+from harness.errors import InputError, did_you_mean
+from harness.runs.directory import find_runs, read_manifest, read_predictions
+from harness.runs.scoring import gold_path
+
+SHORT = 240
+"""Characters of a prompt or reply that are shown unless all is asked for."""
+_CALLS = ("generate", "score", "next_token_probs", "search")
+
+
+def story(root: Path, question_id: str, *, full: bool = False) -> str:
+    """What every run below ``root`` did with one question, step by step.
+
+    ``full`` prints whole prompts. Raises InputError if no run has answered the question.
+    """
+    stories, answered = [], set()
+    for folder in find_runs(root):
+        path = folder / "predictions.jsonl"
+        rows = (
+            {row["question_id"]: row for _, row in read_predictions(path)} if path.exists() else {}
+        )
+        answered |= set(rows)
+        if question_id in rows:
+            stories.append("\n".join(_story(folder, rows[question_id], full)))
+    if not stories:
+        raise InputError(
+            f"{root}: no run has answered question '{question_id}'"
+            f"{did_you_mean(question_id, sorted(answered))}"
+        )
+    return "\n\n".join(stories)
+
+
+def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
+    config = read_manifest(folder)["config"]
+    task = config["task"]
+    gold = _gold(folder, task, row["question_id"])
+    yield f"{task['name']} / {config['method']['name']} / {config['model']['name']} ({folder})"
+    yield f"question {row['question_id']}: {_visible(gold.get('question', '(not on file)'))}"
+    for number, step in enumerate(row["steps"], start=1):
+        yield f"{number:3}. {_step(step, full)}"
+    yield f"answer: {row['answer']!r}"
+    if row.get("error"):
+        yield f"error: {row['error']}"
+    if gold:
+        yield f"golden answers: {', '.join(map(repr, gold['golden_answers']))}"
+        wanted = set(gold["gold_doc_ids"])
+        marked = [f"{i}*" if i in wanted else i for i in row["retrieved_ids"]]
+        yield f"retrieved (* gold, {len(wanted)} in all): {' '.join(marked) or 'nothing'}"
+    usage = row["usage"]
+    yield (
+        f"{usage['llm_calls']} model calls, {usage['retrievals']} searches, "
+        f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,} tokens"
+    )
+
+
+def _gold(folder: Path, task: Mapping[str, Any], question_id: str) -> dict[str, Any]:
+    path = gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
+    if not path.exists():
+        return {}
+    return next((row.values for row in read_rows(path) if row.values["id"] == question_id), {})
+
+
+def _step(step: Mapping[str, Any], full: bool) -> str:
+    kind = step["kind"]
+    if kind == "search":
+        scores = step["scores"] or [None] * len(step["retrieved_ids"])
+        found = zip(step["retrieved_ids"], scores, strict=False)
+        hits = ", ".join(i if s is None else f"{i} ({s:.2f})" for i, s in found)
+        return f"search {step['query']!r}: {hits or 'nothing found'}"
+    if kind not in _CALLS:
+        return f"{kind}: " + ", ".join(
+            f"{key}={_plain(value)}" for key, value in step.items() if key != "kind"
+        )
+    dropped = step.get("passages_dropped")
+    note = f", {dropped} passages did not fit" if dropped else ""
+    prompt = indent(_visible(_shown(step["prompt"], full)), "       | ")
+    head = f"{kind} ({step['prompt_tokens']:,} tokens{note})"
+    return f"{head}\n{prompt}\n     = {_outcome(step, full)}"
+
+
+def _outcome(step: Mapping[str, Any], full: bool) -> str:
+    if step["kind"] == "generate":
+        return repr(step["reply"] if full else _cut(step["reply"]))
+    if step["kind"] == "score":
+        pairs = zip(step["continuations"], step["logprobs"], strict=True)
+        return ", ".join(f"log P({text!r}) = {_plain(value)}" for text, value in pairs)
+    return ", ".join(f"P({text!r}) = {_plain(value)}" for text, value in step["probs"].items())
+
+
+def _shown(prompt: str, full: bool) -> str:
+    """A prompt's end is what sets it apart; demonstrations and passages come before it."""
+    return prompt if full or len(prompt) <= SHORT else f"... {prompt[-SHORT:]}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHORT else f"{text[:SHORT]} ..."
+
+
+def _plain(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _visible(text: str) -> str:
+    """Text that cannot steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,1 @@
+"""Tasks as data: questions, corpora, splits, and their cards."""

@@ -1,0 +1,94 @@
+"""Reading questions and checking them against the corpus and the demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.data.corpus import Corpus
+from harness.data.jsonl import Row, read_rows
+from harness.errors import InputError
+from harness.fingerprint import fingerprint_lines
+from harness.records import Question
+
+
+def read_questions(path: str | Path) -> tuple[Question, ...]:
+    """Read a whole question file in FlashRAG's form, in file order.
+
+    Rows are ``{"id", "question", "golden_answers": [...], "metadata": {...}}``; gold document ids
+    are optional, in ``metadata.gold_doc_ids`` or beside ``metadata``. Raises InputError naming
+    file, line, field and fix.
+    """
+    path = Path(path)
+    lines: dict[str, int] = {}
+    questions = []
+    for row in read_rows(path):
+        question = _question(row)
+        first = lines.setdefault(question.id, row.line)
+        if first != row.line:
+            raise row.error(
+                f"'id' {question.id!r} was already used on line {first}; "
+                "give each question its own id"
+            )
+        questions.append(question)
+    if not questions:
+        raise InputError(f"{path}: holds no questions; expected one JSON object a line")
+    return tuple(questions)
+
+
+def check_gold(path: Path, questions: Sequence[Question], corpus: Corpus) -> None:
+    """Raise InputError for the first gold document id that the corpus does not hold."""
+    for question in questions:
+        for gold in question.gold_doc_ids:
+            if gold not in corpus:
+                name = corpus.path or "the corpus"
+                raise _row(path, question.id).error(
+                    f"'gold_doc_ids' names {gold!r}, which is not in {name}; "
+                    "add that passage or remove the id"
+                )
+
+
+def check_disjoint(path: Path, train: Sequence[Question], questions: Iterable[Question]) -> None:
+    """Raise InputError if a train question is also asked: it would give its answer away."""
+    asked = {question.id: question.text for question in questions}
+    for question in train:
+        if asked.get(question.id) == question.text:
+            raise _row(path, question.id).error(
+                f"'id' {question.id!r} is also one of the questions asked; "
+                "remove it from the train file"
+            )
+
+
+def questions_fingerprint(questions: Iterable[Question]) -> str:
+    """SHA-256 over ids, texts, golden answers and gold document ids, in order."""
+    return fingerprint_lines(
+        {
+            "id": question.id,
+            "question": question.text,
+            "golden_answers": question.golden_answers,
+            "gold_doc_ids": question.gold_doc_ids,
+        }
+        for question in questions
+    )
+
+
+def _question(row: Row) -> Question:
+    metadata: Any = row.values.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise row.error("'metadata' is not an object; expected {\"name\": value} or nothing")
+    gold_row = row
+    if "gold_doc_ids" not in row.values:
+        gold_row = Row(row.path, row.line, row.start, metadata)
+    gold = gold_row.texts("gold_doc_ids") if gold_row.values.get("gold_doc_ids") else ()
+    return Question(
+        id=row.text("id"),
+        text=row.text("question"),
+        golden_answers=row.texts("golden_answers"),
+        gold_doc_ids=tuple(dict.fromkeys(gold)),
+        metadata=metadata,
+    )
+
+
+def _row(path: Path, question_id: str) -> Row:
+    return next(row for row in read_rows(path) if row.values["id"] == question_id)

@@ -1,0 +1,253 @@
+"""One run from its config to a scored, measured run directory. Every phase can be done alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from harness.data.demonstrations import qa_prompts
+from harness.engine import Engine, check_needs
+from harness.errors import RunFailedError
+from harness.files import writing
+from harness.runs.keeper import Keeper
+from harness.llm.base import LanguageModel
+from harness.llm.catalogue import ModelConfig
+from harness.method import Method
+from harness.progress import bar
+from harness.prompts import QAPrompts
+from harness.retrieval.base import Retriever
+from harness.runs.directory import (
+    RunConfig,
+    RunDirectory,
+    read_manifest,
+    read_performance,
+    read_predictions,
+    update_performance,
+)
+from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
+from harness.runs.write_phase import calling, memory_path, write_memory
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.data.task import TaskData
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How latency is measured: single queries from the front of the questions, after a warm-up."""
+
+    queries: int = 50
+    warmup: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A run that is to exist: its config, and the loaded things the config names."""
+
+    config: RunConfig
+    method: Method
+    model: ModelConfig
+    data: TaskData
+    measuring: Measuring = Measuring()
+    window: int = 128
+
+    @property
+    def label(self) -> str:
+        """What progress bars and messages call this run."""
+        return f"{self.config.task['name']} / {self.config.method['name']}"
+
+    def is_complete(self, root: Path) -> bool:
+        """Whether nothing is left to do: answered, measured and scored."""
+        folder = self.config.folder(root)
+        return (
+            _is_finished(folder)
+            and self._gold(root).exists()
+            and is_scored(folder)
+            and self._is_measured(folder)
+        )
+
+    def _gold(self, root: Path) -> Path:
+        return gold_path(root, self.data.name, self.data.questions_fingerprint)
+
+    def _is_measured(self, folder: Path) -> bool:
+        wanted = min(self.measuring.queries, len(self.data.questions))
+        latency = read_performance(folder).get("latency", {"seconds": []})
+        return len(latency["seconds"]) >= wanted
+
+
+def execute(
+    plan: RunPlan,
+    root: Path,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    console: Console,
+) -> Path:
+    """Bring one run to completion and return its folder; finished phases are not done again."""
+    try:
+        check_needs(plan.method, llm)
+        plan.method.check_model(llm)
+        with llm.adapted(plan.method.adapter):
+            return _execute(plan, root, llm, retriever, console)
+    finally:
+        # The method outlives the run; an index or a memory it still held would count in the next
+        # run's memory.
+        for name in set(vars(plan.method)) - {"params"}:
+            delattr(plan.method, name)
+
+
+def _execute(
+    plan: RunPlan,
+    root: Path,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    console: Console,
+) -> Path:
+    ids = tuple(question.id for question in plan.data.questions)
+    folder = plan.config.folder(root)
+    prompts = qa_prompts(plan.data, plan.method.params.shots, plan.config.seed)
+    with writing(root):
+        write_gold(plan._gold(root), plan.data.questions)
+    with RunDirectory(folder, ids) as run:
+        engine = _engine(plan, llm, retriever, prompts, plan.window)
+        manifest = _manifest(plan, llm, retriever)
+        plan.method.gold = {q.id: q for q in plan.data.questions} if plan.method.card.oracle else {}
+        # Answers may have been taken out of a finished run, to be given again.
+        finished = _is_finished(folder) and len(run.answered) == len(ids)
+        if not finished:
+            run.write_manifest({**manifest, "status": "running"})
+        write_memory(plan.method, plan.data, memory_path(root, plan.config), run)
+        if not finished:
+            _answer(plan, engine, run, console)
+            run.finish()
+            update_performance(folder, usage=_mean_usage(run), storage=_storage(plan))
+            run.write_manifest({**manifest, "status": "finished"})
+        if not is_scored(folder):
+            score_run(folder)
+        # Last, so that a leaderboard made meanwhile finds every finished run scored.
+        if not plan._is_measured(folder):
+            _measure(plan, llm, retriever, prompts, run, console)
+            _file_hardware(run, manifest["hardware"])
+    return folder
+
+
+def _engine(
+    plan: RunPlan,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    prompts: QAPrompts,
+    window: int,
+) -> Engine:
+    return Engine(
+        plan.method,
+        llm,
+        retriever,
+        plan.data.corpus,
+        prompts=prompts,
+        window=window,
+        seed=plan.config.seed,
+    )
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / "manifest.json").exists() and read_manifest(folder)["status"] == "finished"
+
+
+def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) -> None:
+    left = [question.query for question in plan.data.questions if question.id not in run.answered]
+    total, done = len(plan.data.questions), len(run.answered)
+    start = monotonic()
+    with bar(console, plan.label, total, done) as shown:
+        keep = Keeper(run, shown.advance)
+        try:
+            engine.run(left, keep)
+            keep.close(everything=len(left))
+        finally:
+            if keep.written:
+                _add_throughput(run.folder, keep.written, monotonic() - start)
+
+
+def _measure(
+    plan: RunPlan,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    prompts: QAPrompts,
+    run: RunDirectory,
+    console: Console,
+) -> None:
+    from harness.meters.latency import measure_closed_loop
+
+    engine = _engine(plan, llm, retriever, prompts, 1)
+    queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
+    warmup = min(plan.measuring.warmup, len(queries))
+    device = str(llm.provenance().get("device", "remote"))
+    with bar(console, f"{plan.label}, latency", len(queries) + warmup) as shown:
+        latency, memory, answers = measure_closed_loop(
+            engine, queries, warmup=warmup, device=device, on_query=shown.advance
+        )
+    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
+    for key, single in answers.items():
+        if single.error and not batched[key]["error"]:
+            raise RunFailedError(
+                f"{run.folder}: question {key!r} was answered before but failed while it was timed "
+                f"({single.error}); run again, all answers are kept"
+            )
+    latency["same_as_batched"] = sum(
+        batched[key]["answer"] == single.answer for key, single in answers.items()
+    )
+    update_performance(run.folder, latency=latency, memory=memory)
+
+
+def _file_hardware(run: RunDirectory, hardware: dict[str, Any]) -> None:
+    """A run timed on another machine than it was answered on keeps no throughput."""
+    manifest = read_manifest(run.folder)
+    if manifest["hardware"]["fingerprint"] != hardware["fingerprint"]:
+        update_performance(run.folder, throughput=None)
+        run.write_manifest({**manifest, "hardware": hardware})
+
+
+def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
+    """Sessions of an interrupted run add up."""
+    before = read_performance(folder).get("throughput") or {"questions": 0, "seconds": 0.0}
+    total = {
+        "questions": before["questions"] + questions,
+        "seconds": round(before["seconds"] + seconds, 3),
+    }
+    update_performance(folder, throughput=total)
+
+
+def _storage(plan: RunPlan) -> dict[str, Any]:
+    with calling(plan.label, "storage"):
+        report = plan.method.storage()
+    return {"parts": dict(report.parts), "documents": report.documents}
+
+
+def _mean_usage(run: RunDirectory) -> dict[str, float]:
+    rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> dict[str, Any]:
+    from harness.meters.hardware import describe_hardware
+    from harness.runs.provenance import harness_version, package_versions
+
+    model = llm.provenance()
+    defaults = {key: value.default for key, value in type(plan.method.params).model_fields.items()}
+    params = plan.method.params.model_dump()
+    return {
+        "schema_version": plan.config.schema_version,
+        "run_id": plan.config.run_id,
+        "config": asdict(plan.config),
+        "method_card": asdict(plan.method.card),
+        "non_default_params": {k: v for k, v in params.items() if v != defaults[k]},
+        "model_provenance": model,
+        "retriever_provenance": retriever.provenance() if retriever else None,
+        "task_provenance": plan.data.provenance,
+        "hardware": describe_hardware().record(str(model.get("device", "remote"))),
+        "harness": harness_version(),
+        "packages": package_versions(),
+        "created": datetime.now(UTC).date().isoformat(),
+    }

@@ -1,0 +1,108 @@
+"""Scoring: predictions and gold to per-question scores. Needs no model; can be done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.files import atomic_file, read_json, write_json
+from harness.fingerprint import canonical_json, file_sha256
+from harness.metrics import METRICS_VERSION, score_answer
+from harness.records import Question
+from harness.runs.directory import read_manifest, read_predictions
+
+RECALL_AT = (5, 10, 15, 20)
+"""Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
+
+
+def gold_path(root: Path, task: str, questions_fingerprint: str) -> Path:
+    """Where the gold of a set of questions lies, beside the runs that answer them."""
+    return root / task / f"questions-{questions_fingerprint[:12]}.jsonl"
+
+
+def write_gold(path: Path, questions: Sequence[Question]) -> None:
+    """Store the questions with their gold once; no method ever reads this file."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        for question in questions:
+            row = {
+                "id": question.id,
+                "question": question.text,
+                "golden_answers": list(question.golden_answers),
+                "gold_doc_ids": list(question.gold_doc_ids),
+            }
+            file.write(canonical_json(row).encode() + b"\n")
+
+
+def score_run(folder: Path) -> bool:
+    """Score one finished run; returns False (and does nothing) if it is unfinished."""
+    manifest = read_manifest(folder)
+    if manifest["status"] != "finished":
+        return False
+    task = manifest["config"]["task"]
+    gold = read_gold(
+        gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
+    )
+    predictions = folder / "predictions.jsonl"
+    answered = [row for _, row in read_predictions(predictions)]
+    retrieves = manifest["config"]["retriever"] is not None or any(
+        row["retrieved_ids"] for row in answered
+    )
+    if [row["question_id"] for row in answered] != list(gold):
+        raise InputError(
+            f"{predictions}: its {len(answered)} lines are not the run's {len(gold)} questions in "
+            "order; run the same board again to complete it"
+        )
+    rows = [_score_row(row, gold, retrieves) for row in answered]
+    with atomic_file(folder / "scores.jsonl") as file:
+        file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
+    record = {
+        "metrics_version": METRICS_VERSION,
+        "predictions_sha256": file_sha256(predictions),
+    }
+    write_json(folder / "scores.json", record)
+    return True
+
+
+def is_scored(folder: Path) -> bool:
+    """Whether the scores are there, of this metrics version and of these very predictions."""
+    path, predictions = folder / "scores.json", folder / "predictions.jsonl"
+    if not all(file.exists() for file in (path, predictions, folder / "scores.jsonl")):
+        return False
+    record = read_json(path)
+    return bool(
+        record.get("metrics_version") == METRICS_VERSION
+        and record.get("predictions_sha256") == file_sha256(predictions)
+    )
+
+
+def _score_row(
+    row: dict[str, Any], gold: dict[str, dict[str, Any]], retrieves: bool
+) -> dict[str, Any]:
+    question = gold[row["question_id"]]
+    failed = row.get("error") is not None
+    scores = score_answer(
+        row["answer"],
+        row["retrieved_ids"] if retrieves else None,
+        question["golden_answers"],
+        question["gold_doc_ids"],
+        ks=RECALL_AT,
+        failed=failed,
+    )
+    return {"question_id": row["question_id"], **scores, "error": failed}
+
+
+def read_gold(path: Path) -> dict[str, dict[str, Any]]:
+    """What ``write_gold`` stored, by question id. Raises InputError if it is missing or damaged."""
+    if not path.exists():
+        raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
+    try:
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+        return {row["id"]: row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run the same board") from error

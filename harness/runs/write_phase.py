@@ -1,0 +1,143 @@
+"""The write phase: a method builds its memory once; later runs with the same memory load it.
+
+Layout of ``RUNS/<task>/.memory/<method>-<id>/``: ``memory/`` as the method saved it, ``write.json``
+(how long it took) and, until it is finished, ``scratch/``. The id leaves out which questions are
+asked, so that runs on more questions write nothing again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from harness.engine import Engine, describe_error
+from harness.errors import HarnessError, RunFailedError, RunLockedError
+from harness.files import check_slug, read_json, write_json, writing
+from harness.fingerprint import fingerprint
+from harness.runs.keeper import Keeper
+from harness.method import Method
+from harness.progress import bar
+from harness.records import Question
+from harness.runs.directory import RunConfig, RunDirectory, read_predictions, update_performance
+
+if TYPE_CHECKING:
+    from harness.data.corpus import Corpus
+    from harness.data.task import TaskData
+
+MEMORY_FOLDER = ".memory"
+_ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint"})
+
+
+def memory_path(root: Path, config: RunConfig) -> Path:
+    """Where the memory of a run lies; runs that differ in their questions alone share it."""
+    values = asdict(config)
+    values["task"] = {k: v for k, v in values["task"].items() if k not in _ABOUT_QUESTIONS}
+    method = check_slug(config.method["name"], "method")
+    name = f"{method}-{fingerprint(values)[:12]}"
+    return root / check_slug(config.task["name"], "task") / MEMORY_FOLDER / name
+
+
+def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory) -> None:
+    """Write and save a method's memory at ``place``, or load what an earlier run wrote there."""
+    if type(method).write is Method.write:
+        return
+    label = f"{data.name} / {place.name}"
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+    with _locked(place):
+        if (place / "write.json").exists():
+            with calling(label, "load"):
+                method.load(place / "memory")
+        else:
+            _write(method, data, place, label)
+    update_performance(run.folder, write=read_json(place / "write.json"))
+
+
+def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
+    scratch, saved = place / "scratch", place / "memory"
+    with writing(place):
+        scratch.mkdir(exist_ok=True)
+        shutil.rmtree(saved, ignore_errors=True)
+        saved.mkdir()
+    clock = scratch / "seconds.json"
+    before: float = read_json(clock)["seconds"] if clock.exists() else 0.0
+    start = monotonic()
+    method.scratch = scratch
+    try:
+        with calling(label, "write"):
+            method.write(data.corpus, data.train)
+    finally:
+        del method.scratch
+        seconds = round(before + monotonic() - start, 3)
+        write_json(clock, {"seconds": seconds})
+    with calling(label, "save"):
+        method.save(saved)
+    # Last, so that a memory is complete wherever this file is.
+    write_json(place / "write.json", {"seconds": seconds})
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    with (place / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLockedError(
+                f"{place}: another process is writing this memory; wait for it or stop it"
+            ) from error
+        yield
+
+
+def answer_train(
+    parent: Method, strategy: Method, corpus: Corpus, questions: Sequence[Question], label: str
+) -> dict[str, dict[str, Any]]:
+    """Answer train questions with another method, inside ``parent.write``; rows by question id.
+
+    The strategy gets the parent's model, retriever, prompts and seed. Shows progress; answers are
+    kept in the parent's scratch folder, so that an interrupted write goes on where it was.
+    """
+    from rich.console import Console
+
+    ids = tuple(question.id for question in questions)
+    engine = Engine(
+        strategy,
+        parent.llm.model,
+        parent.retriever.backend,
+        corpus,
+        prompts=parent.prompts,
+        seed=parent.seed,
+    )
+    with TemporaryDirectory() as temporary:
+        folder = (parent.scratch or Path(temporary)) / check_slug(label, "label")
+        with RunDirectory(folder, ids) as kept:
+            left = [q.query for q in questions if q.id not in kept.answered]
+            with bar(Console(stderr=True), label, len(ids), len(ids) - len(left)) as shown:
+                keep = Keeper(kept, shown.advance)
+                engine.run(left, keep)
+                keep.close(everything=len(left))
+        path = kept.predictions_path
+        return {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}
+
+
+@contextmanager
+def calling(label: str, name: str) -> Iterator[None]:
+    """Turn an error inside a method's own code into one line that says where it happened."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise RunFailedError(
+            f"{label}: {name}() failed with {describe_error(error)} "
+            f"({last.filename}:{last.lineno}); mend it and run again"
+        ) from error

@@ -1,0 +1,1 @@
+"""Commands that Parametric QA brings."""

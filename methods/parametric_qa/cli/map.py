@@ -1,0 +1,44 @@
+"""The command ``map-memories``: t-SNE or UMAP of what a method wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import check_writable
+from harness.errors import ConfigError
+from harness.report import given
+
+_LABELS = {"z": "mean z", "map": "the map", "words": "TF-IDF of the text", "chance": "chance"}
+
+
+def map_memories(
+    task: Annotated[str, typer.Option(help="Task whose corpus is mapped.")],
+    out: Annotated[Path, typer.Option(help="Folder for the picture and its data.")],
+    shared: Annotated[str | None, typer.Option(help="Shared parts (default: shipped).")] = None,
+    documents: Annotated[int | None, typer.Option(help="How many (default: all).", min=1)] = None,
+    projection: Annotated[str, typer.Option(help="tsne or umap.")] = "tsne",
+    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    seed: Annotated[int, typer.Option(help="Of the projection.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+) -> None:
+    """Map memories in two dimensions; do passages of one article lie together?"""
+    from importlib import import_module
+
+    if projection not in ("tsne", "umap"):
+        raise ConfigError(f"--projection {projection}: take tsne or umap")
+    check_writable(out)
+    found = import_module("methods.parametric_qa.evaluate.memory_map").map_memories(
+        task, documents=documents, projection=projection, seed=seed, device=device,
+        **given(shared=shared, model=model),
+    )  # fmt: skip
+    escape = import_module("harness.escape").csv_text
+    paths = import_module("methods.parametric_qa.evaluate.memory_map_files").save_map(
+        found, out, escape
+    )
+    typer.echo("Documents whose nearest neighbour is of the same article, of those that have one:")
+    for name, label in _LABELS.items():
+        typer.echo(f"  {label:20} {found.same_title[name]:6.1%}")
+    typer.echo(f"written: {', '.join(path.name for path in paths)} in {out}", err=True)

@@ -1,0 +1,34 @@
+"""The command ``train``: shared parts of a method by a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import check_writable, console
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shared parts.")],
+    model: Annotated[str | None, typer.Option(help="Another model than the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Another number of steps.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed.", min=0)] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+) -> None:
+    """Train what parametric-qa's memories share; the same command continues where it was.
+
+    Learns from train questions and from passages that no evaluated question needs. Use the result
+    with -p shared=FOLDER.
+    """
+    from importlib import import_module
+
+    check_writable(out)
+    changes = {"model": model, "steps": steps, "seed": seed}
+    given = {name: value for name, value in changes.items() if value is not None}
+    commands = import_module("methods.parametric_qa.train.from_recipe")
+    for line in commands.train(recipe, out, given, device, console()):
+        typer.echo(line)
+    typer.echo(f"use it: memory-harness run … --method parametric-qa -p shared={out}", err=True)

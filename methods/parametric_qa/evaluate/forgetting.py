@@ -1,0 +1,291 @@
+"""What training the reader cost the model: answers and perplexity without any memory, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from heapq import nsmallest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.data.demonstrations import qa_prompts
+from harness.data.task import Task, TaskData, load_task
+from harness.engine import Engine
+from harness.errors import ConfigError, InputError
+from harness.files import read_json
+from harness.llm.base import ScoreRequest
+from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.meters.hardware import set_torch_threads
+from harness.method import Method
+from harness.metrics.answer import exact_match, token_f1
+from harness.progress import bar
+from harness.records import Passage, Prediction, Question
+from harness.registry import task_folder
+from methods.no_retrieval import NoRetrieval
+from methods.parametric_qa.controls import ParametricQAClosedBook
+from methods.parametric_qa.evaluate.asking import ask, circumstances
+from methods.parametric_qa.evaluate.evaluate_write import open_local
+from methods.parametric_qa.method import DEFAULT_SHARED
+from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
+from methods.parametric_qa.shared.initial import document_text
+from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
+from methods.parametric_qa.train.training_data import TrainingTask, shipped_task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.llm.local import LocalModel
+
+PROMPTS = ("no-retrieval", "parametric-qa-closed-book")
+"""Methods whose prompts are asked: few-shot from train questions, and as the reader was tuned."""
+
+
+class ForgettingOptions(BaseModel):
+    """What is measured, with which model before and which after training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[str, ...] = Field(("nq", "triviaqa"), min_length=1)
+    limit: int = Field(100, ge=1, description="questions of each task")
+    passages: int = Field(100, ge=1, description="held-out passages of each task")
+    shared: str | None = Field(None, description="None: the shipped ones, unless after is given")
+    after: str | None = Field(None, description="the model after full fine-tuning")
+    model: str = DEFAULT_MODEL
+    seed: int = Field(0, ge=0)
+    device: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way_of_tuning(self) -> Any:
+        if self.shared is not None and self.after is not None:
+            raise ConfigError(
+                "--shared applies an adapter and --after names a whole model; give one of them"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBothWays:
+    """A question asked closed book with the prompt of a method; EM and F1 from 0 to 1."""
+
+    task: str
+    prompt: str
+    question_id: str
+    question: str
+    answer_before: str
+    answer_after: str
+    em_before: float
+    em_after: float
+    f1_before: float
+    f1_after: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBothWays:
+    """A passage's plain text after the start token: its tokens, and nats summed over them."""
+
+    task: str
+    passage_id: str
+    tokens: int
+    nats_before: float
+    nats_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Where the figures come from, and one record a question and prompt, and a passage."""
+
+    facts: dict[str, Any]
+    questions: list[AskedBothWays]
+    passages: list[ReadBothWays]
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    data: TaskData
+    held_out: list[Passage]
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What one model says: predictions by task, prompt and id; tokens and nats by task and id."""
+
+    answers: dict[tuple[str, str, str], Prediction] = field(default_factory=dict)
+    texts: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
+
+
+def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgetting:
+    """Measure the model before and after training on the same questions and passages.
+
+    Raises InputError or ConfigError for options that do not fit, CapabilityError for a model that
+    is not run in this process.
+    """
+    folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
+    other = resolve_model(options.after) if options.after else None
+    material = _material(options, _trained_on(folder, other))
+    set_torch_threads()
+    llm = open_local(options.model, options.device)
+    if folder is not None:
+        SharedParts.load(folder).check_model(llm.model, llm.name)
+    adapter = adapter_of(folder) if folder is not None else None
+    before = _measure(llm, material, options.seed, console, "before")
+    if other is None and adapter is None:
+        after = before
+    else:
+        with _tuned(llm, adapter, options) as tuned:
+            after = _measure(tuned, material, options.seed, console, "after")
+    facts = {
+        "model": llm.name,
+        "after": options.after or options.shared or DEFAULT_SHARED,
+        "same_model": after is before,
+        "full": options.after is not None,
+        "corpora": {m.data.name: m.data.corpus_fingerprint for m in material},
+        "seed": options.seed,
+        **circumstances(),
+    }
+    return Forgetting(facts, _asked(material, before, after), _read(before, after))
+
+
+def held_out_passages(task: TrainingTask, seen: frozenset[str], count: int) -> list[Passage]:
+    """The ``count`` passages with the smallest SHA-256 of their ids that training never read.
+
+    They are gold for an evaluated or a validation question; one whose text is in ``seen`` is left
+    out. Raises InputError if there are not so many.
+    """
+    held = sorted(set(task.corpus.ids) - set(task.free))
+    ids = [id_ for id_ in held if document_text(task.corpus.get(id_)) not in seen]
+    if count > len(ids):
+        raise InputError(
+            f"training left out {len(ids):,} passages of '{task.name}', not {count:,}; ask for "
+            f"--passages {len(ids)} or fewer"
+        )
+    chosen = nsmallest(count, ids, key=lambda id_: sha256(id_.encode()).digest())
+    return [task.corpus.get(id_) for id_ in chosen]
+
+
+def perplexity_terms(
+    llm: LocalModel, passages: Sequence[Passage], console: Console, label: str
+) -> dict[str, tuple[int, float]]:
+    """Tokens and summed negative log-likelihood (nats) of each passage's text, by id.
+
+    The first token is predicted from the model's start token, which is not counted.
+    """
+    requests = [ScoreRequest("", (document_text(passage).strip(),)) for passage in passages]
+    found = {}
+    with bar(console, label, len(requests)) as shown:
+        for index, scores in llm.score(requests):
+            found[passages[index].id] = (scores.token_counts[0], -scores.logprobs[0])
+            shown.advance()
+    return found
+
+
+def _trained_on(folder: Path | None, other: ModelConfig | None) -> dict[str, str]:
+    """Names and corpus fingerprints of the tasks that training used; empty without a record."""
+    if folder is None and other is not None:
+        # Full fine-tuning writes the model into the folder of the shared parts.
+        folder = Path(other.path).expanduser().parent
+    if folder is None or not (folder / CONFIG_FILE).is_file():
+        return {}
+    return dict(read_json(folder / CONFIG_FILE).get("training", {}).get("corpora", {}))
+
+
+def _material(options: ForgettingOptions, trained_on: Mapping[str, str]) -> list[_Material]:
+    names = dict.fromkeys(options.tasks)
+    asked = [load_task(Task.from_folder(task_folder(n)), limit=options.limit) for n in names]
+    tasks = {name: shipped_task(name) for name in dict.fromkeys([*trained_on, *names])}
+    for name, corpus in trained_on.items():
+        if tasks[name].corpus.fingerprint != corpus:
+            raise ConfigError(
+                f"training used another corpus of '{name}' than ships now, so nobody knows which "
+                "passages it never read; train again: memory-harness train"
+            )
+    # Two tasks may hold the same passage of Wikipedia under different ids.
+    seen = frozenset(
+        document_text(task.corpus.get(id_)) for task in tasks.values() for id_ in task.free
+    )
+    count = options.passages
+    return [_Material(data, held_out_passages(tasks[data.name], seen, count)) for data in asked]
+
+
+@contextmanager
+def _tuned(
+    llm: LocalModel, adapter: Path | None, options: ForgettingOptions
+) -> Iterator[LocalModel]:
+    if options.after is None:
+        with llm.adapted(adapter):
+            yield llm
+        return
+    vocabulary = llm.tokenizer.get_vocab()
+    # Not both at once: a large model fills the machine alone.
+    llm.close()
+    other = open_local(options.after, options.device)
+    if other.tokenizer.get_vocab() != vocabulary:
+        raise ConfigError(
+            f"'{options.after}' has another vocabulary than '{options.model}', so perplexities "
+            "cannot be compared; give --model the model that it was trained from"
+        )
+    yield other
+
+
+def _measure(
+    llm: LocalModel, material: Sequence[_Material], seed: int, console: Console, when: str
+) -> _Measured:
+    measured = _Measured()
+    for part in material:
+        name = part.data.name
+        queries = [question.query for question in part.data.questions]
+        for prompt, method in _askers().items():
+            shots = qa_prompts(part.data, method.params.shots, seed)
+            engine = Engine(method, llm, prompts=shots, seed=seed)
+            found = ask(engine, queries, console, f"{name}, {prompt}, {when}")
+            measured.answers |= {(name, prompt, id_): value for id_, value in found.items()}
+        texts = perplexity_terms(llm, part.held_out, console, f"{name}, passages, {when}")
+        measured.texts |= {(name, id_): value for id_, value in texts.items()}
+    return measured
+
+
+def _askers() -> dict[str, Method]:
+    own = ParametricQAClosedBook(ParametricQAClosedBook.Params(shared=None))
+    return dict(zip(PROMPTS, (NoRetrieval(), own), strict=True))
+
+
+def _asked(
+    material: Sequence[_Material], before: _Measured, after: _Measured
+) -> list[AskedBothWays]:
+    return [
+        _compared(part.data.name, prompt, question, before, after)
+        for part in material
+        for prompt in PROMPTS
+        for question in part.data.questions
+    ]
+
+
+def _compared(
+    task: str, prompt: str, question: Question, before: _Measured, after: _Measured
+) -> AskedBothWays:
+    key, golds = (task, prompt, question.id), question.golden_answers
+    first, second = before.answers[key], after.answers[key]
+    return AskedBothWays(
+        task,
+        prompt,
+        question.id,
+        question.text,
+        first.answer,
+        second.answer,
+        exact_match(first.answer, golds),
+        exact_match(second.answer, golds),
+        token_f1(first.answer, golds),
+        token_f1(second.answer, golds),
+        "; ".join(dict.fromkeys(filter(None, (first.error, second.error)))),
+    )
+
+
+def _read(before: _Measured, after: _Measured) -> list[ReadBothWays]:
+    return [
+        ReadBothWays(task, id_, tokens, nats, after.texts[task, id_][1])
+        for (task, id_), (tokens, nats) in before.texts.items()
+    ]

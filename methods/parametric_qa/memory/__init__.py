@@ -1,0 +1,1 @@
+"""Memories on disk: the bank, and how its numbers are stored."""

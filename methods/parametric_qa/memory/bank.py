@@ -1,0 +1,296 @@
+"""The memories of documents on disk, each of which can be added, changed and removed alone.
+
+A bank is a folder: ``bank.json`` (its shape and the list of its segments) and the segments, each
+with ids, codes and keys of some documents. A segment is never changed once it is written: a change
+writes new ones, and replacing ``bank.json`` is the one moment at which it happens.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from harness.errors import ConfigError, InputError
+from harness.files import read_json, write_json, writing
+from methods.parametric_qa.memory.quantise import (
+    SEGMENTS,
+    WRITE_AGAIN,
+    CodeType,
+    Layout,
+    Segment,
+    Snapshot,
+    checked,
+    from_stored,
+    to_stored,
+)
+
+BANK_FILE, UNFINISHED = "bank.json", ".bank*.tmp"
+
+_SegmentName = Annotated[str, Field(pattern=r"^bank-[0-9a-f]{32}\.safetensors$")]
+
+
+class BankConfig(BaseModel):
+    """The shape of a bank's memories, and what they were written with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slots: int = Field(ge=1, description="vectors of a memory (m)")
+    z_dim: int = Field(ge=1, description="numbers of a vector")
+    dtype: CodeType = Field("float16", description="how the numbers are stored")
+    key_dim: int = Field(0, ge=0, description="numbers of a document's key; 0: no keys")
+    fingerprint: str = Field(description="hash of the model and the shared parts")
+    corpus_fingerprint: str = Field("", description="hash of the corpus; empty: of none")
+
+    def layout(self) -> Layout:
+        """Name, type and shape of what is stored for one document."""
+        half = torch.float16
+        code = torch.int8 if self.dtype == "int8" else half
+        parts: Layout = {"codes": (code, (self.slots, self.z_dim))}
+        if self.dtype == "int8":
+            parts["scales"] = (half, (self.slots,))
+        if self.key_dim:
+            parts["keys"] = (half, (self.key_dim,))
+        return parts
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    config: BankConfig
+    segments: tuple[_SegmentName, ...] = ()
+
+
+class MemoryBank:
+    """Codes, and keys if wanted, of documents in one folder; see ``create`` and ``open``.
+
+    Numbers are mapped from the files and read when asked for. A bank sees the folder as it was when
+    it was opened or last changed through this object; one writer at a time, any number of readers.
+    A change that raises has happened whole or not at all, and this object shows which.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str | None = None) -> None:
+        self.folder = folder
+        manifest = _read_manifest(folder)
+        self.config = manifest.config
+        self._layout = self.config.layout()
+        if fingerprint is not None and fingerprint != self.config.fingerprint:
+            raise ConfigError(
+                f"{folder}: the bank was written with another model or other shared parts, so its "
+                "codes mean nothing to this one; write it again"
+            )
+        self._view = Snapshot(folder, ())
+        self._reread()
+
+    @classmethod
+    def create(cls, folder: Path, config: BankConfig) -> Self:
+        """An empty bank in a folder that has none. Raises InputError if it has."""
+        if (folder / BANK_FILE).exists():
+            raise InputError(f"{folder}: there is a bank already; open it or choose another folder")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / BANK_FILE, _Manifest(config=config).model_dump())
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: str | None = None) -> Self:
+        """The bank in a folder.
+
+        Raises InputError naming the file that is missing or broken, and ConfigError if it was not
+        written with the model and the shared parts of ``fingerprint``.
+        """
+        return cls(folder, fingerprint)
+
+    def check_corpus(self, corpus_fingerprint: str) -> None:
+        """Raise ConfigError if the bank was written for a corpus, and it is not this one."""
+        if self.config.corpus_fingerprint not in ("", corpus_fingerprint):
+            raise ConfigError(
+                f"{self.folder}: the bank holds the documents of another corpus, or of this one "
+                "before it changed; write it again or choose the corpus it was written from"
+            )
+
+    def add(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None = None) -> None:
+        """Store codes [n, slots, z_dim] and keys [n, key_dim] of new documents as one segment.
+
+        Raises InputError for a known or repeated id, a wrong shape and numbers that float16 cannot
+        hold, naming the document; then nothing is changed.
+        """
+        fresh = self._fresh(ids, codes, keys)
+        for id_ in ids:
+            if id_ in self._view.places:
+                raise InputError(f"the bank holds document {id_!r} already; update it instead")
+        if ids:
+            self._commit([*self._view.segments, Segment.draft(ids, fresh)])
+
+    def update(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None = None) -> None:
+        """Replace the codes and keys of documents; they keep their place in the order.
+
+        Writes every segment anew that holds one of them, that is all documents added together with
+        it, and needs as much memory and disk meanwhile; other segments are not touched. Raises
+        InputError as ``add`` does, and for an unknown id.
+        """
+        fresh = self._fresh(ids, codes, keys)
+        segments = list(self._view.segments)
+        for number, (positions, rows) in self._view.find(ids).items():
+            values = {name: tensor[positions] for name, tensor in fresh.items()}
+            segments[number] = segments[number].replaced(rows, values)
+        self._commit(segments)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove documents; no file of the folder holds their numbers afterwards.
+
+        Costs what ``update`` costs. Raises InputError for an unknown or repeated id.
+        """
+        self._begin(ids)
+        segments = list(self._view.segments)
+        for number, (_, rows) in self._view.find(ids).items():
+            segments[number] = segments[number].without(rows)
+        self._commit([segment for segment in segments if segment.ids])
+
+    def codes(self, ids: Sequence[str] | None = None) -> Tensor:
+        """Codes float32 [n, slots, z_dim] of these documents, or of all in the bank's order.
+
+        Raises InputError for an unknown id.
+        """
+        return from_stored(self._view.stored(self._layout, self.ids if ids is None else ids))
+
+    def keys(self, ids: Sequence[str] | None = None) -> Tensor:
+        """Keys float32 [n, key_dim], as ``codes``. Raises InputError if the bank has none."""
+        if not self.config.key_dim:
+            raise InputError(f"{self.folder}: the bank has no keys; write it again with keys")
+        stored = self._view.stored(self._layout, self.ids if ids is None else ids)
+        return stored["keys"].float()
+
+    def raw(self, id_: str) -> bytes:
+        """Every stored byte of a document: code, scales, key. Raises InputError if unknown."""
+        stored = self._view.stored(self._layout, [id_])
+        return b"".join(tensor.numpy().tobytes() for tensor in stored.values())
+
+    def batches(self, size: int) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+        """Ids and codes float32 [up to size, slots, z_dim], in order, one batch in memory.
+
+        Gives the bank as it was at the first batch, even if it is changed meanwhile. Raises
+        ValueError if ``size`` is less than 1.
+        """
+        if size < 1:
+            raise ValueError(f"a batch of {size} documents; give at least 1")
+        view = self._view
+        for start in range(0, len(view.ids), size):
+            ids = view.ids[start : start + size]
+            yield ids, from_stored(view.stored(self._layout, ids))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all documents, in the order in which they were added."""
+        return self._view.ids
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes, scales and keys on disk: what grows with documents, ids left out."""
+        row = sum(kind.itemsize * math.prod(shape) for kind, shape in self._layout.values())
+        return row * len(self)
+
+    def __len__(self) -> int:
+        return len(self._view.ids)
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._view.places
+
+    def _fresh(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None) -> dict[str, Tensor]:
+        self._begin(ids)
+        config = self.config
+        exact = checked("codes", ids, codes, (config.slots, config.z_dim))
+        fresh = to_stored(exact, config.dtype)
+        if (keys is not None) != bool(config.key_dim):
+            wants = f"{config.key_dim} numbers a document" if config.key_dim else "none"
+            raise InputError(f"{self.folder}: the bank's keys are {wants}; give keys to match")
+        if keys is not None:
+            fresh["keys"] = checked("keys", ids, keys, (config.key_dim,)).half()
+        return fresh
+
+    def _begin(self, ids: Sequence[str]) -> None:
+        """Before a change: see what others wrote, and remove what a killed writer left."""
+        seen = set[str]()
+        for id_ in ids:
+            if id_ in seen:
+                raise InputError(f"document {id_!r} is given twice; give each id once")
+            seen.add(id_)
+        self._reread()
+        self._sweep()
+
+    def _commit(self, segments: Sequence[Segment]) -> None:
+        names = tuple(segment.name for segment in segments)
+        there = tuple(segment.name for segment in self._view.segments)
+        if names == there:
+            return
+        manifest = _Manifest(config=self.config, segments=names)
+        try:
+            for segment in segments:
+                if segment.name not in there:
+                    segment.save(self.folder)
+            _settle(self.folder)
+            write_json(self.folder / BANK_FILE, manifest.model_dump())
+            _settle(self.folder)
+        except BaseException:
+            # Only the disk knows on which side of the change the failure fell.
+            with suppress(InputError, OSError):
+                self._begin(())
+            raise
+        self._begin(())
+
+    def _reread(self) -> None:
+        """See the folder as it is now; segments that are open already stay so."""
+        known = {segment.name: segment for segment in self._view.segments}
+        while True:
+            manifest = _read_manifest(self.folder)
+            if manifest.config != self.config:
+                raise InputError(f"{self.folder}: now holds another bank; open it again")
+            try:
+                segments = [
+                    known.get(name) or Segment.open(self.folder / name, self._layout)
+                    for name in manifest.segments
+                ]
+            except InputError:
+                # A writer may have replaced segments since the list was read.
+                if _read_manifest(self.folder) == manifest:
+                    raise
+                continue
+            self._view = Snapshot(self.folder, segments)
+            return
+
+    def _sweep(self) -> None:
+        kept = {segment.name for segment in self._view.segments}
+        with writing(self.folder):
+            for path in [*self.folder.glob(SEGMENTS), *self.folder.glob(UNFINISHED)]:
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    path = folder / BANK_FILE
+    if not path.exists():
+        raise InputError(f"{path}: there is no memory bank; check the path or write one")
+    try:
+        return _Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{path}: {field}: {first['msg']}; {WRITE_AGAIN}") from error
+
+
+def _settle(folder: Path) -> None:
+    """Have the names of files on disk, too, before what relies on them is written or removed."""
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

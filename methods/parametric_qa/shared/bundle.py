@@ -1,0 +1,150 @@
+"""Trained shared parts in a folder: parts, selector, and an encoder and an adapter if trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from harness.errors import InputError, did_you_mean
+from harness.files import folder_bytes, read_json
+from harness.fingerprint import fingerprint
+from harness.llm.adapters import adapter_fingerprint
+from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
+from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
+from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.parts import (
+    ADAPTER_FOLDER,
+    CONFIG_FILE,
+    TENSORS_FILE,
+    SharedParts,
+    load_tensors,
+    save_tensors,
+)
+from methods.parametric_qa.shared.selection import (
+    AttentionSelector,
+    SelectionName,
+    Selector,
+    make_selector,
+)
+
+SELECTOR_FILE = "selector.safetensors"
+CONTENTS = (
+    CONFIG_FILE, TENSORS_FILE, SELECTOR_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER
+)  # fmt: skip
+"""What makes up shared parts in a folder; checkpoints and learning curves do not."""
+SHIPPED = Path(__file__).parents[1] / "trained"
+
+
+class SelectorConfig(BaseModel):
+    """Which selector, and how wide its vectors are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: SelectionName = "attention"
+    width: int = Field(128, ge=1, description="numbers of the vectors that are compared")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Shared parts, the selector made for them and the encoder trained with them, if one was.
+
+    ``folder`` is None if they are untrained.
+    """
+
+    parts: SharedParts
+    selector: Selector
+    selection: SelectorConfig
+    folder: Path | None = None
+    encoder: Encoder | None = None
+
+    @classmethod
+    def untrained(
+        cls, parts: SharedParts, selection: SelectorConfig, embeddings: Tensor | None = None
+    ) -> Self:
+        """A selector as it is before training.
+
+        Given the model's input embeddings [vocabulary, hidden], it weighs tokens by their salience.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            selector = make_selector(selection.name, parts, selection.width)
+        attention = getattr(selector, "attention", selector)
+        if embeddings is not None and isinstance(attention, AttentionSelector):
+            attention.fit_weights(embeddings, parts.salience)
+        return cls(parts, selector.eval().requires_grad_(False), selection)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a folder that ``save`` wrote. Raises InputError naming the file and the fix."""
+        parts = SharedParts.load(folder)
+        again = "train the shared parts again or restore the folder"
+        try:
+            selection = SelectorConfig.model_validate(read_json(folder / CONFIG_FILE)["selector"])
+        except (KeyError, ValidationError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{folder / CONFIG_FILE}: 'selector': {reason}; {again}") from error
+        selector = make_selector(selection.name, parts, selection.width)
+        load_tensors(folder / SELECTOR_FILE, selector, again)
+        encoder = Encoder.find(folder)
+        if encoder is not None and encoder.config != parts.config:
+            raise InputError(f"{folder}: its encoder is of other shared parts; {again}")
+        return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)
+
+    def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write parts, selector and encoder; an adapter is saved beside them by peft."""
+        save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
+        self.parts.save(folder, save_parts)
+        save_tensors(folder / SELECTOR_FILE, self.selector.state_dict())
+        if self.encoder is not None:
+            self.encoder.save(folder)
+
+    def fingerprint(self) -> str:
+        """What codes mean depends on it: shared parts, encoder, the model they are for, adapter."""
+        adapter = adapter_of(self.folder) if self.folder else None
+        tuned = adapter_fingerprint(adapter) if adapter else None
+        # Without an encoder as before there were any, so that banks of that time can be read.
+        own = [self.encoder.fingerprint()] if self.encoder else []
+        return fingerprint([self.parts.fingerprint(), tuned, *own])
+
+    @property
+    def init(self) -> Literal["spans", "encoder"]:
+        """What first codes the parts were trained with."""
+        return "encoder" if self.encoder else "spans"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the folder's ``CONTENTS``; of the numbers alone if there is no folder."""
+        if self.folder is not None:
+            places = [self.folder / name for name in CONTENTS]
+            return sum(p.stat().st_size if p.is_file() else folder_bytes(p) for p in places)
+        modules = [m for m in (self.parts, self.selector, self.encoder) if m is not None]
+        tensors = [tensor for m in modules for tensor in m.state_dict().values()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def shipped_names() -> list[str]:
+    """Shared parts that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG_FILE}"))
+
+
+def find_bundle(name: str) -> Path:
+    """The folder of shipped shared parts, or one given by its path."""
+    if name in shipped_names():
+        return SHIPPED / name
+    folder = Path(name).expanduser()
+    if "/" in name or folder.is_dir():
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+        raise InputError(f"{folder}: holds no {CONFIG_FILE}; give a folder of trained shared parts")
+    raise InputError(f"no shared parts '{name}'{did_you_mean(name, shipped_names())}")
+
+
+def adapter_of(folder: Path) -> Path | None:
+    """The tuned reader's adapter, if there is one."""
+    adapter = folder / ADAPTER_FOLDER
+    return adapter if adapter.is_dir() else None

@@ -1,0 +1,165 @@
+"""First codes by an encoder: the language model reads the document, then learned memory tokens.
+
+As in ICAE (Ge et al., ICLR 2024) and PISCO (Louis et al., 2025): the last hidden states at the
+memory tokens, projected, are the memory. One forward pass writes a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.errors import InputError
+from harness.files import write_json, writing
+from harness.llm.batches import halving
+from methods.parametric_qa.shared.frozen import without_dropout
+from methods.parametric_qa.shared.parts import (
+    SharedConfig,
+    load_tensors,
+    numbers_fingerprint,
+    read_shape,
+    save_tensors,
+)
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.shared.parts import SharedParts
+
+CONFIG_FILE, TENSORS_FILE = "encoder.json", "encoder.safetensors"
+SPREAD = 0.1
+"""How far memory tokens begin from the mean embedding, in standard deviations of embeddings."""
+
+
+class Encoder(nn.Module):
+    """``slots`` memory tokens that are read after a document, and the map of what comes of them.
+
+    ``tokens`` [slots, hidden] are input vectors; ``project`` takes a last hidden state to
+    ``z_dim``. ``start`` are the token ids that every text begins with.
+    """
+
+    def __init__(self, config: SharedConfig, start: Sequence[int]) -> None:
+        super().__init__()
+        self.config, self.start = config, tuple(start)
+        self.tokens = nn.Parameter(torch.zeros(config.slots, config.hidden))
+        self.project = nn.Linear(config.hidden, config.z_dim)
+
+    @classmethod
+    def from_model(cls, llm: LocalModel, parts: SharedParts, seed: int = 0) -> Self:
+        """An untrained encoder: tokens near the mean embedding, and the map of ``parts.down``.
+
+        The map is scaled so that a hidden state, made as long as an embedding, gives a code of the
+        size that the embedding would.
+        """
+        table = llm.model.get_input_embeddings().weight.detach().float()
+        encoder = cls(parts.config, llm.encode("")).to(table.device)
+        source = torch.Generator().manual_seed(seed)
+        noise = torch.randn(encoder.tokens.shape, generator=source).to(table.device)
+        with torch.no_grad():
+            encoder.tokens.copy_(table.mean(dim=0) + SPREAD * table.std(dim=0) * noise)
+            with without_dropout(llm.model):
+                hidden = encoder.hidden_states(llm.model, [()])
+            shrink = (table.square().mean().sqrt() / hidden.square().mean().sqrt()).item()
+            encoder.project.weight.copy_(parts.down.weight * shrink)
+            encoder.project.bias.copy_(parts.down.bias)
+        return encoder
+
+    def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
+        embed = model.get_input_embeddings()
+        device, slots = embed.weight.device, self.config.slots
+        rows = []
+        for document in documents:
+            text = embed(torch.tensor([*self.start, *document], device=device))
+            rows.append(torch.cat([text, self.tokens.to(text)]))
+        length = max(map(len, rows))
+        inputs = torch.stack([F.pad(row, (0, 0, length - len(row), 0)) for row in rows])
+        padding = [length - len(row) for row in rows]
+        mask = torch.tensor([[0] * n + [1] * (length - n) for n in padding], device=device)
+        output = model.get_decoder()(
+            inputs_embeds=inputs,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp_min(0),
+            use_cache=False,
+        )
+        states: Tensor = output.last_hidden_state[:, -slots:]
+        return states.float()
+
+    def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
+        codes: Tensor = self.project(self.hidden_states(model, documents))
+        return codes
+
+    def check_fits(
+        self, llm: LocalModel, documents: Sequence[Sequence[int]], names: Sequence[str]
+    ) -> None:
+        """Raise InputError for the first document too long for the window with its memory."""
+        slots = self.config.slots
+        for document, name in zip(documents, names, strict=True):
+            length = len(self.start) + len(document) + slots
+            if llm.window is not None and length > llm.window:
+                raise InputError(
+                    f"document {name!r} and {slots} memory tokens are {length} tokens, more than "
+                    f"the window of '{llm.name}' ({llm.window}); split the document"
+                )
+
+    def fingerprint(self) -> str:
+        """A hash of the shape, of the model it is for and of every number."""
+        return numbers_fingerprint(f"{self.config.model_dump_json()} {self.start}", self)
+
+    def save(self, folder: Path) -> None:
+        """Write ``encoder.json`` and ``encoder.safetensors``. Raises InputError if it cannot."""
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        save_tensors(folder / TENSORS_FILE, self.state_dict())
+        write_json(
+            folder / CONFIG_FILE, {"shape": self.config.model_dump(), "start": list(self.start)}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
+        again = "train the encoder again or restore the folder"
+        shape, values = read_shape(folder / CONFIG_FILE, again)
+        start = values.get("start")
+        if not isinstance(start, list) or not all(isinstance(token, int) for token in start):
+            raise InputError(f"{folder / CONFIG_FILE}: 'start' is no list of tokens; {again}")
+        encoder = cls(shape, start)
+        load_tensors(folder / TENSORS_FILE, encoder, again)
+        return encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The encoder in a folder of shared parts, if they were trained with one."""
+        there = any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE))
+        return cls.load(folder) if there else None
+
+
+def encoder_codes(
+    llm: LocalModel,
+    encoder: Encoder,
+    documents: Sequence[Sequence[int]],
+    names: Sequence[str] | None = None,
+) -> Tensor:
+    """Codes [documents, slots, z_dim], float32 on the CPU, in batches and without gradients.
+
+    Raises InputError naming a document that is too long for the window.
+    """
+    names = names or [str(number) for number in range(len(documents))]
+    encoder.check_fits(llm, documents, names)
+    read = [range(len(d) + len(encoder.start) + encoder.config.slots) for d in documents]
+
+    encoder.to(llm.device)
+
+    def run(batch: list[int]) -> list[Tensor]:
+        return list(encoder(llm.model, [documents[i] for i in batch]).cpu())
+
+    codes = torch.zeros(len(documents), encoder.config.slots, encoder.config.z_dim)
+    with torch.no_grad(), without_dropout(llm.model, encoder):
+        for batch in llm.batches(range(len(documents)), read):
+            codes[batch] = torch.stack(halving(run, batch))
+    return codes

@@ -1,0 +1,59 @@
+"""The shared parts that a method's parameters ask for: trained ones, or made from the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, find_bundle
+from methods.parametric_qa.shared.initial import document_tokens, salience_of
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.selection import SelectionName
+
+if TYPE_CHECKING:
+    from harness.data.corpus import Corpus
+    from harness.llm.local import LocalModel
+
+
+class BundleParams(Protocol):
+    """The method's parameters that decide which shared parts it has."""
+
+    @property
+    def selection(self) -> SelectionName | None:
+        """How memories are selected; None: as the parts were trained."""
+
+    @property
+    def slots(self) -> int | None:
+        """Vectors of a memory, of untrained parts."""
+
+    @property
+    def z_dim(self) -> int | None:
+        """Numbers of a vector, of untrained parts."""
+
+
+def trained_bundle(llm: LocalModel, shared: str, selection: SelectionName | None) -> Bundle:
+    """Trained parts by name or folder. Raises InputError naming what is missing or broken.
+
+    Another way of selecting than the one that was trained is as it is untrained.
+    """
+    bundle = Bundle.load(find_bundle(shared))
+    if selection in (None, bundle.selection.name):
+        return bundle
+    wanted = SelectorConfig(name=selection, width=bundle.selection.width)
+    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    made = Bundle.untrained(bundle.parts, wanted, table)
+    return replace(made, folder=bundle.folder, encoder=bundle.encoder)
+
+
+def untrained_bundle(llm: LocalModel, corpus: Corpus, params: BundleParams) -> Bundle:
+    """Maps from the model alone; how much tokens tell is counted in the corpus.
+
+    Raises InputError for a passage without text.
+    """
+    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    width = table.shape[1]
+    parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or width)
+    documents = (document_tokens(llm, passage) for passage in corpus)
+    parts.salience.copy_(salience_of(documents, len(table)))
+    selection = SelectorConfig(name=params.selection or "attention", width=min(128, width))
+    return Bundle.untrained(parts, selection, table)

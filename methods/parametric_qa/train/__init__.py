@@ -1,0 +1,1 @@
+"""Training of the shared parts, the reader and the selector by a recipe."""

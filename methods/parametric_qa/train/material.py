@@ -1,0 +1,108 @@
+"""Training material as numbers: tokens, codes of span means and BM25 negatives of passages."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness.retrieval.open import open_retriever
+from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
+from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+    from harness.records import Question
+    from harness.retrieval.base import Retriever
+    from methods.parametric_qa.shared.parts import SharedParts
+
+
+class Material:
+    """The passages and questions of some tasks, for one model.
+
+    A passage is named (task, id). ``table`` is a float32 copy of the input embeddings, as they are
+    before anything is trained.
+    """
+
+    def __init__(self, llm: LocalModel, tasks: Sequence[TrainingTask]) -> None:
+        self.llm = llm
+        self.tasks = {task.name: task for task in tasks}
+        weight = llm.model.get_input_embeddings().weight
+        self.table: Tensor = weight.detach().float().cpu().clone()
+        self._tokens: dict[tuple[str, str], list[int]] = {}
+        self._negatives: dict[tuple[str, str], list[str]] = {}
+
+    @cached_property
+    def train(self) -> list[tuple[str, Question]]:
+        """Train questions of all tasks, with the task's name."""
+        return [(name, q) for name, task in self.tasks.items() for q in task.train]
+
+    def validation(self, most: int) -> list[tuple[str, Question]]:
+        """At most ``most`` validation questions, in turn from each task."""
+        rows = [[(name, q) for q in task.validation] for name, task in self.tasks.items()]
+        longest = max(map(len, rows), default=0)
+        return [row[i] for i in range(longest) for row in rows if i < len(row)][:most]
+
+    def tokens(self, task: str, id_: str) -> list[int]:
+        """Token ids of a passage."""
+        key = (task, id_)
+        if key not in self._tokens:
+            self._tokens[key] = document_tokens(self.llm, self.tasks[task].corpus.get(id_))
+        return self._tokens[key]
+
+    def free_tokens(self) -> Iterator[list[int]]:
+        """Token ids of every passage that no evaluated question needs."""
+        for name, task in self.tasks.items():
+            for id_ in task.free:
+                yield self.tokens(name, id_)
+
+    def salience(self) -> Tensor:
+        """Salience of every token [vocabulary] over the free passages."""
+        return salience_of(self.free_tokens(), len(self.table))
+
+    def span_codes(self, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim] of the means of texts' spans; ``down`` gets gradients."""
+        shape = parts.config
+        means = [
+            span_means(self.table[tokens], parts.salience[tokens], shape.slots, shape.sharpness)
+            for tokens in map(torch.tensor, documents)
+        ]
+        codes: Tensor = parts.down(torch.stack(means))
+        return codes
+
+    def question_embeddings(self, text: str) -> Tensor:
+        """A question's embeddings [length, hidden] as selection sees them."""
+        from methods.parametric_qa.choose import question_tokens
+
+        return self.table[torch.tensor(question_tokens(self.llm, text))]
+
+    def negatives(self, task: str, question: Question, count: int) -> list[str]:
+        """BM25's best free passages for a question that are not gold for it."""
+        key = (task, question.id)
+        if key not in self._negatives:
+            gold, free = set(question.gold_doc_ids), self._free[task]
+            found = self._bm25[task].search([question.text], 20)[0]
+            ids = [p.id for p in found if p.id in free and p.id not in gold]
+            self._negatives[key] = ids
+        return self._negatives[key][:count]
+
+    def answer(self, task: str, question: Question) -> str:
+        """The golden answer that is taught."""
+        return golden_answer(self.tasks[task].corpus, question)
+
+    def random_passage(self, source: random.Random) -> tuple[str, str]:
+        """A free passage; every task is as likely as any other."""
+        name = source.choice(sorted(self.tasks))
+        return name, source.choice(self.tasks[name].free)
+
+    @cached_property
+    def _free(self) -> dict[str, frozenset[str]]:
+        return {name: frozenset(task.free) for name, task in self.tasks.items()}
+
+    @cached_property
+    def _bm25(self) -> dict[str, Retriever]:
+        return {name: open_retriever("bm25", t.corpus) for name, t in self.tasks.items()}

@@ -1,0 +1,180 @@
+"""The losses of training: what each row shows the model and which tokens it must predict."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness.prompts import Prompt, QAPrompts
+from methods.parametric_qa.method import reading_prompt
+from methods.parametric_qa.train.tuning import untuned
+from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.write.writing import end_token
+
+if TYPE_CHECKING:
+    from harness.records import Question
+    from methods.parametric_qa.shared.bundle import Bundle
+    from methods.parametric_qa.train.material import Material
+    from methods.parametric_qa.train.recipe import Recipe
+
+TEACHER_TEXTS = 3
+"""Texts that a teacher reads at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A train question with the passages whose memories are shown, best last."""
+
+    task: str
+    question: Question
+    passages: tuple[str, ...]
+
+
+class Objectives:
+    """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id).
+
+    Memories are of the encoder's codes if there is one, else of span means.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        recipe: Recipe,
+        bundle: Bundle,
+        ranked: Mapping[tuple[str, str], Sequence[str]],
+    ) -> None:
+        self.material, self.recipe, self.ranked = material, recipe, ranked
+        self.parts, self.encoder = bundle.parts, bundle.encoder
+        self.end = end_token(material.llm)
+
+    def loss(self, model: Any, kind: str, source: random.Random, *, alone: bool = False) -> Tensor:
+        """The mean loss of one batch of a kind, in nats a token.
+
+        ``alone``: questions are shown one gold memory each, without any other.
+        """
+        size = self.recipe.batch
+        if kind in ("answer", "distil"):
+            drawn = [source.choice(self.material.train) for _ in range(size)]
+            # One number for all rows: padding the shorter ones would cost as much again.
+            count = 1 if alone else source.choice(self.recipe.memories)
+            asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
+            if kind == "distil":
+                return self._distil(model, asked)
+            return self.row_losses(model, self.answer_rows(model, asked)).mean()
+        return self.row_losses(model, self._document_rows(model, kind, source)).mean()
+
+    def ask(
+        self,
+        task: str,
+        question: Question,
+        count: int,
+        source: random.Random,
+        *,
+        forced: bool = False,
+    ) -> Asked:
+        """Choose what a train question is shown: its gold among the best ranked, or nothing.
+
+        Now and then what is ranked best is shown as it is, with gold in it or not.
+        """
+        draw = source.random()
+        if draw < self.recipe.no_memory:
+            return Asked(task, question, ())
+        ranked = self.ranked[task, question.id]
+        if not forced and draw < self.recipe.no_memory + self.recipe.unforced:
+            return Asked(task, question, tuple(ranked[:count][::-1]))
+        best = [id_ for id_ in ranked if id_ not in question.gold_doc_ids]
+        gold = list(question.gold_doc_ids)
+        # One of several gold documents alone: any of them, so that all are read.
+        source.shuffle(gold)
+        shown = best[: max(0, count - len(gold))][::-1]
+        for id_ in gold[:count]:
+            shown.insert(source.randint(0, len(shown)), id_)
+        return Asked(task, question, tuple(shown))
+
+    def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
+        """Memories, question, golden answer."""
+        return [
+            self._row(
+                memory,
+                reading_prompt(a.question.text),
+                self._reply(self.material.answer(a.task, a.question)),
+            )
+            for a, memory in zip(asked, self._memories(model, asked), strict=True)
+        ]
+
+    def row_losses(self, model: Any, rows: Sequence[Row]) -> Tensor:
+        """Loss of each row [rows], in nats a token."""
+        packed = pack(model, rows)
+        return row_losses(target_logits(model, packed), packed.targets)
+
+    def _distil(self, model: Any, asked: Sequence[Asked]) -> Tensor:
+        """KL from the untuned model that reads the passages' text, at the answer's tokens."""
+        rows = self.answer_rows(model, asked)
+        texts = [self._text_row(a, row) for a, row in zip(asked, rows, strict=True)]
+        with torch.no_grad(), untuned(model) as teacher:
+            read = pack(teacher, texts)
+            wanted = target_logits(teacher, read).log_softmax(dim=-1)
+        packed = pack(model, rows)
+        found = target_logits(model, packed).log_softmax(dim=-1)
+        each = F.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)
+        kept = packed.targets != -100
+        return ((each * kept).sum(dim=1) / kept.sum(dim=1)).mean()
+
+    def _text_row(self, asked: Asked, row: Row) -> Row:
+        corpus = self.material.tasks[asked.task].corpus
+        best = [corpus.get(id_) for id_ in asked.passages[::-1][:TEACHER_TEXTS]]
+        return self._row(None, QAPrompts().read(asked.question.query, best), row.target)
+
+    def _document_rows(self, model: Any, kind: str, source: random.Random) -> list[Row]:
+        drawn = [self._document(kind, source) for _ in range(self.recipe.batch)]
+        memories = self.parts.memory(self._codes(model, [tokens for tokens, _ in drawn]))
+        return [
+            Row(memory, (), [*target, self.end], self.material.llm.begins)
+            for memory, (_, target) in zip(memories, drawn, strict=True)
+        ]
+
+    def _document(self, kind: str, source: random.Random) -> tuple[list[int], list[int]]:
+        """What of a random passage is remembered, and what is predicted from that."""
+        tokens = self.material.tokens(*self.material.random_passage(source))
+        tokens = tokens[: self.recipe.longest]
+        half = len(tokens) // 2
+        if kind == "follow" and half:
+            return tokens[:half], tokens[half:]
+        return tokens, tokens
+
+    def _memories(self, model: Any, asked: Sequence[Asked]) -> list[Tensor | None]:
+        """What each row reads before its question [passages * (1 + slots), hidden], or None."""
+        keys = [(a.task, id_) for a in asked for id_ in a.passages]
+        if not keys:
+            return [None] * len(asked)
+        codes = self._codes(model, [self.material.tokens(*key) for key in keys])
+        memories = self.parts.memory(codes)
+        shares = torch.split(memories, [len(a.passages) for a in asked])
+        return [share.flatten(0, 1) if len(share) else None for share in shares]
+
+    def _codes(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim], with gradients to what makes them."""
+        if self.encoder is None:
+            return self.material.span_codes(self.parts, documents)
+        codes: Tensor = self.encoder(model, documents)
+        return codes.to(self.parts.mark.device)
+
+    def _row(self, memory: Tensor | None, prompt: Prompt, target: Sequence[int]) -> Row:
+        """A row as the engine would send it (see ``harness.llm.generation``)."""
+        llm = self.material.llm
+        start, asked = llm.part(llm.encode(prompt.render(llm.prompt_style)))
+        return Row(memory, asked, target, start)
+
+    def _reply(self, answer: str) -> list[int]:
+        """An answer's tokens with its end: a line's in a completion, a turn's in a chat."""
+        llm = self.material.llm
+        if llm.prompt_style == "completion":
+            answer = f" {answer}\n"
+        ids: list[int] = llm.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return ids if llm.prompt_style == "completion" else [*ids, self.end]

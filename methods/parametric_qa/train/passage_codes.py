@@ -1,0 +1,69 @@
+"""Codes of all passages that a selector is trained on and measured on, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
+
+if TYPE_CHECKING:
+    from methods.parametric_qa.shared.parts import SharedParts
+    from methods.parametric_qa.train.material import Material
+
+GROUP = 256
+"""Passages that are taken together."""
+
+
+class PassageCodes:
+    """Codes of every passage of every task, as parts and encoder are when this is made.
+
+    Held in float16, which is as exact as a bank's. ``advance`` is told how many were added. Raises
+    InputError for a passage that is too long for the encoder.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        parts: SharedParts,
+        encoder: Encoder | None = None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._rows: dict[str, dict[str, int]] = {}
+        self._codes: dict[str, Tensor] = {}
+        for name, task in material.tasks.items():
+            ids = list(task.corpus.ids)
+            groups = [ids[start : start + GROUP] for start in range(0, len(ids), GROUP)]
+            codes = []
+            for group in groups:
+                with torch.no_grad():
+                    codes.append(_coded(material, parts, encoder, name, group).half())
+                advance(len(group))
+            self._rows[name] = {id_: row for row, id_ in enumerate(ids)}
+            self._codes[name] = torch.cat(codes)
+
+    def of(self, task: str, ids: Sequence[str]) -> Tensor:
+        """Codes float32 [ids, slots, z_dim] of some passages of a task."""
+        rows = self._rows[task]
+        return self._codes[task][[rows[id_] for id_ in ids]].float()
+
+    def groups(self, task: str) -> Iterator[Tensor]:
+        """Codes float32 [up to GROUP, slots, z_dim] of all passages, in the corpus's order."""
+        for codes in torch.split(self._codes[task], GROUP):
+            yield codes.float()
+
+
+def _coded(
+    material: Material,
+    parts: SharedParts,
+    encoder: Encoder | None,
+    task: str,
+    ids: Sequence[str],
+) -> Tensor:
+    documents = [material.tokens(task, id_) for id_ in ids]
+    if encoder is None:
+        return material.span_codes(parts, documents)
+    return encoder_codes(material.llm, encoder, documents, ids)

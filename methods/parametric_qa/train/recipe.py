@@ -1,0 +1,132 @@
+"""A recipe: how shared parts are trained. YAML into a validated model; unknown keys are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import ConfigError, InputError, did_you_mean
+from methods.parametric_qa.shared.bundle import SelectorConfig
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Losses(_Part):
+    """How often each loss is taken: shares of the steps, by weight. 0 switches one off."""
+
+    answer: float = Field(1.0, ge=0, description="the golden answer, after memories and question")
+    distil: float = Field(
+        0.0, ge=0, description="the untuned model's own predictions while it reads the text"
+    )
+    reconstruct: float = Field(0.0, ge=0, description="the document, after its memory")
+    follow: float = Field(0.0, ge=0, description="its second half, after a memory of its first")
+
+
+class SelectorTraining(_Part):
+    """InfoNCE on gold documents with in-batch and BM25 hard negatives."""
+
+    steps: int = Field(200, ge=0)
+    batch: int = Field(32, ge=2, description="questions of a step")
+    learning_rate: float = Field(1e-3, gt=0)
+    temperature: float = Field(0.05, gt=0, description="at the start; it is learned")
+    hard: int = Field(2, ge=0, description="BM25's best wrong passages for each question")
+    random: int = Field(64, ge=0, description="random passages for all questions of a step")
+    fragments: float = Field(
+        0.5, ge=0, lt=1, description="share of questions that are a few words of a passage"
+    )
+
+
+class Tuning(_Part):
+    """What of the language model is trained."""
+
+    mode: Literal["frozen", "lora", "full"] = Field(
+        "lora", description="lora on a model of quantization nf4 is QLoRA"
+    )
+    rank: int = Field(16, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    gradient_checkpointing: bool = Field(
+        False, description="compute layers twice to save memory; the gradients are the same"
+    )
+
+
+class Recipe(_Part):
+    """Everything that decides what training gives, beside the data."""
+
+    name: str
+    model: str | dict[str, Any]
+    tasks: tuple[str, ...] = Field(min_length=1)
+    slots: int = Field(32, ge=1, le=512)
+    z_dim: int = Field(ge=1)
+    sharpness: float = Field(3.0, ge=0)
+    init: Literal["spans", "encoder"] = Field(
+        "spans", description="what codes are made of: means of spans, or an encoder trained along"
+    )
+    selector: SelectorConfig = SelectorConfig()
+    selection: SelectorTraining = SelectorTraining()
+    tuning: Tuning = Tuning()
+    losses: Losses = Losses()
+    steps: int = Field(ge=0, description="of the shared parts and the reader")
+    batch: int = Field(8, ge=1, description="rows of a step")
+    learning_rate: float = Field(1e-3, gt=0, description="of the shared parts")
+    warmup: int = Field(20, ge=0, description="steps in which the rate rises; then it falls to 0")
+    memories: tuple[int, ...] = Field(
+        (1, 3, 5), min_length=1, description="how many memories rows have, drawn for each step"
+    )
+    alone: int = Field(
+        0, ge=0, description="first steps in which every row has one gold memory and no other"
+    )
+    no_memory: float = Field(0.15, ge=0, le=0.5, description="share of rows without any memory")
+    unforced: float = Field(
+        0.1, ge=0, le=0.5, description="share of rows in which gold is not put among the memories"
+    )
+    longest: int = Field(128, ge=8, description="tokens of a document that is reconstructed")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the frozen weights; auto takes the faster, measured"
+    )
+    seed: int = Field(0, ge=0)
+    checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")
+    validate_every: int = Field(100, ge=1, description="steps between validations")
+    validation_questions: int = Field(96, ge=0)
+
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values; ``{"tuning": {"rank": 8}}`` leaves the mode as it is.
+
+        Raises ConfigError naming the value that is refused.
+        """
+        own: dict[str, Any] = {**dict(self), **changes}
+        for key, value in changes.items():
+            before = getattr(self, key, None)
+            if isinstance(before, BaseModel) and isinstance(value, Mapping):
+                own[key] = {**before.model_dump(), **value}
+        return parse_recipe(own, f"recipe '{self.name}'")
+
+
+def read_recipe(name: str) -> Recipe:
+    """A shipped recipe by name, or a YAML file. Errors name the file, the key and the fix."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+        raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: Any, source: str) -> Recipe:
+    """Validate a recipe's values; ``source`` begins the error."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{source}: '{where}': {first['msg']}") from error

@@ -1,0 +1,81 @@
+"""Putting newly trained shared parts in the place of earlier ones: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError
+from harness.files import writing
+from methods.parametric_qa.shared.bundle import SELECTOR_FILE
+from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
+from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
+from methods.parametric_qa.shared.parts import (
+    ADAPTER_FOLDER,
+    CONFIG_FILE,
+    TENSORS_FILE,
+    model_fingerprint,
+)
+from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.shared.bundle import Bundle
+    from methods.parametric_qa.train.tuning import Mode
+
+FRESH = ".fresh"
+# The configuration goes first and comes last: without it a folder is no folder of shared parts.
+FILES = (
+    CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, MODEL_FOLDER, SELECTOR_FILE,
+    TENSORS_FILE,
+)  # fmt: skip
+
+
+def save_trained(
+    llm: LocalModel, model: Any, mode: Mode, bundle: Bundle, out: Path, account: dict[str, Any]
+) -> None:
+    """Write shared parts and what was tuned of the model beside earlier ones, then swap them.
+
+    Raises InputError if there is no room; then the earlier ones are as they were.
+    """
+    from safetensors import SafetensorError
+
+    fresh = out / FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        with writing(out):
+            fresh.mkdir()
+            if mode == "full":
+                _rename_model(bundle, model)
+                llm.tokenizer.save_pretrained(fresh / MODEL_FOLDER)
+            save_tuned(model, mode, fresh, llm.name)
+        bundle.save(fresh, account)
+    except SafetensorError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{out}: cannot write there ({reason}); free space, train again"
+        ) from error
+    with writing(out):
+        for name in FILES:
+            _remove(out / name)
+        for name in reversed(FILES):
+            if (fresh / name).exists():
+                os.replace(fresh / name, out / name)  # noqa: PTH105
+        fresh.rmdir()
+
+
+def _rename_model(bundle: Bundle, model: Any) -> None:
+    """The parts are for the model as it is after training."""
+    config = bundle.parts.config.model_copy(update={"model_fingerprint": model_fingerprint(model)})
+    for module in (bundle.parts, bundle.encoder):
+        if module is not None:
+            module.config = config
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,224 @@
+"""Training the shared parts, the reader and the selector by a recipe; resumable, seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.errors import ConfigError
+from harness.files import writing
+from harness.fingerprint import fingerprint
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.frozen import checkpointed, without_dropout
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.train.checkpoint import checkpoint_state
+from methods.parametric_qa.train.curves import Curves
+from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.objectives import Objectives
+from methods.parametric_qa.train.passage_codes import PassageCodes
+from methods.parametric_qa.train.recipe import Recipe
+from methods.parametric_qa.train.save_trained import save_trained
+from methods.parametric_qa.train.train_reader import Reader
+from methods.parametric_qa.train.train_selector import ranking, recall_at, train_selector
+from methods.parametric_qa.train.tuning import faster_dtype, tuned
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.llm.local import LocalModel
+    from methods.parametric_qa.shared.selection import Selector
+    from methods.parametric_qa.train.training_data import TrainingTask
+
+
+def train(
+    recipe: Recipe,
+    llm: LocalModel,
+    tasks: Sequence[TrainingTask],
+    out: Path,
+    console: Console,
+) -> Path:
+    """Train by ``recipe`` and write a bundle to ``out``; an interrupted training goes on.
+
+    ``llm`` is changed by it and of no use afterwards. ``curves.csv`` holds losses and validation.
+    Earlier shared parts in ``out`` are replaced once all is trained. Raises ConfigError for a model
+    that the recipe cannot train, InputError for a passage too long for an encoder, and
+    RunFailedError for a loss that is no number.
+    """
+    check_model(recipe, llm)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    material = Material(llm, tasks)
+    bundle = _untrained(recipe, llm, material)
+    curves = Curves(out / "curves.csv")
+    model = _train_reader(recipe, llm, material, bundle, out, curves, console)
+    codes = _final_codes(material, bundle, console)
+    _train_selector(recipe, material, bundle.selector, codes, curves, console)
+    curves.write()
+    account = _account(recipe, llm, material, curves)
+    save_trained(llm, model, recipe.tuning.mode, bundle, out, account)
+    return out
+
+
+def _untrained(recipe: Recipe, llm: LocalModel, material: Material) -> Bundle:
+    parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
+    parts.salience.copy_(material.salience())
+    bundle = Bundle.untrained(parts, recipe.selector, material.table)
+    if recipe.init == "spans":
+        return bundle
+    encoder = Encoder.from_model(llm, parts, recipe.seed)
+    for name, task in material.tasks.items():
+        ids = list(task.corpus.ids)
+        encoder.check_fits(llm, [material.tokens(name, id_) for id_ in ids], ids)
+    return replace(bundle, encoder=encoder)
+
+
+def _train_reader(
+    recipe: Recipe,
+    llm: LocalModel,
+    material: Material,
+    bundle: Bundle,
+    out: Path,
+    curves: Curves,
+    console: Console,
+) -> Any:
+    """Train in place; the model with what was trained of it."""
+    from harness.progress import bar
+
+    ranked = _candidates(bundle, material)
+    folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json'))[:12]}"
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    if llm.config.quantization is None and recipe.tuning.mode != "full":
+        llm.model.to(_dtype(recipe, llm, folder))
+    if llm.device.type == "cpu":
+        # On short rows the fused kernel takes longer, and forty times so in bfloat16.
+        llm.model.set_attn_implementation("eager")
+    model = tuned(llm.model, recipe.tuning.mode, recipe.tuning.rank, recipe.seed)
+    run = Reader(recipe, model, Objectives(material, recipe, bundle, ranked))
+    first = run.resume(folder, curves)
+    spared = checkpointed(model) if recipe.tuning.gradient_checkpointing else nullcontext()
+    with bar(console, "reader", recipe.steps, first) as shown, without_dropout(model), spared:
+        for step in range(first + 1, recipe.steps + 1):
+            kind, loss = run.step(step)
+            curves.add(step, f"loss {kind}", loss)
+            if step % recipe.validate_every == 0 or step == recipe.steps:
+                for name, value in run.validate().items():
+                    curves.add(step, name, value)
+            if step % recipe.checkpoint_every == 0 or step == recipe.steps:
+                run.keep(folder, step, curves)
+            shown.advance()
+    for module in run.modules.values():
+        module.requires_grad_(False)
+    return model
+
+
+def _dtype(recipe: Recipe, llm: LocalModel, folder: Path) -> torch.dtype:
+    """Of the frozen weights; what was measured to be faster once stays so until the end."""
+    name = checkpoint_state(folder).get("dtype") or recipe.dtype
+    return faster_dtype(llm.device) if name == "auto" else getattr(torch, name)
+
+
+def _candidates(bundle: Bundle, material: Material) -> Mapping[tuple[str, str], Sequence[str]]:
+    """Free passages that the untrained selector ranks best for each train question.
+
+    By their span means in any case: codes of an untrained encoder mean nothing.
+    """
+    codes = PassageCodes(material, bundle.parts)
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, task in material.tasks.items():
+        free = set(task.free)
+        ranked = ranking(bundle.selector, codes, material, name, task.train)
+        found |= {(name, id_): [p for p in ids if p in free] for id_, ids in ranked.items()}
+    return found
+
+
+def _final_codes(material: Material, bundle: Bundle, console: Console) -> PassageCodes:
+    """What the reader will read; an encoder takes one forward pass for each passage."""
+    from harness.progress import bar
+
+    total = sum(len(task.corpus) for task in material.tasks.values())
+    with bar(console, "codes of passages", total) as shown:
+        return PassageCodes(material, bundle.parts, bundle.encoder, shown.advance)
+
+
+def _train_selector(
+    recipe: Recipe,
+    material: Material,
+    selector: Selector,
+    codes: PassageCodes,
+    curves: Curves,
+    console: Console,
+) -> None:
+    from harness.progress import bar
+
+    _measure_selection(selector, codes, material, curves, 0)
+    with bar(console, "selector", recipe.selection.steps) as shown:
+
+        def record(step: int, loss: float) -> None:
+            curves.add(step, "selector loss", loss)
+            shown.advance()
+
+        train_selector(selector, codes, material, recipe.selection, recipe.seed, record)
+    _measure_selection(selector, codes, material, curves, recipe.selection.steps)
+
+
+def _measure_selection(
+    selector: Selector, codes: PassageCodes, material: Material, curves: Curves, step: int
+) -> None:
+    """Recall@5 on validation questions over each task's whole pool."""
+    for name, task in material.tasks.items():
+        ranked = ranking(selector, codes, material, name, task.validation)
+        curves.add(step, f"validation recall@5 {name}", recall_at(ranked, task.validation, 5))
+
+
+def _account(recipe: Recipe, llm: LocalModel, material: Material, curves: Curves) -> dict[str, Any]:
+    from harness.meters.hardware import describe_hardware
+    from harness.runs.provenance import harness_version
+
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "training": {
+            "train questions": {n: len(t.train) for n, t in material.tasks.items()},
+            "free passages": {n: len(t.free) for n, t in material.tasks.items()},
+            "corpora": {n: t.corpus.fingerprint for n, t in material.tasks.items()},
+            "dtype": str(llm.model.dtype).removeprefix("torch."),
+            "seconds": round(curves.seconds),
+            "hardware": describe_hardware().record(str(llm.device)),
+            "harness": harness_version(),
+            "date": datetime.now(UTC).date().isoformat(),
+        },
+    }
+
+
+def check_model(recipe: Recipe, llm: LocalModel) -> None:
+    """Raise ConfigError for a model that the recipe's mode of tuning cannot train."""
+    if llm.config.quantization is not None and recipe.tuning.mode == "full":
+        raise ConfigError(
+            f"recipe '{recipe.name}': mode full cannot train rounded weights, and '{llm.name}' has "
+            f"quantization {llm.config.quantization}; take mode lora or leave quantization out"
+        )
+    if llm.config.adapter is not None:
+        raise ConfigError(
+            f"recipe '{recipe.name}': '{llm.name}' has an adapter of its own; take the model "
+            "without it, or one that it was merged into"
+        )
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ConfigError for settings that contradict each other."""
+    if recipe.steps and not any(recipe.losses.model_dump().values()):
+        raise ConfigError(
+            f"recipe '{recipe.name}': all losses are 0; switch one on or set steps: 0"
+        )
+    if recipe.losses.distil and recipe.tuning.mode == "full":
+        raise ConfigError(
+            f"recipe '{recipe.name}': distil needs the model as it was, which mode full changes; "
+            "take lora or frozen"
+        )

@@ -1,0 +1,1 @@
+"""Writing: from a passage's text to its code."""

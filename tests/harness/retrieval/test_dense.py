@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.corpus import Corpus
+from harness.errors import HarnessError, InputError
+from harness.retrieval.dense import (
+    DenseRetriever,
+    build_dense,
+    embedding_folder,
+    load_flashrag_index,
+)
+from harness.retrieval.embeddings import EmbeddingStore, write_beside
+from harness.retrieval.encoders import Vectors
+from tests.harness.retrieval.helpers import HashEncoder, corpus_of
+
+TEXTS = [f"passage number{i} about subject{i % 7}" for i in range(300)]
+
+
+def ids(retriever: DenseRetriever, query: str, k: int = 5) -> list[str]:
+    return [passage.id for passage in retriever.search([query], k)[0]]
+
+
+def test_ranking_is_the_inner_product() -> None:
+    corpus, encoder = corpus_of(*TEXTS), HashEncoder()
+    exact = encoder.encode_passages([p.contents for p in corpus])
+    passages = exact.astype(np.float16).astype(float)
+    queries = ["subject3 number10", "about number299", "passage"]
+    found = build_dense(corpus, encoder).search(queries, 20)
+    for query, result in zip(encoder.encode_queries(queries).astype(float), found, strict=True):
+        scores = passages @ query
+        expected = sorted(range(len(TEXTS)), key=lambda i: (-round(scores[i], 9), i))[:20]
+        assert [p.id for p in result] == [f"p{i}" for i in expected]
+        assert [p.score for p in result] == pytest.approx(scores[expected], abs=1e-9)
+
+
+def test_equal_passages_rank_by_position_however_many_there_are() -> None:
+    corpus = corpus_of("other words", *["the same text"] * 500, "the same text twice")
+    assert ids(build_dense(corpus, HashEncoder()), "the same text", k=3) == ["p1", "p2", "p3"]
+
+
+def test_k_is_cut_to_the_corpus() -> None:
+    retriever = build_dense(corpus_of("one", "two"), HashEncoder())
+    assert len(ids(retriever, "one", k=10)) == 2
+    assert retriever.search([], 5) == []
+
+
+def test_results_do_not_depend_on_the_other_queries() -> None:
+    retriever = build_dense(corpus_of(*TEXTS), HashEncoder())
+    queries = [f"number{i} subject{i % 7}" for i in range(100)]
+    together = retriever.search(queries, 10)
+    for query, result in zip(queries, together, strict=True):
+        (alone,) = retriever.search([query], 10)
+        assert [(p.id, p.score) for p in alone] == [(p.id, p.score) for p in result]
+
+
+def test_a_changed_corpus_encodes_only_what_changed() -> None:
+    encoder = HashEncoder()
+    build_dense(corpus_of("one", "two", "two", "three"), encoder)
+    assert sorted(encoder.encoded) == ["\none", "\nthree", "\ntwo"]
+    encoder.encoded.clear()
+    changed = corpus_of("three", "four", "one")
+    assert ids(build_dense(changed, encoder), "four", k=1) == ["p1"]
+    assert encoder.encoded == ["\nfour"]
+
+
+def test_another_encoder_shares_no_vectors() -> None:
+    build_dense(corpus_of("one"), HashEncoder())
+    other = HashEncoder(key="hash-2")
+    build_dense(corpus_of("one"), other)
+    assert other.encoded == ["\none"]
+
+
+class Interrupted(HashEncoder):
+    """Stops in the second shard, as a kill would."""
+
+    def encode_passages(self, texts: list[str]) -> Vectors:  # type: ignore[override]
+        if self.encoded:
+            raise KeyboardInterrupt
+        return super().encode_passages(texts)
+
+
+def test_encoding_resumes_where_it_was_killed() -> None:
+    corpus = corpus_of(*[f"passage number{i}" for i in range(1500)])
+    with pytest.raises(KeyboardInterrupt):
+        build_dense(corpus, Interrupted())
+    encoder = HashEncoder()
+    calls: list[tuple[int, int]] = []
+    build_dense(corpus, encoder, lambda *call: calls.append(call))
+    assert len(encoder.encoded) == 1500 - 1024
+    assert calls == [(1024, 1500), (1500, 1500)]
+
+
+def test_two_writers_may_store_the_same_passages() -> None:
+    corpus, encoder = corpus_of("one", "two"), HashEncoder()
+    store = EmbeddingStore(embedding_folder(encoder))
+    build_dense(corpus, encoder)
+    store.add([sha256(b"\ntwo").digest()], encoder.encode_passages(["\ntwo"]))
+    encoder.encoded.clear()
+    assert ids(build_dense(corpus, encoder), "two", k=1) == ["p1"]
+    assert encoder.encoded == []
+
+
+def test_a_damaged_shard_is_encoded_again(caplog: pytest.LogCaptureFixture) -> None:
+    corpus, encoder = corpus_of(*TEXTS), HashEncoder()
+    before = build_dense(corpus, encoder).search(["number7"], 5)
+    (shard,) = embedding_folder(encoder).glob("*.npz")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    encoder.encoded.clear()
+    with caplog.at_level(logging.WARNING):
+        assert build_dense(corpus, encoder).search(["number7"], 5) == before
+    assert "damaged" in caplog.text
+    assert len(encoder.encoded) == len(TEXTS)
+
+
+def test_stored_vectors_are_never_unpickled(tmp_path: Path) -> None:
+    corpus, encoder = corpus_of("one"), HashEncoder()
+    trap = np.array([{"not": "a vector"}], dtype=object)
+    np.savez(embedding_folder(encoder) / "0.npz", keys=trap, vectors=trap)
+    assert ids(build_dense(corpus, encoder), "one") == ["p0"]
+
+
+def test_vectors_beside_a_corpus_are_used_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.jsonl"
+    file.write_text("".join(f'{{"id": "p{n}", "contents": "T{n}\\n{n}"}}\n' for n in range(30)))
+    corpus, encoder = Corpus.open(file), HashEncoder()
+    path = write_beside(corpus, encoder, EmbeddingStore(embedding_folder(encoder)))
+    assert path == tmp_path / "vectors" / "hash-1" / "vectors.npz"
+    for shard in embedding_folder(encoder).glob("*.npz"):
+        shard.unlink()
+    encoder.encoded.clear()
+    before = build_dense(corpus, encoder).search(["T3 3"], 5)
+    assert encoder.encoded == []
+    other = HashEncoder(key="hash-2")
+    assert build_dense(corpus, other).search(["T3 3"], 5) == before
+    assert len(other.encoded) == 30, "vectors of another encoder are never used"
+
+
+def test_vectors_that_are_not_finite_stop_the_build() -> None:
+    class Broken(HashEncoder):
+        def encode_passages(self, texts: list[str]) -> Vectors:  # type: ignore[override]
+            return super().encode_passages(texts) * np.float32("nan")
+
+    with pytest.raises(HarnessError, match="cannot hold"):
+        build_dense(corpus_of("one"), Broken())
+
+
+def test_storage_counts_two_bytes_a_dimension() -> None:
+    retriever = build_dense(corpus_of("one", "two", "three"), HashEncoder())
+    assert retriever.storage() == {"dense index": 3 * 64 * 2}
+    (shard,) = embedding_folder(HashEncoder()).glob("*.npz")
+    assert np.load(shard)["vectors"].nbytes == 3 * 64 * 2
+    assert set(retriever.provenance()) >= {"encoder", "faiss"}
+
+
+@pytest.fixture
+def titled() -> Corpus:
+    return corpus_of(*TEXTS, titles=[f"Title{i}" for i in range(len(TEXTS))])
+
+
+def write_index(path: Path, vectors: Vectors, kind: str = "Flat", metric: int = 0) -> Path:
+    import faiss
+
+    index = faiss.index_factory(vectors.shape[1], kind, metric)
+    index.train(vectors)
+    index.add(vectors)
+    faiss.write_index(index, str(path))
+    return path
+
+
+def vectors_of(corpus: Corpus, encoder: HashEncoder) -> Vectors:
+    return encoder.encode_passages([passage.contents for passage in corpus])
+
+
+def test_a_flashrag_index_gives_the_same_results(tmp_path: Path, titled: Corpus) -> None:
+    encoder = HashEncoder()
+    path = write_index(tmp_path / "e5_Flat.index", vectors_of(titled, encoder))
+    opened, built = load_flashrag_index(path, titled, encoder), build_dense(titled, encoder)
+    for query in ["subject3 number10", "about number299"]:
+        assert ids(opened, query) == ids(built, query)
+    assert opened.storage() == {"dense index": 300 * 64 * 4}
+
+
+def test_a_flashrag_index_of_another_encoder_is_refused(tmp_path: Path, titled: Corpus) -> None:
+    path = write_index(tmp_path / "e5_Flat.index", vectors_of(titled, HashEncoder(32)))
+    with pytest.raises(InputError, match="32 dimensions, but encoder hash gives 64"):
+        load_flashrag_index(path, titled, HashEncoder())
+
+
+def test_a_flashrag_index_of_another_corpus_is_refused(tmp_path: Path, titled: Corpus) -> None:
+    path = write_index(tmp_path / "e5_Flat.index", vectors_of(titled, HashEncoder())[:-1])
+    with pytest.raises(InputError, match="holds 299 vectors, but the corpus has 300"):
+        load_flashrag_index(path, titled, HashEncoder())
+
+
+def test_a_flashrag_index_in_another_order_is_refused(tmp_path: Path, titled: Corpus) -> None:
+    vectors = vectors_of(titled, HashEncoder())[::-1].copy()
+    with pytest.raises(HarnessError, match="broken"):
+        load_flashrag_index(write_index(tmp_path / "x.index", vectors), titled, HashEncoder())
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("Flat", 1), ("SQ8", 0), ("HNSW8", 0)])
+def test_only_flat_inner_product_indexes_are_read(
+    tmp_path: Path, titled: Corpus, kind: str, metric: int
+) -> None:
+    path = write_index(tmp_path / "x.index", vectors_of(titled, HashEncoder()), kind, metric)
+    with pytest.raises(InputError, match="only flat inner-product"):
+        load_flashrag_index(path, titled, HashEncoder())
+
+
+def test_a_file_that_is_no_index_is_named(tmp_path: Path, titled: Corpus) -> None:
+    path = tmp_path / "e5_Flat.index"
+    with pytest.raises(InputError, match="no such file"):
+        load_flashrag_index(path, titled, HashEncoder())
+    path.write_text("hello, this is not an index")
+    with pytest.raises(InputError, match="not a faiss index"):
+        load_flashrag_index(path, titled, HashEncoder())

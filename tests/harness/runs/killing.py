@@ -1,0 +1,112 @@
+"""Kills runs in forked children; called as a program so that no thread is forked with them.
+
+``python -m tests.harness.runs.killing moments|writes FOLDER`` prints how many children were killed
+before their run was complete and how far those had come.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from _pytest.monkeypatch import MonkeyPatch
+
+from harness.runs.execute import execute
+from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
+
+QUESTIONS = {"moments": 200, "writes": 48}
+MOMENTS = 20
+
+
+def run(files: Path, out: Path) -> None:
+    """Questions in batches of eight that take 2 ms, a memory, four timed queries."""
+    plan = make_plan(files, Remember(), queries=4, window=8)
+    execute(plan, out, CountingModel(seconds=0.002), None, quiet())
+
+
+def child(work: Callable[[], None]) -> int:
+    """Start ``work`` in a child process."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print("child failed:", repr(error), file=sys.stderr)
+            os._exit(1)
+    return pid
+
+
+def end(pid: int) -> int:
+    """Exit status of a child: 0, 1, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def kill_at_moments(files: Path, folder: Path) -> list[int]:
+    """Kill at random moments, continue, and return how many answers each killed run had."""
+    start = time.monotonic()
+    assert end(child(lambda: run(files, folder / "whole"))) == 0
+    seconds = time.monotonic() - start
+    rng, reached = random.Random(7), []
+    for number in range(MOMENTS):
+        out = folder / f"killed-{number}"
+        pid = child(lambda out=out: run(files, out))
+        time.sleep(rng.random() * seconds)
+        os.kill(pid, signal.SIGKILL)
+        if end(pid) == -signal.SIGKILL:
+            reached.append(answered(out))
+        assert end(child(lambda out=out: run(files, out))) == 0
+    return reached
+
+
+def kill_at_writes(files: Path, folder: Path) -> list[int]:
+    """Kill just before and just after each file is put in place, and continue."""
+    assert end(child(lambda: run(files, folder / "whole"))) == 0
+    reached: list[int] = []
+    for after in (False, True):
+        for number in range(1, 100):
+            out = folder / f"killed-{number}-{after}"
+            status = end(child(lambda out=out, n=number, a=after: dying_run(files, out, n, a)))
+            if status == 0:
+                break
+            assert status == -signal.SIGKILL, status
+            reached.append(answered(out))
+            assert end(child(lambda out=out: run(files, out))) == 0
+    return reached
+
+
+def dying_run(files: Path, out: Path, number: int, after: bool) -> None:
+    """A run that is killed at its ``number``-th atomic write."""
+    replace, count = os.replace, 0
+
+    def dying(source: str, target: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = dying  # type: ignore[assignment]
+    run(files, out)
+
+
+def answered(out: Path) -> int:
+    """Whole lines of the one run below ``out``."""
+    return sum(path.read_bytes().count(b"\n") for path in out.rglob("predictions.jsonl"))
+
+
+if __name__ == "__main__":
+    without_torch(MonkeyPatch())
+    folder = Path(sys.argv[2])
+    files = write_task(folder / "files", QUESTIONS[sys.argv[1]])
+    gc.freeze()  # the children need not look through what was there before them
+    kill = {"moments": kill_at_moments, "writes": kill_at_writes}[sys.argv[1]]
+    print(*kill(files, folder))

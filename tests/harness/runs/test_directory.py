@@ -1,0 +1,233 @@
+"""Run directories: what is written, when, and what survives."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import files
+from harness.runs import directory as runs
+from harness.errors import InputError, RunLockedError
+from harness.files import write_json
+from harness.records import Passage, Prediction, Step, Usage
+from harness.runs.directory import (
+    RunConfig,
+    RunDirectory,
+    find_runs,
+    read_manifest,
+    read_performance,
+    read_predictions,
+    update_performance,
+)
+
+IDS = ("q1", "q2", "q3")
+KEYS = {"question_id", "answer", "retrieved_ids", "steps", "usage", "error", "raw"}
+
+
+def config(**changes) -> RunConfig:
+    values = {"task": {"name": "nq"}, "method": {"name": "bm25"}, "model": {"name": "m"}}
+    return RunConfig(**{**values, **changes})
+
+
+def fill(folder: Path, *ids: str) -> Path:
+    with RunDirectory(folder, IDS) as run:
+        for question_id in ids:
+            run.append(question_id, Prediction(f"answer of {question_id}"))
+    return folder / "predictions.jsonl"
+
+
+def stored(path: Path) -> list[str]:
+    return [row["question_id"] for _, row in read_predictions(path)]
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_id_covers_the_meaning_of_a_config() -> None:
+    same = config(model={"name": "m", "dtype": "float32"})
+    swapped = config(model={"dtype": "float32", "name": "m"})
+    assert same.run_id == swapped.run_id != config().run_id
+    assert len({config(seed=seed).run_id for seed in range(5)}) == 5
+    assert config().folder(Path("runs")) == Path("runs/nq/bm25") / config().run_id
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "a..b", "A", "x\n", "~", "a b"])
+@pytest.mark.parametrize("part", ["task", "method"])
+def test_names_that_leave_the_folder_are_refused(name: str, part: str) -> None:
+    with pytest.raises(InputError, match=f"{part} name .* cannot become a folder"):
+        config(**{part: {"name": name}}).folder(Path("runs"))
+
+
+def test_a_prediction_is_one_line_with_the_promised_keys(tmp_path: Path) -> None:
+    passages = [Passage("d2", "", "best"), Passage("d1", "", "next"), Passage("d2", "", "again")]
+    prediction = Prediction(
+        "Zürich\n", passages, "raw\u2028", (Step("search", {"k": 2}),), Usage(1), "E: x"
+    )
+    with RunDirectory(tmp_path, IDS) as run:
+        run.append("q1", prediction)
+    (line,) = (tmp_path / "predictions.jsonl").read_bytes().splitlines()
+    row = json.loads(line)
+    assert row.keys() == KEYS
+    assert row["retrieved_ids"] == ["d2", "d1"]
+    assert row["steps"] == [{"kind": "search", "k": 2}]
+    assert (row["answer"], row["raw"], row["error"]) == ("Zürich\n", "raw\u2028", "E: x")
+    assert row["usage"]["llm_calls"] == 1
+
+
+def test_a_run_continues_behind_its_last_whole_line(tmp_path: Path) -> None:
+    path = fill(tmp_path, "q1", "q2")
+    path.write_bytes(path.read_bytes()[:-5])
+    with RunDirectory(tmp_path, IDS) as run:
+        assert run.answered == {"q1"}
+        run.append("q2", Prediction("again"))
+    assert stored(path) == ["q1", "q2"]
+
+
+def test_a_file_of_half_a_line_is_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "predictions.jsonl").write_bytes(b'{"question_id": "q')
+    with RunDirectory(tmp_path, IDS) as run:
+        assert run.answered == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{broken", "not a prediction"),
+        ("[]", "not a prediction"),
+        ('{"question_id": "q2"}', "not a prediction"),
+        ('{"question_id":"q9","answer":"","retrieved_ids":[],"usage":{}}', "not of this run"),
+        ('{"question_id":"q1","answer":"","retrieved_ids":[],"usage":{}}', "repeated"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    path = fill(tmp_path, "q1")
+    path.write_text(path.read_text() + line + "\n")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=problem) as raised, RunDirectory(tmp_path, IDS):
+        pass
+    assert f"{path}:2: " in str(raised.value)
+    assert "delete" in str(raised.value)
+    assert path.read_bytes() == before
+    path.write_text("")
+    with RunDirectory(tmp_path, IDS):
+        pass  # the error left no lock behind
+
+
+def test_finish_puts_answers_in_question_order(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, IDS) as run:
+        for question_id in ("q3", "q1", "q2"):
+            run.append(question_id, Prediction(question_id))
+        run.finish()
+        inode = run.predictions_path.stat().st_ino
+        run.finish()
+        assert run.predictions_path.stat().st_ino == inode  # nothing to do twice
+    assert stored(tmp_path / "predictions.jsonl") == list(IDS)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        RunDirectory(tmp_path, IDS),
+        pytest.raises(RunLockedError, match="another process is writing"),
+    ):
+        RunDirectory(tmp_path, IDS).__enter__()
+    with RunDirectory(tmp_path, IDS):
+        pass
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".manifest.json.abc.tmp").write_text("{")
+    fill(tmp_path, "q1")
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+def test_a_failed_manifest_write_leaves_the_old_one(tmp_path: Path, monkeypatch, step) -> None:
+    with RunDirectory(tmp_path, IDS) as run:
+        run.write_manifest({"status": "old"})
+        owner = Path if step == "chmod" else files.os
+        monkeypatch.setattr(owner, step, no_space)
+        with pytest.raises(InputError, match=r"manifest.json: cannot write there .No space left"):
+            run.write_manifest({"status": "new"})
+        monkeypatch.undo()
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"status": "old"}
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", ".lock"}
+
+
+def test_what_json_cannot_hold_leaves_the_old_manifest(tmp_path: Path) -> None:
+    write_json(tmp_path / "manifest.json", {"status": "old"})
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "manifest.json", {"status": float("nan")})
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"status": "old"}
+
+
+def test_a_full_disk_costs_no_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(file, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
+        no_space()
+
+    path = fill(tmp_path, "q1")
+    whole = path.read_bytes()
+    monkeypatch.setattr(runs, "_write_all", half)
+    with pytest.raises(InputError, match="No space left"):
+        fill(tmp_path, "q2")
+    monkeypatch.undo()
+    assert len(path.read_bytes()) > len(whole)
+    with RunDirectory(tmp_path, IDS) as run:
+        assert run.answered == {"q1"}
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write there .Not a directory"):
+        RunDirectory(tmp_path / "file" / "run", IDS).__enter__()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"):
+        RunDirectory(tmp_path / "run", IDS).__enter__()
+    tmp_path.chmod(0o700)
+
+
+def test_find_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        find_runs(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no run"):
+        find_runs(tmp_path)
+    run = tmp_path / "nq" / "bm25" / "0123"
+    for folder in (
+        run,
+        tmp_path / "nq" / ".memory" / "x" / "memory",
+    ):  # a method may save a manifest.json of its own
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    assert find_runs(tmp_path) == find_runs(run.parent) == find_runs(run) == [run]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not a run manifest"),
+        ('{"status": "finished"}', "not a run manifest"),
+        ('{"schema_version": 99, "config": {}, "status": ""}', "schema version 99"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=rf"manifest.json: {problem}"):
+        read_manifest(tmp_path)
+
+
+def test_performance_entries_are_merged(tmp_path: Path) -> None:
+    assert read_performance(tmp_path) == {}
+    update_performance(tmp_path, usage={"llm_calls": 1})
+    update_performance(tmp_path, latency={"seconds": [1]})
+    assert read_performance(tmp_path) == {"usage": {"llm_calls": 1}, "latency": {"seconds": [1]}}

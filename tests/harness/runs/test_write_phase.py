@@ -1,0 +1,121 @@
+"""The write phase: once a memory, shared by runs that ask other questions, resumed after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness.data.corpus import Corpus
+from harness.errors import RunFailedError, RunLockedError
+from harness.runs.execute import execute
+from harness.method import MethodCard
+from harness.records import Prediction, Query, Question
+from harness.runs.directory import read_performance
+from harness.runs.write_phase import _locked, answer_train, memory_path
+from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
+
+
+class Learns(Remember):
+    """Asks another method about the train questions first."""
+
+    card = MethodCard("Learns", "Keeps what Ask said about the train questions.")
+    rows: ClassVar[dict] = {}
+
+    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
+        super().write(corpus, train)
+        type(self).rows = answer_train(self, Ask(), corpus, train, "silver")
+
+
+class Peeks(Ask):
+    card = MethodCard("Peeks", "Answers with the gold.", oracle=True)
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction(self.gold[query.id].golden_answers[0])
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
+    monkeypatch.setattr(Remember, "writes", 0)
+
+
+def go(files: Path, out: Path, method, model=None, **changes) -> Path:
+    plan = make_plan(files, method)
+    if changes:
+        config = replace(plan.config, task={**plan.config.task, **changes})
+        plan = replace(plan, config=config)
+    return execute(plan, out, model or CountingModel(), None, quiet())
+
+
+def test_runs_that_differ_in_their_questions_alone_share_a_memory(files, tmp_path) -> None:
+    one = go(files, tmp_path, Remember())
+    other = go(files, tmp_path, Remember(), limit=7)
+    assert one != other
+    assert Remember.writes == 1
+    assert read_performance(one)["write"] == read_performance(other)["write"]
+
+
+def test_another_corpus_or_seed_is_another_memory(files: Path, tmp_path: Path) -> None:
+    config = make_plan(files, Remember()).config
+    place = memory_path(tmp_path, config)
+    assert memory_path(tmp_path, replace(config, seed=1)) != place
+    task = {**config.task, "corpus_fingerprint": "other"}
+    assert memory_path(tmp_path, replace(config, task=task)) != place
+
+
+def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) -> None:
+    method = Learns()
+    plan = make_plan(files, method)
+    go(files, tmp_path / "a", method)
+    assert vars(method).keys() == {"params"}  # what it held is not the next run's to carry
+    asked = replace(plan, data=replace(plan.data, questions=plan.data.train), method=Ask())
+    folder = execute(asked, tmp_path / "b", CountingModel(), None, quiet())
+    own = (folder / "predictions.jsonl").read_text().splitlines()
+    assert len(method.rows) == len(plan.data.train) == len(own)
+    assert all(row["answer"] in line for row, line in zip(method.rows.values(), own, strict=True))
+
+
+def test_an_interrupted_write_keeps_what_was_answered(files: Path, tmp_path: Path) -> None:
+    def stop(request) -> None:
+        if model.calls == 10:
+            raise KeyboardInterrupt
+
+    model = CountingModel(stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(files, tmp_path, Learns(), model)
+    (place,) = (tmp_path / "toy" / ".memory").iterdir()
+    kept = (place / "scratch" / "silver" / "predictions.jsonl").read_text().splitlines()
+    assert 0 < len(kept) < 6
+    again, fresh = CountingModel(), Learns()
+    go(files, tmp_path, fresh, again)
+    assert again.calls == 2 * (6 - len(kept)) + 24
+    assert len(fresh.rows) == 6
+    assert not (place / "scratch").exists()
+
+
+def test_two_processes_do_not_write_one_memory(files: Path, tmp_path: Path) -> None:
+    place = memory_path(tmp_path, make_plan(files, Remember()).config)
+    place.mkdir(parents=True)
+    with _locked(place), pytest.raises(RunLockedError, match="another process is writing"):
+        go(files, tmp_path, Remember())
+
+
+def test_a_memory_that_cannot_be_read_names_the_file_and_the_fix(files, tmp_path) -> None:
+    folder = go(files, tmp_path, Remember())
+    (place,) = (tmp_path / "toy" / ".memory").iterdir()
+    (place / "memory" / "words.json").write_text("{")
+    (folder / "predictions.jsonl").unlink()
+    with pytest.raises(RunFailedError, match=r"load\(\) failed with JSONDecodeError"):
+        go(files, tmp_path, Remember())
+
+
+def test_only_an_oracle_is_shown_the_gold(files: Path, tmp_path: Path) -> None:
+    folder = go(files, tmp_path, Peeks())
+    assert '"em":1.0' in (folder / "scores.jsonl").read_text().splitlines()[0]
+    method = type("Sly", (Peeks,), {"card": MethodCard("Sly", "Claims to be none.")})()
+    with pytest.raises(RunFailedError, match="KeyError"):
+        go(files, tmp_path, method)
