@@ -1,4 +1,4 @@
-"""Runs many ``Method.answer`` coroutines at once and batches what they ask for.
+"""The engine: many ``Method.answer`` coroutines at once, what they ask for in batches.
 
 A batch goes out when no coroutine can go on without it. Which requests share a batch never changes
 an answer; it only changes how fast it comes.
@@ -7,9 +7,10 @@ an answer; it only changes how fast it comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -18,9 +19,9 @@ from harness.clients import LLMClient, RetrieverClient
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import LanguageModel
-from harness.method import Method
+from harness.method import Lent, Method
 from harness.prompts import QAPrompts
-from harness.records import Passage, Prediction, Query
+from harness.records import Passage, Prediction, Query, Question
 from harness.retrieval.base import Retriever
 
 Batch = Sequence[tuple[Any, asyncio.Future[Any]]]
@@ -58,26 +59,23 @@ class Channel(Generic[Request, Result]):
 
 
 class Engine:
-    """One method, one model, one retriever; answers queries, up to ``window`` at a time.
+    """One model and one retriever; a method answers queries with them, ``window`` at a time.
 
     ``window`` bounds memory and says how many questions may share a batch; it changes no answer.
     """
 
     def __init__(
         self,
-        method: Method,
         llm: LanguageModel,
         retriever: Retriever | None = None,
         corpus: Corpus | None = None,
         *,
-        prompts: QAPrompts | None = None,
         window: int = 128,
-        seed: int = 0,
     ) -> None:
         if window < 1:
             raise ConfigError(f"window = {window}: must be at least 1")
-        check_needs(method, llm)
-        self.method, self.llm, self.window = method, llm, window
+        self.llm, self.window = llm, window
+        self._retriever, self._corpus = retriever, corpus
         self.channels: dict[str, Channel[Any, Any]] = {
             "search": Channel(lambda batch: _search(retriever, batch)),
             "next_token_probs": Channel(llm.next_token_probs),
@@ -87,17 +85,33 @@ class Engine:
         self._submitted = 0
         self._arrived = asyncio.Event()
         self._pool: ThreadPoolExecutor | None = None
-        method.llm = LLMClient(llm, self.submit, seed)
-        method.prompts = prompts or QAPrompts()
-        method.seed = seed
-        method.retriever = RetrieverClient(retriever, corpus, self.submit)
 
-    def run(self, queries: Iterable[Query], on_answer: Callable[[Answered], None]) -> None:
-        """Answer every query and hand each result over as soon as it is there.
+    def lend(
+        self,
+        *,
+        prompts: QAPrompts | None = None,
+        seed: int = 0,
+        gold: Mapping[str, Question] | None = None,
+        scratch: Path | None = None,
+    ) -> Lent:
+        """What a method is opened with: the model and the retriever, called through this engine."""
+        return Lent(
+            LLMClient(self.llm, self.submit, seed),
+            RetrieverClient(self._retriever, self._corpus, self.submit),
+            prompts or QAPrompts(),
+            seed,
+            gold or {},
+            scratch,
+        )
+
+    def run(
+        self, method: Method, queries: Iterable[Query], on_answer: Callable[[Answered], None]
+    ) -> None:
+        """Have an opened method answer every query; hand each result over once it is there.
 
         An exception raised by ``on_answer`` stops the run and is raised here.
         """
-        work = self._run(iter(queries), on_answer)
+        work = self._run(method, iter(queries), on_answer)
         if not _inside_loop():
             return asyncio.run(work)
         with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
@@ -117,14 +131,18 @@ class Engine:
         self._arrived.set()
         return await future
 
-    async def _run(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
+    async def _run(
+        self, method: Method, queries: Iterator[Query], on_answer: Callable[[Answered], None]
+    ) -> None:
         asyncio.get_running_loop().set_task_factory(trace.start_task)
         self._arrived = asyncio.Event()
         for channel in self.channels.values():
             channel.pending = []  # an earlier run may have been stopped
         self._pool = ThreadPoolExecutor(self.llm.concurrency) if self.llm.concurrency else None
         pump = asyncio.create_task(self._pump())
-        workers = [asyncio.create_task(self._work(queries, on_answer)) for _ in range(self.window)]
+        workers = [
+            asyncio.create_task(self._work(method, queries, on_answer)) for _ in range(self.window)
+        ]
         work = asyncio.gather(*workers)
         try:
             ends: set[asyncio.Future[Any]] = {pump, work}
@@ -139,15 +157,17 @@ class Engine:
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self, queries: Iterator[Query], on_answer: Callable[[Answered], None]) -> None:
+    async def _work(
+        self, method: Method, queries: Iterator[Query], on_answer: Callable[[Answered], None]
+    ) -> None:
         for query in queries:
-            on_answer(await self._answer(query))
+            on_answer(await self._answer(method, query))
 
-    async def _answer(self, query: Query) -> Answered:
+    async def _answer(self, method: Method, query: Query) -> Answered:
         recorder = trace.begin(query.id)
         start = perf_counter()
         try:
-            prediction, error = _checked(await self.method.answer(query)), None
+            prediction, error = _checked(await method.answer(query)), None
         except CapabilityError:
             raise
         except Exception as exception:

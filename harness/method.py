@@ -1,10 +1,11 @@
-"""The Method contract: a way of giving the model a memory."""
+"""The Method contract: a way of giving the model a memory, and what the harness lends it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,12 +45,27 @@ class MethodParams(BaseModel):
     shots: int = Field(4, ge=0, le=64, description="demonstrations from the train split")
 
 
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """All that a method may call or look at during one run; ``Engine.lend`` makes it."""
+
+    llm: LLMClient
+    retriever: RetrieverClient
+    prompts: QAPrompts
+    seed: int = 0
+    gold: Mapping[str, Question] = field(default_factory=dict)
+    """The evaluated questions by id, for methods whose card says ``oracle``; empty for others."""
+    scratch: Path | None = None
+    """During ``write``: a folder that outlives an interruption, removed once all is written."""
+
+
 class Method(ABC):
     """A write phase over the corpus, a read phase per query, a storage account.
 
     Subclasses write ``answer`` for one query in plain ``async`` code; the engine runs many at once
-    and batches what they await. The constructor only stores parameters; before any call the
-    harness sets ``llm``, ``retriever``, ``prompts`` and ``seed``.
+    and batches what they await. The constructor only stores parameters; before any other call the
+    harness lends the model, the retriever, prompts and seed (``open``). A method with a memory of
+    its own has ``write``, ``load`` and ``storage``, all three.
     """
 
     card: ClassVar[MethodCard]
@@ -65,17 +81,44 @@ class Method(ABC):
     class Params(MethodParams):
         """Parameters of the method."""
 
-    llm: LLMClient
-    retriever: RetrieverClient
-    prompts: QAPrompts
-    seed: int = 0
-    gold: Mapping[str, Question] = {}
-    """The evaluated questions by id; filled in only for methods whose card says ``oracle``."""
-    scratch: Path | None = None
-    """During ``write``: a folder that outlives an interruption, removed once all is saved."""
+    lent: Lent
 
     def __init__(self, params: MethodParams | None = None) -> None:
         self.params = params if params is not None else self.Params()
+
+    def open(self, lent: Lent) -> None:
+        """Take what a run lends, in place of what an earlier one did."""
+        self.lent = lent
+
+    @property
+    def llm(self) -> LLMClient:
+        """The language model."""
+        return self.lent.llm
+
+    @property
+    def retriever(self) -> RetrieverClient:
+        """The retriever over the run's corpus, named by ``retriever_name``."""
+        return self.lent.retriever
+
+    @property
+    def prompts(self) -> QAPrompts:
+        """Question-answering prompts with the run's demonstrations."""
+        return self.lent.prompts
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.lent.seed
+
+    @property
+    def gold(self) -> Mapping[str, Question]:
+        """The evaluated questions by id, for methods whose card says ``oracle``."""
+        return self.lent.gold
+
+    @property
+    def scratch(self) -> Path | None:
+        """During ``write``: a folder that outlives an interruption."""
+        return self.lent.scratch
 
     @property
     def needs_now(self) -> frozenset[Capability]:
@@ -119,8 +162,15 @@ class Method(ABC):
     async def answer(self, query: Query) -> Prediction:
         """Answer one query. May await ``self.llm`` and ``self.retriever`` as often as needed."""
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
-        """Build the memory from the corpus. Retrieval methods need nothing beyond their index."""
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Build the memory of the corpus in an empty folder (safetensors, npy, JSON).
+
+        Called once for all runs that share the memory; every run, the first among them, then
+        calls ``load``. Retrieval methods need nothing beyond their index.
+        """
+
+    def load(self, folder: Path) -> None:
+        """Open the memory that ``write`` left in ``folder``."""
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""
@@ -128,11 +178,32 @@ class Method(ABC):
             return StorageReport({}, 0)
         return self.retriever.storage()
 
-    def save(self, folder: Path) -> None:
-        """Write what ``write`` built (safetensors, npy, JSON). Nothing by default."""
 
-    def load(self, folder: Path) -> None:
-        """Read what ``save`` wrote. Nothing by default."""
+def writes_memory(cls: type[Method]) -> bool:
+    """Whether a method has a write phase of its own."""
+    return cls.write is not Method.write
+
+
+def check_class(name: str, cls: type[Method]) -> None:
+    """Raise ConfigError, naming what is missing, unless a class can be run and read again."""
+    missing = sorted(cls.__abstractmethods__) + ([] if hasattr(cls, "card") else ["card"])
+    if missing:
+        raise ConfigError(f"method '{name}': class {cls.__name__} lacks {', '.join(missing)}")
+    if not writes_memory(cls):
+        return
+    # Without load() only the first run would have the memory; without storage() it weighs nothing.
+    halves = [half for half in ("load", "storage") if getattr(cls, half) is getattr(Method, half)]
+    if halves:
+        raise ConfigError(
+            f"method '{name}': class {cls.__name__} has write() but no "
+            f"{'() and no '.join(halves)}(); write(corpus, train, folder) leaves the memory in the "
+            "folder, load(folder) opens it in every run, storage() gives its bytes"
+        )
+    if len(signature(cls.write).parameters) != len(signature(Method.write).parameters):
+        raise ConfigError(
+            f"method '{name}': {cls.__name__}.write must take (corpus, train, folder) and leave "
+            "the memory in the folder"
+        )
 
 
 def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> MethodParams:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,14 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """A document in a ranking without its text: its id and its score (higher is better)."""
+
+    id: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened while answering: an engine call or a method's own note."""
 
@@ -71,22 +79,29 @@ class Usage:
 class Prediction:
     """A method's answer to one query.
 
-    ``passages`` are what the method retrieved, best first. ``raw`` is the model's unparsed reply;
-    left empty, the engine fills in the last reply of the question's trace. ``steps`` and ``usage``
-    are filled in by the engine.
+    ``ranked`` is what the method retrieved or selected, best first; ``read`` are the ids of what
+    the model was then shown, None if that is all that was ranked. ``raw`` is the model's unparsed
+    reply; left empty, the engine fills in the last reply of the question's trace. ``steps`` and
+    ``usage`` are filled in by the engine.
     """
 
     answer: str
-    passages: tuple[Passage, ...] | list[Passage] = ()
+    ranked: Sequence[Passage | Hit] = ()
+    read: Sequence[str] | None = None
     raw: str | None = None
     steps: tuple[Step, ...] = ()
     usage: Usage = Usage()
     error: str | None = None
 
     @property
-    def retrieved_ids(self) -> list[str]:
-        """Ids of the retrieved passages, best first, each once."""
-        return list(dict.fromkeys(p.id for p in self.passages))
+    def ranked_ids(self) -> list[str]:
+        """Ids of what was ranked, best first, each once."""
+        return list(dict.fromkeys(each.id for each in self.ranked))
+
+    @property
+    def read_ids(self) -> list[str]:
+        """Ids of what was read, each once."""
+        return self.ranked_ids if self.read is None else list(dict.fromkeys(self.read))
 
 
 @dataclass(frozen=True, slots=True)

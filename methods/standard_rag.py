@@ -29,7 +29,7 @@ class RetrieveThenRead(Method):
         passages = await self.retriever.search(query.text, k=self.params.k)
         prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
-        return Prediction(answer=reply.first_line, passages=passages)
+        return Prediction(answer=reply.first_line, ranked=passages)
 
 
 class StandardRAG(RetrieveThenRead):

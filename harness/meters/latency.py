@@ -7,11 +7,13 @@ from typing import Any
 
 from harness.engine import Answered, Engine
 from harness.meters.memory import PeakMemory
+from harness.method import Method
 from harness.records import Prediction, Query
 
 
 def measure_closed_loop(
     engine: Engine,
+    method: Method,
     queries: Sequence[Query],
     *,
     warmup: int,
@@ -20,9 +22,9 @@ def measure_closed_loop(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Prediction]]:
     """Answer ``queries`` one by one; the first ``warmup`` of them also run once unmeasured.
 
-    ``engine`` must have window 1. Returns the latency record (seconds per query, total and by kind
-    of call), the memory record, and the predictions by question id, to be compared with the
-    batched ones.
+    ``engine`` must have window 1, and ``method`` be opened with it. Returns the latency record
+    (seconds per query, total and by kind of call), the memory record, and the predictions by
+    question id, to be compared with the batched ones.
     """
     answered: list[Answered] = []
 
@@ -30,9 +32,9 @@ def measure_closed_loop(
         answered.append(result)
         on_query()
 
-    engine.run(queries[:warmup], lambda _: on_query())
+    engine.run(method, queries[:warmup], lambda _: on_query())
     with PeakMemory(device) as memory:
-        engine.run(queries, keep)
+        engine.run(method, queries, keep)
     kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
     latency = {
         "seconds": [round(result.seconds, 6) for result in answered],

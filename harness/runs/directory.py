@@ -16,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -189,16 +189,38 @@ def prediction_line(question_id: str, prediction: Prediction) -> bytes:
 
 
 def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
-    """A prediction as it is stored, one JSON object a line."""
-    return {
+    """A prediction as it is stored, one JSON object a line.
+
+    ``retrieved_ids`` are those ranked; ``read_ids`` stand there only where ``read_ids`` cannot
+    tell them from the rest of the row.
+    """
+    row = {
         "question_id": question_id,
         "answer": prediction.answer,
         "raw": prediction.raw or "",
-        "retrieved_ids": prediction.retrieved_ids,
+        "retrieved_ids": prediction.ranked_ids,
         "steps": [{"kind": step.kind, **step.data} for step in prediction.steps],
         "usage": asdict(prediction.usage),
         "error": prediction.error,
     }
+    told = prediction.read is None or prediction.read_ids == read_ids(row)
+    return row if told else {**row, "read_ids": prediction.read_ids}
+
+
+def read_ids(row: Mapping[str, Any]) -> list[str]:
+    """Ids of the documents that were read, of a stored prediction.
+
+    What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
+    ranked.
+    """
+    if "read_ids" in row:
+        return list(row["read_ids"])
+    noted = [
+        step["memories_read"]
+        for step in row.get("steps", ())
+        if step.get("kind") == "select" and "memories_read" in step
+    ]
+    return [id_ for ids in noted for id_ in ids] if noted else list(row["retrieved_ids"])
 
 
 def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:

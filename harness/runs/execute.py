@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Engine, check_needs
+from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.runs.keeper import Keeper
@@ -17,7 +19,7 @@ from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
 from harness.progress import bar
-from harness.prompts import QAPrompts
+from harness.records import Prediction
 from harness.retrieval.base import Retriever
 from harness.runs.directory import (
     RunConfig,
@@ -86,108 +88,104 @@ def execute(
     retriever: Retriever | None,
     console: Console,
 ) -> Path:
-    """Bring one run to completion and return its folder; finished phases are not done again."""
-    try:
-        check_needs(plan.method, llm)
-        plan.method.check_model(llm)
-        with llm.adapted(plan.method.adapter):
-            return _execute(plan, root, llm, retriever, console)
-    finally:
-        # The method outlives the run; an index or a memory it still held would count in the next
-        # run's memory.
-        for name in set(vars(plan.method)) - {"params"}:
-            delattr(plan.method, name)
+    """Bring one run to completion and return its folder; finished phases are not done again.
+
+    The model must have what the method needs (``check_needs``, ``Method.check_model``).
+    """
+    # A copy: the index or memory that a run opens goes with it, and counts in no other run's memory.
+    run = _Run(plan, copy(plan.method), llm, retriever, console)
+    with llm.adapted(plan.method.adapter):
+        return run.execute(root)
 
 
-def _execute(
-    plan: RunPlan,
-    root: Path,
-    llm: LanguageModel,
-    retriever: Retriever | None,
-    console: Console,
-) -> Path:
-    ids = tuple(question.id for question in plan.data.questions)
-    folder = plan.config.folder(root)
-    prompts = qa_prompts(plan.data, plan.method.params.shots, plan.config.seed)
-    with writing(root):
-        write_gold(plan._gold(root), plan.data.questions)
-    with RunDirectory(folder, ids) as run:
-        engine = _engine(plan, llm, retriever, prompts, plan.window)
-        manifest = _manifest(plan, llm, retriever)
-        plan.method.gold = {q.id: q for q in plan.data.questions} if plan.method.card.oracle else {}
-        # Answers may have been taken out of a finished run, to be given again.
-        finished = _is_finished(folder) and len(run.answered) == len(ids)
-        if not finished:
-            run.write_manifest({**manifest, "status": "running"})
-        write_memory(plan.method, plan.data, memory_path(root, plan.config), run)
-        if not finished:
-            _answer(plan, engine, run, console)
-            run.finish()
-            update_performance(folder, usage=_mean_usage(run), storage=_storage(plan))
-            run.write_manifest({**manifest, "status": "finished"})
-        if not is_scored(folder):
-            score_run(folder)
-        # Last, so that a leaderboard made meanwhile finds every finished run scored.
-        if not plan._is_measured(folder):
-            _measure(plan, llm, retriever, prompts, run, console)
-            _file_hardware(run, manifest["hardware"])
-    return folder
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A plan being executed, with the method that it opens."""
+
+    plan: RunPlan
+    method: Method
+    llm: LanguageModel
+    retriever: Retriever | None
+    console: Console
+
+    def execute(self, root: Path) -> Path:
+        """Every phase that is not done yet."""
+        plan, folder = self.plan, self.plan.config.folder(root)
+        ids = tuple(question.id for question in plan.data.questions)
+        engine = self.open_method(plan.window)
+        with writing(root):
+            write_gold(plan._gold(root), plan.data.questions)
+        with RunDirectory(folder, ids) as run:
+            manifest = _manifest(plan, self.llm, self.retriever)
+            # Answers may have been taken out of a finished run, to be given again.
+            finished = _is_finished(folder) and len(run.answered) == len(ids)
+            if not finished:
+                run.write_manifest({**manifest, "status": "running"})
+            write_memory(self.method, plan.data, memory_path(root, plan.config), run)
+            if not finished:
+                self.answer(engine, run)
+                run.finish()
+                update_performance(folder, usage=_mean_usage(run), storage=self.storage())
+                run.write_manifest({**manifest, "status": "finished"})
+            if not is_scored(folder):
+                score_run(folder)
+            # Last, so that a leaderboard made meanwhile finds every finished run scored.
+            if not plan._is_measured(folder):
+                self.measure(run)
+                _file_hardware(run, manifest["hardware"])
+        return folder
+
+    def open_method(self, window: int) -> Engine:
+        """An engine, and the method opened with what it lends."""
+        data, config = self.plan.data, self.plan.config
+        engine = Engine(self.llm, self.retriever, data.corpus, window=window)
+        gold = {q.id: q for q in data.questions} if self.method.card.oracle else {}
+        prompts = qa_prompts(data, self.method.params.shots, config.seed)
+        self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold))
+        return engine
 
 
-def _engine(
-    plan: RunPlan,
-    llm: LanguageModel,
-    retriever: Retriever | None,
-    prompts: QAPrompts,
-    window: int,
-) -> Engine:
-    return Engine(
-        plan.method,
-        llm,
-        retriever,
-        plan.data.corpus,
-        prompts=prompts,
-        window=window,
-        seed=plan.config.seed,
-    )
+    def answer(self, engine: Engine, run: RunDirectory) -> None:
+        """Ask what is not answered yet."""
+        questions = self.plan.data.questions
+        left = [question.query for question in questions if question.id not in run.answered]
+        start = monotonic()
+        with bar(self.console, self.plan.label, len(questions), len(run.answered)) as shown:
+            keep = Keeper(run, shown.advance)
+            try:
+                engine.run(self.method, left, keep)
+                keep.close(everything=len(left))
+            finally:
+                if keep.written:
+                    _add_throughput(run.folder, keep.written, monotonic() - start)
+
+    def storage(self) -> dict[str, Any]:
+        """The method's own account."""
+        with calling(self.plan.label, "storage"):
+            report = self.method.storage()
+        return {"parts": dict(report.parts), "documents": report.documents}
+
+    def measure(self, run: RunDirectory) -> None:
+        """Time single queries, and see that their answers are those of the batches."""
+        from harness.meters.latency import measure_closed_loop
+
+        plan, engine = self.plan, self.open_method(window=1)
+        queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
+        warmup = min(plan.measuring.warmup, len(queries))
+        device = str(self.llm.provenance().get("device", "remote"))
+        with bar(self.console, f"{plan.label}, latency", len(queries) + warmup) as shown:
+            latency, memory, answers = measure_closed_loop(
+                engine, self.method, queries, warmup=warmup, device=device, on_query=shown.advance
+            )
+        latency["same_as_batched"] = _same_as_batched(run, answers)
+        update_performance(run.folder, latency=latency, memory=memory)
 
 
 def _is_finished(folder: Path) -> bool:
     return (folder / "manifest.json").exists() and read_manifest(folder)["status"] == "finished"
 
 
-def _answer(plan: RunPlan, engine: Engine, run: RunDirectory, console: Console) -> None:
-    left = [question.query for question in plan.data.questions if question.id not in run.answered]
-    total, done = len(plan.data.questions), len(run.answered)
-    start = monotonic()
-    with bar(console, plan.label, total, done) as shown:
-        keep = Keeper(run, shown.advance)
-        try:
-            engine.run(left, keep)
-            keep.close(everything=len(left))
-        finally:
-            if keep.written:
-                _add_throughput(run.folder, keep.written, monotonic() - start)
-
-
-def _measure(
-    plan: RunPlan,
-    llm: LanguageModel,
-    retriever: Retriever | None,
-    prompts: QAPrompts,
-    run: RunDirectory,
-    console: Console,
-) -> None:
-    from harness.meters.latency import measure_closed_loop
-
-    engine = _engine(plan, llm, retriever, prompts, 1)
-    queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
-    warmup = min(plan.measuring.warmup, len(queries))
-    device = str(llm.provenance().get("device", "remote"))
-    with bar(console, f"{plan.label}, latency", len(queries) + warmup) as shown:
-        latency, memory, answers = measure_closed_loop(
-            engine, queries, warmup=warmup, device=device, on_query=shown.advance
-        )
+def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
     batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
     for key, single in answers.items():
         if single.error and not batched[key]["error"]:
@@ -195,10 +193,7 @@ def _measure(
                 f"{run.folder}: question {key!r} was answered before but failed while it was timed "
                 f"({single.error}); run again, all answers are kept"
             )
-    latency["same_as_batched"] = sum(
-        batched[key]["answer"] == single.answer for key, single in answers.items()
-    )
-    update_performance(run.folder, latency=latency, memory=memory)
+    return sum(batched[key]["answer"] == single.answer for key, single in answers.items())
 
 
 def _file_hardware(run: RunDirectory, hardware: dict[str, Any]) -> None:
@@ -217,12 +212,6 @@ def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
         "seconds": round(before["seconds"] + seconds, 3),
     }
     update_performance(folder, throughput=total)
-
-
-def _storage(plan: RunPlan) -> dict[str, Any]:
-    with calling(plan.label, "storage"):
-        report = plan.method.storage()
-    return {"parts": dict(report.parts), "documents": report.documents}
 
 
 def _mean_usage(run: RunDirectory) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The write phase: a method builds its memory once; later runs with the same memory load it.
 
-Layout of ``RUNS/<task>/.memory/<method>-<id>/``: ``memory/`` as the method saved it, ``write.json``
+Layout of ``RUNS/<task>/.memory/<method>-<id>/``: ``memory/`` as the method wrote it, ``write.json``
 (how long it took) and, until it is finished, ``scratch/``. The id leaves out which questions are
 asked, so that runs on more questions write nothing again.
 """
@@ -12,7 +12,8 @@ import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -23,7 +24,7 @@ from harness.errors import HarnessError, RunFailedError, RunLockedError
 from harness.files import check_slug, read_json, write_json, writing
 from harness.fingerprint import fingerprint
 from harness.runs.keeper import Keeper
-from harness.method import Method
+from harness.method import Method, writes_memory
 from harness.progress import bar
 from harness.records import Question
 from harness.runs.directory import RunConfig, RunDirectory, read_predictions, update_performance
@@ -46,40 +47,37 @@ def memory_path(root: Path, config: RunConfig) -> Path:
 
 
 def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory) -> None:
-    """Write and save a method's memory at ``place``, or load what an earlier run wrote there."""
-    if type(method).write is Method.write:
+    """Write a method's memory at ``place`` unless an earlier run did; then load it."""
+    if not writes_memory(type(method)):
         return
     label = f"{data.name} / {place.name}"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
     with _locked(place):
-        if (place / "write.json").exists():
-            with calling(label, "load"):
-                method.load(place / "memory")
-        else:
+        if not (place / "write.json").exists():
             _write(method, data, place, label)
+        with calling(label, "load"):
+            method.load(place / "memory")
     update_performance(run.folder, write=read_json(place / "write.json"))
 
 
 def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
-    scratch, saved = place / "scratch", place / "memory"
+    scratch, memory = place / "scratch", place / "memory"
     with writing(place):
         scratch.mkdir(exist_ok=True)
-        shutil.rmtree(saved, ignore_errors=True)
-        saved.mkdir()
+        shutil.rmtree(memory, ignore_errors=True)
+        memory.mkdir()
     clock = scratch / "seconds.json"
     before: float = read_json(clock)["seconds"] if clock.exists() else 0.0
     start = monotonic()
-    method.scratch = scratch
+    with_scratch = copy(method)
+    with_scratch.open(replace(method.lent, scratch=scratch))
     try:
         with calling(label, "write"):
-            method.write(data.corpus, data.train)
+            with_scratch.write(data.corpus, data.train, memory)
     finally:
-        del method.scratch
         seconds = round(before + monotonic() - start, 3)
         write_json(clock, {"seconds": seconds})
-    with calling(label, "save"):
-        method.save(saved)
     # Last, so that a memory is complete wherever this file is.
     write_json(place / "write.json", {"seconds": seconds})
     shutil.rmtree(scratch, ignore_errors=True)
@@ -108,21 +106,15 @@ def answer_train(
     from rich.console import Console
 
     ids = tuple(question.id for question in questions)
-    engine = Engine(
-        strategy,
-        parent.llm.model,
-        parent.retriever.backend,
-        corpus,
-        prompts=parent.prompts,
-        seed=parent.seed,
-    )
+    engine = Engine(parent.llm.model, parent.retriever.backend, corpus)
+    strategy.open(engine.lend(prompts=parent.prompts, seed=parent.seed))
     with TemporaryDirectory() as temporary:
         folder = (parent.scratch or Path(temporary)) / check_slug(label, "label")
         with RunDirectory(folder, ids) as kept:
             left = [q.query for q in questions if q.id not in kept.answered]
             with bar(Console(stderr=True), label, len(ids), len(ids) - len(left)) as shown:
                 keep = Keeper(kept, shown.advance)
-                engine.run(left, keep)
+                engine.run(strategy, left, keep)
                 keep.close(everything=len(left))
         path = kept.predictions_path
         return {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}

@@ -1,4 +1,4 @@
-"""Rules that every method keeps. ``check_method(MyMethod)`` names the first one broken."""
+"""Rules that every method keeps, and ``check_method``, which says which were checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from harness.engine import describe_error
+from harness.errors import ConfigError
 from harness.fingerprint import canonical_json
 from harness.llm.base import LanguageModel
-from harness.method import Method, MethodCard, MethodParams
+from harness.method import Method, MethodCard, MethodParams, check_class
 from harness.prompts import PromptStyle
 from harness.records import StorageReport
 from harness.testing.conformance_lab import BrokenRuleError as BrokenRuleError
@@ -33,8 +35,8 @@ def check_method(
     *,
     model: LanguageModel | None = None,
     max_calls: int = 200,
-) -> None:
-    """Raise BrokenRuleError unless ``cls`` keeps the rules of a method.
+) -> tuple[str, ...]:
+    """The rules of a method that ``cls`` was found to keep; BrokenRuleError names one it breaks.
 
     Answers a few questions over a corpus of ten passages, with a model that follows fixed rules,
     in well under a second for most methods. ``params`` differ from the defaults. ``model`` is for
@@ -42,20 +44,29 @@ def check_method(
     its own, except where a rule is about strange replies. ``max_calls`` of the model or the
     retriever are allowed for one question.
     """
-    check_card(cls)
-    check_params(cls, params or {})
-    check_constructor(cls, params or {})
-    check_answer_signature(cls)
-    lab = Lab(cls, params or {}, model, max_calls)
-    with tempfile.TemporaryDirectory() as folder, lab.adapted():
-        first = lab.answer(lab.written(), Case("plain questions"))
-        check_same_answers(lab, first)
-        check_storage(lab)
-        check_save_and_load(lab, first, Path(folder))
-        check_strange_replies(lab)
+    values = params or {}
+    kept = [
+        check_card(cls),
+        check_whole(cls),
+        check_params(cls, values),
+        check_constructor(cls, values),
+        check_answer_signature(cls),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(cls, values, model, max_calls, Path(folder))
+        with lab.adapted():
+            memory = lab.write("memory")
+            first = lab.answer(lab.loaded(memory), Case("plain questions"))
+            kept += [
+                check_same_answers(lab, first),
+                check_storage(lab, memory),
+                check_memory(lab, first, memory),
+                check_strange_replies(lab, memory),
+            ]
+    return tuple(rule.name for rule in kept)
 
 
-def check_card(cls: type[Method]) -> None:
+def check_card(cls: type[Method]) -> Rule:
     """The card has a title and a summary."""
     card = getattr(cls, "card", None)
     rule = Rule(cls, "a method has a card")
@@ -63,9 +74,20 @@ def check_card(cls: type[Method]) -> None:
     assert isinstance(card, MethodCard)
     rule.require(bool(card.title.strip()), "card.title is empty")
     rule.require(bool(card.summary.strip()), "card.summary is empty")
+    return rule
 
 
-def check_params(cls: type[Method], values: dict[str, Any]) -> None:
+def check_whole(cls: type[Method]) -> Rule:
+    """Who writes a memory also loads it and gives its bytes."""
+    rule = Rule(cls, "a memory has write(), load() and storage()")
+    try:
+        check_class(cls.__name__, cls)
+    except ConfigError as error:
+        rule.broken(str(error))
+    return rule
+
+
+def check_params(cls: type[Method], values: dict[str, Any]) -> Rule:
     """Params are frozen, described, strict, and valid as they stand."""
     rule = Rule(cls, "parameters are frozen, described and strict")
     params = cls.Params
@@ -80,9 +102,10 @@ def check_params(cls: type[Method], values: dict[str, Any]) -> None:
         canonical_json(given.model_dump(mode="json"))
     except (ValidationError, TypeError, ValueError) as error:
         rule.broken(f"defaults must be valid and fit into JSON: {error}")
+    return rule
 
 
-def check_constructor(cls: type[Method], values: dict[str, Any]) -> None:
+def check_constructor(cls: type[Method], values: dict[str, Any]) -> Rule:
     """The constructor stores parameters and does nothing else."""
     rule = Rule(cls, "the constructor only stores parameters")
     params = cls.Params(**values)
@@ -90,19 +113,21 @@ def check_constructor(cls: type[Method], values: dict[str, Any]) -> None:
     extra = sorted(set(held) - {"params"})
     rule.require(not extra, f"it also sets {', '.join(extra)}; build it in write() or answer()")
     rule.require(held.get("params") is params, "self.params must be the parameters given")
+    return rule
 
 
-def check_answer_signature(cls: type[Method]) -> None:
+def check_answer_signature(cls: type[Method]) -> Rule:
     """``answer`` is a coroutine function of one query."""
     rule = Rule(cls, "answer is 'async def answer(self, query)'")
     rule.require(inspect.iscoroutinefunction(cls.answer), "it is not a coroutine function")
     rule.require(len(inspect.signature(cls.answer).parameters) == 2, "it takes one query, no more")
+    return rule
 
 
-def check_same_answers(lab: Lab, first: Rows) -> None:
-    """Neither batches, nor order, nor a second run change an answer."""
+def check_same_answers(lab: Lab, first: Rows) -> Rule:
+    """Neither batches, nor order, nor writing the memory again change an answer."""
     rule = Rule(lab.cls, "answers depend on the question and the seed alone")
-    method = lab.written()
+    method = lab.loaded(lab.write("again"))
     for name, window, step in [
         ("in a second run", 64, 1),
         ("asked again, one at a time", 1, 1),
@@ -110,14 +135,13 @@ def check_same_answers(lab: Lab, first: Rows) -> None:
     ]:
         rows = lab.answer(method, Case(name, window), lab.queries[::step])
         lab.compare(rule, name, first, rows)
+    return rule
 
 
-def check_storage(lab: Lab) -> None:
+def check_storage(lab: Lab, memory: Path) -> Rule:
     """``storage`` reports whole bytes under the known names."""
     rule = Rule(lab.cls, "storage() reports bytes by part")
-    method = lab.written()
-    lab.engine(method, Case("storage"))
-    report = method.storage()
+    report = lab.loaded(memory).storage()
     rule.require(isinstance(report, StorageReport), f"it returned {type(report).__name__}")
     unknown = sorted(set(report.parts) - STORAGE_PARTS)
     rule.require(not unknown, f"unknown parts {unknown} (known: {sorted(STORAGE_PARTS)})")
@@ -125,25 +149,30 @@ def check_storage(lab: Lab) -> None:
         rule.require(
             type(value) is int and value >= 0, f"{name} = {value!r}, not a number of bytes"
         )
+    return rule
 
 
-def check_save_and_load(lab: Lab, first: Rows, folder: Path) -> None:
-    """What was saved answers like what was written, and holds no pickles."""
-    rule = Rule(lab.cls, "save() and load() keep the memory")
-    lab.written().save(folder)
-    pickles = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLES)
+def check_memory(lab: Lab, first: Rows, memory: Path) -> Rule:
+    """A copy of the folder gives the same answers, and holds no pickles."""
+    rule = Rule(lab.cls, "the memory is what write() left in its folder")
+    pickles = sorted(path.name for path in memory.rglob("*") if path.suffix in PICKLES)
     rule.require(not pickles, f"{', '.join(pickles)}: use safetensors, npy or JSON")
-    method = lab.new()
-    lab.engine(method, Case("load"))
-    method.load(folder)
-    lab.compare(rule, "after load()", first, lab.answer(method, Case("after load()")))
+    moved = memory.rename(memory.with_name("moved"))
+    try:
+        method = lab.loaded(moved)
+    except Exception as error:
+        rule.broken(f"in another place: load() failed with {describe_error(error)}")
+    lab.compare(rule, "in another place", first, lab.answer(method, Case("in another place")))
+    moved.rename(memory)
+    return rule
 
 
-def check_strange_replies(lab: Lab) -> None:
+def check_strange_replies(lab: Lab, memory: Path) -> Rule:
     """Odd replies and empty results give an answer, in a bounded number of calls."""
-    method = lab.written()
+    method = lab.loaded(memory)
     for case in _strange_cases():
         lab.answer(method, case)
+    return Rule(lab.cls, "odd replies and empty results get an answer in a bounded number of calls")
 
 
 def _strange_cases() -> Iterator[Case]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Answered, Engine
+from harness.engine import Answered, Engine, check_needs
 from harness.errors import CapabilityError, HarnessError
 from harness.fingerprint import canonical_json
 from harness.llm.base import LanguageModel
-from harness.method import Method
-from harness.records import Passage, Prediction, Query
+from harness.method import Method, writes_memory
+from harness.records import Hit, Passage, Prediction, Query
 from harness.runs.directory import prediction_row
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from harness.trace import current_scope
@@ -48,7 +49,7 @@ class Rule:
         if not kept:
             self.broken(detail)
 
-    def broken(self, detail: str) -> None:
+    def broken(self, detail: str) -> NoReturn:
         """Raise BrokenRuleError with the detail."""
         raise BrokenRuleError(f'{self.cls.__name__} breaks the rule "{self.name}": {detail}')
 
@@ -57,10 +58,15 @@ class Lab:
     """A small world in which a method is written and asked."""
 
     def __init__(
-        self, cls: type[Method], values: dict[str, Any], model: LanguageModel | None, max_calls: int
+        self,
+        cls: type[Method],
+        values: dict[str, Any],
+        model: LanguageModel | None,
+        max_calls: int,
+        folder: Path,
     ) -> None:
         self.cls, self.values, self.model, self.max_calls = cls, values, model, max_calls
-        self.data = small_task()
+        self.folder, self.data = folder, small_task()
         self.queries = [question.query for question in self.data.questions]
 
     def new(self) -> Method:
@@ -74,30 +80,43 @@ class Lab:
         except CapabilityError as error:
             raise _ask_for_model(error) from error
 
-    def written(self) -> Method:
-        """The method after its write phase."""
+    def write(self, name: str) -> Path:
+        """A folder with a memory, written by a method of its own."""
+        folder, scratch = self.folder / name, self.folder / f"{name}-scratch"
+        for each in (folder, scratch):
+            each.mkdir()
         method = self.new()
         self.engine(method, Case("write"))
-        method.write(self.data.corpus, self.data.train)
+        method.open(replace(method.lent, scratch=scratch))
+        method.write(self.data.corpus, self.data.train, folder)
+        return folder
+
+    def loaded(self, memory: Path) -> Method:
+        """Another method that has opened a memory."""
+        method = self.new()
+        self.engine(method, Case("load"))
+        if writes_memory(self.cls):
+            method.load(memory)
         return method
 
     def engine(self, method: Method, case: Case) -> _Engine:
-        """An engine for the method over ten passages."""
+        """An engine over ten passages, with which the method is opened."""
         data, retrieves = self.data, method.retriever_name is not None
         try:
-            engine = _Engine(
-                method,
-                self.model or self.able(case.rules or RuleModel()),
-                WordRetriever(data.corpus, case.most) if retrieves else None,
-                data.corpus,
-                prompts=qa_prompts(data, min(method.params.shots, len(data.train)), seed=0),
-                window=case.window,
-            )
+            model = self.model or self.able(case.rules or RuleModel())
+            check_needs(method, model)
         except CapabilityError as error:
             raise _ask_for_model(error) from error
+        engine = _Engine(
+            model,
+            WordRetriever(data.corpus, case.most) if retrieves else None,
+            data.corpus,
+            window=case.window,
+        )
         engine.rules, engine.max_calls = case.rules, self.max_calls
-        if method.card.oracle:
-            method.gold = {question.id: question for question in data.questions}
+        prompts = qa_prompts(data, min(method.params.shots, len(data.train)), seed=0)
+        gold = {q.id: q for q in data.questions} if method.card.oracle else {}
+        method.open(engine.lend(prompts=prompts, gold=gold))
         return engine
 
     def able(self, rules: RuleModel) -> RuleModel:
@@ -110,7 +129,7 @@ class Lab:
         """Rows of predictions by question id."""
         answered: list[Answered] = []
         try:
-            self.engine(method, case).run(queries or self.queries, answered.append)
+            self.engine(method, case).run(method, queries or self.queries, answered.append)
         except _TooManyCallsError as error:
             rule = Rule(self.cls, f"at most {self.max_calls} calls a question")
             rule.broken(f"{case.name}: question {error} asks for more; bound every loop")
@@ -121,9 +140,11 @@ class Lab:
         where = f"{case.name}, question {question_id}"
         rule.require(prediction.error is None, f"{where}: {prediction.error}")
         rule = Rule(self.cls, "passages come from the corpus")
-        for passage in prediction.passages:
-            known = isinstance(passage, Passage) and passage.id in self.data.corpus
+        for passage in prediction.ranked:
+            known = isinstance(passage, Passage | Hit) and passage.id in self.data.corpus
             rule.require(known, f"{where}: {passage!r:.80}")
+        for id_ in prediction.read or ():
+            rule.require(id_ in self.data.corpus, f"{where}: read {id_!r:.80}")
         row = prediction_row(question_id, prediction)
         try:
             canonical_json(row).encode()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.runs.directory import read_predictions
+from harness.runs.directory import read_ids, read_predictions
 from harness.runs.scoring import gold_path, read_gold
 from leaderboards.collect import Run
 
@@ -68,11 +68,7 @@ def classify(
 
 
 def read_readings(run: Run) -> dict[str, Reading]:
-    """What each question of a run was answered from, by question id.
-
-    Read is what ``select`` steps name as ``memories_read``; without such a step, what was
-    retrieved.
-    """
+    """What each question of a run was answered from, by question id."""
     return {
         row["question_id"]: _reading(row)
         for _, row in read_predictions(run.folder / "predictions.jsonl")
@@ -115,14 +111,8 @@ def cases(
 
 
 def _reading(row: Mapping[str, Any]) -> Reading:
-    ranked = tuple(row["retrieved_ids"])
-    chosen: Sequence[Sequence[str]] = [
-        step["memories_read"]
-        for step in row.get("steps", ())
-        if step.get("kind") == "select" and "memories_read" in step
-    ]
-    read = tuple(id_ for ids in chosen for id_ in ids) if chosen else ranked
-    return Reading(read, ranked, row.get("error") is not None)
+    failed = row.get("error") is not None
+    return Reading(tuple(read_ids(row)), tuple(row["retrieved_ids"]), failed)
 
 
 def _gold_path(run: Run) -> Path:

@@ -12,7 +12,7 @@ from harness.errors import InputError
 from harness.files import read_json, write_json
 from harness.method import MethodCard
 from harness.metrics.answer import exact_match
-from harness.records import Prediction, Query, Question
+from harness.records import Prediction, Query, Question, StorageReport
 from methods.adaptive_rag.labels import LABELS, hop_label
 from methods.adaptive_rag.routes import PAPER, ROUTE_DEVIATIONS, Routed, RouteParams
 
@@ -83,21 +83,21 @@ class AdaptiveRAGDatasetPrior(Routed):
     params: Params
     _label: str
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Take the majority of the train questions' hops. Raises InputError without any."""
         if not train:
             raise InputError("the dataset prior counts train questions' hops; give --train FILE")
-        self._label = hop_label(train)
+        write_json(folder / "route.json", {"label": hop_label(train)})
+
+    def load(self, folder: Path) -> None:
+        """Read the route."""
+        self._label = read_json(folder / "route.json")["label"]
 
     async def answer(self, query: Query) -> Prediction:
         """Follow the dataset's route."""
         trace.note("route", label=self._label)
         return await self.follow(self._label, query)
 
-    def save(self, folder: Path) -> None:
-        """Write the route."""
-        write_json(folder / "route.json", {"label": self._label})
-
-    def load(self, folder: Path) -> None:
-        """Read the route."""
-        self._label = read_json(folder / "route.json")["label"]
+    def storage(self) -> StorageReport:
+        """Text and index; the name of a route weighs nothing."""
+        return super().storage()

@@ -13,7 +13,7 @@ from pydantic import Field
 from harness import trace
 from harness.data.questions import read_questions
 from harness.errors import InputError
-from harness.files import read_json, write_json
+from harness.files import write_json
 from harness.fingerprint import folder_fingerprint
 from harness.method import MethodCard
 from harness.metrics.answer import exact_match
@@ -104,7 +104,7 @@ class AdaptiveRAG(Routed):
         )
 
     params: Params
-    _trained: tuple[Router, dict[str, Any]]
+    _router: Router
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -114,8 +114,11 @@ class AdaptiveRAG(Routed):
         folder = local_router(self.params.router)
         return {} if folder is None else {"router": folder_fingerprint(folder)}
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
-        """Label train questions and train the router. Raises InputError without any label."""
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Label train questions, train the router, write it and ``labels.json``.
+
+        Raises InputError without any label.
+        """
         from methods.adaptive_rag.router import find_router, read_config
 
         if not train:
@@ -145,11 +148,12 @@ class AdaptiveRAG(Routed):
             "accuracy": trained.accuracy,
             "majority accuracy": trained.majority,
         }
-        self._trained = trained.router, report
+        trained.router.save(folder / "router")
+        write_json(folder / "labels.json", report)
 
     async def answer(self, query: Query) -> Prediction:
         """Classify, then follow the route."""
-        probabilities = self._trained[0].probabilities(query.text)
+        probabilities = self._router.probabilities(query.text)
         label = max(LABELS, key=probabilities.__getitem__)
         trace.note(
             "route", label=label, probabilities={k: round(p, 4) for k, p in probabilities.items()}
@@ -159,21 +163,14 @@ class AdaptiveRAG(Routed):
     def storage(self) -> StorageReport:
         """Text and index, and the router as shared parameters."""
         report = super().storage()
-        parts = {**report.parts, "shared parameters": self._trained[0].bytes}
+        parts = {**report.parts, "shared parameters": self._router.bytes}
         return StorageReport(parts, report.documents)
-
-    def save(self, folder: Path) -> None:
-        """Write the router (safetensors, JSON) and ``labels.json``."""
-        router, report = self._trained
-        router.save(folder / "router")
-        write_json(folder / "labels.json", report)
 
     def load(self, folder: Path) -> None:
         """Read the router."""
         from methods.adaptive_rag.router import open_router
 
-        router = open_router(folder / "router", self.params.max_length)
-        self._trained = router, read_json(folder / "labels.json")
+        self._router = open_router(folder / "router", self.params.max_length)
 
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
         from harness.data.splits import find_source

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from harness.method import Method, MethodParams
@@ -64,11 +66,6 @@ class Routed(Method):
 
     async def follow(self, label: str, query: Query) -> Prediction:
         """Answer by one route."""
-        return await lend(self, self.strategy(label)).answer(query)
-
-
-def lend(parent: Method, strategy: Method) -> Method:
-    """Give a strategy its parent's model, retriever, prompts and seed."""
-    strategy.llm, strategy.retriever = parent.llm, parent.retriever
-    strategy.prompts, strategy.seed = parent.prompts, parent.seed
-    return strategy
+        strategy = self.strategy(label)
+        strategy.open(replace(self.lent, gold={}))
+        return await strategy.answer(query)

@@ -99,7 +99,7 @@ class ChainOfRetrieval(Method):
         )
         prompt = self.asking.final_answer(query, chain, passages)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
-        return Prediction(answer=reply.first_line, passages=rank_passages(passages, chain))
+        return Prediction(answer=reply.first_line, ranked=rank_passages(passages, chain))
 
     async def _choose(self, query: Query) -> Chain:
         match self.params.strategy:

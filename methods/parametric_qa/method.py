@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness import trace
 from harness.errors import ConfigError
-from harness.files import writing
 from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Prompt
-from harness.records import Passage, Prediction, Query, Question, StorageReport
+from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +101,6 @@ class ParametricQA(Method):
     _bundle: Bundle
     _bank: MemoryBank
     _chooser: Chooser
-    _place: TemporaryDirectory[str]
 
     @property
     def adapter(self) -> Path | None:
@@ -142,14 +138,16 @@ class ParametricQA(Method):
             parts = SharedParts.load(find_bundle(self.params.shared))
             parts.check_model(llm.model, llm.name)
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
-        """Write every passage into a bank. Raises InputError for a passage without text."""
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Write every passage into a bank; untrained shared parts are saved beside it.
+
+        Raises InputError for a passage without text.
+        """
         from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
         from methods.parametric_qa.shared.open_bundle import untrained_bundle
 
         self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
         shape = self._bundle.parts.config
-        self._place = TemporaryDirectory()
         config = BankConfig(
             slots=shape.slots,
             z_dim=shape.z_dim,
@@ -157,10 +155,11 @@ class ParametricQA(Method):
             fingerprint=self._bundle.fingerprint(),
             corpus_fingerprint=corpus.fingerprint,
         )
-        bank = MemoryBank.create(Path(self._place.name) / "bank", config)
+        bank = MemoryBank.create(folder / "bank", config)
         for passages in groups(corpus, GROUP):
             bank.add([p.id for p in passages], self._codes(passages))
-        self._use(bank)
+        if self._bundle.folder is None:
+            self._bundle.save(folder / "shared")
 
     async def answer(self, query: Query) -> Prediction:
         """Select memories, then read them, the best one last."""
@@ -174,35 +173,21 @@ class ParametricQA(Method):
             soft_prompt=self._memories(read),
             one_line=True,
         )
-        passages = [Passage(c.id, "", "", c.score) for c in chosen]
-        return Prediction(answer=reply.first_line, passages=passages)
+        ranked = [Hit(c.id, c.score) for c in chosen]
+        return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
     def storage(self) -> StorageReport:
         """The codes, and what all documents share: maps, selector and adapter."""
         parts = {"memory vectors": self._bank.nbytes, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
 
-    def save(self, folder: Path) -> None:
-        """Copy the bank; untrained shared parts are saved beside it."""
-        from methods.parametric_qa.memory.bank import MemoryBank
-
-        place = folder / "bank"
-        with writing(place):
-            place.mkdir(exist_ok=True)
-            for path in self._bank.folder.iterdir():
-                shutil.copyfile(path, place / path.name)
-        if self._bundle.folder is None:
-            self._bundle.save(folder / "shared")
-        # The same codes, so the keys that were computed of them stay.
-        self._bank = MemoryBank.open(place, self._bundle.fingerprint())
-        self._chooser.bank = self._bank
-
     def load(self, folder: Path) -> None:
-        """Open the bank.
+        """Open the bank and compute the keys of its memories.
 
         Raises ConfigError unless it was written with this model and these shared parts, of the
         run's corpus.
         """
+        from methods.parametric_qa.choose import Chooser
         from methods.parametric_qa.memory.bank import MemoryBank
         from methods.parametric_qa.shared.bundle import Bundle
 
@@ -214,7 +199,8 @@ class ParametricQA(Method):
         corpus = self.retriever.corpus
         if corpus is not None:
             bank.check_corpus(corpus.fingerprint)
-        self._use(bank)
+        self._bank = bank
+        self._chooser = Chooser(self.model, self._bundle, bank)
 
     def _trained(self) -> Bundle | None:
         from methods.parametric_qa.shared.open_bundle import trained_bundle
@@ -226,12 +212,6 @@ class ParametricQA(Method):
         from methods.parametric_qa.write.codes import write_codes
 
         return write_codes(self.model, self._bundle, passages, self.params, self.seed, self.scratch)
-
-    def _use(self, bank: MemoryBank) -> None:
-        from methods.parametric_qa.choose import Chooser
-
-        self._bank = bank
-        self._chooser = Chooser(self.model, self._bundle, bank)
 
     def _choose(self, query: Query) -> list[Chosen]:
         """What is read, then what is only ranked."""

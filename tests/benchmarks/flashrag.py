@@ -25,7 +25,7 @@ import transformers
 
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import Task, TaskData, load_task
-from harness.engine import Answered, Engine
+from harness.engine import Answered
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import open_model
@@ -37,6 +37,7 @@ from harness.registry import load_method, task_folder
 from harness.retrieval.base import Retriever
 from harness.retrieval.open import open_retriever
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
+from tests.harness.programs import open_with
 
 TOKENS = 64
 STEPS = 3
@@ -166,7 +167,7 @@ def our_method(name: str) -> Method:
 def our_run(method: Method, data: TaskData, parts: dict[str, Any], asked: Asked) -> list[str]:
     """Answers of our method."""
     found: dict[str, Answered] = {}
-    engine = Engine(
+    engine = open_with(
         method,
         parts["generator"].llm,
         parts["retriever"].retriever,

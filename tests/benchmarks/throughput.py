@@ -20,7 +20,7 @@ from transformers import StoppingCriteriaList
 
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import Task, load_task
-from harness.engine import Answered, Engine
+from harness.engine import Answered
 from harness.llm.batches import common_prefix
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.generation import pad_left
@@ -32,6 +32,7 @@ from harness.prompts import QAPrompts
 from harness.records import Query
 from harness.registry import task_folder
 from methods.no_retrieval import NoRetrieval
+from tests.harness.programs import open_with
 
 TARGET = 0.9
 SHOTS = 5
@@ -44,7 +45,7 @@ def through_engine(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]
     def keep(answered: Answered) -> None:
         answers[answered.question_id] = answered.prediction.answer
 
-    Engine(NoRetrieval(), llm, prompts=prompts).run(queries, keep)
+    open_with(NoRetrieval(), llm, prompts=prompts).run(queries, keep)
     return [answers[query.id] for query in queries]
 
 

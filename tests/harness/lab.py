@@ -60,18 +60,16 @@ class Ask(Method):
 
 
 class Remember(Ask):
-    """Keeps the first word of every passage; fails to answer if it was not told or loaded."""
+    """Keeps the first word of every passage; fails to answer if it was not loaded."""
 
     card = MethodCard("Remember", "Keeps first words.")
     words: dict[str, str]
     writes = 0
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         type(self).writes += 1
-        self.words = {passage.id: passage.title for passage in corpus}
-
-    def save(self, folder: Path) -> None:
-        (folder / "words.json").write_text(json.dumps(self.words))
+        words = {passage.id: passage.title for passage in corpus}
+        (folder / "words.json").write_text(json.dumps(words))
 
     def load(self, folder: Path) -> None:
         self.words = json.loads((folder / "words.json").read_text())

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from harness.engine import Answered, Engine
+from harness.engine import Answered, Engine, check_needs
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.testing.models import RuleModel, WordRetriever, small_task
 
 DATA = small_task()
+MEMORIES = tempfile.TemporaryDirectory(prefix="memories-")
 
 
 def queries(count: int) -> list[Query]:
@@ -25,15 +29,48 @@ def answer_all(
     method: Method, asked: Sequence[Query], model: LanguageModel | None = None, **options
 ) -> dict[str, Answered]:
     """Run an engine over the small world; predictions by question id."""
-    engine = make_engine(method, model, **options)
+    opened = make_engine(method, model, **options)
     found: list[Answered] = []
-    engine.run(asked, found.append)
+    opened.run(asked, found.append)
     return {answered.question_id: answered for answered in found}
 
 
-def make_engine(method: Method, model: LanguageModel | None = None, **options) -> Engine:
+@dataclass
+class Opened:
+    """A method, opened with what an engine lends it."""
+
+    engine: Engine
+    method: Method
+
+    @property
+    def channels(self):
+        return self.engine.channels
+
+    def run(self, asked: Sequence[Query], keep: Callable[[Answered], None]) -> None:
+        self.engine.run(self.method, asked, keep)
+
+
+def open_with(
+    method: Method, model: LanguageModel, retriever=None, corpus=None, *, window=128, **lent
+) -> Opened:
+    check_needs(method, model)
+    engine = Engine(model, retriever, corpus, window=window)
+    method.open(engine.lend(**lent))
+    return Opened(engine, method)
+
+
+def remember(method: Method, corpus, train=(), folder: Path | None = None) -> Path:
+    """Write an opened method's memory, have it loaded, and give its folder."""
+    folder = folder or Path(tempfile.mkdtemp(dir=MEMORIES.name))
+    method.write(corpus, train, folder)
+    method.load(folder)
+    return folder
+
+
+def make_engine(method: Method, model: LanguageModel | None = None, **options) -> Opened:
+    """A method opened in the small world."""
     retriever = WordRetriever(DATA.corpus)
-    return Engine(method, model or RuleModel(), retriever, DATA.corpus, **options)
+    return open_with(method, model or RuleModel(), retriever, DATA.corpus, **options)
 
 
 def predictions(*arguments, **options) -> dict[str, Prediction]:

@@ -80,9 +80,9 @@ def test_passages_are_dropped_from_the_end_and_the_question_stays(style):
     asked = [Query("q", "Who built the lighthouse of Vell on the river Ilm in Oster?")]
     (found,) = predictions(Steps(_read), asked, model).values()
     prompt = found.steps[-1].data["prompt"]
-    kept = [p for p in found.passages if p.text in prompt]
-    assert 0 < len(kept) < len(found.passages) == 5
-    assert tuple(kept) == tuple(found.passages)[: len(kept)]
+    kept = [p for p in found.ranked if p.text in prompt]
+    assert 0 < len(kept) < len(found.ranked) == 5
+    assert tuple(kept) == tuple(found.ranked)[: len(kept)]
     assert found.usage.passages_dropped == 5 - len(kept)
     assert asked[0].text in prompt
     assert found.usage.prompt_tokens + 4 <= 70

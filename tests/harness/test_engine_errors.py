@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from harness.engine import Engine
 from harness.errors import CapabilityError
 from harness.llm.base import as_text
 from harness.records import Prediction, Query
@@ -17,6 +16,7 @@ from tests.harness.programs import (
     answer_all,
     ask_once,
     make_engine,
+    open_with,
     predictions,
     queries,
 )
@@ -167,7 +167,7 @@ def test_a_search_without_a_retriever_says_so():
         await method.retriever.search("x", k=1)
 
     found = []
-    Engine(Steps(body), RuleModel()).run(queries(1), found.append)
+    open_with(Steps(body), RuleModel()).run(queries(1), found.append)
     assert "declares no retriever" in found[0].prediction.error
 
 
@@ -177,13 +177,13 @@ def test_a_pump_that_dies_ends_the_run():
     async def broken():
         raise AssertionError("engine bug")
 
-    engine._send = broken
+    engine.engine._send = broken
     with pytest.raises(AssertionError, match="engine bug"):
         engine.run(queries(2), lambda _: None)
 
 
 def test_methods_outside_an_engine_cannot_call():
     method = Program(1)
-    Engine(method, ScriptedModel(), WordRetriever(DATA.corpus), DATA.corpus)
+    open_with(method, ScriptedModel(), WordRetriever(DATA.corpus), DATA.corpus)
     with pytest.raises(RuntimeError, match=r"only inside Method.answer"):
         asyncio.run(method.answer(Query("q", "x")))

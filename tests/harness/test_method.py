@@ -47,8 +47,7 @@ def test_parameters_cannot_change_afterwards():
 def test_a_method_without_memory_stores_nothing(tmp_path):
     method = Plain()
     data = small_task()
-    method.write(data.corpus, data.train)
-    method.save(tmp_path)
+    method.write(data.corpus, data.train, tmp_path)
     method.load(tmp_path)
     assert method.storage() == StorageReport({}, 0)
     assert method.retriever_name is None
@@ -71,4 +70,4 @@ def test_shared_parameters_are_counted_apart():
 
 def test_a_passage_found_twice_is_retrieved_once():
     one, two = Passage("1", "", "a"), Passage("2", "", "b")
-    assert Prediction("", [two, one, two]).retrieved_ids == ["2", "1"]
+    assert Prediction("", [two, one, two]).ranked_ids == ["2", "1"]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.data.corpus import Corpus
-from harness.engine import Engine
 from harness.llm.base import GenerateRequest, as_text
 from harness.prompts import Demonstration, Example, QAPrompts
 from harness.records import Passage, Query, Question
 from harness.testing.models import RuleModel, WordRetriever
+from tests.harness.programs import Opened, open_with
 
 CORPUS = Corpus.from_passages(
     Passage(f"p{n}", word, f"{word} is common") for n, word in enumerate(["red", "blue", "green"])
@@ -44,13 +44,13 @@ def able(correct: Mapping[str, str], **options) -> RuleModel:
     return RuleModel(reply, **options)
 
 
-def engine(method, model=None, examples=(), *, most=None, window=64, seed=0) -> Engine:
+def engine(method, model=None, examples=(), *, most=None, window=64, seed=0, **lent) -> Opened:
     """An engine over the three passages; ``examples`` are shown as demonstrations."""
     shown = tuple(Example(example, (CORPUS.get("p0"),)) for example in examples)
     demonstrations = tuple(
         Demonstration(f"Question: {e.text}", e.golden_answers[0]) for e in examples
     )
-    return Engine(
+    return open_with(
         method,
         model or RuleModel(),
         WordRetriever(CORPUS, most),
@@ -58,10 +58,11 @@ def engine(method, model=None, examples=(), *, most=None, window=64, seed=0) -> 
         prompts=QAPrompts(demonstrations, shown),
         window=window,
         seed=seed,
+        **lent,
     )
 
 
-def run(machine: Engine, asked):
+def run(machine: Opened, asked):
     """Predictions by question id, in the order of the questions."""
     found = {}
     machine.run(
@@ -73,9 +74,8 @@ def run(machine: Engine, asked):
 
 def ask(method, model, asked: Question, *, gold=True, **options):
     """One question's prediction."""
-    machine = engine(method, model, **options)
-    if gold and method.card.oracle:
-        method.gold = {asked.id: asked}
+    shown = {asked.id: asked} if gold and method.card.oracle else {}
+    machine = engine(method, model, gold=shown, **options)
     return run(machine, [asked])[asked.id]
 
 

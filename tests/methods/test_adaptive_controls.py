@@ -9,6 +9,7 @@ from harness.errors import InputError
 from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
 from methods.adaptive_rag.controls import AdaptiveRAGDatasetPrior, AdaptiveRAGOracle
+from tests.harness.programs import remember
 from tests.methods.adaptive_lab import CORPUS, able, ask, engine, question, route_note, run
 
 ASKED = question(5)
@@ -38,7 +39,7 @@ def test_the_first_correct_route_is_taken_and_none_after_it(
     assert (found.answer, found.raw) == ("yes 5", "yes 5")
     assert route_note(found) == {"label": label, "correct": True}
     assert (found.usage.llm_calls, found.usage.retrievals) == (calls, searches)
-    assert len(found.passages) == passages
+    assert len(found.ranked) == passages
 
 
 def test_without_a_correct_route_the_answer_is_that_of_one_retrieval():
@@ -46,7 +47,7 @@ def test_without_a_correct_route_the_answer_is_that_of_one_retrieval():
     found = oracle("", ScriptedModel(replies))
     assert (found.answer, found.raw) == ("from a page", "from a page")
     assert route_note(found) == {"label": "B", "correct": False}
-    assert found.retrieved_ids == ["p0"]
+    assert found.ranked_ids == ["p0"]
     assert found.usage.llm_calls == 4
 
 
@@ -73,8 +74,8 @@ def test_the_oracle_answers_alike_in_batches():
     rows, batches = [], []
     for window in (32, 1):
         method = AdaptiveRAGOracle(AdaptiveRAGOracle.Params(k=1, hop_k=2))
-        method.gold = {q.id: q for q in asked}
-        machine = engine(method, able(correct), window=window)
+        gold = {q.id: q for q in asked}
+        machine = engine(method, able(correct), window=window, gold=gold)
         rows.append(run(machine, asked))
         batches.append(machine.channels["generate"].batches)
     assert rows[0] == rows[1]
@@ -82,10 +83,10 @@ def test_the_oracle_answers_alike_in_batches():
     assert batches[0] * 3 <= batches[1]
 
 
-def prior(hops, **params):
+def prior(hops, folder=None, **params):
     method = AdaptiveRAGDatasetPrior(AdaptiveRAGDatasetPrior.Params(k=1, hop_k=2, **params))
     engine(method)
-    method.write(CORPUS, [question(n, hops=h) for n, h in enumerate(hops)])
+    remember(method, CORPUS, [question(n, hops=h) for n, h in enumerate(hops)], folder)
     return method
 
 
@@ -106,13 +107,12 @@ def test_the_prior_takes_the_route_of_most_train_questions(hops, label, calls, p
     found = ask(prior(hops), able({ASKED.text: label}), ASKED)
     assert found.answer == "yes 5"
     assert route_note(found) == {"label": label}
-    assert (found.usage.llm_calls, len(found.passages)) == (calls, passages)
+    assert (found.usage.llm_calls, len(found.ranked)) == (calls, passages)
 
 
 @pytest.mark.parametrize("hops", [[1], [2]])
 def test_the_prior_survives_saving(hops, tmp_path):
-    method = prior(hops)
-    method.save(tmp_path)
+    method = prior(hops, tmp_path)
     other = AdaptiveRAGDatasetPrior(method.params)
     other.load(tmp_path)
     assert ask(other, able({}), ASKED) == ask(method, able({}), ASKED)
@@ -135,9 +135,9 @@ def test_the_prior_answers_alike_in_batches():
     assert batches[0] * 3 <= batches[1]
 
 
-def test_the_prior_without_train_questions_names_the_fix():
+def test_the_prior_without_train_questions_names_the_fix(tmp_path):
     with pytest.raises(InputError, match="--train"):
-        AdaptiveRAGDatasetPrior().write(Corpus.from_passages(CORPUS), [])
+        AdaptiveRAGDatasetPrior().write(Corpus.from_passages(CORPUS), [], tmp_path)
 
 
 @pytest.mark.parametrize("cls", [AdaptiveRAGOracle, AdaptiveRAGDatasetPrior])

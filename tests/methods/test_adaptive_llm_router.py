@@ -42,7 +42,7 @@ def test_the_likeliest_letter_is_the_route(probs, replies, note, passages):
         "label": label,
         "probabilities": dict(zip("ABC", shares, strict=True)),
     }
-    assert len(found.passages) == passages
+    assert len(found.ranked) == passages
     assert found.usage.llm_calls == 1 + len(replies)
 
 

@@ -12,6 +12,7 @@ from harness.errors import ConfigError, InputError
 from harness.files import read_json
 from harness.testing.conformance import check_method
 from methods.adaptive_rag.method import AdaptiveRAG
+from tests.harness.programs import remember
 from tests.methods.adaptive_lab import (
     CORPUS,
     able,
@@ -46,11 +47,18 @@ def make(router="all-minilm-l6-v2", **params):
 
 
 def written(
-    router="all-minilm-l6-v2", train=TRAIN, correct=CORRECT, *, examples=(), seed=0, **params
+    router="all-minilm-l6-v2",
+    train=TRAIN,
+    correct=CORRECT,
+    folder=None,
+    *,
+    examples=(),
+    seed=0,
+    **params,
 ):
     method = make(router, **params)
     engine(method, able(correct), examples, seed=seed)
-    method.write(CORPUS, train)
+    remember(method, CORPUS, train, folder)
     return method
 
 
@@ -170,10 +178,9 @@ def test_what_was_learnt_decides_the_route(encoder, cue):
 
 def test_a_t5_learns_the_same_way(t5, tmp_path):
     train, correct = cued()
-    method = written(t5, train, correct, **{**LEARNS, "epochs": 20})
+    method = written(t5, train, correct, tmp_path, **{**LEARNS, "epochs": 20})
     asked = [question(50 + n, cue) for n, cue in enumerate("ABC")]
     assert [route_note(ask(method, able({}), q))["label"] for q in asked] == ["A", "B", "C"]
-    method.save(tmp_path)
     other = make(t5)
     other.load(tmp_path)
     assert [ask(other, able({}), q) for q in asked] == [ask(method, able({}), q) for q in asked]
@@ -181,8 +188,7 @@ def test_a_t5_learns_the_same_way(t5, tmp_path):
 
 def test_the_report_counts_labels_and_compares_with_the_majority(encoder, tmp_path):
     train, correct = cued(21)
-    method = written(encoder, [*train, question(40)], correct, **LEARNS)
-    method.save(tmp_path)
+    written(encoder, [*train, question(40)], correct, tmp_path, **LEARNS)
     report = read_json(tmp_path / "labels.json")
     silver, validation = report["silver"], report["validation"]
     assert silver.pop("none correct") == 1
@@ -196,8 +202,7 @@ def test_the_report_counts_labels_and_compares_with_the_majority(encoder, tmp_pa
 
 def test_the_memory_holds_safetensors_and_json_and_answers_alike(encoder, tmp_path):
     train, correct = cued()
-    method = written(encoder, train, correct, **LEARNS)
-    method.save(tmp_path)
+    method = written(encoder, train, correct, tmp_path, **LEARNS)
     assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} <= {".json", ".safetensors"}
     other = make(encoder)
     other.load(tmp_path)
@@ -209,8 +214,8 @@ def test_the_same_seed_trains_the_same_router_and_another_another(encoder, tmp_p
     train, correct = cued()
     saved = []
     for number, seed in enumerate([0, 0, 1]):
-        method = written(encoder, train, correct, seed=seed)
-        method.save(tmp_path / str(number))
+        (tmp_path / str(number)).mkdir()
+        written(encoder, train, correct, tmp_path / str(number), seed=seed)
         saved.append((tmp_path / str(number) / "router" / "model.safetensors").read_bytes())
     assert saved[0] == saved[1] != saved[2]
 
@@ -232,17 +237,16 @@ def test_the_router_counts_as_shared_parameters(encoder):
     method = written(encoder)
     engine(method)
     report = method.storage()
-    assert report.shared == method._trained[0].bytes > 0
+    assert report.shared == method._router.bytes > 0
     assert report.parts["text"] == CORPUS.text_bytes
     assert report.documents == 3
 
 
 def test_an_interrupted_write_asks_nothing_twice(encoder, tmp_path):
     method = make(encoder)
-    method.scratch = tmp_path
-    engine(method, able(CORRECT))
+    engine(method, able(CORRECT), scratch=tmp_path)
     first = method._silver_labels(CORPUS, TRAIN)
-    engine(method, able({}))  # would answer nothing
+    engine(method, able({}), scratch=tmp_path)  # would answer nothing
     assert method._silver_labels(CORPUS, TRAIN) == first
 
 

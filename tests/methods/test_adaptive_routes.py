@@ -31,7 +31,7 @@ class Always:
 
 def routed(shares, **params):
     method = AdaptiveRAG(AdaptiveRAG.Params(k=1, hop_k=2, **params))
-    method._trained = Always(**shares), {}
+    method._router = Always(**shares)
     return method
 
 
@@ -53,7 +53,7 @@ def test_the_likeliest_route_is_taken_the_simplest_of_equal_ones(shares, label, 
     assert found.answer == "yes 3"
     assert route_note(found) == {"label": label, "probabilities": shares}
     assert (found.usage.llm_calls, found.usage.retrievals) == (calls, searches)
-    assert len(found.passages) == {"A": 0, "B": 1, "C": 2}[label]
+    assert len(found.ranked) == {"A": 0, "B": 1, "C": 2}[label]
 
 
 def test_probabilities_are_noted_with_four_digits():
@@ -66,7 +66,7 @@ def test_a_route_is_its_method_with_the_defaults_of_both(label, cls):
     shown = [question(n) for n in range(20, 24)]
     own = engine(cls(), examples=shown[: cls().params.shots])
     method = AdaptiveRAG()
-    method._trained = Always(**{label: 1.0}), {}
+    method._router = Always(**{label: 1.0})
     (alone,), (taken,) = (
         run(machine, [ASKED]).values() for machine in (own, engine(method, examples=shown))
     )
@@ -136,7 +136,7 @@ def test_batches_change_nothing_and_save_calls():
     rows, batches = [], []
     for window in (32, 1):
         method = AdaptiveRAG()
-        method._trained = ByNumber(), {}
+        method._router = ByNumber()
         machine = engine(method, window=window)
         rows.append(run(machine, asked))
         batches.append(sum(machine.channels[k].batches for k in machine.channels if k != "search"))

@@ -63,7 +63,7 @@ def test_the_baselines_read_once(name, calls):
     assert found.answer == "Mara Quint"
     assert (found.usage.llm_calls, found.usage.retrievals) == (1, calls)
     (prompt,) = [step.data["prompt"] for step in found.steps if step.kind == "generate"]
-    assert all(passage.text in prompt for passage in found.passages)
+    assert all(passage.text in prompt for passage in found.ranked)
     assert ("Passage:" in prompt) == bool(calls)
 
 
@@ -71,6 +71,6 @@ def test_k_passages_reach_the_reader_with_the_best_next_to_the_question():
     cls = load_method("bm25")
     (found,) = predictions(cls(cls.Params(k=2)), queries(1)).values()
     prompt = found.steps[-1].data["prompt"]
-    first, second = found.passages
+    first, second = found.ranked
     assert prompt.index(first.text) > prompt.index(second.text)
     assert prompt.count("Passage:") == 2

@@ -100,7 +100,7 @@ def test_a_model_without_sub_queries_reads_the_questions_passages_alone(form: Fo
     model = form.script([""] * 99)
     found = form.ask(model, max_path_length=2, final_k=2)
     assert found.usage.llm_calls == 8 + 1
-    assert found.retrieved_ids == ["d0", "d4"]
+    assert found.ranked_ids == ["d0", "d4"]
     assert "said" not in form.final_prompt(model)
 
 
@@ -145,8 +145,8 @@ def test_retrieved_passages_are_ranked_by_their_best_rank_in_any_search(form: Fo
     # The question finds d0 d4 d1, 'Oster port' d1 d2, 'Vellish letters' d8 d7.
     model = form.script(["Oster port", "Vellish letters"])
     found = form.ask(model, max_path_length=2, k=2, final_k=3)
-    assert found.retrieved_ids == ["d0", "d1", "d8", "d4", "d2", "d7"]
-    assert len(found.passages) == 6
+    assert found.ranked_ids == ["d0", "d1", "d8", "d4", "d2", "d7"]
+    assert len(found.ranked) == 6
 
 
 @FOR_BOTH
@@ -154,7 +154,7 @@ def test_where_nothing_is_found_the_chain_goes_on(form: Form):
     model = form.script(["Oster port", "Ilm length"])
     found = form.ask(model, max_path_length=2, most=0)
     assert found.answer == "Mara Quint"
-    assert found.retrieved_ids == []
+    assert found.ranked_ids == []
     assert found.usage.llm_calls == 5
 
 

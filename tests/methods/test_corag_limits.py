@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Engine
 from harness.errors import CapabilityError
 from harness.llm.base import as_text
 from harness.llm.catalogue import ModelConfig
@@ -20,7 +19,7 @@ from harness.testing.models import RuleModel, WordRetriever, pick_words, small_t
 from methods.corag.chain import NO_INFORMATION
 from methods.corag.method import CoRAG, CoRAGPrompted
 from methods.corag.prompts import SectionPrompts
-from tests.harness.programs import DATA, answer_all, predictions, queries
+from tests.harness.programs import DATA, answer_all, open_with, predictions, queries
 from tests.methods.corag_lab import FORMS, Form, notes, searches, trained
 from tests.tiny_checkpoints import build_tiny_llama_chat
 
@@ -78,7 +77,7 @@ def test_no_model_or_retriever_takes_more_calls_than_promised(
     used = found.usage.llm_calls + found.usage.retrievals
     assert used <= most_calls(form.cls.Params(**values))
     assert found.usage.retrievals == len(searches(found))
-    assert len(found.retrieved_ids) == len(found.passages)
+    assert len(found.ranked_ids) == len(found.ranked)
 
 
 @FOR_BOTH
@@ -168,7 +167,7 @@ def test_a_checkpoint_of_the_authors_form_answers_end_to_end(checkpoint, strateg
     limits = {"sub_query_tokens": 6, "sub_answer_tokens": 6, "max_tokens": 6, "final_k": 3, "k": 2}
     method = CoRAG(CoRAG.Params(strategy=strategy, **SMALL, **limits))
     found = {}
-    engine = Engine(
+    engine = open_with(
         method,
         checkpoint,
         WordRetriever(data.corpus),

@@ -34,7 +34,7 @@ def test_the_chain_of_least_penalty_is_read(form: Form):
     found = best_of(form, model, final_k=1, k=1)
     assert notes(found, "chosen") == [{"chains": [1], "penalties": [-2.0, -3.0, -1.0]}]
     assert form.chain_read(model) == ["Oster port"]
-    assert found.retrieved_ids == ["d0", "d1"], "of the question and of the chosen chain only"
+    assert found.ranked_ids == ["d0", "d1"], "of the question and of the chosen chain only"
     assert (found.usage.llm_calls, found.usage.retrievals) == (3 * (2 + 1) + 1, 3 + 1)
 
 

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Engine
 from harness.llm.base import as_text
 from harness.records import Passage, Query
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.ircot.method import IRCoT
 from methods.ircot.prompts import REPLY_START
-from tests.harness.programs import make_engine, queries
+from tests.harness.programs import make_engine, open_with, queries
 
 CORPUS = Corpus.from_passages(
     [
@@ -34,7 +33,7 @@ def ask(replies, *, corpus=CORPUS, question=QUESTION, most=None, style="completi
     model = replies if isinstance(replies, RuleModel) else ScriptedModel(replies, style=style)
     method = IRCoT(IRCoT.Params(**{"shots": 0, "k": 1, **params}))
     found = []
-    engine = Engine(method, model, WordRetriever(corpus, most), corpus)
+    engine = open_with(method, model, WordRetriever(corpus, most), corpus)
     engine.run([Query("q", question)], found.append)
     return found[0].prediction, model
 
@@ -50,7 +49,7 @@ def thoughts(prediction):
 def test_the_question_is_searched_first_then_each_sentence():
     found, _ = ask(["The bread was good.", "Then came cider.", "So the answer is: Ann.", "Ann"])
     assert searched(found) == ["made apple tart?", "The bread was good.", "Then came cider."]
-    assert found.retrieved_ids == ["a", "b", "c"]
+    assert found.ranked_ids == ["a", "b", "c"]
     assert (found.usage.llm_calls, found.usage.retrievals) == (4, 3)
     assert found.error is None
 
@@ -67,7 +66,7 @@ def test_an_empty_sentence_ends_the_chain(nothing):
     found, _ = ask(["Some bread.", nothing, "Ann"])
     assert thoughts(found) == ["Some bread.", ""]
     assert found.answer == "Ann"
-    assert found.retrieved_ids == ["a", "b"]
+    assert found.ranked_ids == ["a", "b"]
 
 
 def test_a_reply_that_only_repeats_the_chain_ends_it():
@@ -106,30 +105,30 @@ def test_question_words_stay_in_queries_for_an_encoder():
 def test_k_passages_are_asked_for_and_collected_in_rank_order():
     found, _ = ask(["", "Ann"], k=2)
     assert [step.data["k"] for step in found.steps if step.kind == "search"] == [2]
-    assert found.retrieved_ids == ["a", "f"]  # shares {apple, tart}, shares {apple}
+    assert found.ranked_ids == ["a", "f"]  # shares {apple, tart}, shares {apple}
 
 
 def test_paragraphs_found_again_or_under_another_id_are_not_collected():
     found, model = ask(["apple bread.", "bread oven.", "", "Ann"], k=3)
     # a f | a b d -> b | b d
-    assert found.retrieved_ids == ["a", "f", "b"]
+    assert found.ranked_ids == ["a", "f", "b"]
     assert as_text(model.requests[2].prompt).count("bread oven") == 2  # paragraph, sentence
 
 
 def test_paragraphs_of_more_than_600_words_are_dropped():
     found, _ = ask(["elder.", "", "Ann"])
-    assert found.retrieved_ids == ["a"]
+    assert found.ranked_ids == ["a"]
 
 
 def test_no_more_than_max_passages_are_collected():
     found, _ = ask(["bread.", "cider.", "", "Ann"], max_passages=2)
-    assert found.retrieved_ids == ["a", "b"]
+    assert found.ranked_ids == ["a", "b"]
     assert searched(found)[-1] == "cider."
 
 
 def test_a_search_that_finds_nothing_is_survived():
     found, _ = ask(["bread.", "", "Ann"], most=0)
-    assert (found.answer, list(found.passages), found.error) == ("Ann", [], None)
+    assert (found.answer, list(found.ranked), found.error) == ("Ann", [], None)
 
 
 def test_each_step_is_recorded_with_the_query_that_led_to_it():
@@ -191,7 +190,7 @@ def test_the_chain_has_two_of_the_shots_and_the_reader_all_four():
     data = small_task()
     model = ScriptedModel(["So the answer is: Ann.", "Ann"])
     retriever = WordRetriever(data.corpus)
-    engine = Engine(IRCoT(), model, retriever, data.corpus, prompts=qa_prompts(data, 4, 0))
+    engine = open_with(IRCoT(), model, retriever, data.corpus, prompts=qa_prompts(data, 4, 0))
     engine.run([Query("q", "Is Vell an island?")], lambda _: None)
     think, read = (as_text(request.prompt) for request in model.requests)
     assert think.count("Question:") == 3
@@ -228,8 +227,8 @@ def test_whatever_the_model_says_the_calls_are_bounded(replies, steps, cap, most
     assert found.error is None
     assert found.usage.llm_calls <= steps + (reader != "none")
     assert found.usage.retrievals <= steps
-    assert len(found.passages) <= cap
-    assert found.retrieved_ids == [passage.id for passage in found.passages]
+    assert len(found.ranked) <= cap
+    assert found.ranked_ids == [passage.id for passage in found.ranked]
 
 
 def test_a_model_that_never_stops_takes_every_step_and_no_more():

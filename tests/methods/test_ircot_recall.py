@@ -8,13 +8,13 @@ import pytest
 
 import tasks
 from harness.data.task import Task, load_task
-from harness.engine import Engine
 from harness.records import Question
 from harness.retrieval.open import open_retriever
 from harness.testing.models import RuleModel
 from methods.ircot.chains import hop_statement, resolve
 from methods.ircot.method import IRCoT
 from methods.ircot.parse import without_question_words
+from tests.harness.programs import open_with
 
 QUESTIONS = 150
 
@@ -49,15 +49,15 @@ def test_a_perfect_reasoner_finds_more_gold_than_one_search_with_as_many_passage
 
     bm25 = open_retriever("bm25", data.corpus)
     found = {}
-    engine = Engine(IRCoT(IRCoT.Params(shots=0)), RuleModel(reason, verbose=True), bm25)
+    engine = open_with(IRCoT(IRCoT.Params(shots=0)), RuleModel(reason, verbose=True), bm25)
     engine.run([q.query for q in asked], lambda a: found.update({a.question_id: a.prediction}))
     assert not any(prediction.error for prediction in found.values())
-    budgets = {q.id: len(found[q.id].passages) for q in asked}
+    budgets = {q.id: len(found[q.id].ranked) for q in asked}
     once = {
         q.id: [p.id for p in bm25.search([without_question_words(q.text)], budgets[q.id])[0]]
         for q in asked
     }
-    ircot = sum(all_gold(q, found[q.id].retrieved_ids) for q in asked) / len(asked)
+    ircot = sum(all_gold(q, found[q.id].ranked_ids) for q in asked) / len(asked)
     single = sum(all_gold(q, once[q.id]) for q in asked) / len(asked)
     mean = sum(budgets.values()) / len(asked)
     print(f"all-gold recall at {mean:.1f} passages: IRCoT {ircot:.3f}, one search {single:.3f}")

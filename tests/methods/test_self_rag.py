@@ -72,7 +72,7 @@ def test_three_passages_scored_by_hand():
     assert [s["score"] for s in scores] == pytest.approx([1.6, 1.75, 0.25])
     assert found.answer == "Oster"
     assert found.raw == GREY_SEA.text
-    assert found.retrieved_ids == IDS
+    assert found.ranked_ids == IDS
     assert (found.usage.llm_calls, found.usage.retrievals) == (4, 1)
 
 
@@ -131,7 +131,7 @@ def test_without_retrieval_the_model_is_told_so():
     assert first.prompt.endswith("### Response:\n")
     assert second.prompt == first.prompt + NO_RET
     assert second.max_tokens == 100
-    assert found.passages == ()
+    assert found.ranked == ()
 
 
 def test_mode_never_asks_once():
@@ -149,7 +149,7 @@ def test_a_retriever_that_finds_nothing():
     model = scripted({"### Response:\n[No Retrieval]": said("Osaka")})
     (query,) = queries(1)
     found = ask("self-rag", model, [type(query)("q", "???")], retriever="bm25", mode="always")
-    assert (found.answer, found.retrieved_ids) == ("Osaka", [])
+    assert (found.answer, found.ranked_ids) == ("Osaka", [])
     assert (found.usage.llm_calls, found.usage.retrievals) == (1, 1)
 
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.engine import Engine
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.open import open_model
 from harness.registry import load_method
@@ -14,7 +13,7 @@ from harness.retrieval.base import Retriever
 from harness.testing.conformance import check_method
 from harness.testing.models import WordRetriever, hashed_probability, small_task
 from methods.self_rag.tokens import TOKENS
-from tests.harness.programs import DATA, answer_all, make_engine, queries
+from tests.harness.programs import DATA, answer_all, make_engine, open_with, queries
 from tests.methods.self_rag_lab import TokenModel, has_control, hashed_tokens
 from tests.tiny_checkpoints import SELF_RAG_TOKENS, build_tiny_self_rag
 
@@ -67,7 +66,7 @@ def test_any_model_is_asked_a_bounded_number_of_times(run, tokens, p, most):
     name, params = run
     model = TokenModel(lambda _: tokens, lambda *_: p)
     method, found = build(name, params), []
-    engine = Engine(method, model, WordRetriever(DATA.corpus, most), DATA.corpus)
+    engine = open_with(method, model, WordRetriever(DATA.corpus, most), DATA.corpus)
     engine.run(queries(2), found.append)
     for answered in found:
         prediction = answered.prediction
@@ -121,7 +120,7 @@ def checkpoint(tmp_path_factory):
 def run_small_task(method, llm, **options):
     data, rows = small_task(), []
     retriever: Retriever = WordRetriever(data.corpus)
-    engine = Engine(method, llm, retriever, data.corpus, **options)
+    engine = open_with(method, llm, retriever, data.corpus, **options)
     engine.run([question.query for question in data.questions], rows.append)
     return {row.question_id: row.prediction for row in rows}
 

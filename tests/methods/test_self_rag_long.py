@@ -57,7 +57,7 @@ def test_the_best_product_of_scores_wins():
     assert scores(found) == pytest.approx([0.5, 0.4, 0.2, 0.3, 0.9, 0.2])
     assert (found.usage.llm_calls, found.usage.retrievals) == (6, 1)
     assert found.raw == "[Relevant]B.[Relevant]BL."
-    assert found.retrieved_ids == ["d0", "d4"]
+    assert found.ranked_ids == ["d0", "d4"]
 
 
 def test_a_beam_of_one_is_greedy():

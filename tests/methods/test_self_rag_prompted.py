@@ -68,7 +68,7 @@ def test_three_passages_scored_by_hand():
     assert [s["utility"] for s in scores] == pytest.approx([0.125, 0.75, -1.0])
     assert [s["score"] for s in scores] == pytest.approx([1.3125, 1.75, -0.5])
     assert found.answer == "Oster"
-    assert found.retrieved_ids == ["d0", "d4", "d1"]
+    assert found.ranked_ids == ["d0", "d4", "d1"]
 
 
 def test_one_call_and_four_for_each_passage():
@@ -106,7 +106,7 @@ def test_without_retrieval_the_answer_is_the_closed_book_one():
     (first, second) = model.requests
     assert WANTED in first.prompt
     assert "The passages may hold" not in second.prompt and "Passage:" not in second.prompt
-    assert (found.usage.llm_calls, found.passages) == (2, ())
+    assert (found.usage.llm_calls, found.ranked) == (2, ())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_retriever_that_finds_nothing():
     (query,) = queries(1)
     model = Script(table())
     found = ask("self-rag-prompted", model, [type(query)("q", "???")], retriever="bm25")
-    assert (found.answer, found.retrieved_ids) == ("alone", [])
+    assert (found.answer, found.ranked_ids) == ("alone", [])
     assert (found.usage.llm_calls, found.usage.retrievals) == (2, 1)
 
 

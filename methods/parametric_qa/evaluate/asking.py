@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engine import Answered, Engine
 from harness.errors import RunFailedError
 from harness.meters.hardware import describe_hardware, torch_threads
+from harness.method import Method
 from harness.progress import bar
 from harness.records import Prediction, Query
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def ask(
-    engine: Engine, queries: Sequence[Query], console: Console, label: str
+    engine: Engine, method: Method, queries: Sequence[Query], console: Console, label: str
 ) -> dict[str, Prediction]:
-    """Predictions by question id; one that failed has an empty answer and an ``error``.
+    """Predictions of an opened method by question id; a failed one has an ``error`` and no answer.
 
     Raises RunFailedError if all failed.
     """
@@ -30,7 +31,7 @@ def ask(
             found[done.question_id] = done.prediction
             shown.advance()
 
-        engine.run(queries, keep)
+        engine.run(method, queries, keep)
     errors = [prediction.error for prediction in found.values() if prediction.error]
     if found and len(errors) == len(found):
         raise RunFailedError(f"{label}: all questions failed, the last with {errors[-1]}")

@@ -240,8 +240,9 @@ def _measure(
         queries = [question.query for question in part.data.questions]
         for prompt, method in _askers().items():
             shots = qa_prompts(part.data, method.params.shots, seed)
-            engine = Engine(method, llm, prompts=shots, seed=seed)
-            found = ask(engine, queries, console, f"{name}, {prompt}, {when}")
+            engine = Engine(llm)
+            method.open(engine.lend(prompts=shots, seed=seed))
+            found = ask(engine, method, queries, console, f"{name}, {prompt}, {when}")
             measured.answers |= {(name, prompt, id_): value for id_, value in found.items()}
         texts = perplexity_terms(llm, part.held_out, console, f"{name}, passages, {when}")
         measured.texts |= {(name, id_): value for id_, value in texts.items()}

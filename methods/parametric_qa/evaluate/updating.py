@@ -186,16 +186,16 @@ def _ask_memories(
 ) -> Answers:
     method = EditableQA(EditableQA.Params(shared=options.shared, steps=options.steps))
     prompts = qa_prompts(data, method.params.shots, options.seed)
-    engine = Engine(method, llm, None, data.corpus, prompts=prompts, seed=options.seed)
+    engine = Engine(llm, None, data.corpus)
+    method.open(engine.lend(prompts=prompts, seed=options.seed))
     method.check_model(llm)
     queries = [fact.question.query for fact in facts]
     answers = {}
     with TemporaryDirectory() as temporary, llm.adapted(method.adapter):
         written = Path(temporary) / "written"
         say(console, f"{data.name}: writing {len(data.corpus):,} memories")
-        method.write(data.corpus, data.train)
         written.mkdir()
-        method.save(written)
+        method.write(data.corpus, data.train, written)
         for scenario in SCENARIOS:
             folder = Path(temporary) / scenario
             shutil.copytree(written, folder)
@@ -205,7 +205,7 @@ def _ask_memories(
             start = perf_counter()
             method.load(folder)
             result.opening[scenario] = perf_counter() - start
-            answers[scenario] = ask(engine, queries, console, f"{MEMORY}, {scenario}")
+            answers[scenario] = ask(engine, method, queries, console, f"{MEMORY}, {scenario}")
             shutil.rmtree(folder)
     return answers
 
@@ -224,15 +224,16 @@ def _ask_text(
     for scenario in SCENARIOS:
         corpus = changed_corpus(data.corpus, facts, scenario)
         retriever = open_retriever("bm25", corpus, settings=method.retriever_settings)
-        engine = Engine(method, llm, retriever, corpus, prompts=prompts, seed=seed)
-        answers[scenario] = ask(engine, queries, console, f"{TEXT}, {scenario}")
+        engine = Engine(llm, retriever, corpus)
+        method.open(engine.lend(prompts=prompts, seed=seed))
+        answers[scenario] = ask(engine, method, queries, console, f"{TEXT}, {scenario}")
     return answers
 
 
 def _record(
     method: str, scenario: Scenario, fact: ChangedFact, prediction: Prediction, known: bool
 ) -> FactRecord:
-    read = _read_ids(prediction)
+    read = prediction.read_ids
     own = fact.passage.id
     old = own if scenario in ("original", "conflicting") else None
     new = {"overwritten": own, "conflicting": second_version(fact).id}.get(scenario)
@@ -256,9 +257,3 @@ def _record(
 
 def _answered_old(fact: ChangedFact, prediction: Prediction) -> bool:
     return bool(contains(prediction.answer, fact.question.golden_answers))
-
-
-def _read_ids(prediction: Prediction) -> Sequence[str]:
-    """What the reader was given: memories as the method notes them, else what was retrieved."""
-    notes = [step.data for step in prediction.steps if step.kind == "select"]
-    return notes[-1]["memories_read"] if notes else prediction.retrieved_ids

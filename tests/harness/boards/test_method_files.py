@@ -15,6 +15,7 @@ from harness.boards.run import parse_board, plan_runs, run_board
 from harness.errors import CapabilityError, InputError
 from harness.fingerprint import folder_fingerprint
 from harness.method import Method
+from harness.records import StorageReport
 from harness.registry import register_method
 from harness.runs.directory import find_runs, read_performance
 from harness.runs.execute import execute
@@ -48,8 +49,8 @@ class Tuned(Remember):
     def adapter(self) -> Path | None:
         return Path(self.params.reader) if self.params.reader else None
 
-    def write(self, corpus, train) -> None:
-        super().write(corpus, train)
+    def write(self, corpus, train, folder) -> None:
+        super().write(corpus, train, folder)
         self.llm.model.seen.append(self.llm.model.adapter)
 
 
@@ -147,8 +148,14 @@ class TunedAndSaved(Ask):
     def adapter(self) -> Path | None:
         return Path("reader")
 
-    def write(self, corpus, train) -> None:
+    def write(self, corpus, train, folder) -> None:
         assert self.llm.model.adapter == Path("reader")
+
+    def load(self, folder) -> None:
+        assert self.llm.model.adapter == Path("reader")
+
+    def storage(self) -> StorageReport:
+        return StorageReport({}, 10)
 
 
 def test_check_method_gives_the_model_the_adapter() -> None:

@@ -15,9 +15,10 @@ from tests.harness.lab import CountingModel
 from tests.harness.llm.fake_server import fake_server
 
 PLUGIN = """
+import json
 from pydantic import Field
 from harness.method import Method, MethodCard, MethodParams
-from harness.records import Prediction
+from harness.records import Passage, Prediction, StorageReport
 
 class First(Method):
     card = MethodCard("First", "Reads the first k passages.")
@@ -25,11 +26,16 @@ class First(Method):
     class Params(MethodParams):
         k: int = Field(2, ge=1)
 
-    def write(self, corpus, train):
-        self.passages = [corpus[i] for i in range(self.params.k)]
+    def write(self, corpus, train, folder):
+        rows = [[p.id, p.title, p.text] for p in (corpus[i] for i in range(self.params.k))]
+        (folder / "passages.json").write_text(json.dumps(rows))
 
-    def save(self, folder):
-        (folder / "size").write_text(str(len(self.passages)))
+    def load(self, folder):
+        rows = json.loads((folder / "passages.json").read_text())
+        self.passages = [Passage(*row) for row in rows]
+
+    def storage(self):
+        return StorageReport({"text": sum(len(p.text) for p in self.passages)}, 30)
 
     async def answer(self, query):
         reply = await self.llm.generate(self.prompts.read(query, self.passages), max_tokens=4)
@@ -193,7 +199,7 @@ def test_a_users_own_method_on_a_real_model(
     rows = [row for _, row in read_predictions(folders[0] / "predictions.jsonl")]
     assert [row["retrieved_ids"] for row in rows] == [["d0", "d1", "d2"]] * 6
     (memory,) = (folders[0].parents[1] / ".memory").iterdir()
-    assert (memory / "memory" / "size").read_text() == "3"
+    assert len(json.loads((memory / "memory" / "passages.json").read_text())) == 3
     assert "first (k=3" in cli("leaderboard", tmp_path / "runs").out
     assert "Reads the first k passages." in cli("list", "methods", "--plugin", path).out
     assert "k: '2'" in cli("describe", "first", "--plugin", path).out

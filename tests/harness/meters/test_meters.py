@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.engine import Engine
 from harness.meters import hardware
 from harness.meters.hardware import cpu_quota, describe_hardware, set_torch_threads
 from harness.meters.latency import measure_closed_loop
@@ -18,6 +17,7 @@ from harness.meters.memory import PeakMemory, release_memory, tree_rss
 from harness.records import Query
 from harness.testing.models import small_task
 from tests.harness.lab import Ask, CountingModel
+from tests.harness.programs import open_with
 
 MB = 10**6
 
@@ -102,10 +102,15 @@ def test_the_closed_loop_asks_one_query_at_a_time() -> None:
             return super().generate(requests)
 
     model, steps = Watched(seconds=0.01), []
-    engine = Engine(Ask(), model, window=1)
+    opened = open_with(Ask(), model, window=1)
     queries = [question.query for question in small_task().questions]
     latency, memory, answers = measure_closed_loop(
-        engine, queries, warmup=3, device="cpu", on_query=lambda: steps.append(1)
+        opened.engine,
+        opened.method,
+        queries,
+        warmup=3,
+        device="cpu",
+        on_query=lambda: steps.append(1),
     )
     assert set(batches) == {1}
     assert len(batches) == 2 * (len(queries) + 3)
@@ -123,8 +128,10 @@ def test_failed_queries_are_handed_back() -> None:
     def fail(_: object) -> None:
         raise ConnectionError("gone")
 
-    engine = Engine(Ask(), CountingModel(fail), window=1)
-    _, _, answers = measure_closed_loop(engine, [Query("q", "?")], warmup=0, device="cpu")
+    opened = open_with(Ask(), CountingModel(fail), window=1)
+    _, _, answers = measure_closed_loop(
+        opened.engine, opened.method, [Query("q", "?")], warmup=0, device="cpu"
+    )
     assert answers["q"].error == "ConnectionError: gone"
 
 

@@ -13,8 +13,10 @@ from harness import files
 from harness.runs import directory as runs
 from harness.errors import InputError, RunLockedError
 from harness.files import write_json
-from harness.records import Passage, Prediction, Step, Usage
+from harness.records import Hit, Passage, Prediction, Step, Usage
 from harness.runs.directory import (
+    prediction_row,
+    read_ids,
     RunConfig,
     RunDirectory,
     find_runs,
@@ -66,7 +68,12 @@ def test_names_that_leave_the_folder_are_refused(name: str, part: str) -> None:
 def test_a_prediction_is_one_line_with_the_promised_keys(tmp_path: Path) -> None:
     passages = [Passage("d2", "", "best"), Passage("d1", "", "next"), Passage("d2", "", "again")]
     prediction = Prediction(
-        "Zürich\n", passages, "raw\u2028", (Step("search", {"k": 2}),), Usage(1), "E: x"
+        "Zürich\n",
+        passages,
+        raw="raw\u2028",
+        steps=(Step("search", {"k": 2}),),
+        usage=Usage(1),
+        error="E: x",
     )
     with RunDirectory(tmp_path, IDS) as run:
         run.append("q1", prediction)
@@ -77,6 +84,29 @@ def test_a_prediction_is_one_line_with_the_promised_keys(tmp_path: Path) -> None
     assert row["steps"] == [{"kind": "search", "k": 2}]
     assert (row["answer"], row["raw"], row["error"]) == ("Zürich\n", "raw\u2028", "E: x")
     assert row["usage"]["llm_calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "stored", "told"),
+    [
+        (Prediction("a", [Hit("d2", 0.5), Hit("d1")]), None, ["d2", "d1"]),
+        (Prediction("a", [Hit("d2"), Hit("d1")], read=["d2", "d1"]), None, ["d2", "d1"]),
+        (Prediction("a", [Hit("d2"), Hit("d1")], read=["d2"]), ["d2"], ["d2"]),
+        (Prediction("a", [Hit("d2"), Hit("d1")], read=[]), [], []),
+        (
+            Prediction(
+                "a", [Hit("d2")], ["d9"], steps=(Step("select", {"memories_read": ["d9"]}),)
+            ),
+            None,
+            ["d9"],
+        ),
+    ],
+    ids=["all", "said", "fewer", "none", "noted in the trace"],
+)
+def test_what_was_read_can_be_told_from_what_was_ranked(prediction, stored, told) -> None:
+    row = prediction_row("q1", prediction)
+    assert row.get("read_ids") == stored
+    assert read_ids(row) == told
 
 
 def test_a_run_continues_behind_its_last_whole_line(tmp_path: Path) -> None:

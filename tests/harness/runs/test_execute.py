@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.run import run_board
 from harness.runs import execute as module
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.runs.execute import execute
@@ -185,7 +186,7 @@ def test_a_memory_is_written_once_and_loaded(files: Path, out: Path) -> None:
     assert {path.name for path in place.iterdir()} == {".lock", "memory", "write.json"}
 
 
-@pytest.mark.parametrize("phase", ["write", "save", "storage"])
+@pytest.mark.parametrize("phase", ["write", "load", "storage"])
 def test_an_error_in_a_methods_own_code_is_one_line(files: Path, out: Path, phase: str) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
@@ -238,12 +239,15 @@ def test_a_failure_while_timing_is_no_latency(files: Path, out: Path) -> None:
     assert calm.calls == 2 * 6
 
 
-def test_what_a_model_lacks_stops_before_anything_is_written(files: Path, out: Path) -> None:
+def test_what_a_model_lacks_stops_before_anything_is_written(
+    files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = type("Needy", (Ask,), {"needs": frozenset({"soft-prompts"})})()
+    monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
     with pytest.raises(
         CapabilityError, match="'Needy' needs .*'soft-prompts', which model 'rules'"
     ):
-        go(files, out, method)
+        run_board([make_plan(files, method)], out, quiet())
     assert not out.exists()
 
 

@@ -25,8 +25,8 @@ class Learns(Remember):
     card = MethodCard("Learns", "Keeps what Ask said about the train questions.")
     rows: ClassVar[dict] = {}
 
-    def write(self, corpus: Corpus, train: Sequence[Question]) -> None:
-        super().write(corpus, train)
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        super().write(corpus, train, folder)
         type(self).rows = answer_train(self, Ask(), corpus, train, "silver")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 import random
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,11 +26,9 @@ class Good(Method):
     class Params(MethodParams):
         k: int = Field(3, ge=1, description="passages")
 
-    def write(self, corpus, train):
-        self.titles = {passage.id: passage.title for passage in corpus}
-
-    def save(self, folder):
-        (folder / "titles.json").write_text(json.dumps(self.titles))
+    def write(self, corpus, train, folder):
+        titles = {passage.id: passage.title for passage in corpus}
+        (folder / "titles.json").write_text(json.dumps(titles))
 
     def load(self, folder):
         self.titles = json.loads((folder / "titles.json").read_text())
@@ -44,13 +43,27 @@ class Good(Method):
         trace.note("titles", titles=titles)
         return Prediction(" ".join([replies[0].first_line, *titles]), passages)
 
+    def storage(self):
+        return StorageReport({"memory vectors": sum(map(len, self.titles.values()))}, 10)
+
     async def _ask(self, query, branch, turn):
         return await self.llm.generate(f"{query.text} {branch} {turn}", temperature=0.5)
 
 
-def test_a_good_method_passes():
-    check_method(Good)
-    check_method(Good, {"k": 1})
+def test_a_good_method_passes_and_what_was_checked_is_told():
+    kept = check_method(Good)
+    assert check_method(Good, {"k": 1}) == kept
+    assert kept == (
+        "a method has a card",
+        "a memory has write(), load() and storage()",
+        "parameters are frozen, described and strict",
+        "the constructor only stores parameters",
+        "answer is 'async def answer(self, query)'",
+        "answers depend on the question and the seed alone",
+        "storage() reports bytes by part",
+        "the memory is what write() left in its folder",
+        "odd replies and empty results get an answer in a bounded number of calls",
+    )
 
 
 class NoCard(Good):
@@ -196,18 +209,42 @@ class NoStorage(Good):
 
 
 class Pickling(Good):
-    def save(self, folder):
-        (folder / "memory.pkl").write_bytes(pickle.dumps(self.titles))
+    def write(self, corpus, train, folder):
+        super().write(corpus, train, folder)
+        (folder / "memory.pkl").write_bytes(pickle.dumps(len(corpus)))
 
 
-class Forgetting(Good):
+class Elsewhere(Good):
+    """Remembers where its memory was written, not where it lies."""
+
+    def write(self, corpus, train, folder):
+        super().write(corpus, train, folder)
+        (folder / "place.txt").write_text(str(folder))
+
     def load(self, folder):
-        self.titles = dict.fromkeys((f"d{n}" for n in range(10)), "?")
+        super().load(Path((folder / "place.txt").read_text()))
 
 
 class NotLoading(Good):
     def load(self, folder):
         pass
+
+
+class OnlyWriting(Method):
+    card = MethodCard(
+        "OnlyWriting", "Would stand on the board with 0 MB, and break in its next run."
+    )
+
+    def write(self, corpus, train, folder):
+        self.titles = [passage.title for passage in corpus]
+
+    async def answer(self, query):
+        return Prediction(self.titles[0])
+
+
+class OldWriting(Good):
+    def write(self, corpus, train):
+        self.titles = {passage.id: passage.title for passage in corpus}
 
 
 @pytest.mark.timeout(60)
@@ -241,8 +278,13 @@ class NotLoading(Good):
         (OddStorage, r"unknown parts \['vectors'\] \(known: \['adapters'"),
         (NoStorage, "it returned dict"),
         (Pickling, "memory.pkl: use safetensors, npy or JSON"),
-        (Forgetting, "after load.*answer"),
-        (NotLoading, "after load.*AttributeError"),
+        (Elsewhere, "memory is what.*FileNotFoundError"),
+        (NotLoading, "plain questions, question q0: AttributeError"),
+        (
+            OnlyWriting,
+            r"write\(\) but no load\(\) and no storage\(\); write\(corpus, train, fo",
+        ),
+        (OldWriting, r"OldWriting.write must take \(corpus, train, folder\)"),
     ],
 )
 def test_the_broken_rule_is_named(cls, message):
@@ -274,7 +316,7 @@ def test_a_model_of_ones_own_is_asked_except_for_strange_replies():
     model = RuleModel(reply, name="soft")
     model.capabilities = frozenset({"soft-prompts"})
     check_method(Soft, model=model)
-    # plain, second run, one at a time, in reverse, after load: eight questions each
+    # plain, second run, one at a time, in reverse, in another place: eight questions each
     assert len(asked) == 5 * 8
     assert all(prompt.endswith("soft") for prompt in asked)
 

@@ -13,7 +13,6 @@ import torch
 from harness.cli import main as cli
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
-from harness.engine import Engine
 from harness.errors import HarnessError, InputError
 from harness.method import parse_params
 from harness.records import Passage
@@ -21,6 +20,7 @@ from methods.parametric_qa.memory.bank import MemoryBank
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.encoder import Encoder
 from methods.parametric_qa.train import training
+from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import (
     NAMES,
     TEXTS,
@@ -162,29 +162,29 @@ def test_a_full_disk_leaves_every_bit_of_a_bank(tmp_path, change):
     assert contents(bank.folder) != before
 
 
-def test_a_full_disk_while_a_memory_is_saved(tiny_model_dir, tmp_path):
+def test_a_full_disk_while_a_memory_is_written(tiny_model_dir, tmp_path):
     method = written(tiny_model_dir)
-    folder = tmp_path / "memory"
-    folder.mkdir()
+    full, folder = tmp_path / "full", tmp_path / "memory"
+    for each in (full, folder):
+        each.mkdir()
     with little_space(1_000), pytest.raises(InputError) as caught:
-        method.save(folder)
-    assert one_line(caught.value).startswith(f"{folder / 'bank'}: cannot write there")
-    method.save(folder)
-    method.load(folder)
+        method.write(method.retriever.corpus, [], full)
+    assert one_line(caught.value).startswith(f"{full / 'bank'}")
+    assert "cannot write there" in one_line(caught.value)
+    remember(method, method.retriever.corpus, folder=folder)
 
 
-def written(tiny_model_dir, passages=PASSAGES, **changes) -> ParametricQA:
+def written(tiny_model_dir, passages=PASSAGES, folder=None, **changes) -> ParametricQA:
     values = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 2, **changes}
     method = ParametricQA(parse_params(ParametricQA, "parametric-qa", values))
     corpus = Corpus.from_passages(list(passages))
-    Engine(method, load_tiny(tiny_model_dir), None, corpus, prompts=QAPrompts(), seed=0)
-    method.write(corpus, [])
+    open_with(method, load_tiny(tiny_model_dir), None, corpus, prompts=QAPrompts(), seed=0)
+    remember(method, corpus, folder=folder)
     return method
 
 
 def test_a_moved_bank_is_refused_by_a_method_on_another_corpus(tiny_model_dir, tmp_path):
-    method = written(tiny_model_dir)
-    method.save(tmp_path)
+    method = written(tiny_model_dir, folder=tmp_path)
     other = written(tiny_model_dir, PASSAGES[:3])
     with pytest.raises(HarnessError, match="the documents of another corpus"):
         other.load(tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
-from harness.engine import Engine, check_needs
+from harness.engine import check_needs
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.method import parse_params
 from harness.records import Passage, Query, Question
@@ -16,6 +16,7 @@ from harness.testing.models import RuleModel
 from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
+from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
 
 UNTRAINED = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 4}
@@ -33,10 +34,10 @@ def corpus():
     return Corpus.from_passages([Passage(name, "", text) for name, text in rows])
 
 
-def written(tiny, corpus, cls=ParametricQA, **changes):
+def written(tiny, corpus, cls=ParametricQA, *, folder=None, gold=None, **changes):
     method = cls(parse_params(cls, "parametric-qa", {**UNTRAINED, **changes}))
-    engine = Engine(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
-    method.write(corpus, [])
+    engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0, gold=gold)
+    remember(method, corpus, folder=folder)
     return method, engine
 
 
@@ -59,8 +60,8 @@ def test_controls_keep_the_rules_of_a_method(name):
 def test_memories_are_read_in_the_place_of_text(tiny, corpus):
     _, engine = written(tiny, corpus, k=2)
     for prediction in answers(engine).values():
-        assert len(prediction.passages) == 5
-        assert all(passage.text == "" for passage in prediction.passages)
+        assert len(prediction.ranked) == 5
+        assert [hit.id for hit in prediction.ranked][:2] == prediction.read_ids
         call = next(step for step in prediction.steps if step.kind == "generate")
         assert not any(text in call.data["prompt"] for text in TEXTS)
         # Two marks and two memories of four slots come before the prompt's own tokens.
@@ -78,10 +79,10 @@ def test_selection_is_timed_apart_from_reading(tiny, corpus):
 
 
 def test_gold_selection_reads_gold_and_says_that_it_is_an_oracle(tiny, corpus):
-    method, engine = written(tiny, corpus, ParametricQAGold)
-    method.gold = {q.id: Question(q.id, q.text, ("x",), ("paris", "nile")) for q in QUERIES}
+    gold = {q.id: Question(q.id, q.text, ("x",), ("paris", "nile")) for q in QUERIES}
+    method, engine = written(tiny, corpus, ParametricQAGold, gold=gold)
     assert method.card.oracle
-    assert {p.retrieved_ids[0] for p in answers(engine).values()} == {"paris"}
+    assert {p.ranked_ids[0] for p in answers(engine).values()} == {"paris"}
 
 
 def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
@@ -89,6 +90,7 @@ def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
     for prediction in answers(engine).values():
         note = next(step for step in prediction.steps if step.kind == "select").data
         assert len(note["memories_read"]) == 2
+        assert prediction.read_ids == note["memories_read"]
         assert not set(note["memories_read"]) & set(note["retrieved_ids"])
 
 
@@ -101,13 +103,12 @@ def test_storage_is_the_codes_and_apart_from_them_what_is_shared(tiny, corpus):
 
 
 def test_a_saved_memory_is_refused_by_another_model(tiny, corpus, tiny_model_dir, tmp_path):
-    method, _ = written(tiny, corpus)
-    method.save(tmp_path)
+    method, _ = written(tiny, corpus, folder=tmp_path)
     other = load_tiny(tiny_model_dir)
     other.model.requires_grad_(False)
     next(iter(other.model.parameters())).add_(0.1)
     again = ParametricQA(method.params)
-    Engine(again, other, None, corpus, prompts=QAPrompts(), seed=0)
+    open_with(again, other, None, corpus, prompts=QAPrompts(), seed=0)
     with pytest.raises(ConfigError, match="train shared parts for this one"):
         again.load(tmp_path)
 

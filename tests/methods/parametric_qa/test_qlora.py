@@ -10,7 +10,6 @@ import torch
 
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
-from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
 from harness.llm.local import LocalModel
@@ -27,6 +26,7 @@ from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Losses, Tuning
 from methods.parametric_qa.train.train_reader import Reader
 from methods.parametric_qa.train.tuning import tuned
+from tests.harness.programs import Opened, open_with, remember
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, quiet
 from tests.methods.parametric_qa.training_lab import losses, recipe, toy_task
 
@@ -96,13 +96,13 @@ def test_gradients_reach_the_lora_and_what_is_shared_alone(tiny_model_dir, init)
     assert ("encoder tokens" in found) == (init == "encoder")
 
 
-def written(llm: LocalModel, shared: Path) -> tuple[ParametricQA, Engine]:
+def written(llm: LocalModel, shared: Path) -> tuple[ParametricQA, Opened]:
     rows = zip(NAMES, TEXTS, strict=True)
     corpus = Corpus.from_passages([Passage(name, "", text) for name, text in rows])
     values = {"shared": str(shared), "max_tokens": 4}
     method = ParametricQA(parse_params(ParametricQA, "parametric-qa", values))
-    engine = Engine(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
-    method.write(corpus, [])
+    engine = open_with(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
+    remember(method, corpus)
     return method, engine
 
 

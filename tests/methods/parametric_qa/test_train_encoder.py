@@ -11,7 +11,6 @@ import torch
 
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
-from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.method import parse_params
 from harness.records import Passage
@@ -26,6 +25,7 @@ from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Losses, Tuning
 from methods.parametric_qa.train.train_reader import Reader
 from methods.parametric_qa.train.tuning import tuned
+from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
 from tests.methods.parametric_qa.training_lab import losses, recipe, run, toy_task
 
@@ -151,13 +151,13 @@ def test_a_passage_beyond_the_window_is_named_before_any_step(
     assert not list(tmp_path.iterdir())
 
 
-def written(llm, shared: Path, **changes):
+def written(llm, shared: Path, folder: Path | None = None, **changes):
     rows = zip(NAMES, TEXTS, strict=True)
     corpus = Corpus.from_passages([Passage(name, "", text) for name, text in rows])
     values = {"shared": str(shared), "max_tokens": 4, "code_dtype": "float16", **changes}
     method = ParametricQA(parse_params(ParametricQA, "parametric-qa", values))
-    Engine(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
-    method.write(corpus, [])
+    open_with(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
+    remember(method, corpus, folder=folder)
     return method, corpus
 
 
@@ -184,9 +184,7 @@ def test_memories_are_the_trained_encoders_unless_other_ones_are_asked_for(tiny_
 def test_a_bank_of_another_encoder_is_refused(tiny_model_dir, trained, tmp_path):
     llm = load_tiny(tiny_model_dir)
     with llm.adapted(trained / "adapter"):
-        method, corpus = written(llm, trained)
-        method.save(tmp_path)
-        method.load(tmp_path)
+        method, corpus = written(llm, trained, tmp_path)
         encoder = Encoder.load(trained)
         with torch.no_grad():
             encoder.tokens[0, 0] += 1
@@ -194,7 +192,7 @@ def test_a_bank_of_another_encoder_is_refused(tiny_model_dir, trained, tmp_path)
         bundle.save(tmp_path / "other")
         (tmp_path / "other/adapter").symlink_to(trained / "adapter")
         again = ParametricQA(method.params.model_copy(update={"shared": str(tmp_path / "other")}))
-        Engine(again, llm, None, corpus, prompts=QAPrompts(), seed=0)
+        open_with(again, llm, None, corpus, prompts=QAPrompts(), seed=0)
         with pytest.raises(ConfigError, match="other shared parts.*write it again"):
             again.load(tmp_path)
 

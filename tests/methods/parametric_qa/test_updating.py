@@ -15,7 +15,7 @@ from harness.data.task import Task, load_task
 from harness.errors import RunFailedError
 from harness.llm.base import Reply
 from harness.metrics.statistics import wilson_ci
-from harness.records import Passage, Prediction, Step
+from harness.records import Passage, Prediction
 from methods.parametric_qa.evaluate import changing, updating
 from methods.parametric_qa.evaluate.changed_facts import changed_facts
 from methods.parametric_qa.evaluate.changing import second_version
@@ -190,10 +190,10 @@ def test_the_corpus_of_text_changes_likewise(data, facts):
 
 def test_answers_are_judged_normalised_and_known_are_those_right_before(facts):
     fact = facts[0]
-    read = [Step("select", {"memories_read": [fact.passage.id]})]
+    read = [fact.passage.id]
     answers = {
-        "original": {fact.question.id: Prediction(f"  The {fact.old.upper()}!", steps=read)},
-        "overwritten": {fact.question.id: Prediction(f"{fact.new} not {fact.old}", steps=read)},
+        "original": {fact.question.id: Prediction(f"  The {fact.old.upper()}!", read=read)},
+        "overwritten": {fact.question.id: Prediction(f"{fact.new} not {fact.old}", read=read)},
         "deleted": {fact.question.id: Prediction("", error="E: gone")},
         "conflicting": {
             fact.question.id: Prediction("x", [Passage(second_version(fact).id, "", "")])
