@@ -22,6 +22,7 @@ from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without
 
 QUESTIONS = {"moments": 200, "writes": 48}
 MOMENTS = 20
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def run(files: Path, out: Path) -> None:
@@ -50,19 +51,25 @@ def end(pid: int) -> int:
 
 def kill_at_moments(files: Path, folder: Path) -> list[int]:
     """Kill at random moments, continue, and return how many answers each killed run had."""
-    start = time.monotonic()
     assert end(child(lambda: run(files, folder / "whole"))) == 0
-    seconds = time.monotonic() - start
     rng, reached = random.Random(7), []
     for number in range(MOMENTS):
         out = folder / f"killed-{number}"
         pid = child(lambda out=out: run(files, out))
-        time.sleep(rng.random() * seconds)
+        # By progress, not by the clock: on a busy machine no time would fall into the run.
+        wait_for(out, rng.randrange(QUESTIONS["moments"]), pid)
+        time.sleep(rng.random() * 0.005)
         os.kill(pid, signal.SIGKILL)
         if end(pid) == -signal.SIGKILL:
             reached.append(answered(out))
         assert end(child(lambda out=out: run(files, out))) == 0
     return reached
+
+
+def wait_for(out: Path, answers: int, pid: int) -> None:
+    """Until a child's run has so many answers, or the child has ended."""
+    while answered(out) < answers and os.waitid(os.P_PID, pid, ENDED) is None:
+        time.sleep(0.001)
 
 
 def kill_at_writes(files: Path, folder: Path) -> list[int]:

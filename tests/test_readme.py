@@ -1,0 +1,32 @@
+"""The README's own methods keep the rules of a method, and a type checker's reader can follow."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import check_method
+from harness.registry import load_plugin
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.parametrize(("name", "code"), BLOCKS, ids=[name for name, _ in BLOCKS])
+def test_an_example_is_a_plugin_whose_method_keeps_the_rules(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import registry
+
+    monkeypatch.setattr(registry, "_plugin_methods", {})
+    (tmp_path / name).write_text(code)
+    load_plugin(str(tmp_path / name))
+    (cls,) = registry._plugin_methods.values()
+    assert len(check_method(cls)) == 9
+
+
+def test_both_halves_of_the_contract_are_shown() -> None:
+    assert len(BLOCKS) == 2
+    assert "def write(" in BLOCKS[1][1]
