@@ -14,7 +14,6 @@ from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
-from harness.runs.keeper import Keeper
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
@@ -29,6 +28,7 @@ from harness.runs.directory import (
     read_predictions,
     update_performance,
 )
+from harness.runs.keeper import Keeper
 from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
 from harness.runs.write_phase import calling, memory_path, write_memory
 
@@ -92,7 +92,7 @@ def execute(
 
     The model must have what the method needs (``check_needs``, ``Method.check_model``).
     """
-    # A copy: the index or memory that a run opens goes with it, and counts in no other run's memory.
+    # A copy: the index or memory that a run opens goes with it and weighs on no other run.
     run = _Run(plan, copy(plan.method), llm, retriever, console)
     with llm.adapted(plan.method.adapter):
         return run.execute(root)
@@ -143,7 +143,6 @@ class _Run:
         prompts = qa_prompts(data, self.method.params.shots, config.seed)
         self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold))
         return engine
-
 
     def answer(self, engine: Engine, run: RunDirectory) -> None:
         """Ask what is not answered yet."""

@@ -23,11 +23,11 @@ from harness.engine import Engine, describe_error
 from harness.errors import HarnessError, RunFailedError, RunLockedError
 from harness.files import check_slug, read_json, write_json, writing
 from harness.fingerprint import fingerprint
-from harness.runs.keeper import Keeper
 from harness.method import Method, writes_memory
 from harness.progress import bar
 from harness.records import Question
 from harness.runs.directory import RunConfig, RunDirectory, read_predictions, update_performance
+from harness.runs.keeper import Keeper
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus

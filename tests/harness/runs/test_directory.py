@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from harness import files
-from harness.runs import directory as runs
 from harness.errors import InputError, RunLockedError
 from harness.files import write_json
 from harness.records import Hit, Passage, Prediction, Step, Usage
+from harness.runs import directory as runs
 from harness.runs.directory import (
-    prediction_row,
-    read_ids,
     RunConfig,
     RunDirectory,
     find_runs,
+    prediction_row,
+    read_ids,
     read_manifest,
     read_performance,
     read_predictions,

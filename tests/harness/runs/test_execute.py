@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from harness.boards.run import run_board
-from harness.runs import execute as module
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.runs.execute import execute
 from harness.llm.base import GenerateRequest
 from harness.meters import hardware
 from harness.meters.hardware import Hardware
 from harness.method import Method
 from harness.records import Prediction, Query
+from harness.runs import execute as module
 from harness.runs.directory import read_manifest, read_performance, read_predictions
+from harness.runs.execute import execute
 from harness.trace import note
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 

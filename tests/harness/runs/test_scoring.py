@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs import scoring
 from harness.errors import InputError
-from harness.runs.execute import execute
 from harness.files import write_json
+from harness.runs import scoring
+from harness.runs.execute import execute
 from harness.runs.scoring import is_scored, score_run
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
 

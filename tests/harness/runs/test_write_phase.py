@@ -11,10 +11,10 @@ import pytest
 
 from harness.data.corpus import Corpus
 from harness.errors import RunFailedError, RunLockedError
-from harness.runs.execute import execute
 from harness.method import MethodCard
 from harness.records import Prediction, Query, Question
 from harness.runs.directory import read_performance
+from harness.runs.execute import execute
 from harness.runs.write_phase import _locked, answer_train, memory_path
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 

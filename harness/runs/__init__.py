@@ -1,0 +1,1 @@
+"""Runs: from a plan to a scored, measured folder that any kill leaves resumable."""
