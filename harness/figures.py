@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+)  # fmt: skip
+"""Okabe and Ito's colours, which most colour-blind readers can tell apart."""
+GREY = "#BBBBBB"
 # The writers' own notes: a date, and versions of libraries.
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 def canonical_json(value: Any) -> str:
@@ -27,6 +30,14 @@ def fingerprint_lines(values: Iterable[Any]) -> str:
     for value in values:
         digest.update(canonical_json(value).encode() + b"\n")
     return digest.hexdigest()
+
+
+def sample_by_hash(items: Iterable[Item], count: int, name: Callable[[Item], str]) -> list[Item]:
+    """The ``count`` items whose names have the smallest SHA-256, smallest first.
+
+    A fixed random sample; of the same items, a larger one begins with a smaller one.
+    """
+    return nsmallest(count, items, key=lambda item: hashlib.sha256(name(item).encode()).digest())
 
 
 def folder_fingerprint(path: Path, only: Collection[str] | None = None) -> str:

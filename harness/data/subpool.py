@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
-from heapq import nsmallest
 
 from harness.data.corpus import Corpus
 from harness.errors import InputError
+from harness.fingerprint import sample_by_hash
 from harness.records import Question
 
 
@@ -32,7 +31,5 @@ def sub_pool(corpus: Corpus, questions: Sequence[Question], documents: int) -> C
     if documents == len(corpus):
         return corpus
     others = (position for position in range(len(corpus)) if position not in gold)
-    sample = nsmallest(
-        documents - len(gold), others, key=lambda place: sha256(corpus.ids[place].encode()).digest()
-    )
+    sample = sample_by_hash(others, documents - len(gold), corpus.ids.__getitem__)
     return corpus.part([*gold, *sample])

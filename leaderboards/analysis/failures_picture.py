@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.figures import GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from leaderboards.analysis.failures import Failures
 from leaderboards.analysis.reading import (
     CLASSES,
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = {
-    RIGHT: "#009E73",
-    READING: "#56B4E9",
-    MULTI_HOP: "#F0E442",
-    RANKED: "#E69F00",
-    NOT_RANKED: "#D55E00",
-    ERROR: "#BBBBBB",
+    RIGHT: GREEN,
+    READING: SKY,
+    MULTI_HOP: YELLOW,
+    RANKED: ORANGE,
+    NOT_RANKED: RED,
+    ERROR: GREY,
 }
 _BAR_INCHES = 0.42
 _LINE_INCHES = 0.15

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from harness.figures import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Transform
 
-# Okabe and Ito's palette without its yellow, which is too pale for a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Without the palette's yellow, which is too pale for a line on white.
+_COLOURS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)
 # Their number and that of the colours have no common factor: 56 pairs before one comes again.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LABEL_WIDTH = 38

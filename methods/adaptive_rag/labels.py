@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from harness.fingerprint import sample_by_hash
 from harness.records import Question
 
 LABELS = ("A", "B", "C")
@@ -55,7 +56,7 @@ def bias_labels(
 
 def sample(questions: Iterable[Question], count: int) -> list[Question]:
     """The ``count`` questions whose ids have the smallest SHA-256: a fixed random sample."""
-    return sorted(questions, key=lambda question: sha256(question.id.encode()).digest())[:count]
+    return sample_by_hash(questions, count, lambda question: question.id)
 
 
 def hold_out(labelled: Iterable[Labelled], share: float) -> tuple[list[Labelled], list[Labelled]]:

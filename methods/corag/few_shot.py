@@ -10,6 +10,7 @@ from harness.prompts import Demonstration, Example, Prompt, QAPrompts, demonstra
 from harness.records import Passage, Query
 from methods.corag.chain import NO_INFORMATION, Chain, Hop
 from methods.corag.prompts import MULTI_HOP
+from methods.decomposition import resolve
 
 SEARCHING = (
     "A question is answered by searching step by step. Write the next simple query: one that was "
@@ -20,7 +21,6 @@ ANSWERING = (
     f'If they do not tell, answer "{NO_INFORMATION}".'
 )
 
-_REFERENCE = re.compile(r"#(\d+)")
 _SENTENCE_END = re.compile(r"(?<=[^.\s]{3}[.!?])\s")
 _VERB = re.compile(r"\s(?:is|was|are|were)\s")
 
@@ -70,7 +70,7 @@ def demonstrated_chain(example: Example) -> Chain:
     question = example.question
     if steps := question.metadata.get("question_decomposition"):
         answers = [str(step["answer"]) for step in steps]
-        asked = [resolve(str(step["question"]), answers) for step in steps]
+        asked = [asked_plainly(str(step["question"]), answers) for step in steps]
         return tuple(Hop(query, answer) for query, answer in zip(asked, answers, strict=True))
     by_title = {bare_title(passage): passage for passage in reversed(example.passages)}
     titles = [Hop(title, describe(by_title[title])) for title in reversed(by_title) if title]
@@ -78,17 +78,9 @@ def demonstrated_chain(example: Example) -> Chain:
     return (*titles, Hop(question.text, golden))[:2]
 
 
-def resolve(step: str, answers: Sequence[str]) -> str:
-    """A step of a decomposition with earlier answers in place of '#1', '#2'; '>>' left out.
-
-    References to no answer stay as they are.
-    """
-
-    def named(reference: re.Match[str]) -> str:
-        number = int(reference[1])
-        return answers[number - 1] if 0 < number <= len(answers) else reference[0]
-
-    return " ".join(_REFERENCE.sub(named, step).replace(">>", " ").split())
+def asked_plainly(step: str, answers: Sequence[str]) -> str:
+    """A step of a decomposition with earlier answers in it; '>>' left out."""
+    return " ".join(resolve(step, answers).replace(">>", " ").split())
 
 
 def bare_title(passage: Passage) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from harness.prompts import Example, demonstration
 from harness.records import Passage
+from methods.decomposition import resolve
 from methods.ircot.passages import SHOWN
 from methods.ircot.sentences import split_sentences
 
 LONGEST_FACT = 40
 """Words; a longer sentence is cut at a comma before."""
-_REFERENCE = re.compile(r"#(\d+)")
 _WORD = re.compile(r"\w+")
 _ASIDE = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 _PRONOUN = re.compile(r"^(?:It|He|She|They)\b")
@@ -59,16 +59,6 @@ def hop_statement(asked: str, answer: str) -> str | None:
     if doer := _ASKED_DOER.fullmatch(asked):
         return f"{answer} {doer.group(1)}."
     return None
-
-
-def resolve(asked: str, answers: Sequence[str]) -> str:
-    """A hop question with "#n" replaced by the n-th hop's answer."""
-
-    def answer(match: re.Match[str]) -> str:
-        number = int(match.group(1))
-        return answers[number - 1] if 1 <= number <= len(answers) else match.group()
-
-    return _REFERENCE.sub(answer, asked)
 
 
 def excerpt(passage: Passage, about: str, most: int) -> str:

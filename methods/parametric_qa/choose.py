@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from methods.parametric_qa.chosen import Chosen
-
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harness.llm.local import LocalModel
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle
@@ -23,10 +20,21 @@ ENOUGH = 0.8
 """Share of a question's tokens that chosen memories must cover for selection to stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A document, its score and the round (1 for the first) in which it was chosen."""
+
+    id: str
+    score: float
+    hop: int
+
+
 class Chooser:
     """Scores every document of a bank for a question; keys are computed once."""
 
     def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
+        import torch
+
         self.llm, self.bundle, self.bank = llm, bundle, bank
         with torch.inference_mode():
             keys = [bundle.selector.keys(codes) for _, codes in bank.batches(GROUP)]
@@ -34,6 +42,8 @@ class Chooser:
 
     def tokens(self, question: str) -> Tensor:
         """The question's input embeddings [length, hidden]."""
+        import torch
+
         table = self.llm.model.get_input_embeddings()
         ids = question_tokens(self.llm, question)
         found: Tensor = table(torch.tensor(ids, device=self.llm.device))
@@ -46,6 +56,8 @@ class Chooser:
         themselves (their bridge is in them, not in the question). Selection stops when hardly any
         token is left uncovered.
         """
+        import torch
+
         with torch.inference_mode():
             question_tokens = self.tokens(question)
             tokens, chosen = question_tokens, list[Chosen]()
@@ -88,6 +100,10 @@ def question_tokens(llm: LocalModel, question: str) -> list[int]:
 
 def covered(tokens: Tensor, memories: Tensor) -> Tensor:
     """Which tokens [length] have a near vector in the memories: both [.., hidden], centred."""
+    import torch
+    from torch.nn import functional as F
+
     centre = torch.cat([tokens, memories]).mean(dim=0)
     one, other = (F.normalize(x - centre, dim=-1) for x in (tokens, memories))
-    return (one @ other.T).amax(dim=1) >= COVERED
+    near: Tensor = (one @ other.T).amax(dim=1) >= COVERED
+    return near

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
-from methods.parametric_qa.chosen import Chosen
+from methods.parametric_qa.choose import Chosen
 from methods.parametric_qa.method import (
     DEFAULT_SHARED,
     ParametricQA,

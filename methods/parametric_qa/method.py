@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
-    from methods.parametric_qa.choose import Chooser
-    from methods.parametric_qa.chosen import Chosen
+    from methods.parametric_qa.choose import Chooser, Chosen
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle
 

@@ -17,10 +17,10 @@ from methods.corag.chain import (
 )
 from methods.corag.few_shot import (
     FewShotPrompts,
+    asked_plainly,
     bare_title,
     demonstrated_chain,
     describe,
-    resolve,
 )
 from methods.corag.prompts import SectionPrompts
 
@@ -185,7 +185,7 @@ def test_a_decomposition_is_a_chain_with_answers_in_place_of_references():
     ],
 )
 def test_references_name_earlier_answers(text, resolved):
-    assert resolve(text, ["Ann", "Oster"]) == resolved
+    assert asked_plainly(text, ["Ann", "Oster"]) == resolved
 
 
 def test_without_a_decomposition_gold_titles_are_the_sub_queries():

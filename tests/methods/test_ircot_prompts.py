@@ -10,7 +10,8 @@ from harness.prompts import Example
 from harness.records import Passage, Query, Question
 from harness.registry import task_folder
 from harness.testing.models import RuleModel, small_task
-from methods.ircot.chains import chain_of_thought, excerpt, hop_statement, resolve
+from methods.decomposition import resolve
+from methods.ircot.chains import chain_of_thought, excerpt, hop_statement
 from methods.ircot.prompts import REPLY_START, thought_demonstrations, thought_prompt
 
 ANN = Passage("a", "Ann (singer)", "Ann (1950) is a singer. She was born in Rome. She is tall.")

@@ -11,7 +11,8 @@ from harness.data.task import Task, load_task
 from harness.records import Question
 from harness.retrieval.open import open_retriever
 from harness.testing.models import RuleModel
-from methods.ircot.chains import hop_statement, resolve
+from methods.decomposition import resolve
+from methods.ircot.chains import hop_statement
 from methods.ircot.method import IRCoT
 from methods.ircot.parse import without_question_words
 from tests.harness.programs import open_with

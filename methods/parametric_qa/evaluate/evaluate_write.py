@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from datetime import date
-from hashlib import sha256
-from heapq import nsmallest
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.data.task import Task, load_task
 from harness.errors import CapabilityError, ConfigError, InputError
+from harness.fingerprint import sample_by_hash
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
@@ -122,7 +121,7 @@ def choose(corpus: Corpus, count: int, name: str) -> list[Passage]:
         raise InputError(
             f"the corpus of '{name}' holds {len(corpus):,} passages, not {count:,}; ask for fewer"
         )
-    ids = nsmallest(count, corpus.ids, key=lambda id_: sha256(id_.encode()).digest())
+    ids = sample_by_hash(corpus.ids, count, str)
     return [corpus.get(id_) for id_ in ids]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
-from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from harness.data.task import Task, TaskData, load_task
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
+from harness.fingerprint import sample_by_hash
 from harness.llm.base import ScoreRequest
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
 from harness.meters.hardware import set_torch_threads
@@ -163,7 +162,7 @@ def held_out_passages(task: TrainingTask, seen: frozenset[str], count: int) -> l
             f"training left out {len(ids):,} passages of '{task.name}', not {count:,}; ask for "
             f"--passages {len(ids)} or fewer"
         )
-    chosen = nsmallest(count, ids, key=lambda id_: sha256(id_.encode()).digest())
+    chosen = sample_by_hash(ids, count, str)
     return [task.corpus.get(id_) for id_ in chosen]
 
 

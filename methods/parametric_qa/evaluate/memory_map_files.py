@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import figures
 from harness.figures import save
 from harness.files import write_csv, write_json, writing
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 COLOURED = 8
 """Titles that get a colour of their own: those with most documents."""
-# Okabe and Ito's colours, which most colour-blind readers can tell apart.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
+COLOURS = (
+    figures.ORANGE, figures.SKY, figures.GREEN, figures.YELLOW, figures.BLUE, figures.RED,
+    figures.PINK, figures.BLACK,
+)  # fmt: skip
 NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
 
 
@@ -58,7 +61,9 @@ def draw(found: MemoryMap) -> Any:
     titles = np.array(found.titles)
     common = [t for t, n in Counter(found.titles).most_common(COLOURED) if n > 1]
     rest = ~np.isin(titles, common)
-    axes.scatter(found.points[rest, 0], found.points[rest, 1], s=4, color="#BBBBBB", linewidths=0)
+    axes.scatter(
+        found.points[rest, 0], found.points[rest, 1], s=4, color=figures.GREY, linewidths=0
+    )
     for title, colour in zip(common, COLOURS, strict=False):
         own = found.points[titles == title]
         label = f"{_short(title)} ({len(own)})"

@@ -1,7 +1,7 @@
 """The memories of documents on disk, each of which can be added, changed and removed alone.
 
 A bank is a folder: ``bank.json`` (its shape and the list of its segments) and the segments, each
-with ids, codes and keys of some documents. A segment is never changed once it is written: a change
+with ids and codes of some documents. A segment is never changed once it is written: a change
 writes new ones, and replacing ``bank.json`` is the one moment at which it happens.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError
@@ -45,7 +45,6 @@ class BankConfig(BaseModel):
     slots: int = Field(ge=1, description="vectors of a memory (m)")
     z_dim: int = Field(ge=1, description="numbers of a vector")
     dtype: CodeType = Field("float16", description="how the numbers are stored")
-    key_dim: int = Field(0, ge=0, description="numbers of a document's key; 0: no keys")
     fingerprint: str = Field(description="hash of the model and the shared parts")
     corpus_fingerprint: str = Field("", description="hash of the corpus; empty: of none")
 
@@ -56,9 +55,15 @@ class BankConfig(BaseModel):
         parts: Layout = {"codes": (code, (self.slots, self.z_dim))}
         if self.dtype == "int8":
             parts["scales"] = (half, (self.slots,))
-        if self.key_dim:
-            parts["keys"] = (half, (self.key_dim,))
         return parts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_keys(cls, values: Any) -> Any:
+        # Banks written before 2026-11-26 say so of keys, which none of them has.
+        if isinstance(values, Mapping) and values.get("key_dim") == 0:
+            return {name: value for name, value in values.items() if name != "key_dim"}
+        return values
 
 
 class _Manifest(BaseModel):
@@ -70,7 +75,7 @@ class _Manifest(BaseModel):
 
 
 class MemoryBank:
-    """Codes, and keys if wanted, of documents in one folder; see ``create`` and ``open``.
+    """Codes of documents in one folder; see ``create`` and ``open``.
 
     Numbers are mapped from the files and read when asked for. A bank sees the folder as it was when
     it was opened or last changed through this object; one writer at a time, any number of readers.
@@ -117,27 +122,27 @@ class MemoryBank:
                 "before it changed; write it again or choose the corpus it was written from"
             )
 
-    def add(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None = None) -> None:
-        """Store codes [n, slots, z_dim] and keys [n, key_dim] of new documents as one segment.
+    def add(self, ids: Sequence[str], codes: Tensor) -> None:
+        """Store codes [n, slots, z_dim] of new documents as one segment.
 
         Raises InputError for a known or repeated id, a wrong shape and numbers that float16 cannot
         hold, naming the document; then nothing is changed.
         """
-        fresh = self._fresh(ids, codes, keys)
+        fresh = self._fresh(ids, codes)
         for id_ in ids:
             if id_ in self._view.places:
                 raise InputError(f"the bank holds document {id_!r} already; update it instead")
         if ids:
             self._commit([*self._view.segments, Segment.draft(ids, fresh)])
 
-    def update(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None = None) -> None:
-        """Replace the codes and keys of documents; they keep their place in the order.
+    def update(self, ids: Sequence[str], codes: Tensor) -> None:
+        """Replace the codes of documents; they keep their place in the order.
 
         Writes every segment anew that holds one of them, that is all documents added together with
         it, and needs as much memory and disk meanwhile; other segments are not touched. Raises
         InputError as ``add`` does, and for an unknown id.
         """
-        fresh = self._fresh(ids, codes, keys)
+        fresh = self._fresh(ids, codes)
         segments = list(self._view.segments)
         for number, (positions, rows) in self._view.find(ids).items():
             values = {name: tensor[positions] for name, tensor in fresh.items()}
@@ -162,15 +167,8 @@ class MemoryBank:
         """
         return from_stored(self._view.stored(self._layout, self.ids if ids is None else ids))
 
-    def keys(self, ids: Sequence[str] | None = None) -> Tensor:
-        """Keys float32 [n, key_dim], as ``codes``. Raises InputError if the bank has none."""
-        if not self.config.key_dim:
-            raise InputError(f"{self.folder}: the bank has no keys; write it again with keys")
-        stored = self._view.stored(self._layout, self.ids if ids is None else ids)
-        return stored["keys"].float()
-
     def raw(self, id_: str) -> bytes:
-        """Every stored byte of a document: code, scales, key. Raises InputError if unknown."""
+        """Every stored byte of a document: code and scales. Raises InputError if unknown."""
         stored = self._view.stored(self._layout, [id_])
         return b"".join(tensor.numpy().tobytes() for tensor in stored.values())
 
@@ -194,7 +192,7 @@ class MemoryBank:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of codes, scales and keys on disk: what grows with documents, ids left out."""
+        """Bytes of codes and scales on disk: what grows with documents, ids left out."""
         row = sum(kind.itemsize * math.prod(shape) for kind, shape in self._layout.values())
         return row * len(self)
 
@@ -204,17 +202,10 @@ class MemoryBank:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._view.places
 
-    def _fresh(self, ids: Sequence[str], codes: Tensor, keys: Tensor | None) -> dict[str, Tensor]:
+    def _fresh(self, ids: Sequence[str], codes: Tensor) -> dict[str, Tensor]:
         self._begin(ids)
-        config = self.config
-        exact = checked("codes", ids, codes, (config.slots, config.z_dim))
-        fresh = to_stored(exact, config.dtype)
-        if (keys is not None) != bool(config.key_dim):
-            wants = f"{config.key_dim} numbers a document" if config.key_dim else "none"
-            raise InputError(f"{self.folder}: the bank's keys are {wants}; give keys to match")
-        if keys is not None:
-            fresh["keys"] = checked("keys", ids, keys, (config.key_dim,)).half()
-        return fresh
+        exact = checked("codes", ids, codes, (self.config.slots, self.config.z_dim))
+        return to_stored(exact, self.config.dtype)
 
     def _begin(self, ids: Sequence[str]) -> None:
         """Before a change: see what others wrote, and remove what a killed writer left."""

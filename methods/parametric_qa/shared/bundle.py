@@ -34,9 +34,12 @@ from methods.parametric_qa.shared.selection import (
 
 SELECTOR_FILE = "selector.safetensors"
 CONTENTS = (
-    CONFIG_FILE, TENSORS_FILE, SELECTOR_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER
+    CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, SELECTOR_FILE, TENSORS_FILE
 )  # fmt: skip
-"""What makes up shared parts in a folder; checkpoints and learning curves do not."""
+"""What makes up shared parts in a folder; checkpoints and learning curves do not.
+
+The configuration first: without it a folder is no folder of shared parts.
+"""
 SHIPPED = Path(__file__).parents[1] / "trained"
 
 

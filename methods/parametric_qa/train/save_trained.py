@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
 from harness.files import writing
-from methods.parametric_qa.shared.bundle import SELECTOR_FILE
-from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
-from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
+from methods.parametric_qa.shared.bundle import CONTENTS
 from methods.parametric_qa.shared.parts import (
-    ADAPTER_FOLDER,
-    CONFIG_FILE,
-    TENSORS_FILE,
     model_fingerprint,
 )
 from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
@@ -26,11 +21,8 @@ if TYPE_CHECKING:
     from methods.parametric_qa.train.tuning import Mode
 
 FRESH = ".fresh"
-# The configuration goes first and comes last: without it a folder is no folder of shared parts.
-FILES = (
-    CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, MODEL_FOLDER, SELECTOR_FILE,
-    TENSORS_FILE,
-)  # fmt: skip
+# The configuration goes first and comes last.
+FILES = (*CONTENTS, MODEL_FOLDER)
 
 
 def save_trained(

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from harness.errors import InputError
-from harness.files import folder_bytes
+from harness.files import folder_bytes, read_json, write_json
 from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 from methods.parametric_qa.memory.quantise import Segment, quantised
 
-SLOTS, Z_DIM, KEY_DIM = 2, 3, 4
+SLOTS, Z_DIM = 2, 3
 
 
 def config(**changes) -> BankConfig:
@@ -25,16 +25,11 @@ def numbers(count: int, seed: int = 0) -> Tensor:
     return torch.randn(count, SLOTS, Z_DIM, generator=torch.Generator().manual_seed(seed))
 
 
-def keys(count: int, seed: int = 0) -> Tensor:
-    return torch.randn(count, KEY_DIM, generator=torch.Generator().manual_seed(seed))
-
-
 def filled(folder: Path, **changes) -> MemoryBank:
     """Documents a to f in two segments."""
     bank = MemoryBank.create(folder, config(**changes))
-    with_keys = bool(bank.config.key_dim)
-    bank.add(["a", "b", "c", "d"], numbers(4, 1), keys(4, 1) if with_keys else None)
-    bank.add(["e", "f"], numbers(2, 2), keys(2, 2) if with_keys else None)
+    bank.add(["a", "b", "c", "d"], numbers(4, 1))
+    bank.add(["e", "f"], numbers(2, 2))
     return bank
 
 
@@ -67,14 +62,16 @@ def test_documents_are_read_in_the_order_asked_for(bank):
     assert "'zz'" in refused(bank.codes, ["a", "zz"])
 
 
-def test_keys_follow_their_documents(tmp_path):
-    bank = filled(tmp_path / "bank", key_dim=KEY_DIM)
-    expected = torch.cat([keys(4, 1), keys(2, 2)]).half().float()
-    assert torch.equal(bank.keys(), expected)
-    bank.update(["b"], numbers(1, 9), keys(1, 9))
-    bank.delete(["a"])
-    assert torch.equal(bank.keys(["b"]), keys(1, 9).half().float())
-    assert torch.equal(MemoryBank.open(bank.folder).keys(["c", "f"]), expected[[2, 5]])
+def test_a_bank_that_says_it_has_no_keys_is_one_without_keys(bank):
+    path = bank.folder / "bank.json"
+    manifest = read_json(path)
+    assert "key_dim" not in manifest["config"]
+    manifest["config"]["key_dim"] = 0  # as banks said before
+    write_json(path, manifest)
+    assert torch.equal(MemoryBank.open(bank.folder, "model-1").codes(), bank.codes())
+    manifest["config"]["key_dim"] = 4
+    write_json(path, manifest)
+    assert "key_dim" in refused(MemoryBank.open, bank.folder)
 
 
 def test_an_updated_document_keeps_its_place_and_an_added_one_comes_last(bank):
@@ -174,10 +171,9 @@ def test_a_change_leaves_segments_without_its_documents_alone(bank):
     [
         ({}, SLOTS * Z_DIM * 2),
         ({"dtype": "int8"}, SLOTS * (Z_DIM + 2)),
-        ({"dtype": "int8", "key_dim": KEY_DIM}, SLOTS * (Z_DIM + 2) + KEY_DIM * 2),
     ],
 )
-def test_storage_counts_codes_scales_and_keys(tmp_path, changes, each):
+def test_storage_counts_codes_and_scales(tmp_path, changes, each):
     bank = filled(tmp_path / "bank", **changes)
     assert bank.nbytes == 6 * each
     assert len(bank.raw("a")) == each

@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from harness.errors import InputError
 from methods.parametric_qa.memory.bank import BANK_FILE, MemoryBank
-from tests.methods.parametric_qa.test_bank import KEY_DIM, filled, numbers
+from tests.methods.parametric_qa.test_bank import filled, numbers
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A bank whose first segment holds documents a to d."""
-    return filled(tmp_path / "bank", dtype="int8", key_dim=KEY_DIM).folder
+    return filled(tmp_path / "bank", dtype="int8").folder
 
 
 def segments(folder: Path) -> list[Path]:
@@ -66,8 +66,6 @@ def test_a_missing_segment_is_named(folder):
         {"codes": None},
         {"scales": None},
         {"scales": torch.zeros(4, 1, dtype=torch.float16)},
-        {"keys": None},
-        {"keys": torch.zeros(4, KEY_DIM)},
         {"more": torch.zeros(4)},
         {"ids": None},
         {"ids": as_ids(["a", "b", "c"])},

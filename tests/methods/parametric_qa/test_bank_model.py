@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from harness.errors import InputError
 from methods.parametric_qa.memory.bank import MemoryBank
-from tests.methods.parametric_qa.test_bank import KEY_DIM, config, keys, numbers
+from tests.methods.parametric_qa.test_bank import config, numbers
 
 IDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4)
 SEEDS = st.integers(0, 10_000)
@@ -23,33 +23,31 @@ SEEDS = st.integers(0, 10_000)
 class BankMachine(RuleBasedStateMachine):
     """The dictionary holds the bytes of each document, in order."""
 
-    @initialize(dtype=st.sampled_from(["float16", "int8"]), key_dim=st.sampled_from([0, KEY_DIM]))
-    def create(self, dtype, key_dim):
+    @initialize(dtype=st.sampled_from(["float16", "int8"]))
+    def create(self, dtype):
         self.folder = Path(tempfile.mkdtemp(prefix="memory-harness-bank-"))
-        self.bank = MemoryBank.create(self.folder, config(dtype=dtype, key_dim=key_dim))
+        self.bank = MemoryBank.create(self.folder, config(dtype=dtype))
         self.expected: dict[str, bytes] = {}
 
     def teardown(self):
         shutil.rmtree(self.folder)
 
     def change(self, operation, allowed, ids, seed):
-        given = keys(len(ids), seed) if self.bank.config.key_dim else None
         if allowed and len(set(ids)) == len(ids):
-            operation(ids, numbers(len(ids), seed), given)
+            operation(ids, numbers(len(ids), seed))
             self.expected.update(self.written(ids, seed))
             return
         with pytest.raises(InputError):
-            operation(ids, numbers(len(ids), seed), given)
+            operation(ids, numbers(len(ids), seed))
 
     def written(self, ids, seed):
         """Bytes that documents written alone would have: no other document may influence them."""
         with tempfile.TemporaryDirectory() as folder:
             alone = MemoryBank.create(Path(folder), self.bank.config)
-            given = keys(len(ids), seed) if self.bank.config.key_dim else None
             codes = numbers(len(ids), seed)
             for row, id_ in enumerate(ids):
                 part = slice(row, row + 1)
-                alone.add([id_], codes[part], given if given is None else given[part])
+                alone.add([id_], codes[part])
             return {id_: alone.raw(id_) for id_ in ids}
 
     @rule(ids=IDS, seed=SEEDS)

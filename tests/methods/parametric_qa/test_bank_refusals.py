@@ -8,12 +8,10 @@ import torch
 from harness.errors import ConfigError
 from methods.parametric_qa.memory.bank import MemoryBank
 from tests.methods.parametric_qa.test_bank import (
-    KEY_DIM,
     SLOTS,
     Z_DIM,
     config,
     filled,
-    keys,
     numbers,
     refused,
 )
@@ -56,17 +54,6 @@ def test_deleting_unknown_or_repeated_ids_is_refused_and_changes_nothing(bank):
     assert "'zz'" in refused(bank.delete, ["a", "zz"])
     assert "'a'" in refused(bank.delete, ["a", "b", "a"])
     assert MemoryBank.open(bank.folder).ids == bank.ids == ("a", "b", "c", "d", "e", "f")
-
-
-def test_keys_are_given_exactly_where_the_bank_has_them(tmp_path, bank):
-    with_keys = filled(tmp_path / "keys", key_dim=KEY_DIM)
-    assert "4 numbers" in refused(with_keys.add, ["g"], numbers(1))
-    assert "none" in refused(bank.update, ["a"], numbers(1), keys(1))
-    assert "'g'" in refused(with_keys.add, ["g"], numbers(1), keys(2))
-    assert "keys of document 'h'" in refused(
-        with_keys.add, ["g", "h"], numbers(2), keys(2) * torch.tensor([[1.0], [float("inf")]])
-    )
-    assert "no keys" in refused(bank.keys)
 
 
 def test_another_models_bank_is_refused(bank):
