@@ -1,4 +1,4 @@
-"""What a method holds: awaitable views of the model and the retriever that record every call."""
+"""Clients: what a method holds, awaitable views of the model and retriever that record calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making foreign text harmless in markdown tables and spreadsheets."""
+"""Escaping of foreign text, so that it is harmless in markdown tables and spreadsheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old or the new content, and names that become paths."""
+"""Files written so that a crash leaves the old or the new content, and names that become paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened while one question was answered, in an order that does not depend on timing."""
+"""The trace of one question: what happened while it was answered, in an order free of timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading questions and checking them against the corpus and the demonstrations."""
+"""Questions: reading them, and checks against the corpus and the demonstrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machine this is, and how many threads to use on it."""
+"""Hardware: what machine this is, and how many threads to use on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turning scores into a ranking: highest first, equal scores by corpus position."""
+"""Ranking by score: highest first, equal scores by corpus position."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What authors test a method with: models that follow rules, and the rules of a method."""
+"""Tools of an author's tests: models that follow rules, and the rules of a method."""

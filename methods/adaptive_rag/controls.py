@@ -1,4 +1,4 @@
-"""What a router is measured against: the best it could do, and knowing only the dataset."""
+"""Controls of a router: the best it could do, and knowing only the dataset."""
 
 from __future__ import annotations
 

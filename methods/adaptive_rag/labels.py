@@ -1,4 +1,4 @@
-"""What a router learns from: silver labels of the routes' own answers, bias labels of hop types."""
+"""Labels that a router learns from: silver ones of the routes' answers, bias ones of hop types."""
 
 from __future__ import annotations
 

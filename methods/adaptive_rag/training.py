@@ -1,4 +1,4 @@
-"""Training a router on labelled questions. Seeded: the same labels and seed, the same router."""
+"""The router's training on labelled questions: the same labels and seed, the same router."""
 
 from __future__ import annotations
 

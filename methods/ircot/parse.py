@@ -1,4 +1,4 @@
-"""What IRCoT reads out of a chain of thought. Pure functions."""
+"""Parts of a chain of thought that IRCoT reads out of it. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where sentences end. Pure functions over English text; no model, no download."""
+"""Sentences, and where they end. Pure functions over English text; no model, no download."""
 
 from __future__ import annotations
 

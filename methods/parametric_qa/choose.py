@@ -1,4 +1,4 @@
-"""Choosing memories for a question: exact top-k over the bank, in one round or several."""
+"""The choice of memories for a question: exact top-k over the bank, in one round or several."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ParametricQA(Method):
         """Parameters of writing, selecting and reading."""
 
         slots: int | None = Field(None, ge=1, le=512, description="vectors of a memory, untrained")
-        z_dim: int | None = Field(None, ge=1, description="numbers of a vector, untrained")
+        z_dim: int | None = Field(None, ge=1, description="dimension of a vector, untrained")
         init: Literal["random", "spans", "encoder"] | None = Field(
             None,
             description="what a code is before optimisation; null: as the shared parts were "

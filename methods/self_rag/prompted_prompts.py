@@ -1,4 +1,4 @@
-"""What self-rag-prompted asks a model beside the answer itself, and the words it may reply.
+"""Prompts of self-rag-prompted beside the answer's own, and the words that a model may reply.
 
 Without demonstrations: on 35 train questions of NQ and HotpotQA the default model (135M) found a
 gold passage more relevant than another in 57 % of the pairs, and in 49 % with two demonstrations.

@@ -1,4 +1,4 @@
-"""How an answer is scored by what the model thinks of it (Self-RAG, section 3.3).
+"""Scores of an answer by what the model thinks of it (Self-RAG, section 3.3).
 
 Each part is a share of next-token probability among the tokens of one kind; a part that the model
 never judged counts 0.

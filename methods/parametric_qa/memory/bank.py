@@ -43,7 +43,7 @@ class BankConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     slots: int = Field(ge=1, description="vectors of a memory (m)")
-    z_dim: int = Field(ge=1, description="numbers of a vector")
+    z_dim: int = Field(ge=1, description="dimension of a vector")
     dtype: CodeType = Field("float16", description="how the numbers are stored")
     fingerprint: str = Field(description="hash of the model and the shared parts")
     corpus_fingerprint: str = Field("", description="hash of the corpus; empty: of none")

@@ -49,7 +49,7 @@ class SelectorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: SelectionName = "attention"
-    width: int = Field(128, ge=1, description="numbers of the vectors that are compared")
+    width: int = Field(128, ge=1, description="dimension of the vectors that are compared")
 
 
 @dataclass(frozen=True, slots=True)

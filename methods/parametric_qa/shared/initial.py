@@ -1,4 +1,4 @@
-"""What a code is before any optimisation: random, means of the text's spans, or an encoder's."""
+"""First codes, before any optimisation: random, means of the text's spans, or an encoder's."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class BundleParams(Protocol):
 
     @property
     def z_dim(self) -> int | None:
-        """Numbers of a vector, of untrained parts."""
+        """Dimension of a vector, of untrained parts."""
 
 
 def trained_bundle(llm: LocalModel, shared: str, selection: SelectionName | None) -> Bundle:

@@ -1,4 +1,4 @@
-"""What all memories of a bank share: how tokens become codes, and codes the model's inputs.
+"""Shared parts of a bank's memories: how tokens become codes, and codes the model's inputs.
 
 A memory of a document is a code c of ``slots`` x ``z_dim`` numbers. The model reads z = U c, one
 input vector of its own width for each slot, so that what is stored for a document is as small as
@@ -33,7 +33,7 @@ class SharedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     slots: int = Field(ge=1, le=512, description="vectors of a memory (m)")
-    z_dim: int = Field(ge=1, description="numbers of a vector as stored")
+    z_dim: int = Field(ge=1, description="dimension of a vector as stored")
     hidden: int = Field(ge=1, description="width of the model's inputs")
     vocabulary: int = Field(ge=1, description="tokens of the model")
     sharpness: float = Field(

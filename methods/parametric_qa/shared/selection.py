@@ -1,4 +1,4 @@
-"""Which memories a question reads: scores of every document of a bank, from its codes alone.
+"""Selectors: scores of every document of a bank for a question, from its codes alone.
 
 All three ways embed the question's tokens with the model's own input embeddings and compare them
 with codes, so nothing is stored for selection and no passage text is kept.

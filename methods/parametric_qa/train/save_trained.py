@@ -1,4 +1,4 @@
-"""Putting newly trained shared parts in the place of earlier ones: whole or not at all."""
+"""The swap of newly trained shared parts for earlier ones: whole or not at all."""
 
 from __future__ import annotations
 

@@ -104,11 +104,11 @@ class Reader:
     def keep(self, folder: Path, step: int, curves: Curves) -> None:
         """Write a checkpoint and the curves so far.
 
-        Raises RunFailedError for numbers that are none: the last step's loss does not show them.
+        Raises RunFailedError for NaN or infinity: the last step's loss does not show them.
         """
         if not all(weight.isfinite().all() for weight in self.weights.values()):
             raise RunFailedError(
-                f"training: step {step} left numbers that are none; lower the learning rates of "
+                f"training: step {step} left NaN or infinity; lower the learning rates of "
                 "the recipe and train again, earlier shared parts are unchanged"
             )
         dtype = str(self.model.dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""Training a selector: InfoNCE on gold documents with in-batch, random and BM25 negatives."""
+"""The selector's training: InfoNCE on gold documents; in-batch, random and BM25 negatives."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def train_selector(
         optimizer.step()
         record(step + 1, value)
     if not all(weight.isfinite().all() for weight in weights):
-        raise RunFailedError(_DIVERGED.format("last step left numbers that are none"))
+        raise RunFailedError(_DIVERGED.format("last step left NaN or infinity"))
     selector.requires_grad_(False)
 
 

@@ -1,4 +1,4 @@
-"""Training the shared parts, the reader and the selector by a recipe; resumable, seeded."""
+"""The training of shared parts, reader and selector by a recipe; resumable, seeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the language model is trained along with the shared parts: nothing, a LoRA, or all."""
+"""Tuning: what of the language model is trained with the shared parts: nothing, a LoRA, all."""
 
 from __future__ import annotations
 

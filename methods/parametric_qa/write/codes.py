@@ -1,4 +1,4 @@
-"""From passages to codes: first codes, then as many optimisation steps as are asked for."""
+"""Codes of passages: first codes, then as many optimisation steps as are asked for."""
 
 from __future__ import annotations
 
