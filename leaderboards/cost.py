@@ -1,4 +1,4 @@
-"""What a row cost: latency, throughput, calls, tokens, memory and storage over its seeds."""
+"""The cost of a row: latency, throughput, calls, tokens, memory and storage over its seeds."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from harness.records import Prediction
 from harness.runs.manifest import MANIFEST, Manifest
 
 FSYNC_SECONDS = 1.0
+MEMORY_FOLDER = ".memory"
 
 
 @dataclass(slots=True)
@@ -213,11 +214,13 @@ def run_folders(root: Path) -> list[Path]:
     """Every run folder below ``root`` (or ``root`` itself), sorted."""
     folders = sorted(path.parent for path in root.rglob(MANIFEST))
     # What a method saved may hold a manifest of its own.
-    return [folder for folder in folders if ".memory" not in folder.relative_to(root).parts[:-1]]
+    return [
+        folder for folder in folders if MEMORY_FOLDER not in folder.relative_to(root).parts[:-1]
+    ]
 
 
 def find_runs(root: Path) -> list[Path]:
-    """The like; raises InputError if there is none."""
+    """The same, where there must be one. Raises InputError."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the --out folder of a run")
     found = run_folders(root)

@@ -1,4 +1,4 @@
-"""What becomes of each answer: appended to the run, or a reason to stop it."""
+"""The keeper of a run's answers: each is appended, or a reason to stop."""
 
 from __future__ import annotations
 

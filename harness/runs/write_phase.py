@@ -25,7 +25,7 @@ from harness.files import check_slug, read_json, write_json, writing
 from harness.method import Method, writes_memory
 from harness.progress import bar
 from harness.records import Question
-from harness.runs.directory import RunDirectory, read_predictions
+from harness.runs.directory import MEMORY_FOLDER, RunDirectory, read_predictions
 from harness.runs.keeper import Keeper
 from harness.runs.manifest import RunConfig
 from harness.runs.performance import update_performance
@@ -33,8 +33,6 @@ from harness.runs.performance import update_performance
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
-
-MEMORY_FOLDER = ".memory"
 
 
 def memory_path(root: Path, config: RunConfig) -> Path:

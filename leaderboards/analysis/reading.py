@@ -1,4 +1,4 @@
-"""What a method read for each question, and which kind of failure a wrong answer is."""
+"""Documents that a method read for each question, and the kind of failure of a wrong answer."""
 
 from __future__ import annotations
 
