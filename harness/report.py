@@ -1,10 +1,13 @@
-"""What the evaluating commands share: options, a captioned table, files of records."""
+"""Tables as markdown and CSV, and what the commands that print them share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from harness.escape import csv_text, markdown_text
+from harness.files import atomic_file, csv_lines, write_json, writing
 
 NOT_COMPARABLE = "Scores on these slices are not comparable with published full-benchmark numbers."
 
@@ -39,29 +42,41 @@ def report(
     left: int = 1,
 ) -> str:
     """A markdown heading, caption and table, every text escaped; ``left`` columns hold names."""
-    from importlib import import_module
+    grid = pipe_table(
+        headers,
+        [[*map(markdown_text, row[:left]), *row[left:]] for row in rows],
+        left=range(left),
+    )
+    return f"# {title}\n\n{bullets(caption)}\n\n{grid}"
 
+
+def pipe_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)
+) -> str:
+    """A markdown table of texts as they are; ``left`` are the columns not aligned to the right."""
     from tabulate import tabulate
 
-    escape = import_module("harness.escape").markdown_text
-    grid = tabulate(
-        [[*map(escape, row[:left]), *row[left:]] for row in rows],
+    return tabulate(
+        rows,
         headers=list(headers),
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["left"] * left + ["right"] * (len(headers) - left),
+        colalign=["left" if place in left else "right" for place in range(len(headers))],
     )
-    lines = "\n".join(f"- {escape(line)}" for line in caption)
-    return f"# {title}\n\n{lines}\n\n{grid}"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A markdown list, every text escaped."""
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
 
 
 def share(count: int, of: int) -> str:
     """A percentage with Wilson's 95 % interval; a dash of nothing."""
-    from importlib import import_module
+    from harness.metrics.statistics import wilson_ci
 
     if of == 0:
         return "—"
-    low, high = import_module("harness.metrics.statistics").wilson_ci(count, of)
+    low, high = wilson_ci(count, of)
     return f"{100 * count / of:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
@@ -74,25 +89,23 @@ def save(
     """
     import typer
 
-    from harness.files import atomic_file, write_json, writing
-
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         with atomic_file(out / f"{name}.csv") as file:
-            file.write(_csv(rows).encode())
+            file.write(csv_records(rows).encode())
     write_json(out / "summary.json", dict(summary))
     typer.echo(f"written to {out}", err=True)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    import csv
-    from importlib import import_module
-    from io import StringIO
+def csv_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """One line a record under a line of all their names, text harmless in spreadsheets.
 
-    escape, text = import_module("harness.escape").csv_text, StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: escape(v) if isinstance(v, str) else v for k, v in row.items()})
-    return text.getvalue()
+    None and what a record lacks are empty.
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return csv_lines(names, ([_cell(record.get(name)) for name in names] for record in records))
+
+
+def _cell(value: Any) -> Any:
+    return csv_text(value) if isinstance(value, str) else value

@@ -7,11 +7,15 @@ from typing import Any
 
 from harness.escape import one_line
 from harness.fingerprint import canonical_json
+from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards.collect import Run, Unfinished
 from leaderboards.rows import ALPHA, Row
 
-NOT_PUBLISHED = "Scores on these slices are not comparable with published full-benchmark numbers."
+_REMOTE = (
+    "Memory: the model answered from a server or did not say where it ran, so the memory of the "
+    "harness's own process is left out."
+)
 _LONGEST_VALUE = 60
 
 
@@ -38,13 +42,14 @@ def task_caption(
         + (f", up to {queries:,} queries" if queries else "")
         + ". Throughput: batched. Storage: MB (10^6 bytes) per 1,000 documents.",
     ]
+    lines += [_REMOTE] if any(run.manifest.hardware.is_remote for run in runs) else []
     differing = sorted({name for other in same_task for name in _differences(other, same_task[0])})
     if differing:
         lines.append(
             f"Not comparable with the other {task.name} tables: they differ in "
             f"{', '.join(differing)}."
         )
-    return (*lines, NOT_PUBLISHED)
+    return (*lines, *not_comparable(runs))
 
 
 def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tuple[str, ...]:
@@ -59,6 +64,11 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
         f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
         f"Hardware: {hardware.text}. {_origin(runs)}.",
     )
+
+
+def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
+    """A line of caution where questions are of the slices that ship with the tasks."""
+    return (NOT_COMPARABLE,) if any(r.manifest.is_of_shipped_slice for r in runs) else ()
 
 
 def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -76,7 +86,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
         f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the "
         "tables of the tasks.",
         _quality(rows),
-        NOT_PUBLISHED,
+        *not_comparable(runs),
     )
 
 

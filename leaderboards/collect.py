@@ -1,4 +1,4 @@
-"""Reading run directories: ``RUNS/<task>/<method>/<run id>/``. Nothing here computes a score."""
+"""Finished and unfinished runs below a folder, read. Nothing here computes a score."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
 from harness.files import read_json
-from harness.fingerprint import canonical_json, file_sha256
-from harness.runs.manifest import Manifest, Performance
+from harness.fingerprint import file_sha256
+from harness.runs.directory import run_folders
+from harness.runs.manifest import Manifest, read_manifest
+from harness.runs.performance import Performance, read_performance
 
 Floats = npt.NDArray[np.float64]
-Record = TypeVar("Record", bound=BaseModel)
 
 _REQUIRED = ("em", "f1", "contains")
 _METRIC = re.compile(r"[a-z][a-z0-9_@-]*")
@@ -56,12 +56,12 @@ def collect(runs_dir: Path) -> tuple[list[Run], list[Unfinished]]:
     """
     finished: list[Run] = []
     unfinished: list[Unfinished] = []
-    for path in sorted(runs_dir.glob("*/*/*/manifest.json")):
-        manifest = _read(path, Manifest)
-        if manifest.status == "finished":
-            finished.append(_read_run(path.parent, manifest, runs_dir))
+    for folder in run_folders(runs_dir):
+        manifest = read_manifest(folder, any_schema=True)
+        if manifest.is_finished:
+            finished.append(_read_run(folder, manifest, runs_dir))
         else:
-            unfinished.append(Unfinished(manifest, _count_lines(path.parent / "predictions.jsonl")))
+            unfinished.append(Unfinished(manifest, _count_lines(folder / "predictions.jsonl")))
     if not finished:
         others = f" ({len(unfinished)} unfinished)" if unfinished else ""
         raise InputError(
@@ -83,7 +83,6 @@ def _read_run(folder: Path, manifest: Manifest, runs_dir: Path) -> Run:
         raise InputError(f"{predictions}: missing from a finished run; restore it or run it again")
     if stamp.get("predictions_sha256") != file_sha256(predictions):
         raise InputError(f"{scores}: older than the run's predictions; {rescore}")
-    performance = folder / "performance.json"
     lines = sorted(_score_lines(scores, rescore), key=lambda line: str(line["question_id"]))
     ids = tuple(str(line["question_id"]) for line in lines)
     asked = manifest.config.task.asked
@@ -92,27 +91,12 @@ def _read_run(folder: Path, manifest: Manifest, runs_dir: Path) -> Run:
     return Run(
         folder=folder,
         manifest=manifest,
-        performance=_read(performance, Performance) if performance.exists() else Performance(),
+        performance=read_performance(folder),
         metrics_version=stamp["metrics_version"],
         question_ids=ids,
         scores=_columns(lines),
         errors=sum(bool(line.get("error")) for line in lines),
     )
-
-
-def _read(path: Path, kind: type[Record]) -> Record:
-    raw = read_json(path)
-    try:
-        record = kind.model_validate(raw)
-        # Also refuses NaN and half surrogate pairs, which no output format can carry.
-        canonical_json(raw).encode()
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {field}: {first['msg']}; restore or delete the run") from error
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; restore or delete the run") from error
-    return record
 
 
 def _score_lines(path: Path, rescore: str) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.escape import markdown_text
 from harness.metrics.statistics import bootstrap_ci, paired_randomisation_test
+from harness.report import pipe_table
 from leaderboards.board import build_entries
 from leaderboards.rows import Entry
 
@@ -22,8 +23,6 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     is a percentile bootstrap of the paired differences, p a paired randomisation test, neither
     corrected for the number of tasks. Raises ConfigError for labels or scores that are not there.
     """
-    from tabulate import tabulate
-
     tables = build_entries(runs_dir)
     labels = sorted({label for _, entries in tables for label in entries})
     for label in (a, b):
@@ -37,15 +36,8 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     if not lines:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
     headers = [text.format(a=markdown_text(a), b=markdown_text(b)) for text in _HEADERS]
-    table = tabulate(
-        lines,
-        headers=headers,
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left"] + ["right"] * (len(headers) - 1),
-    )
     head = f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}."
-    return f"{head}\n\n{table}"
+    return f"{head}\n\n{pipe_table(headers, lines)}"
 
 
 def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:

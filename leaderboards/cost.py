@@ -1,4 +1,4 @@
-"""What a row cost: latency, throughput, calls, tokens, memory and storage over its seeds."""
+"""The cost of a row: latency, throughput, calls, tokens, memory and storage over its seeds."""
 
 from __future__ import annotations
 
@@ -47,13 +47,18 @@ def common_hardware(runs: Iterable[Run]) -> Hardware:
 
 
 def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
-    """Join the costs of one row's runs. Timings and memory count only from ``hardware``."""
-    here = [run.performance for run in runs if run.manifest.hardware.key == hardware.key]
+    """Join the costs of one row's runs. Timings and memory count only from ``hardware``.
+
+    The memory of this machine is not that of a model which runs on another.
+    """
+    measured_here = [run for run in runs if run.manifest.hardware.key == hardware.key]
+    here = [run.performance for run in measured_here]
     latencies = [second for p in here if p.latency for second in p.latency.seconds]
     p50, p90 = np.percentile(latencies, [50, 90]).tolist() if latencies else (None, None)
     batches = [p.throughput for p in here if p.throughput]
     seconds = sum(batch.seconds for batch in batches)
-    peak = max((p.memory for p in here if p.memory), key=lambda m: m.peak_bytes, default=None)
+    peaks = [p.memory for p in here if p.memory and not hardware.is_remote]
+    peak = max(peaks, key=lambda memory: memory.peak_bytes, default=None)
     parts = [run.performance.storage for run in runs if run.performance.storage]
     stores = [StorageReport(storage.parts, storage.documents) for storage in parts]
     away = [run.manifest.hardware.text for run in runs if _timed(run)]
@@ -70,7 +75,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         memory_bytes=peak.peak_bytes if peak else None,
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
         storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
-        elsewhere=away[0] if away and not (latencies or batches or peak) else None,
+        elsewhere=away[0] if away and not any(map(_timed, measured_here)) else None,
     )
 
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from harness.errors import ConfigError, did_you_mean
 from harness.escape import markdown_text
 from harness.fingerprint import canonical_json
-from harness.runs.scoring import RECALL_AT
+from harness.metrics import RECALL_AT
+from harness.report import bullets, pipe_table
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.cells import columns
-from leaderboards.records import csv_lines, plain
+from leaderboards.rounding import plain, rounded_csv
 from leaderboards.rows import DEFAULT_K, Row, Score
 
 FORMAT_VERSION = 1
@@ -41,14 +42,14 @@ def to_markdown(board: Leaderboard) -> str:
     """Write GitHub tables, each with its caption above and its notes below."""
     parts = ["# Leaderboard", *map(_markdown_table, board.tables)]
     if board.notes:
-        parts += ["## Notes", _bullets(board.notes)]
+        parts += ["## Notes", bullets(board.notes)]
     return "\n\n".join(parts) + "\n"
 
 
 def to_csv(board: Leaderboard) -> str:
     """Write one line per row of every table, with raw numbers (scores from 0 to 1)."""
     records = [_record(table, row) for table in board.tables for row in table.rows]
-    return csv_lines(records)
+    return rounded_csv(records)
 
 
 def to_json(board: Leaderboard) -> str:
@@ -58,22 +59,12 @@ def to_json(board: Leaderboard) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    from tabulate import tabulate
-
     shown = columns(table.kind, table.rows, table.k)
-    grid = tabulate(
-        [[cell(row) for _, cell in shown] for row in table.rows],
-        headers=[header for header, _ in shown],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left"] + ["right"] * (len(shown) - 1),
+    grid = pipe_table(
+        [header for header, _ in shown], [[cell(row) for _, cell in shown] for row in table.rows]
     )
-    parts = [f"## {markdown_text(table.title)}", _bullets(table.caption), grid]
-    return "\n\n".join(parts + ([_bullets(table.notes)] if table.notes else []))
-
-
-def _bullets(lines: tuple[str, ...]) -> str:
-    return "\n".join(f"- {markdown_text(line)}" for line in lines)
+    parts = [f"## {markdown_text(table.title)}", bullets(table.caption), grid]
+    return "\n\n".join(parts + ([bullets(table.notes)] if table.notes else []))
 
 
 def _record(table: Table, row: Row) -> dict[str, Any]:

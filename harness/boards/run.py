@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,8 +23,8 @@ from harness.method import Method, MethodParams, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.registry import load_method
-from harness.runs.directory import RunConfig
 from harness.runs.execute import Measuring, RunPlan, execute
+from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +58,7 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
                         name,
                         method,
                         inputs,
-                        {"name": model.name, **model.semantic()},
+                        ModelSettings.model_validate({"name": model.name, **model.semantic()}),
                         task_data,
                         seed,
                     )
@@ -165,7 +165,7 @@ class _Retrievers:
     def _open(self, name: str, plan: RunPlan) -> Retriever:
         from harness.retrieval.open import open_retriever
 
-        label = f"{plan.config.task['name']}: {name} index"
+        label = f"{plan.config.task.name}: {name} index"
         with CallbackBar(self._console, label) as progress:
             return open_retriever(
                 name, plan.data.corpus, settings=plan.method.retriever_settings, progress=progress
@@ -191,32 +191,34 @@ def _config(
     name: str,
     method: Method,
     inputs: dict[str, str],
-    model: Mapping[str, Any],
+    model: ModelSettings,
     data: TaskData,
     seed: int,
 ) -> RunConfig:
     from harness.retrieval.open import retriever_config
 
     retriever = method.retriever_name
+    version = data.card.version
     return RunConfig(
-        task={
-            "name": data.name,
-            "split": data.split,
-            "limit": data.limit,
-            "questions": len(data.questions),
-            "questions_fingerprint": data.questions_fingerprint,
-            "passages": len(data.corpus),
-            "corpus_fingerprint": data.corpus_fingerprint,
-            "train_fingerprint": data.train_fingerprint,
-        },
-        method={
-            "name": name,
-            "version": method.card.version,
-            "prompt_format": PROMPT_FORMAT,
-            "params": method.params.model_dump(mode="json"),
+        task=TaskConfig(
+            name=data.name,
+            split=data.split,
+            limit=data.limit,
+            questions=len(data.questions),
+            questions_fingerprint=data.questions_fingerprint,
+            passages=len(data.corpus),
+            corpus_fingerprint=data.corpus_fingerprint,
+            train_fingerprint=data.train_fingerprint,
+            **({} if version == 1 else {"version": version}),
+        ),
+        method=MethodConfig(
+            name=name,
+            version=method.card.version,
+            prompt_format=PROMPT_FORMAT,
+            params=method.params.model_dump(mode="json"),
             **({"inputs": inputs} if inputs else {}),
-        },
-        model=dict(model),
+        ),
+        model=model,
         retriever=retriever_config(retriever, method.retriever_settings) if retriever else None,
         seed=seed,
     )

@@ -32,7 +32,8 @@ def load_task_data(
 
     ``documents`` cuts the corpus to a sub-pool of so many passages.
     """
-    from harness.data.task import Task, custom_task, load_task
+    from harness.data.card import Task, custom_task
+    from harness.data.task import load_task
 
     own = files.questions is not None and name not in task_folders()
     task = custom_task(name) if own else Task.from_folder(task_folder(name))

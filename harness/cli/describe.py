@@ -76,7 +76,7 @@ def _method(name: str) -> dict[str, Any]:
 
 
 def _task(name: str) -> dict[str, Any]:
-    from harness.data.task import Task
+    from harness.data.card import Task
 
     return Task.from_folder(task_folder(name)).card.model_dump(mode="json")
 

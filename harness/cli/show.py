@@ -8,10 +8,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from harness.data.jsonl import read_rows
 from harness.errors import InputError, did_you_mean
-from harness.runs.directory import find_runs, read_manifest, read_predictions
-from harness.runs.scoring import gold_path
+from harness.runs.directory import find_runs, read_predictions
+from harness.runs.manifest import TaskConfig, read_manifest
+from harness.runs.scoring import gold_of, read_gold
 
 SHORT = 240
 """Characters of a prompt or reply that are shown unless all is asked for."""
@@ -41,10 +41,9 @@ def story(root: Path, question_id: str, *, full: bool = False) -> str:
 
 
 def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
-    config = read_manifest(folder)["config"]
-    task = config["task"]
-    gold = _gold(folder, task, row["question_id"])
-    yield f"{task['name']} / {config['method']['name']} / {config['model']['name']} ({folder})"
+    config = read_manifest(folder).config
+    gold = _gold(folder, config.task, row["question_id"])
+    yield f"{config.task.name} / {config.method.name} / {config.model.name} ({folder})"
     yield f"question {row['question_id']}: {_visible(gold.get('question', '(not on file)'))}"
     for number, step in enumerate(row["steps"], start=1):
         yield f"{number:3}. {_step(step, full)}"
@@ -63,11 +62,9 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     )
 
 
-def _gold(folder: Path, task: Mapping[str, Any], question_id: str) -> dict[str, Any]:
-    path = gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
-    if not path.exists():
-        return {}
-    return next((row.values for row in read_rows(path) if row.values["id"] == question_id), {})
+def _gold(folder: Path, task: TaskConfig, question_id: str) -> dict[str, Any]:
+    path = gold_of(folder, task)
+    return read_gold(path).get(question_id, {}) if path.exists() else {}
 
 
 def _step(step: Mapping[str, Any], full: bool) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
+from harness.data.card import Task
 from harness.errors import InputError, did_you_mean
 from harness.files import check_slug
 from harness.fingerprint import file_sha256
-
-if TYPE_CHECKING:
-    from harness.data.task import Task
 
 Kind = Literal["questions", "train", "corpus"]
 

@@ -1,4 +1,4 @@
-"""Tasks: the questions of one split, the corpus they are asked over, and their card."""
+"""A task's data: the questions of one split and the corpus they are asked over."""
 
 from __future__ import annotations
 
@@ -6,90 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from harness.data.card import Task, TaskCard
 from harness.data.corpus import Corpus
 from harness.data.questions import check_disjoint, check_gold, questions_fingerprint, read_questions
 from harness.data.splits import Kind, find_source
 from harness.data.subpool import sub_pool
-from harness.errors import InputError, did_you_mean
-from harness.files import check_slug
+from harness.errors import InputError
 from harness.records import Question
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class HubSource(_Frozen):
-    """Where the full dataset lives on the Hugging Face hub."""
-
-    repo: str
-    folder: str
-    revision: str | None = None
-    """Commit, tag or branch; None resolves the default branch now and records the commit."""
-    splits: dict[str, str]
-    """Split name -> file name inside ``folder``."""
-    corpus: str | None = None
-    """Path of the corpus inside the repository."""
-
-
-class Citation(_Frozen):
-    """A paper to cite when using the task."""
-
-    key: str
-    text: str
-
-
-class TaskCard(_Frozen):
-    """What a reader of a board needs to know about a task: the content of ``task.yaml``."""
-
-    name: str
-    title: str
-    version: int = Field(1, ge=1)
-    """Raised whenever shipped data changes, so that scores of two versions never mix."""
-    metrics: tuple[str, ...] = ()
-    multi_hop: bool = False
-    licence: str = ""
-    homepage: str = ""
-    citations: tuple[Citation, ...] = ()
-    sources: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-    hub: HubSource | None = None
-    checksums: dict[str, str] = Field(default_factory=dict)
-    """Path below the task's folder -> SHA-256 of the shipped file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task by its card; ``folder`` holds the shipped sample, None for a custom task."""
-
-    card: TaskCard
-    folder: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """The name used on the command line, in boards and in tables."""
-        return self.card.name
-
-    @classmethod
-    def from_folder(cls, path: str | Path) -> Task:
-        """Read ``task.yaml`` in a folder. Raises InputError naming the key and the fix."""
-        import yaml
-
-        file = Path(path) / "task.yaml"
-        try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read ({error}); expected a task card") from error
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{file}: not valid YAML ({reason})") from error
-        if not isinstance(values, dict):
-            raise InputError(f"{file}: is not a mapping; expected keys such as 'name' and 'title'")
-        return cls(_parse_card(file, values), Path(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +47,6 @@ class _Files:
     train: Path | None
     corpus: Path
     provenance: Mapping[str, str]
-
-
-def custom_task(name: str) -> Task:
-    """A task outside the table, for a user's own files. Raises InputError for an unsafe name."""
-    check_slug(name, "task")
-    return Task(TaskCard(name=name, title=name, metrics=("em", "f1", "contains")))
 
 
 def load_task(
@@ -250,19 +168,3 @@ def _sample(questions: tuple[Question, ...], limit: int | None) -> tuple[Questio
     by_hash = sorted(questions, key=lambda question: sha256(question.id.encode()).digest())
     kept = {question.id for question in by_hash[:limit]}
     return tuple(question for question in questions if question.id in kept)
-
-
-def _parse_card(file: Path, values: dict[str, Any]) -> TaskCard:
-    try:
-        card = TaskCard.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            models: dict[Any, type[BaseModel]] = {"hub": HubSource, "citations": Citation}
-            model = TaskCard if len(first["loc"]) == 1 else models[first["loc"][0]]
-            hint = did_you_mean(str(first["loc"][-1]), list(model.model_fields))
-            raise InputError(f"{file}: unknown key '{where}'{hint}") from error
-        raise InputError(f"{file}: '{where}': {first['msg']}; correct the card") from error
-    check_slug(card.name, "task")
-    return card

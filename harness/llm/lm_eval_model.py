@@ -160,8 +160,13 @@ class LMEvalModel(LanguageModel):
         return None if ids is None else len(ids)
 
     def provenance(self) -> dict[str, Any]:
-        """The lm-eval version and model that answered."""
-        return {"lm_eval": metadata.version("lm_eval"), "lm_eval_model": self.config.path}
+        """The lm-eval version and model that answered, and its device if it is on this machine."""
+        device = getattr(self._lm, "device", None)
+        return {
+            "lm_eval": metadata.version("lm_eval"),
+            "lm_eval_model": self.config.path,
+            **({"device": str(device)} if device is not None else {}),
+        }
 
     def close(self) -> None:
         """Let go of the model."""

@@ -16,14 +16,13 @@ def measure_closed_loop(
     method: Method,
     queries: Sequence[Query],
     *,
-    warmup: int,
     device: str,
     on_query: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Prediction]]:
-    """Answer ``queries`` one by one; the first ``warmup`` of them also run once unmeasured.
+    """Answer ``queries`` one by one.
 
-    ``engine`` must have window 1, and ``method`` be opened with it. Returns the latency record
-    (seconds per query, total and by kind of call), the memory record, and the predictions by
+    ``engine`` must have window 1 and be warm, and ``method`` be opened with it. Returns the latency
+    record (seconds per query, total and by kind of call), the memory record, and the predictions by
     question id, to be compared with the batched ones.
     """
     answered: list[Answered] = []
@@ -32,13 +31,11 @@ def measure_closed_loop(
         answered.append(result)
         on_query()
 
-    engine.run(method, queries[:warmup], lambda _: on_query())
     with PeakMemory(device) as memory:
         engine.run(method, queries, keep)
     kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
     latency = {
         "seconds": [round(result.seconds, 6) for result in answered],
-        "warmup": warmup,
         "by_kind": {
             kind: [round(result.seconds_by_kind.get(kind, 0.0), 6) for result in answered]
             for kind in kinds

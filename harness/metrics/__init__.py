@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
 
-from harness.metrics.answer import contains, exact_match, token_f1
+from harness.errors import InputError, did_you_mean
 from harness.metrics.retrieval import all_gold_at_k, precision_at_k, recall_at_k
 
 METRICS_VERSION = 2
+RECALL_AT = (5, 10, 15, 20)
+"""Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
+
+Metric = Callable[[str, Sequence[str]], float]
+"""An answer and its golden answers, of which the best counts, to a score in [0, 1]."""
+
+_ALWAYS = ("em", "f1", "contains")
+_RETRIEVAL = {"recall": recall_at_k, "all_gold": all_gold_at_k, "precision": precision_at_k}
+
+
+def answer_metrics() -> dict[str, str]:
+    """Every answer metric's name and ``module:function`` (a ``Metric``), loaded when used."""
+    return {
+        "em": "harness.metrics.answer:exact_match",
+        "f1": "harness.metrics.answer:token_f1",
+        "contains": "harness.metrics.answer:contains",
+        "rouge_l": "harness.metrics.text:rouge_l",
+        "bleu": "harness.metrics.text:sentence_bleu",
+    }
+
+
+def check_metrics(names: Iterable[str], where: str) -> None:
+    """Raise InputError, which begins with ``where``, for a name that is not scored."""
+    known = [*answer_metrics(), *(f"{name}@{k}" for name in _RETRIEVAL for k in RECALL_AT)]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{where}: unknown metric '{name}'{did_you_mean(name, known)}")
+
+
+def added_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Those answer metrics among a task's metrics that are not scored for every task."""
+    extra = answer_metrics().keys() - _ALWAYS
+    return tuple(name for name in dict.fromkeys(names) if name in extra)
 
 
 def score_answer(
@@ -17,6 +52,7 @@ def score_answer(
     gold_doc_ids: Sequence[str],
     ks: Sequence[int] = (5,),
     *,
+    added: Sequence[str] = (),
     failed: bool = False,
 ) -> dict[str, float | None]:
     """Score one answer: ``em``, ``f1``, ``contains`` and, for each k, ``recall@k`` and its kin.
@@ -27,6 +63,7 @@ def score_answer(
         golden_answers: acceptable answers; the best one counts.
         gold_doc_ids: documents that hold the answer, in any order.
         ks: cut-offs of the retrieval metrics.
+        added: further answer metrics, by name.
         failed: the question ended in an error, so every score is 0, whatever was returned.
 
     Returns:
@@ -35,14 +72,19 @@ def score_answer(
     if failed:
         answer, golden_answers = "", ()
         retrieved_ids = None if retrieved_ids is None else ()
+    table = answer_metrics()
     scores: dict[str, float | None] = {
-        "em": exact_match(answer, golden_answers),
-        "f1": token_f1(answer, golden_answers),
-        "contains": contains(answer, golden_answers),
+        name: _load(table[name])(answer, golden_answers) for name in (*_ALWAYS, *added)
     }
     gold = () if retrieved_ids is None else gold_doc_ids
     for k in ks:
-        scores[f"recall@{k}"] = recall_at_k(retrieved_ids or (), gold, k)
-        scores[f"all_gold@{k}"] = all_gold_at_k(retrieved_ids or (), gold, k)
-        scores[f"precision@{k}"] = precision_at_k(retrieved_ids or (), gold, k)
+        for name, metric in _RETRIEVAL.items():
+            scores[f"{name}@{k}"] = metric(retrieved_ids or (), gold, k)
     return scores
+
+
+@cache
+def _load(target: str) -> Metric:
+    module, _, function = target.partition(":")
+    metric: Metric = getattr(import_module(module), function)
+    return metric

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.metrics.answer import normalise
-
 
 def recall_at_k(retrieved: Sequence[str], gold: Sequence[str], k: int) -> float | None:
     """Fraction of the gold documents that are among the first ``k`` retrieved."""
@@ -27,16 +25,6 @@ def precision_at_k(retrieved: Sequence[str], gold: Sequence[str], k: int) -> flo
     The divisor stays ``k`` when fewer documents were retrieved.
     """
     return _found(retrieved, gold, k) / k if gold else None
-
-
-def answer_hit_at_k(texts: Sequence[str], golds: Sequence[str], k: int) -> float:
-    """1.0 if one of the first ``k`` texts contains a golden answer, else 0.0.
-
-    FlashRAG calls this ``retrieval_recall``. It is no recall: "no" or "1" hits nearly any text.
-    """
-    _check(k)
-    wanted = [text for text in map(normalise, golds) if text]
-    return float(any(answer in normalise(text) for text in texts[:k] for answer in wanted))
 
 
 def _found(retrieved: Sequence[str], gold: Sequence[str], k: int) -> int:

@@ -147,16 +147,6 @@ def versus_best(
     return {names[best]: 1.0} | {names[i]: p for i, p in zip(others, adjusted, strict=True)}
 
 
-def top_tier(
-    scores: Mapping[str, npt.ArrayLike],
-    alpha: float = 0.05,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> frozenset[str]:
-    """Names that are not significantly worse than the best mean (see ``versus_best``)."""
-    return frozenset(n for n, p in versus_best(scores, resamples, seed).items() if p >= alpha)
-
-
 def _resampled_sums(scores: Floats, resamples: int, seed: int) -> Floats:
     """Sums (m, resamples) of ``scores`` (m, n) over columns drawn with replacement."""
     n = scores.shape[1]

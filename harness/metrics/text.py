@@ -21,24 +21,10 @@ def sentence_bleu(prediction: str, golds: Sequence[str]) -> float:
     """BLEU (Papineni et al., 2002) of one text against all golden answers, smoothed."""
     import sacrebleu
 
-    return float(sacrebleu.sentence_bleu(prediction, list(golds)).score) / 100 if golds else 0.0
-
-
-def corpus_bleu(predictions: Sequence[str], golds: Sequence[Sequence[str]]) -> float:
-    """BLEU over a whole corpus; ``golds[i]`` are the references of ``predictions[i]``.
-
-    Raises ValueError if the lengths differ or a prediction has no reference.
-    """
-    import sacrebleu
-
-    if len(predictions) != len(golds) or not all(golds):
-        raise ValueError("corpus_bleu needs one or more golden answers for each prediction")
-    width = max(map(len, golds), default=0)
-    # SacreBLEU takes the i-th references of all texts together, None where a text has fewer.
-    columns: list[Any] = [
-        [refs[i] if i < len(refs) else None for refs in golds] for i in range(width)
-    ]
-    return float(sacrebleu.corpus_bleu(list(predictions), columns).score) / 100 if golds else 0.0
+    if not golds:
+        return 0.0
+    # The product of precisions may end a last bit above 100.
+    return min(1.0, float(sacrebleu.sentence_bleu(prediction, list(golds)).score) / 100)
 
 
 @cache

@@ -24,42 +24,13 @@ from time import monotonic
 from typing import IO, Any
 
 from harness.errors import InputError, RunLockedError
-from harness.files import (
-    atomic_file,
-    check_slug,
-    read_json,
-    remove_leftovers,
-    write_json,
-    writing,
-)
-from harness.fingerprint import canonical_json, fingerprint
+from harness.files import atomic_file, remove_leftovers, write_json, writing
+from harness.fingerprint import canonical_json
 from harness.records import Prediction
+from harness.runs.manifest import MANIFEST, Manifest
 
-SCHEMA_VERSION = 1
 FSYNC_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """Everything that decides a run's predictions, and nothing else."""
-
-    task: dict[str, Any]
-    method: dict[str, Any]
-    model: dict[str, Any]
-    retriever: dict[str, Any] | None = None
-    seed: int = 0
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def run_id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical config."""
-        return fingerprint(asdict(self))[:12]
-
-    def folder(self, root: Path) -> Path:
-        """``root/<task>/<method>/<run id>``."""
-        task = check_slug(self.task["name"], "task")
-        method = check_slug(self.method["name"], "method")
-        return root / task / method / self.run_id
+MEMORY_FOLDER = ".memory"
 
 
 @dataclass(slots=True)
@@ -99,13 +70,12 @@ class RunDirectory:
         """The append-only predictions file."""
         return self.folder / "predictions.jsonl"
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest atomically."""
-        write_json(self.folder / "manifest.json", manifest)
+        write_json(self.folder / MANIFEST, manifest.written())
 
-    def append(self, question_id: str, prediction: Prediction) -> None:
-        """Write one prediction; it survives a kill at once and a power cut after a second."""
-        line = prediction_line(question_id, prediction)
+    def append(self, question_id: str, line: bytes) -> None:
+        """Write one ``prediction_line``; it survives a kill at once, a power cut after a second."""
         with writing(self.predictions_path):
             if self._file is None:
                 # Unbuffered: nothing is left behind that a later close could fail to write.
@@ -240,41 +210,25 @@ def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             yield line, row
 
 
-def find_runs(root: Path) -> list[Path]:
+def run_folders(root: Path) -> list[Path]:
     """Every run folder below ``root`` (or ``root`` itself), sorted."""
+    folders = sorted(path.parent for path in root.rglob(MANIFEST))
+    # What a method saved may hold a manifest of its own.
+    return [
+        folder for folder in folders if MEMORY_FOLDER not in folder.relative_to(root).parts[:-1]
+    ]
+
+
+def find_runs(root: Path) -> list[Path]:
+    """The same, where there must be one. Raises InputError."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the --out folder of a run")
-    folders = sorted(path.parent for path in root.rglob("manifest.json"))
-    # What a method saved may hold a manifest of its own.
-    found = [folder for folder in folders if ".memory" not in folder.relative_to(root).parts[:-1]]
+    found = run_folders(root)
     if not found:
         raise InputError(f"{root}: holds no run; start one with 'memory-harness run'")
     return found
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """A run's manifest, checked for the keys that everything relies on."""
-    path = folder / "manifest.json"
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or not {"schema_version", "config", "status"} <= set(
-        manifest
-    ):
-        raise InputError(f"{path}: not a run manifest; delete the run folder")
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema version {manifest['schema_version']}, this release reads "
-            f"{SCHEMA_VERSION}; use the release that wrote it or run again"
-        )
-    return manifest
-
-
-def read_performance(folder: Path) -> dict[str, Any]:
-    """A run's performance record; empty before anything was measured."""
-    path = folder / "performance.json"
-    value: dict[str, Any] = read_json(path) if path.exists() else {}
-    return value
-
-
-def update_performance(folder: Path, **entries: Any) -> None:
-    """Merge entries into performance.json atomically."""
-    write_json(folder / "performance.json", {**read_performance(folder), **entries})
+def runs_folder(folder: Path) -> Path:
+    """The RUNS that hold a run's folder."""
+    return folder.absolute().parents[2]

@@ -17,18 +17,29 @@ from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
+from harness.metrics import added_metrics
 from harness.progress import bar
 from harness.records import Prediction
 from harness.retrieval.base import Retriever
-from harness.runs.directory import (
+from harness.runs.directory import RunDirectory, read_predictions
+from harness.runs.keeper import Keeper
+from harness.runs.manifest import (
+    MANIFEST,
+    CardRecord,
+    Hardware,
+    Harness,
+    Manifest,
     RunConfig,
-    RunDirectory,
     read_manifest,
+)
+from harness.runs.performance import (
+    Latency,
+    Storage,
+    Throughput,
+    Usage,
     read_performance,
-    read_predictions,
     update_performance,
 )
-from harness.runs.keeper import Keeper
 from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
 from harness.runs.write_phase import calling, memory_path, write_memory
 
@@ -60,25 +71,31 @@ class RunPlan:
     @property
     def label(self) -> str:
         """What progress bars and messages call this run."""
-        return f"{self.config.task['name']} / {self.config.method['name']}"
+        return f"{self.config.task.name} / {self.config.method.name}"
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
         folder = self.config.folder(root)
         return (
             _is_finished(folder)
-            and self._gold(root).exists()
+            and gold_path(root, self.config.task).exists()
+            and self._has_metrics(folder)
             and is_scored(folder)
             and self._is_measured(folder)
         )
 
-    def _gold(self, root: Path) -> Path:
-        return gold_path(root, self.data.name, self.data.questions_fingerprint)
+    @property
+    def added_metrics(self) -> tuple[str, ...]:
+        """Answer metrics that the task names beside those always scored."""
+        return added_metrics(self.data.card.metrics)
+
+    def _has_metrics(self, folder: Path) -> bool:
+        return read_manifest(folder).metrics == self.added_metrics
 
     def _is_measured(self, folder: Path) -> bool:
         wanted = min(self.measuring.queries, len(self.data.questions))
-        latency = read_performance(folder).get("latency", {"seconds": []})
-        return len(latency["seconds"]) >= wanted
+        latency = read_performance(folder).latency
+        return len(latency.seconds if latency else ()) >= wanted
 
 
 def execute(
@@ -114,25 +131,27 @@ class _Run:
         ids = tuple(question.id for question in plan.data.questions)
         engine = self.open_method(plan.window)
         with writing(root):
-            write_gold(plan._gold(root), plan.data.questions)
+            write_gold(gold_path(root, plan.config.task), plan.data.questions)
         with RunDirectory(folder, ids) as run:
             manifest = _manifest(plan, self.llm, self.retriever)
             # Answers may have been taken out of a finished run, to be given again.
             finished = _is_finished(folder) and len(run.answered) == len(ids)
             if not finished:
-                run.write_manifest({**manifest, "status": "running"})
+                run.write_manifest(manifest)
             write_memory(self.method, plan.data, memory_path(root, plan.config), run)
             if not finished:
                 self.answer(engine, run)
                 run.finish()
                 update_performance(folder, usage=_mean_usage(run), storage=self.storage())
-                run.write_manifest({**manifest, "status": "finished"})
+                run.write_manifest(manifest.model_copy(update={"status": "finished"}))
+            elif not plan._has_metrics(folder):
+                _replace(run, metrics=plan.added_metrics)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
             if not plan._is_measured(folder):
                 self.measure(run)
-                _file_hardware(run, manifest["hardware"])
+                _file_hardware(run, manifest.hardware)
         return folder
 
     def open_method(self, window: int) -> Engine:
@@ -158,11 +177,11 @@ class _Run:
                 if keep.written:
                     _add_throughput(run.folder, keep.written, monotonic() - start)
 
-    def storage(self) -> dict[str, Any]:
+    def storage(self) -> Storage:
         """The method's own account."""
         with calling(self.plan.label, "storage"):
             report = self.method.storage()
-        return {"parts": dict(report.parts), "documents": report.documents}
+            return Storage(parts=dict(report.parts), documents=report.documents)
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, and see that their answers are those of the batches."""
@@ -172,16 +191,20 @@ class _Run:
         queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
         warmup = min(plan.measuring.warmup, len(queries))
         device = str(self.llm.provenance().get("device", "remote"))
-        with bar(self.console, f"{plan.label}, latency", len(queries) + warmup) as shown:
+        if warmup:
+            with bar(self.console, f"{plan.label}, warm-up", warmup) as shown:
+                engine.run(self.method, queries[:warmup], lambda _: shown.advance())
+        with bar(self.console, f"{plan.label}, latency", len(queries)) as shown:
             latency, memory, answers = measure_closed_loop(
-                engine, self.method, queries, warmup=warmup, device=device, on_query=shown.advance
+                engine, self.method, queries, device=device, on_query=shown.advance
             )
-        latency["same_as_batched"] = _same_as_batched(run, answers)
-        update_performance(run.folder, latency=latency, memory=memory)
+        same = _same_as_batched(run, answers)
+        record = Latency(**latency, warmup=warmup, same_as_batched=same)
+        update_performance(run.folder, latency=record, memory=memory)
 
 
 def _is_finished(folder: Path) -> bool:
-    return (folder / "manifest.json").exists() and read_manifest(folder)["status"] == "finished"
+    return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
 
 
 def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
@@ -195,47 +218,53 @@ def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> in
     return sum(batched[key]["answer"] == single.answer for key, single in answers.items())
 
 
-def _file_hardware(run: RunDirectory, hardware: dict[str, Any]) -> None:
+def _file_hardware(run: RunDirectory, hardware: Hardware) -> None:
     """A run timed on another machine than it was answered on keeps no throughput."""
-    manifest = read_manifest(run.folder)
-    if manifest["hardware"]["fingerprint"] != hardware["fingerprint"]:
+    if read_manifest(run.folder).hardware.fingerprint != hardware.fingerprint:
         update_performance(run.folder, throughput=None)
-        run.write_manifest({**manifest, "hardware": hardware})
+        _replace(run, hardware=hardware)
+
+
+def _replace(run: RunDirectory, **parts: Any) -> None:
+    """Change parts of a manifest that is there; all else stays as it was written."""
+    run.write_manifest(read_manifest(run.folder).model_copy(update=parts))
 
 
 def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
     """Sessions of an interrupted run add up."""
-    before = read_performance(folder).get("throughput") or {"questions": 0, "seconds": 0.0}
-    total = {
-        "questions": before["questions"] + questions,
-        "seconds": round(before["seconds"] + seconds, 3),
-    }
+    before = read_performance(folder).throughput or Throughput(questions=0, seconds=0.0)
+    total = Throughput(
+        questions=before.questions + questions, seconds=round(before.seconds + seconds, 3)
+    )
     update_performance(folder, throughput=total)
 
 
-def _mean_usage(run: RunDirectory) -> dict[str, float]:
+def _mean_usage(run: RunDirectory) -> Usage:
     rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
-    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    return Usage(**{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]})
 
 
-def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> dict[str, Any]:
+def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> Manifest:
     from harness.meters.hardware import describe_hardware
     from harness.runs.provenance import harness_version, package_versions
 
     model = llm.provenance()
     defaults = {key: value.default for key, value in type(plan.method.params).model_fields.items()}
     params = plan.method.params.model_dump()
-    return {
-        "schema_version": plan.config.schema_version,
-        "run_id": plan.config.run_id,
-        "config": asdict(plan.config),
-        "method_card": asdict(plan.method.card),
-        "non_default_params": {k: v for k, v in params.items() if v != defaults[k]},
-        "model_provenance": model,
-        "retriever_provenance": retriever.provenance() if retriever else None,
-        "task_provenance": plan.data.provenance,
-        "hardware": describe_hardware().record(str(model.get("device", "remote"))),
-        "harness": harness_version(),
-        "packages": package_versions(),
-        "created": datetime.now(UTC).date().isoformat(),
-    }
+    hardware = describe_hardware().record(str(model.get("device", "remote")))
+    return Manifest(
+        schema_version=plan.config.schema_version,
+        run_id=plan.config.run_id,
+        config=plan.config,
+        method_card=CardRecord(**asdict(plan.method.card)),
+        non_default_params={k: v for k, v in params.items() if v != defaults[k]},
+        model_provenance=model,
+        retriever_provenance=retriever.provenance() if retriever else None,
+        task_provenance=dict(plan.data.provenance),
+        **({"metrics": plan.added_metrics} if plan.added_metrics else {}),
+        hardware=Hardware(**hardware),
+        harness=Harness(**harness_version()),
+        packages=package_versions(),
+        created=datetime.now(UTC).date().isoformat(),
+        status="running",
+    )

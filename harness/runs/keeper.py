@@ -1,10 +1,10 @@
-"""What becomes of each answer: appended to the run, or a reason to stop it."""
+"""The keeper of a run's answers: each is appended, or a reason to stop."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from typing import NamedTuple
 
 from harness.engine import Answered, describe_error
 from harness.errors import RunFailedError
@@ -12,6 +12,14 @@ from harness.records import Prediction
 from harness.runs.directory import RunDirectory, prediction_line
 
 SAME_ERROR_LIMIT = 16
+
+
+class _Stored(NamedTuple):
+    """An answer as the line that is appended, and the error in it."""
+
+    question_id: str
+    line: bytes
+    error: str | None
 
 
 class Keeper:
@@ -23,19 +31,18 @@ class Keeper:
 
     def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
         self.run, self.advance = run, advance
-        self.held: list[Answered] = []
+        self.held: list[_Stored] = []
         self.written = 0
 
     def __call__(self, answered: Answered) -> None:
         """Take one answer."""
-        answered = _storable(answered)
-        error = answered.prediction.error
-        if self.held and _kind(error) != _kind(self.held[-1].prediction.error):
+        stored = _stored(answered.question_id, answered.prediction)
+        if self.held and _kind(stored.error) != _kind(self.held[-1].error):
             self._release()
-        if error is None:
-            self._write(answered)
+        if stored.error is None:
+            self._write(stored)
             return
-        self.held.append(answered)
+        self.held.append(stored)
         if len(self.held) >= SAME_ERROR_LIMIT:
             self._stop()
 
@@ -46,19 +53,19 @@ class Keeper:
         self._release()
 
     def _release(self) -> None:
-        for answered in self.held:
-            self._write(answered)
+        for stored in self.held:
+            self._write(stored)
         self.held = []
 
-    def _write(self, answered: Answered) -> None:
-        self.run.append(answered.question_id, answered.prediction)
+    def _write(self, stored: _Stored) -> None:
+        self.run.append(stored.question_id, stored.line)
         self.written += 1
         self.advance(1)
 
     def _stop(self) -> None:
         raise RunFailedError(
             f"{self.run.folder}: stopped, {len(self.held)} questions in a row failed with "
-            f"{self.held[-1].prediction.error}; mend the cause and run again, answers so far are "
+            f"{self.held[-1].error}; mend the cause and run again, answers so far are "
             "kept"
         )
 
@@ -68,12 +75,11 @@ def _kind(error: str | None) -> str | None:
     return error and re.sub(r"0x[0-9a-f]+|\d+", "#", error)
 
 
-def _storable(answered: Answered) -> Answered:
-    """The same, or a failed answer if it holds what cannot be stored, such as a NaN."""
+def _stored(question_id: str, prediction: Prediction) -> _Stored:
+    """The prediction, or a failed one if it holds what cannot be stored, such as a NaN."""
     try:
-        prediction_line(answered.question_id, answered.prediction)
+        line = prediction_line(question_id, prediction)
     except (TypeError, ValueError) as error:
-        usage = answered.prediction.usage
-        failed = Prediction("", usage=usage, error=describe_error(error))
-        return replace(answered, prediction=failed)
-    return answered
+        prediction = Prediction("", usage=prediction.usage, error=describe_error(error))
+        line = prediction_line(question_id, prediction)
+    return _Stored(question_id, line, prediction.error)

@@ -1,80 +1,154 @@
-"""What the leaderboard needs to know of a run's ``manifest.json`` and ``performance.json``.
+"""The manifest of a run, as it is written and read: its config, where it was made, its status.
 
-Fields that the leaderboard does not know are kept: in a task's or a model's settings they still
-tell runs apart that must not share a table.
+Fields that this release does not know are kept: in a task's or a model's settings they still tell
+runs apart. A record is written with the fields it was given, in the order of their declaration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.fingerprint import canonical_json
+from harness.errors import InputError
+from harness.files import check_slug, read_json
+from harness.fingerprint import canonical_json, fingerprint
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
 
 Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+_ALL_TABLES = (
+    "name", "split", "limit", "questions_fingerprint", "corpus_fingerprint", "questions",
+    "passages", "corpus",
+)  # fmt: skip
+_ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint"})
+_ABOUT_CORPUS = frozenset({"corpus", "corpus_fingerprint", "passages"})
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of a file."""
+
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    def written(self) -> dict[str, Any]:
+        """The fields it was given, for JSON."""
+        return self.model_dump(exclude_unset=True)
 
-class TaskConfig(_Record):
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+class TaskConfig(Record):
     """The questions and the corpus of a run. ``limit`` None means all questions."""
 
     name: str
     split: str
     limit: Count | None = None
-    questions_fingerprint: str
-    corpus_fingerprint: str
     questions: Count
+    questions_fingerprint: str
     passages: Count | None = None
+    corpus_fingerprint: str
     corpus: str | None = None
+    train_fingerprint: str | None = None
+    version: int = 1
+    """Of the task's card. Left out when it is 1, as in runs made before it counted."""
 
     @property
     def asked(self) -> int:
         """Number of questions the run asks."""
         return self.questions if self.limit is None else min(self.limit, self.questions)
 
+    def settings(self) -> dict[str, Any]:
+        """Everything in which the rows of one table must agree.
 
-class MethodConfig(_Record):
+        What came after the first tables is there only where a run has it.
+        """
+        return {name: getattr(self, name) for name in _ALL_TABLES} | self.written()
+
+    def without_questions(self) -> dict[str, Any]:
+        """What is left if it does not matter which questions are asked: what a memory is of."""
+        return {k: v for k, v in self.written().items() if k not in _ABOUT_QUESTIONS}
+
+    def without_corpus(self) -> dict[str, Any]:
+        """The settings that corpora of other sizes share."""
+        return {k: v for k, v in self.settings().items() if k not in _ABOUT_CORPUS}
+
+
+class MethodConfig(Record):
     """A method and all its parameters, defaults included."""
 
     name: str
+    version: int = 1
+    prompt_format: int = 1
     params: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+    """Fingerprints of the files that parameters name; left out without any."""
 
 
-class ModelConfig(_Record):
-    """A language model and its settings."""
+class ModelSettings(Record):
+    """A language model by name, and all that changes its predictions."""
 
     name: str
 
 
-class RunConfig(_Record):
-    """Everything that determines a run's predictions."""
+class RunConfig(Record):
+    """Everything that decides a run's predictions, and nothing else."""
 
     task: TaskConfig
     method: MethodConfig
-    model: ModelConfig
+    model: ModelSettings
+    retriever: dict[str, Any] | None = None
     seed: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    def written(self) -> dict[str, Any]:
+        """All fields of its own and, of task, method and model, those that were given."""
+        return self.model_dump() | super().written()
+
+    @property
+    def run_id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical config."""
+        return fingerprint(self.written())[:12]
+
+    @property
+    def memory_id(self) -> str:
+        """The like for what the method writes: runs that differ in their questions share it."""
+        return fingerprint(self.written() | {"task": self.task.without_questions()})[:12]
+
+    def folder(self, root: Path) -> Path:
+        """``root/<task>/<method>/<run id>``."""
+        task = check_slug(self.task.name, "task")
+        method = check_slug(self.method.name, "method")
+        return root / task / method / self.run_id
 
 
-class MethodCard(_Record):
+class CardRecord(Record):
     """A method's own description; an oracle is shown gold that no real system has."""
 
     title: str = ""
+    summary: str = ""
+    paper: str = ""
+    source: str = ""
+    version: int = 1
     oracle: bool = False
+    deviations: tuple[str, ...] = ()
 
 
-class Hardware(_Record):
-    """Where a run was timed."""
+class Hardware(Record):
+    """Where a run was timed. ``device`` is ``remote`` if the model ran elsewhere."""
 
     fingerprint: str
     summary: str = ""
-    threads: int | None = None
+    cpu: str = ""
+    cores: int | None = None
+    memory_gb: int | None = None
+    gpus: tuple[str, ...] = ()
     device: str = ""
+    threads: int | None = None
 
     @property
     def text(self) -> str:
@@ -88,8 +162,13 @@ class Hardware(_Record):
         """Timings are compared only between runs with equal keys."""
         return canonical_json([self.fingerprint, self.device, self.threads])
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the model's own memory could not be measured here."""
+        return self.device == "remote"
 
-class Harness(_Record):
+
+class Harness(Record):
     """The program that made the run."""
 
     version: str = "unknown"
@@ -101,77 +180,90 @@ class Harness(_Record):
         return f"{self.version} ({self.git_commit[:7]})" if self.git_commit else self.version
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """One run: how it was made and whether it is finished."""
 
     schema_version: int
     run_id: str
-    status: str
     config: RunConfig
-    method_card: MethodCard = MethodCard()
+    method_card: CardRecord = CardRecord()
     non_default_params: dict[str, Any] = {}
+    model_provenance: dict[str, Any] = {}
+    retriever_provenance: dict[str, Any] | None = None
+    task_provenance: dict[str, Any] = {}
+    metrics: tuple[str, ...] = ()
+    """Answer metrics that the task adds to those always scored; left out without any."""
     hardware: Hardware
     harness: Harness = Harness()
-    model_provenance: dict[str, Any] = {}
+    packages: dict[str, Any] = {}
     created: str = ""
+    status: str
 
-    def comparable(self, metrics_version: int | None) -> Mapping[str, Any]:
-        """Settings, by dotted name, in which all rows of one table must agree."""
-        config = self.config
-        parts = {"task": config.task.model_dump(), "model": config.model.model_dump()}
+    def written(self) -> dict[str, Any]:
+        """The fields it was given, the config whole."""
+        return super().written() | {"config": self.config.written()}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every question was answered."""
+        return self.status == "finished"
+
+    @property
+    def is_of_shipped_slice(self) -> bool:
+        """Whether the questions are of a sample that ships with its task."""
+        return (
+            self.config.task.split == "sample" and self.task_provenance.get("source") == "shipped"
+        )
+
+    def comparable(
+        self, metrics_version: int | None, *, across_corpora: bool = False
+    ) -> dict[str, Any]:
+        """Settings, by dotted name, in which all rows of one table must agree.
+
+        ``across_corpora``: all points of one line over growing corpora.
+        """
+        task, model = self.config.task, self.config.model
+        parts = {
+            "task": task.without_corpus() if across_corpora else task.settings(),
+            "model": model.written(),
+        }
         flat = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         versions = {"schema_version": self.schema_version, "metrics_version": metrics_version}
         return flat | versions
 
     def identity(self) -> Mapping[str, Any]:
         """Settings that make a row: the method and whatever is not task, model or seed."""
-        return self.config.model_dump(exclude={"task", "model", "seed"})
+        return self.config.model_dump(exclude_unset=True, exclude={"task", "model", "seed"})
 
 
-class Throughput(_Record):
-    """The batched run: questions answered and the seconds it took."""
+def read_manifest(folder: Path, *, any_schema: bool = False) -> Manifest:
+    """A run's manifest. Raises InputError naming the file, the field and the fix.
 
-    questions: Count
-    seconds: Amount
-
-
-class Latency(_Record):
-    """Seconds of each question, asked one at a time after ``warmup`` others."""
-
-    seconds: list[Amount]
-    warmup: Count = 0
-    by_kind: dict[str, list[Amount]] = {}
-    """Of each question, what one kind of work took, such as ``generate`` or ``search``."""
-
-
-class Memory(_Record):
-    """Peak bytes, as resident set (rss) or on the accelerator (vram)."""
-
-    kind: str
-    peak_bytes: Count
+    ``any_schema`` also takes what another release wrote, for a reader that keeps it apart.
+    """
+    path = folder / MANIFEST
+    values = read_json(path)
+    schema = values.get("schema_version", SCHEMA_VERSION) if isinstance(values, dict) else None
+    if schema not in (None, SCHEMA_VERSION) and not any_schema:
+        raise InputError(
+            f"{path}: schema version {schema}, this release reads {SCHEMA_VERSION}; use the "
+            "release that wrote it or run again"
+        )
+    return parse_record(path, values, Manifest, "not a run manifest: ")
 
 
-class Storage(_Record):
-    """Bytes on disk, by part, for so many documents."""
-
-    parts: dict[str, Count]
-    documents: Count
-
-
-class Usage(_Record):
-    """Means per question."""
-
-    llm_calls: Amount | None = None
-    retrievals: Amount | None = None
-    prompt_tokens: Amount | None = None
-    completion_tokens: Amount | None = None
-
-
-class Performance(_Record):
-    """What a run cost; each part is absent until it is measured."""
-
-    throughput: Throughput | None = None
-    latency: Latency | None = None
-    memory: Memory | None = None
-    storage: Storage | None = None
-    usage: Usage | None = None
+def parse_record(path: Path, values: Any, kind: type[AnyRecord], what: str = "") -> AnyRecord:
+    """Validate what a file holds. Raises InputError naming the file, the field and the fix."""
+    try:
+        record = kind.model_validate(values)
+        # Also refuses NaN and half surrogate pairs, which no output format can carry.
+        canonical_json(values).encode()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{path}: {what}{field}: {first['msg']}; restore or delete the run"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; restore or delete the run") from error
+    return record

@@ -1,4 +1,4 @@
-"""What a manifest records beside the config: versions, commit, machine."""
+"""Provenance of a run beside its config: versions of packages, the harness's commit."""
 
 from __future__ import annotations
 

@@ -10,17 +10,20 @@ from typing import Any
 from harness.errors import InputError
 from harness.files import atomic_file, read_json, write_json
 from harness.fingerprint import canonical_json, file_sha256
-from harness.metrics import METRICS_VERSION, score_answer
+from harness.metrics import METRICS_VERSION, RECALL_AT, added_metrics, check_metrics, score_answer
 from harness.records import Question
-from harness.runs.directory import read_manifest, read_predictions
-
-RECALL_AT = (5, 10, 15, 20)
-"""Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
+from harness.runs.directory import read_predictions, runs_folder
+from harness.runs.manifest import MANIFEST, TaskConfig, read_manifest
 
 
-def gold_path(root: Path, task: str, questions_fingerprint: str) -> Path:
-    """Where the gold of a set of questions lies, beside the runs that answer them."""
-    return root / task / f"questions-{questions_fingerprint[:12]}.jsonl"
+def gold_path(root: Path, task: TaskConfig) -> Path:
+    """Where the gold of a task's questions lies, beside the runs below ``root``."""
+    return root / task.name / f"questions-{task.questions_fingerprint[:12]}.jsonl"
+
+
+def gold_of(folder: Path, task: TaskConfig) -> Path:
+    """Where the gold of the run in ``folder`` lies."""
+    return gold_path(runs_folder(folder), task)
 
 
 def write_gold(path: Path, questions: Sequence[Question]) -> None:
@@ -42,15 +45,13 @@ def write_gold(path: Path, questions: Sequence[Question]) -> None:
 def score_run(folder: Path) -> bool:
     """Score one finished run; returns False (and does nothing) if it is unfinished."""
     manifest = read_manifest(folder)
-    if manifest["status"] != "finished":
+    if not manifest.is_finished:
         return False
-    task = manifest["config"]["task"]
-    gold = read_gold(
-        gold_path(folder.absolute().parents[2], task["name"], task["questions_fingerprint"])
-    )
+    check_metrics(manifest.metrics, str(folder / MANIFEST))
+    gold = read_gold(gold_of(folder, manifest.config.task))
     predictions = folder / "predictions.jsonl"
     answered = [row for _, row in read_predictions(predictions)]
-    retrieves = manifest["config"]["retriever"] is not None or any(
+    retrieves = manifest.config.retriever is not None or any(
         row["retrieved_ids"] for row in answered
     )
     if [row["question_id"] for row in answered] != list(gold):
@@ -58,19 +59,21 @@ def score_run(folder: Path) -> bool:
             f"{predictions}: its {len(answered)} lines are not the run's {len(gold)} questions in "
             "order; run the same board again to complete it"
         )
-    rows = [_score_row(row, gold, retrieves) for row in answered]
+    added = added_metrics(manifest.metrics)
+    rows = [_score_row(row, gold, retrieves, added) for row in answered]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
     record = {
         "metrics_version": METRICS_VERSION,
         "predictions_sha256": file_sha256(predictions),
+        **({"metrics": list(manifest.metrics)} if manifest.metrics else {}),
     }
     write_json(folder / "scores.json", record)
     return True
 
 
 def is_scored(folder: Path) -> bool:
-    """Whether the scores are there, of this metrics version and of these very predictions."""
+    """Whether the scores are there: of these predictions, this metrics version, these metrics."""
     path, predictions = folder / "scores.json", folder / "predictions.jsonl"
     if not all(file.exists() for file in (path, predictions, folder / "scores.jsonl")):
         return False
@@ -78,11 +81,15 @@ def is_scored(folder: Path) -> bool:
     return bool(
         record.get("metrics_version") == METRICS_VERSION
         and record.get("predictions_sha256") == file_sha256(predictions)
+        and tuple(record.get("metrics", ())) == read_manifest(folder).metrics
     )
 
 
 def _score_row(
-    row: dict[str, Any], gold: dict[str, dict[str, Any]], retrieves: bool
+    row: dict[str, Any],
+    gold: dict[str, dict[str, Any]],
+    retrieves: bool,
+    added: Sequence[str],
 ) -> dict[str, Any]:
     question = gold[row["question_id"]]
     failed = row.get("error") is not None
@@ -92,6 +99,7 @@ def _score_row(
         question["golden_answers"],
         question["gold_doc_ids"],
         ks=RECALL_AT,
+        added=added,
         failed=failed,
     )
     return {"question_id": row["question_id"], **scores, "error": failed}

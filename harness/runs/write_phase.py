@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -22,28 +22,23 @@ from typing import TYPE_CHECKING, Any
 from harness.engine import Engine, describe_error
 from harness.errors import HarnessError, RunFailedError, RunLockedError
 from harness.files import check_slug, read_json, write_json, writing
-from harness.fingerprint import fingerprint
 from harness.method import Method, writes_memory
 from harness.progress import bar
 from harness.records import Question
-from harness.runs.directory import RunConfig, RunDirectory, read_predictions, update_performance
+from harness.runs.directory import MEMORY_FOLDER, RunDirectory, read_predictions
 from harness.runs.keeper import Keeper
+from harness.runs.manifest import RunConfig
+from harness.runs.performance import update_performance
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
 
-MEMORY_FOLDER = ".memory"
-_ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint"})
-
 
 def memory_path(root: Path, config: RunConfig) -> Path:
     """Where the memory of a run lies; runs that differ in their questions alone share it."""
-    values = asdict(config)
-    values["task"] = {k: v for k, v in values["task"].items() if k not in _ABOUT_QUESTIONS}
-    method = check_slug(config.method["name"], "method")
-    name = f"{method}-{fingerprint(values)[:12]}"
-    return root / check_slug(config.task["name"], "task") / MEMORY_FOLDER / name
+    name = f"{check_slug(config.method.name, 'method')}-{config.memory_id}"
+    return root / check_slug(config.task.name, "task") / MEMORY_FOLDER / name
 
 
 def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory) -> None:

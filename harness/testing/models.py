@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
+from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
-from harness.data.task import TaskData, custom_task
+from harness.data.task import TaskData
 from harness.errors import HarnessError
 from harness.llm.base import (
     GenerateRequest,

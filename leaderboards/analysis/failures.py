@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.escape import markdown_text
 from harness.metrics.statistics import proportion_cis
+from harness.report import pipe_table
 from leaderboards.analysis.reading import (
     CLASSES,
     ERROR,
@@ -133,8 +134,6 @@ def share_records(found: Iterable[Failures]) -> Iterator[dict[str, Any]]:
 
 def shares_table(found: Sequence[Failures]) -> str:
     """A markdown table of percentages with 95% intervals, one line a method and corpus."""
-    from tabulate import tabulate
-
     names = [name for name in GROUPS if name != ERROR or any(f.shares[ERROR].mean for f in found)]
     headers = ["Task", "Documents", "Method", "n"]
     lines = [
@@ -147,13 +146,8 @@ def shares_table(found: Sequence[Failures]) -> str:
         ]
         for one in found
     ]
-    return tabulate(
-        lines,
-        headers=headers + [_HEADERS.get(name, name.capitalize()) for name in names],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left", "right", "left"] + ["right"] * (1 + len(names)),
-    )
+    headers += [_HEADERS.get(name, name.capitalize()) for name in names]
+    return pipe_table(headers, lines, left=(0, 2))
 
 
 def _retrieves(readings: dict[str, Reading]) -> bool:

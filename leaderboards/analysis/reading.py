@@ -1,16 +1,15 @@
-"""What a method read for each question, and which kind of failure a wrong answer is."""
+"""Documents that a method read for each question, and the kind of failure of a wrong answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
 from harness.runs.directory import read_ids, read_predictions
-from harness.runs.scoring import gold_path, read_gold
+from harness.runs.scoring import gold_of, read_gold
 from leaderboards.collect import Run
 
 RIGHT = "right"
@@ -77,7 +76,7 @@ def read_readings(run: Run) -> dict[str, Reading]:
 
 def gold_ids(run: Run) -> Mapping[str, frozenset[str]]:
     """Gold document ids by question id; empty where a question has none."""
-    path = _gold_path(run)
+    path = gold_of(run.folder, run.manifest.config.task)
     gold = {id_: frozenset(row.get("gold_doc_ids") or ()) for id_, row in read_gold(path).items()}
     missing = next((id_ for id_ in run.question_ids if id_ not in gold), None)
     if missing is not None:
@@ -113,8 +112,3 @@ def cases(
 def _reading(row: Mapping[str, Any]) -> Reading:
     failed = row.get("error") is not None
     return Reading(tuple(read_ids(row)), tuple(row["retrieved_ids"]), failed)
-
-
-def _gold_path(run: Run) -> Path:
-    task = run.manifest.config.task
-    return gold_path(run.folder.absolute().parents[2], task.name, task.questions_fingerprint)

@@ -10,6 +10,7 @@ from harness.errors import ConfigError, did_you_mean
 from harness.escape import markdown_text
 from harness.figures import save
 from harness.files import atomic_file, writing
+from harness.report import bullets
 from leaderboards import captions
 from leaderboards.analysis.failures import (
     Failures,
@@ -24,7 +25,7 @@ from leaderboards.analysis.scaling import find_points, scaling_records
 from leaderboards.analysis.scaling_picture import draw_scaling
 from leaderboards.analysis.series import Pool, Series, labels_of, read_series
 from leaderboards.analysis.storage import Stored, draw_storage, find_stored, storage_records
-from leaderboards.records import csv_lines
+from leaderboards.rounding import rounded_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ class Written:
 
     def table(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Write ``name.csv``."""
-        self.text(f"{name}.csv", csv_lines(list(records)))
+        self.text(f"{name}.csv", rounded_csv(list(records)))
 
     def picture(self, name: str, figure: Figure) -> None:
         """Write ``name.png`` and ``name.svg``."""
@@ -85,8 +86,8 @@ def analyse(runs_dir: Path, out: Path, right: str = "em") -> str:
         _scaling(written, series),
     ]
     if unfinished:
-        sections.append(f"## Notes\n\n{_bullets(unfinished)}")
-    sections.append(f"## Written\n\n{_bullets([str(path) for path in written.paths])}")
+        sections.append(f"## Notes\n\n{bullets(unfinished)}")
+    sections.append(f"## Written\n\n{bullets([str(path) for path in written.paths])}")
     text = "\n\n".join(sections) + "\n"
     written.text(SUMMARY, text)
     return text
@@ -105,9 +106,9 @@ def _setting(series: Series) -> str:
     lines += [
         "Shares, F1 and Recall are percentages (x100) with 95% intervals over questions. Latency: "
         "closed loop, one query at a time, warm. Storage: MB (10^6 bytes).",
-        captions.NOT_PUBLISHED,
+        *captions.not_comparable(runs),
     ]
-    return f"## {markdown_text(largest.group.title)}\n\n{_bullets(lines)}"
+    return f"## {markdown_text(largest.group.title)}\n\n{bullets(lines)}"
 
 
 def _failures(
@@ -130,7 +131,7 @@ def _failures(
             "No table and no picture: no question with gold documents was answered by a method "
             "that retrieves or selects; give gold_doc_ids in the questions file."
         )
-    return "\n\n".join([*parts, _bullets(notes)])
+    return "\n\n".join([*parts, bullets(notes)])
 
 
 def _shares(found: Sequence[Failures]) -> str:
@@ -183,7 +184,7 @@ def _storage(written: Written, series: Sequence[Series]) -> str:
         written.picture("storage", draw_storage(panels, labels_of(series)))
     if len(all_stored) > sum(map(len, panels)):
         notes.append(_LARGEST)
-    return f"## Storage against accuracy\n\n{_bullets(notes)}"
+    return f"## Storage against accuracy\n\n{bullets(notes)}"
 
 
 def _scaling(written: Written, series: Sequence[Series]) -> str:
@@ -203,13 +204,9 @@ def _scaling(written: Written, series: Sequence[Series]) -> str:
             f"Runs over one size of the corpus alone, so no scaling picture: {'; '.join(single)}. "
             "For other sizes run with --documents N."
         )
-    return f"## Scaling\n\n{_bullets(notes)}"
+    return f"## Scaling\n\n{bullets(notes)}"
 
 
 def _where(pool: Pool) -> str:
     size = "" if pool.documents is None else f", {pool.documents:,} documents"
     return f"{pool.group.title}{size}"
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {markdown_text(line)}" for line in lines)

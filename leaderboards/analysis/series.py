@@ -12,8 +12,6 @@ from leaderboards.board import Group, read_groups
 from leaderboards.cost import common_hardware
 from leaderboards.rows import Entry, Row, make_rows
 
-_ABOUT_THE_CORPUS = frozenset({"task.corpus", "task.corpus_fingerprint", "task.passages"})
-
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -83,8 +81,9 @@ def read_series(runs_dir: Path) -> tuple[list[Series], list[str]]:
     groups, notes = read_groups(runs_dir)
     alike: dict[str, list[Group]] = {}
     for group in groups:
-        rest = {k: v for k, v in group.settings.items() if k not in _ABOUT_THE_CORPUS}
-        alike.setdefault(canonical_json(rest), []).append(group)
+        version = group.runs[0].metrics_version
+        shared = group.manifest.comparable(version, across_corpora=True)
+        alike.setdefault(canonical_json(shared), []).append(group)
     return [_series(members) for members in alike.values()], notes
 
 

@@ -1,4 +1,4 @@
-"""What storage buys: F1 against megabytes for a thousand documents."""
+"""Storage and what it buys: F1 against megabytes for a thousand documents."""
 
 from __future__ import annotations
 

@@ -173,8 +173,8 @@ class AdaptiveRAG(Routed):
         self._router = open_router(folder / "router", self.params.max_length)
 
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
+        from harness.data.card import Task
         from harness.data.splits import find_source
-        from harness.data.task import Task
         from harness.registry import task_folder
 
         for name in self.params.bias_tasks:

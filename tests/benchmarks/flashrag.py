@@ -23,8 +23,9 @@ from typing import Any
 import torch
 import transformers
 
+from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, TaskData, load_task
+from harness.data.task import TaskData, load_task
 from harness.engine import Answered
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model

@@ -19,16 +19,18 @@ from time import perf_counter
 
 from rich.console import Console
 
+from harness.data.card import Task
 from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
-from harness.data.task import Task, TaskData, load_task
+from harness.data.task import TaskData, load_task
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method, MethodCard
 from harness.records import Passage, Prediction, Query
 from harness.registry import load_method, task_folder
 from harness.retrieval.base import Retriever
-from harness.runs.directory import RunConfig, read_performance
 from harness.runs.execute import Measuring, RunPlan, execute
+from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
+from harness.runs.performance import read_performance
 from harness.runs.scoring import score_run
 from harness.testing.models import RuleModel
 
@@ -93,16 +95,27 @@ def make_data(count: int) -> TaskData:
 
 def run(method: Method, data: TaskData, root: Path) -> Result:
     """Execute one run; its answering seconds are those the run itself recorded."""
-    task = {"name": data.name, "questions_fingerprint": data.questions_fingerprint}
     name = type(method).__name__.lower()
-    config = RunConfig(task, {"name": name}, {"name": "rules"}, {"name": "fixed"})
+    config = RunConfig(
+        task=TaskConfig(
+            name=data.name,
+            split=data.split,
+            questions=len(data.questions),
+            questions_fingerprint=data.questions_fingerprint,
+            corpus_fingerprint=data.corpus_fingerprint,
+        ),
+        method=MethodConfig(name=name),
+        model=ModelSettings(name="rules"),
+        retriever={"name": "fixed"},
+    )
     plan = RunPlan(config, method, ModelConfig(name="rules", path="rules"), data, Measuring(0, 0))
     model = RuleModel(lambda _: "an answer")
     start = perf_counter()
     console = Console(file=io.StringIO())
     folder = execute(plan, root, model, FixedRetriever(data.corpus), console)
     total = perf_counter() - start
-    answering = read_performance(folder)["throughput"]["seconds"]
+    throughput = read_performance(folder).throughput
+    answering = throughput.seconds if throughput else 0.0
     start = perf_counter()
     score_run(folder)  # once more, alone
     scoring = perf_counter() - start

@@ -18,8 +18,9 @@ import torch
 import transformers
 from transformers import StoppingCriteriaList
 
+from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.engine import Answered
 from harness.llm.batches import common_prefix
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model

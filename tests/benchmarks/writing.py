@@ -20,7 +20,8 @@ import transformers
 from rich.console import Console
 from torch import Tensor
 
-from harness.data.task import Task, load_task
+from harness.data.card import Task
+from harness.data.task import load_task
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.llm.local import LocalModel
 from harness.meters.hardware import describe_hardware, set_torch_threads

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness.data.card import custom_task
 from harness.data.corpus import Corpus
-from harness.data.task import custom_task, load_task
+from harness.data.task import load_task
 from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import resolve_model
 from harness.meters import hardware
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.runs import provenance
-from harness.runs.directory import RunConfig
 from harness.runs.execute import Measuring, RunPlan
+from harness.runs.manifest import RunConfig
 from harness.testing.models import RuleModel, pick_words
 
 Change = Callable[[GenerateRequest], None]
@@ -124,7 +125,10 @@ def make_plan(
         "corpus_fingerprint": data.corpus_fingerprint,
     }
     config = RunConfig(
-        task, {"name": name, "params": method.params.model_dump()}, {"name": "rules"}, seed=seed
+        task=task,
+        method={"name": name, "params": method.params.model_dump()},
+        model={"name": "rules"},
+        seed=seed,
     )
     model = resolve_model("smollm2-135m-instruct")
     return RunPlan(config, method, model, data, Measuring(queries, 1), window)

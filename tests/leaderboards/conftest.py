@@ -98,6 +98,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             "non_default_params": params or {}, "hardware": HARDWARE | (hardware or {}),
             "harness": {"version": "0.1.0", "git_commit": "0123456789abcdef"},
             "model_provenance": {"revision": "12fd25f7"}, "created": "2026-11-22",
+            "task_provenance": {"source": "shipped"},
         } | (manifest or {})  # fmt: skip
         versions = [config, content["schema_version"], metrics_version]
         run_id = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:12]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from harness.report import NOT_COMPARABLE
 from leaderboards.board import Table
-from leaderboards.captions import NOT_PUBLISHED
 from leaderboards.table import build, render, to_markdown
 
 
@@ -59,7 +59,7 @@ def test_caption(runs: Path, write_run) -> None:
         "Questions: 20 of split sample, limit 20, fingerprint nqqnqqnqqnqq. Seed: 3.",
         "Hardware: 2 x Intel Xeon, 24 GB, no GPU, cpu, 2 threads.",
         "Runs of 2026-11-22, memory-harness 0.1.0 (0123456)",
-        NOT_PUBLISHED,
+        NOT_COMPARABLE,
     ):
         assert part in caption
 
@@ -207,3 +207,33 @@ def test_no_mean_when_a_task_has_two_corpora(runs: Path, write_run) -> None:
     board = build(runs)
     assert len(board.tables) == 3
     assert "no mean over tasks, since a task has tables that are not comparable" in board.notes[0]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"manifest": {"task_provenance": {"source": "files"}}, "task_config": {"split": "custom"}},
+        {"manifest": {"task_provenance": {"source": "hub"}}, "task_config": {"split": "dev"}},
+    ],
+)
+def test_only_shipped_slices_are_called_slices(runs: Path, write_run, own: dict[str, Any]) -> None:
+    for task in ("nq", "hotpotqa"):
+        write_run("a", task, **own)
+    assert all(NOT_COMPARABLE not in table.caption for table in build(runs).tables)
+    write_run("b", "nq")
+    assert [NOT_COMPARABLE in table.caption for table in build(runs).tables].count(True) == 1
+
+
+def test_a_servers_client_lends_the_model_no_memory(runs: Path, write_run) -> None:
+    costs = {
+        "latency": {"seconds": [1.0, 2.0, 3.0]},
+        "memory": {"kind": "rss", "peak_bytes": 5_000_000},
+    }
+    write_run("a", costs=costs, hardware={"device": "remote"})
+    [table] = build(runs).tables
+    assert table.rows[0].cost.memory_bytes is None
+    assert table.rows[0].cost.latency_p50 == 2
+    assert any(line.startswith("Memory: the model answered from a") for line in table.caption)
+    assert not table.notes
+    text = render(runs)
+    assert " MB RSS" not in text and "\u2021" not in text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.runs.directory import find_runs
 from leaderboards import BOARDS
 from leaderboards.collect import collect
 from leaderboards.table import build
@@ -34,6 +35,15 @@ def test_reads_scores_in_the_order_of_question_ids(runs: Path, write_run) -> Non
 def test_limit(runs: Path, write_run, limit: int) -> None:
     write_run(questions=3, task_config={"limit": limit, "questions": 10 if limit == 3 else 3})
     assert build(runs).tables[0].questions == 3
+
+
+def test_the_runs_are_those_that_can_be_scored_and_shown(runs: Path, write_run) -> None:
+    folder = write_run()
+    memory = runs / "nq" / ".memory" / "x"
+    memory.mkdir(parents=True)
+    (memory / "manifest.json").write_text("{}")  # a method's own
+    for root in (runs.parent, runs, runs / "nq", folder):
+        assert find_runs(root) == [run.folder for run in collect(root)[0]] == [folder]
 
 
 def test_nothing_to_show(runs: Path, write_run) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.prompts import Example
 from harness.records import Passage, Query, Question
 from harness.registry import task_folder

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import tasks
-from harness.data.task import Task, load_task
+from harness.data.card import Task
+from harness.data.task import load_task
 from harness.records import Question
 from harness.retrieval.open import open_retriever
 from harness.testing.models import RuleModel

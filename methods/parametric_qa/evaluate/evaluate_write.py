@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.data.task import Task, load_task
+from harness.data.card import Task
+from harness.data.task import load_task
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.fingerprint import sample_by_hash
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model

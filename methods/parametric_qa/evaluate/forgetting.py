@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, TaskData, load_task
+from harness.data.task import TaskData, load_task
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.files import read_json

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.task import Task, load_task
+from harness.data.card import Task
+from harness.data.task import load_task
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.registry import task_folder

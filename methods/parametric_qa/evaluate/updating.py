@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.card import Task
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.engine import Engine
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.meters.hardware import set_torch_threads

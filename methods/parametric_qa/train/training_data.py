@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.data.card import Task
 from harness.data.corpus import Corpus
 from harness.data.questions import read_questions
 from harness.data.splits import find_source
-from harness.data.task import Task
 from harness.errors import InputError
 from harness.prompts import demonstration
 from harness.records import Passage, Question

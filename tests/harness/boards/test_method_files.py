@@ -17,8 +17,9 @@ from harness.fingerprint import folder_fingerprint
 from harness.method import Method
 from harness.records import StorageReport
 from harness.registry import register_method
-from harness.runs.directory import find_runs, read_performance
+from harness.runs.directory import find_runs
 from harness.runs.execute import execute
+from harness.runs.performance import read_performance
 from harness.runs.write_phase import memory_path
 from harness.testing.conformance import check_method
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
@@ -107,7 +108,7 @@ def test_the_adapter_is_in_place_for_writing_answering_and_timing(files, tmp_pat
     model = Adaptable()
     plan = make_plan(files, Tuned(Tuned.Params(reader=str(reader))), queries=2)
     folder = execute(plan, tmp_path / "runs", model, None, quiet())
-    assert len(read_performance(folder)["latency"]["seconds"]) == 2
+    assert len(read_performance(folder).latency.seconds) == 2
     # One look while writing, a call for each of 24 questions, 2 timed ones and a warm-up.
     assert len(model.seen) == 1 + 24 + 2 + 1
     assert set(model.seen) == {reader}
@@ -171,10 +172,10 @@ def test_check_method_gives_the_model_the_adapter() -> None:
 
 def test_runs_of_methods_without_files_keep_their_ids(plan) -> None:
     config = plan("no-retrieval").config
-    assert "inputs" not in config.method
+    assert "inputs" not in config.written()["method"]
     # As published runs have it; a change here makes all of them be done again.
     assert config.run_id == "1c9aa899d2ae"
-    assert plan("reads", Reads).config.method.keys() == config.method.keys()
+    assert plan("reads", Reads).config.method.written().keys() == config.method.written().keys()
 
 
 def test_what_a_file_holds_is_part_of_the_run_and_of_its_memory(plan, tmp_path) -> None:
@@ -188,7 +189,7 @@ def test_what_a_file_holds_is_part_of_the_run_and_of_its_memory(plan, tmp_path) 
     assert ids[0] != ids[1] == ids[2]
     places = [memory_path(tmp_path, config) for config in configs]
     assert places[0] != places[1] == places[2]
-    assert list(configs[0].method["inputs"]) == ["notes"]
+    assert list(configs[0].method.inputs) == ["notes"]
 
 
 def test_a_changed_file_makes_a_new_run(plan, tmp_path, monkeypatch) -> None:

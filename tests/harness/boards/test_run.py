@@ -18,7 +18,7 @@ from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
 from harness.registry import register_method
 from harness.testing.models import WordRetriever
-from tests.harness.lab import Ask, CountingModel, quiet, without_torch
+from tests.harness.lab import Ask, CountingModel, quiet, without_torch, write_task
 
 BOARD = {"name": "b", "tasks": ["nq"], "methods": ["bm25"]}
 
@@ -117,10 +117,10 @@ def test_shipped_boards_can_be_planned() -> None:
 
 def test_a_board_is_every_combination(board) -> None:
     plans = board("no-retrieval", {"name": "bm25", "params": {"k": 3}}, seeds=[0, 1])
-    names = [(plan.config.method["name"], plan.config.seed) for plan in plans]
+    names = [(plan.config.method.name, plan.config.seed) for plan in plans]
     assert names == [("no-retrieval", 0), ("no-retrieval", 1), ("bm25", 0), ("bm25", 1)]
     assert len({plan.config.run_id for plan in plans}) == 4
-    assert plans[2].config.method["params"]["k"] == 3
+    assert plans[2].config.method.params["k"] == 3
     assert plans[0].config.retriever is None
     assert plans[2].config.retriever["kind"] == "bm25"
 
@@ -129,6 +129,19 @@ def test_an_own_limit_goes_before_the_boards() -> None:
     tasks = ["nq", {"name": "musique", "limit": 2}]
     plans = plan_runs(parse_board({**BOARD, "tasks": tasks, "limit": 3}, ""), "cpu")
     assert [len(plan.data.questions) for plan in plans] == [3, 2]
+
+
+def test_a_task_of_another_version_is_another_run(tmp_path: Path, monkeypatch) -> None:
+    sample = write_task(tmp_path / "toy" / "sample").parent
+    monkeypatch.setattr(registry, "_plugin_tasks", {"toy": str(sample)})
+    ids = []
+    for version in ("", "version: 1", "version: 2"):
+        (sample / "task.yaml").write_text(f"name: toy\ntitle: Toy\n{version}\n")
+        [plan] = plan_runs(parse_board({**BOARD, "tasks": ["toy"]}, ""), "cpu")
+        ids.append(plan.config.run_id)
+        shown = plan.config.written()["task"].get("version")
+    assert ids[0] == ids[1] != ids[2]
+    assert shown == 2
 
 
 @pytest.mark.parametrize(

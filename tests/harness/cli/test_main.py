@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.directory import find_runs, read_manifest, read_performance, read_predictions
+from harness.runs.directory import find_runs, read_predictions
+from harness.runs.manifest import read_manifest
+from harness.runs.performance import read_performance
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel
 from tests.harness.llm.fake_server import fake_server
@@ -73,7 +75,7 @@ def test_a_method_on_a_shipped_task(cli: CommandLine, tmp_path: Path) -> None:
     assert "nq / bm25: 5/5 in" in done.err
     assert "\x1b" not in done.err
     (folder,) = find_runs(out)
-    config = read_manifest(folder)["config"]
+    config = read_manifest(folder).config.written()
     assert config["task"] | {"name": "nq", "limit": 5, "questions": 5} == config["task"]
     assert config["method"]["params"] | {"k": 10, "k1": 0.9} == config["method"]["params"]
     assert config["seed"] == 3
@@ -176,8 +178,9 @@ def test_more_latency_queries_keep_a_boards_warm_up(cli, files: Path, tmp_path: 
     out = tmp_path / "runs"
     done = cli("run", board, "--out", out, "--latency-queries", 3)
     assert done.code == 0, done.err
-    latency = read_performance(find_runs(out)[0])["latency"]
-    assert (len(latency["seconds"]), latency["warmup"]) == (3, 2)
+    latency = read_performance(find_runs(out)[0]).latency
+    assert latency is not None
+    assert (len(latency.seconds), latency.warmup) == (3, 2)
 
 
 def test_a_users_own_method_on_a_real_model(

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.errors import InputError
 from harness.prompts import demonstration
 from harness.records import Question

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from harness import registry
 from harness.boards.run import parse_board, plan_runs
 from harness.boards.task_entry import TaskFiles, load_task_data
+from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
 from harness.data.subpool import sub_pool
-from harness.data.task import custom_task, load_task
+from harness.data.task import load_task
 from harness.errors import ConfigError, InputError
 from harness.records import Passage, Question
 from harness.registry import register_method
@@ -152,14 +153,13 @@ def test_a_board_may_list_a_task_in_several_sizes(files: Path, monkeypatch) -> N
     tasks.append({"name": "toy", "files": paths, "limit": 3})
     board = parse_board({"name": "b", "methods": ["ask"], "tasks": tasks}, "b.yaml")
     plans = list(plan_runs(board, "cpu"))
-    assert [plan.config.task["passages"] for plan in plans] == [4, 9, 30]
+    assert [plan.config.task.passages for plan in plans] == [4, 9, 30]
     assert [len(plan.data.corpus) for plan in plans] == [4, 9, 30]
     assert len({plan.config.run_id for plan in plans}) == 3
-    assert len({plan.config.task["questions_fingerprint"] for plan in plans}) == 1
+    assert len({plan.config.task.questions_fingerprint for plan in plans}) == 1
     files_of = TaskFiles.model_validate(paths)
-    assert (
-        load_task_data("toy", "sample", 3, files_of, 4).corpus_fingerprint
-        == (plans[0].config.task["corpus_fingerprint"])
+    assert load_task_data("toy", "sample", 3, files_of, 4).corpus_fingerprint == (
+        plans[0].config.task.corpus_fingerprint
     )
     with pytest.raises(ConfigError, match=r"'tasks.0.documents' = 0: .*greater than or equal to 1"):
         parse_board({"name": "b", "methods": ["ask"], "tasks": [{**tasks[0], "documents": 0}]}, "b")

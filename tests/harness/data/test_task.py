@@ -9,7 +9,8 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from harness.data.task import Task, custom_task, load_task
+from harness.data.card import Task, custom_task
+from harness.data.task import load_task
 from harness.errors import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -266,33 +267,6 @@ def test_a_changed_shipped_file_is_noticed(toy):
     assert load_task(task, verify=False).train == ()
     with pytest.raises(InputError, match=r"train\.jsonl: file not found; restore"):
         load_task(task)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (CARD + "licens: MIT", "unknown key 'licens'; did you mean 'licence'?"),
-        (CARD + "  brnch: main", "unknown key 'hub.brnch'"),
-        (CARD + "citations: [{key: a, txt: b}]", "'citations.0.text': Field required"),
-        (CARD + "citations: [{key: a, text: b, txt: c}]", "unknown key 'citations.0.txt'; did you"),
-        (CARD + "version: 0", "'version': Input should be greater than or equal to 1"),
-        ("title: x", "'name': Field required; correct the card"),
-        ("name: a/b\ntitle: x", "task name 'a/b' cannot become a folder"),
-        ("- x", "is not a mapping; expected keys such as 'name' and 'title'"),
-        ("a: [", "not valid YAML"),
-    ],
-)
-def test_bad_cards(tmp_path, text, message):
-    (tmp_path / "task.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as caught:
-        Task.from_folder(tmp_path)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_without_a_card(tmp_path):
-    with pytest.raises(InputError, match=r"task\.yaml: cannot be read"):
-        Task.from_folder(tmp_path)
 
 
 def test_an_empty_question_file(tmp_path):

@@ -113,6 +113,7 @@ def test_properties(tiny):
     assert tiny.window == 2048
     assert tiny.capabilities == {"logprobs"}
     assert tiny.provenance()["lm_eval_model"] == "hf"
+    assert tiny.provenance()["device"] == "cpu"
     assert tiny.name == "hf-tiny"
 
 

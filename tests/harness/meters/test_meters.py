@@ -108,14 +108,12 @@ def test_the_closed_loop_asks_one_query_at_a_time() -> None:
         opened.engine,
         opened.method,
         queries,
-        warmup=3,
         device="cpu",
         on_query=lambda: steps.append(1),
     )
     assert set(batches) == {1}
-    assert len(batches) == 2 * (len(queries) + 3)
-    assert len(steps) == len(queries) + 3
-    assert latency["warmup"] == 3
+    assert len(batches) == 2 * len(queries)
+    assert len(steps) == len(queries)
     assert len(latency["seconds"]) == len(queries)
     assert all(0.02 <= seconds < 1 for seconds in latency["seconds"])
     for total, part in zip(latency["seconds"], latency["by_kind"]["generate"], strict=True):
@@ -130,7 +128,7 @@ def test_failed_queries_are_handed_back() -> None:
 
     opened = open_with(Ask(), CountingModel(fail), window=1)
     _, _, answers = measure_closed_loop(
-        opened.engine, opened.method, [Query("q", "?")], warmup=0, device="cpu"
+        opened.engine, opened.method, [Query("q", "?")], device="cpu"
     )
     assert answers["q"].error == "ConnectionError: gone"
 

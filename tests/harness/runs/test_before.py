@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.report import NOT_COMPARABLE
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel
@@ -23,6 +24,13 @@ COMMANDS = {
 }
 
 
+def printed(path: Path) -> str:
+    """What that commit printed, but for its caution about slices: these are a user's own files."""
+    text = path.read_text(encoding="utf-8")
+    in_json = f',\n        "{NOT_COMPARABLE}"'
+    return text.replace(f"- {NOT_COMPARABLE}\n", "").replace(in_json, "")
+
+
 @pytest.fixture
 def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the folders, to stand in: outputs name paths."""
@@ -36,14 +44,14 @@ def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_commands_print_what_they_printed(name: str, cli: CommandLine, before: Path) -> None:
     done = cli(*COMMANDS[name])
     assert done.code == 0, done.err
-    assert done.out == (BEFORE / "outputs" / name).read_text(encoding="utf-8")
+    assert done.out == printed(BEFORE / "outputs" / name)
 
 
 def test_tables_of_an_analysis_are_the_same(cli: CommandLine, before: Path) -> None:
     shutil.rmtree("analysis")
     assert cli("analyse", "whole", "--out", "analysis").code == 0
     for table in (BEFORE / "analysis").iterdir():
-        assert (before / "analysis" / table.name).read_bytes() == table.read_bytes()
+        assert (before / "analysis" / table.name).read_bytes() == printed(table).encode()
 
 
 def test_scores_made_again_are_the_same(cli: CommandLine, before: Path) -> None:

@@ -15,30 +15,28 @@ from harness.files import write_json
 from harness.records import Hit, Passage, Prediction, Step, Usage
 from harness.runs import directory as runs
 from harness.runs.directory import (
-    RunConfig,
     RunDirectory,
     find_runs,
+    prediction_line,
     prediction_row,
     read_ids,
-    read_manifest,
-    read_performance,
     read_predictions,
-    update_performance,
 )
+from harness.runs.manifest import Manifest
+from tests.harness.runs.records import manifest
 
 IDS = ("q1", "q2", "q3")
 KEYS = {"question_id", "answer", "retrieved_ids", "steps", "usage", "error", "raw"}
 
 
-def config(**changes) -> RunConfig:
-    values = {"task": {"name": "nq"}, "method": {"name": "bm25"}, "model": {"name": "m"}}
-    return RunConfig(**{**values, **changes})
+def answered(run: RunDirectory, question_id: str, prediction: Prediction) -> None:
+    run.append(question_id, prediction_line(question_id, prediction))
 
 
 def fill(folder: Path, *ids: str) -> Path:
     with RunDirectory(folder, IDS) as run:
         for question_id in ids:
-            run.append(question_id, Prediction(f"answer of {question_id}"))
+            answered(run, question_id, Prediction(f"answer of {question_id}"))
     return folder / "predictions.jsonl"
 
 
@@ -48,21 +46,6 @@ def stored(path: Path) -> list[str]:
 
 def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_the_id_covers_the_meaning_of_a_config() -> None:
-    same = config(model={"name": "m", "dtype": "float32"})
-    swapped = config(model={"dtype": "float32", "name": "m"})
-    assert same.run_id == swapped.run_id != config().run_id
-    assert len({config(seed=seed).run_id for seed in range(5)}) == 5
-    assert config().folder(Path("runs")) == Path("runs/nq/bm25") / config().run_id
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "a..b", "A", "x\n", "~", "a b"])
-@pytest.mark.parametrize("part", ["task", "method"])
-def test_names_that_leave_the_folder_are_refused(name: str, part: str) -> None:
-    with pytest.raises(InputError, match=f"{part} name .* cannot become a folder"):
-        config(**{part: {"name": name}}).folder(Path("runs"))
 
 
 def test_a_prediction_is_one_line_with_the_promised_keys(tmp_path: Path) -> None:
@@ -76,7 +59,7 @@ def test_a_prediction_is_one_line_with_the_promised_keys(tmp_path: Path) -> None
         error="E: x",
     )
     with RunDirectory(tmp_path, IDS) as run:
-        run.append("q1", prediction)
+        answered(run, "q1", prediction)
     (line,) = (tmp_path / "predictions.jsonl").read_bytes().splitlines()
     row = json.loads(line)
     assert row.keys() == KEYS
@@ -114,7 +97,7 @@ def test_a_run_continues_behind_its_last_whole_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     with RunDirectory(tmp_path, IDS) as run:
         assert run.answered == {"q1"}
-        run.append("q2", Prediction("again"))
+        answered(run, "q2", Prediction("again"))
     assert stored(path) == ["q1", "q2"]
 
 
@@ -151,7 +134,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str, problem: str) -> Non
 def test_finish_puts_answers_in_question_order(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, IDS) as run:
         for question_id in ("q3", "q1", "q2"):
-            run.append(question_id, Prediction(question_id))
+            answered(run, question_id, Prediction(question_id))
         run.finish()
         inode = run.predictions_path.stat().st_ino
         run.finish()
@@ -178,13 +161,14 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
 def test_a_failed_manifest_write_leaves_the_old_one(tmp_path: Path, monkeypatch, step) -> None:
     with RunDirectory(tmp_path, IDS) as run:
-        run.write_manifest({"status": "old"})
+        run.write_manifest(manifest(status="old"))
         owner = Path if step == "chmod" else files.os
         monkeypatch.setattr(owner, step, no_space)
         with pytest.raises(InputError, match=r"manifest.json: cannot write there .No space left"):
-            run.write_manifest({"status": "new"})
+            run.write_manifest(manifest(status="new"))
         monkeypatch.undo()
-    assert json.loads((tmp_path / "manifest.json").read_text()) == {"status": "old"}
+    text = (tmp_path / "manifest.json").read_text()
+    assert Manifest.model_validate_json(text) == manifest(status="old")
     assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", ".lock"}
 
 
@@ -239,25 +223,3 @@ def test_find_runs(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
     assert find_runs(tmp_path) == find_runs(run.parent) == find_runs(run) == [run]
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("{", "not valid JSON"),
-        ("[]", "not a run manifest"),
-        ('{"status": "finished"}', "not a run manifest"),
-        ('{"schema_version": 99, "config": {}, "status": ""}', "schema version 99"),
-    ],
-)
-def test_a_manifest_that_cannot_be_used_is_named(tmp_path: Path, text: str, problem: str) -> None:
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(InputError, match=rf"manifest.json: {problem}"):
-        read_manifest(tmp_path)
-
-
-def test_performance_entries_are_merged(tmp_path: Path) -> None:
-    assert read_performance(tmp_path) == {}
-    update_performance(tmp_path, usage={"llm_calls": 1})
-    update_performance(tmp_path, latency={"seconds": [1]})
-    assert read_performance(tmp_path) == {"usage": {"llm_calls": 1}, "latency": {"seconds": [1]}}

@@ -15,8 +15,10 @@ from harness.meters.hardware import Hardware
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import execute as module
-from harness.runs.directory import read_manifest, read_performance, read_predictions
+from harness.runs.directory import read_predictions
 from harness.runs.execute import execute
+from harness.runs.manifest import read_manifest
+from harness.runs.performance import read_performance
 from harness.trace import note
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 
@@ -63,16 +65,16 @@ def test_a_run_leaves_the_promised_files(files: Path, out: Path) -> None:
         "scores.jsonl", "scores.json",
     }  # fmt: skip
     assert [row["question_id"] for row in rows(folder)] == [f"q{i}" for i in range(QUESTIONS)]
-    assert read_manifest(folder)["status"] == "finished"
+    assert read_manifest(folder).status == "finished"
     for name in ("predictions.jsonl", "manifest.json", "scores.jsonl"):
         assert "seconds" not in (folder / name).read_text()
     performance = read_performance(folder)
-    assert performance.keys() == {
+    assert list(performance.written()) == [
         "write", "throughput", "usage", "storage", "latency", "memory"
-    }  # fmt: skip
-    assert performance["throughput"]["questions"] == QUESTIONS
-    assert performance["usage"]["llm_calls"] == 1
-    assert performance["storage"]["parts"]["memory vectors"] > 0
+    ]  # fmt: skip
+    assert performance.throughput.questions == QUESTIONS
+    assert performance.usage.llm_calls == 1
+    assert performance.storage.parts["memory vectors"] > 0
 
 
 def test_a_finished_run_is_not_done_again(files: Path, out: Path) -> None:
@@ -126,7 +128,7 @@ def test_the_same_failure_everywhere_stops_the_run(files: Path, out: Path, windo
         go(files, out, model=CountingModel(failing("")), window=window)
     (folder,) = (out / "toy" / "ask").iterdir()
     assert not (folder / "predictions.jsonl").exists()
-    assert read_manifest(folder)["status"] == "running"
+    assert read_manifest(folder).status == "running"
     go(files, out, window=window)
     assert answers(folder) == answers(go(files, out / "undisturbed"))
 
@@ -200,25 +202,25 @@ def test_single_queries_are_timed_after_a_warm_up(files: Path, out: Path) -> Non
     model = CountingModel()
     folder = go(files, out, model=model, queries=5)
     assert model.calls == 2 * (QUESTIONS + 5 + 1)
-    latency = read_performance(folder)["latency"]
-    assert len(latency["seconds"]) == len(latency["by_kind"]["generate"]) == 5
-    assert (latency["warmup"], latency["same_as_batched"]) == (1, 5)
+    latency = read_performance(folder).latency
+    assert len(latency.seconds) == len(latency.by_kind["generate"]) == 5
+    assert (latency.warmup, latency.same_as_batched) == (1, 5)
     assert not make_plan(files, queries=9).is_complete(out)
     go(files, out, queries=9)
-    assert len(read_performance(folder)["latency"]["seconds"]) == 9
+    assert len(read_performance(folder).latency.seconds) == 9
 
 
 def test_timing_on_another_machine_keeps_no_throughput(
     files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = go(files, out, queries=0)
-    assert read_performance(folder)["throughput"]["questions"] == QUESTIONS
+    assert read_performance(folder).throughput.questions == QUESTIONS
     elsewhere = Hardware("another cpu", 64, 512, ())
     monkeypatch.setattr(hardware, "describe_hardware", lambda: elsewhere)
     go(files, out, queries=3)
-    assert read_manifest(folder)["hardware"]["cpu"] == "another cpu"
-    assert read_performance(folder)["throughput"] is None
-    assert read_manifest(folder)["status"] == "finished"
+    assert read_manifest(folder).hardware.cpu == "another cpu"
+    assert read_performance(folder).throughput is None
+    assert read_manifest(folder).status == "finished"
 
 
 def test_a_finished_run_holds_neither_model_nor_index(files: Path, out: Path) -> None:
@@ -233,7 +235,7 @@ def test_a_failure_while_timing_is_no_latency(files: Path, out: Path) -> None:
     with pytest.raises(RunFailedError, match=r"failed while it was timed .ConnectionError"):
         go(files, out, model=model, queries=5)
     (folder,) = (out / "toy" / "ask").iterdir()
-    assert "latency" not in read_performance(folder)
+    assert read_performance(folder).latency is None
     calm = CountingModel()
     go(files, out, model=calm, queries=5)
     assert calm.calls == 2 * 6
@@ -283,3 +285,12 @@ def test_progress_counts_what_was_answered_before(files: Path, out: Path, monkey
     (folder / "predictions.jsonl").write_bytes(b"".join(lines[:20]))
     go(files, out)
     assert seen == [(QUESTIONS, 0), (QUESTIONS, 20)]
+
+
+def test_progress_of_timing_counts_the_timed_queries(files: Path, out: Path, monkeypatch) -> None:
+    seen = []
+    bar = module.bar
+    monkeypatch.setattr(module, "bar", lambda *args: seen.append(args[1:]) or bar(*args))
+    go(files, out, queries=5)
+    label = "toy / ask"
+    assert seen[1:] == [(f"{label}, warm-up", 1), (f"{label}, latency", 5)]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.directory import find_runs, read_performance
+from harness.runs.directory import find_runs
+from harness.runs.performance import read_performance
 from leaderboards.table import render
 from tests.harness.lab import write_task
 
@@ -30,7 +31,7 @@ def killed(how: str, folder: Path) -> list[int]:
 def outcome(out: Path) -> dict[str, object]:
     """Everything that must not depend on a kill; timings are apart."""
     (folder,) = find_runs(out)
-    performance = read_performance(folder)
+    performance = read_performance(folder).written()
     kept = {name: (folder / name).read_bytes() for name in FILES}
     memory = {path.name: path.read_bytes() for path in out.glob("*/.memory/*/memory/*")}
     assert memory

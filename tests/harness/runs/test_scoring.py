@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from harness.errors import InputError
 from harness.files import write_json
 from harness.runs import scoring
-from harness.runs.execute import execute
+from harness.runs.execute import RunPlan, execute
 from harness.runs.scoring import is_scored, score_run
+from leaderboards.table import render
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
 
 SCORES = ("scores.jsonl", "scores.json")
@@ -114,4 +116,33 @@ def test_damaged_gold_is_named(folder: Path, text: str) -> None:
         score_run(folder)
     gold.unlink()
     with pytest.raises(InputError, match="gold of these runs is missing; run the same board"):
+        score_run(folder)
+
+
+def with_metrics(plan: RunPlan, *names: str) -> RunPlan:
+    card = plan.data.card.model_copy(update={"metrics": names})
+    return replace(plan, data=replace(plan.data, card=card))
+
+
+def test_a_metric_that_a_task_names_is_scored_without_asking_again(folder: Path, files) -> None:
+    before, said = scores(folder), (folder / "predictions.jsonl").read_bytes()
+    root, model = folder.parents[2], CountingModel()
+    plan = with_metrics(make_plan(files), "em", "rouge_l", "recall@5", "bleu")
+    assert not plan.is_complete(root)
+    execute(plan, root, model, None, quiet())
+    assert plan.is_complete(root)
+    assert (model.calls, (folder / "predictions.jsonl").read_bytes()) == (0, said)
+    found = scores(folder)
+    assert found["q3"]["rouge_l"] == 1 > found["q4"]["rouge_l"]
+    assert found["q3"].keys() - before["q3"].keys() == {"rouge_l", "bleu"}
+    (folder / "scores.jsonl").unlink()
+    score_run(folder)
+    assert scores(folder) == found
+    assert "rouge_l" in render(root, "csv").splitlines()[0]
+
+
+def test_a_metric_that_is_not_known_is_named_with_the_nearest(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    write_json(folder / "manifest.json", {**manifest, "metrics": ["rouge"]})
+    with pytest.raises(InputError, match=r"manifest\.json: unknown metric 'rouge'.*'rouge_l'"):
         score_run(folder)

@@ -13,8 +13,9 @@ from harness.data.corpus import Corpus
 from harness.errors import RunFailedError, RunLockedError
 from harness.method import MethodCard
 from harness.records import Prediction, Query, Question
-from harness.runs.directory import read_performance
 from harness.runs.execute import execute
+from harness.runs.manifest import RunConfig
+from harness.runs.performance import read_performance
 from harness.runs.write_phase import _locked, answer_train, memory_path
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 
@@ -43,11 +44,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Remember, "writes", 0)
 
 
+def changed_task(config: RunConfig, **changes: object) -> RunConfig:
+    return config.model_copy(update={"task": config.task.model_copy(update=changes)})
+
+
 def go(files: Path, out: Path, method, model=None, **changes) -> Path:
     plan = make_plan(files, method)
     if changes:
-        config = replace(plan.config, task={**plan.config.task, **changes})
-        plan = replace(plan, config=config)
+        plan = replace(plan, config=changed_task(plan.config, **changes))
     return execute(plan, out, model or CountingModel(), None, quiet())
 
 
@@ -56,15 +60,15 @@ def test_runs_that_differ_in_their_questions_alone_share_a_memory(files, tmp_pat
     other = go(files, tmp_path, Remember(), limit=7)
     assert one != other
     assert Remember.writes == 1
-    assert read_performance(one)["write"] == read_performance(other)["write"]
+    assert read_performance(one).write == read_performance(other).write is not None
 
 
 def test_another_corpus_or_seed_is_another_memory(files: Path, tmp_path: Path) -> None:
     config = make_plan(files, Remember()).config
     place = memory_path(tmp_path, config)
-    assert memory_path(tmp_path, replace(config, seed=1)) != place
-    task = {**config.task, "corpus_fingerprint": "other"}
-    assert memory_path(tmp_path, replace(config, task=task)) != place
+    assert memory_path(tmp_path, config.model_copy(update={"seed": 1})) != place
+    other = changed_task(config, corpus_fingerprint="other")
+    assert memory_path(tmp_path, other) != place
 
 
 def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from harness.data.card import Task
 from harness.data.corpus import Corpus
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.errors import InputError
 from harness.metrics.answer import contains, normalise
 from harness.records import Passage, Question

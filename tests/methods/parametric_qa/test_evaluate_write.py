@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from harness.cli import main as cli
+from harness.data.card import Task
 from harness.data.corpus import Corpus
-from harness.data.task import Task, load_task
+from harness.data.task import load_task
 from harness.registry import task_folder
 from methods.parametric_qa.evaluate import evaluate_write
 from methods.parametric_qa.shared.encoder import Encoder

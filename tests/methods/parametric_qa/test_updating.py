@@ -11,7 +11,8 @@ import torch
 
 from harness import registry
 from harness.cli import main as cli
-from harness.data.task import Task, load_task
+from harness.data.card import Task
+from harness.data.task import load_task
 from harness.errors import RunFailedError
 from harness.llm.base import Reply
 from harness.metrics.statistics import wilson_ci
