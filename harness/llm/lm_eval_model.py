@@ -24,6 +24,7 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.identity import places
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -160,8 +161,12 @@ class LMEvalModel(LanguageModel):
         return None if ids is None else len(ids)
 
     def provenance(self) -> dict[str, Any]:
-        """The lm-eval version and model that answered."""
-        return {"lm_eval": metadata.version("lm_eval"), "lm_eval_model": self.config.path}
+        """The lm-eval version and model that answered, and where local files lay."""
+        return {
+            "lm_eval": metadata.version("lm_eval"),
+            "lm_eval_model": self.config.path,
+            **places(self.config),
+        }
 
     def close(self) -> None:
         """Let go of the model."""
