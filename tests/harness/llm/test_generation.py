@@ -61,6 +61,12 @@ def test_greedy_is_the_arg_max_at_every_step(tiny):
         assert reply(tiny, replace(LONG, max_tokens=count)).completion_tokens == count
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_nothing_is_used_that_transformers_will_drop(tiny):
+    requests = [replace(LONG, prompt=f"{PROMPT * 3}{' yes' * n}", max_tokens=3) for n in range(3)]
+    assert len(dict(tiny.generate(requests))) == 3
+
+
 def test_stops_early_before_the_string(tiny, steps):
     tokens = new_tokens(tiny)
     pieces = [tiny.tokenizer.decode([token]) for token in tokens]
@@ -168,7 +174,7 @@ def test_token_embeddings_as_a_soft_prompt_read_like_the_tokens(tiny):
         soft.append(GenerateRequest(ask, 8, soft_prompt=vectors))
     together = dict(tiny.generate(soft))
     for index, ids in enumerate(plain):
-        expected = generation._decode(tiny, [ids], [GenerateRequest("", 8)])[0][0]
+        expected = generation._decode(tiny.runtime, [ids], [GenerateRequest("", 8)])[0][0]
         assert together[index] == expected == reply(tiny, soft[index])
         assert expected.prompt_tokens == len(ids)
     assert len({answer.text for answer in together.values()}) == 4
@@ -187,7 +193,8 @@ def test_soft_prompts_and_plain_ones_in_one_call(tiny):
 
 def test_prompts_of_one_token_and_of_none(tiny, monkeypatch):
     no_bos = tiny.tokenizer.backend_tokenizer.post_processor
-    monkeypatch.setattr(tiny, "tokenizer", WithoutStart(tiny.tokenizer))
+    without = replace(tiny.runtime, tokenizer=WithoutStart(tiny.tokenizer))
+    monkeypatch.setattr(tiny, "runtime", without)
     assert no_bos is not None
     assert tiny.encode("") == [tiny.tokenizer.bos_token_id]
     assert len(tiny.encode("a")) == 1
@@ -218,11 +225,11 @@ def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
     sizes = []
     decode = generation._decode
 
-    def limited(llm, prompts, *rest):
+    def limited(runtime, prompts, *rest):
         sizes.append(len(prompts))
         if len(prompts) > 2:
             raise torch.OutOfMemoryError("no memory left")
-        return decode(llm, prompts, *rest)
+        return decode(runtime, prompts, *rest)
 
     monkeypatch.setattr(generation, "_decode", limited)
     assert dict(tiny.generate(requests)) == expected
