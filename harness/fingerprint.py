@@ -60,3 +60,26 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_sha256(folder: Path, files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of files by their path relative to ``folder``, in the order of their paths."""
+    return {
+        file.relative_to(folder).as_posix(): known_sha256(file)
+        for file in sorted(files)
+        if file.is_file()
+    }
+
+
+_known: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
+
+
+def known_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read once in a process unless the file was written meanwhile."""
+    stat = path.stat()
+    file, state = (stat.st_dev, stat.st_ino), (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    before, sha256 = _known.get(file, (None, ""))
+    if before != state:
+        sha256 = file_sha256(path)
+        _known[file] = (state, sha256)
+    return sha256

@@ -19,6 +19,7 @@ from harness.engine import check_needs
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import resolve_model
+from harness.llm.identity import identity
 from harness.method import Method, MethodParams, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
@@ -44,24 +45,19 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     methods = [_parsed(entry) for entry in expand(board).methods]
     device = device or default_device()
     models = [resolve_model(spec).on(device) for spec in board.models]
+    # Here, before questions are read: files may be missing, and reading large ones takes long.
+    identities = [ModelSettings(name=model.name, **identity(model)) for model in models]
     data = [
         load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
         for task in board.tasks
     ]
     measuring = Measuring(board.latency.queries, board.latency.warmup)
-    for model in models:
+    for model, known in zip(models, identities, strict=True):
         for task_data in data:
             for name, cls, params, inputs in methods:
                 for seed in board.seeds:
                     method = cls(params)
-                    config = _config(
-                        name,
-                        method,
-                        inputs,
-                        ModelSettings.model_validate({"name": model.name, **model.semantic()}),
-                        task_data,
-                        seed,
-                    )
+                    config = _config(name, method, inputs, known, task_data, seed)
                     yield RunPlan(config, method, model, task_data, measuring)
 
 

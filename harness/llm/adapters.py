@@ -6,18 +6,17 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
-from harness.fingerprint import file_sha256, fingerprint
+from harness.fingerprint import fingerprint, known_sha256
+from harness.llm.catalogue import ModelConfig, local_folder
 from harness.llm.loading import explained
 from harness.llm.prefix import KeptPrompts
-
-if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
-    from harness.llm.local import LocalModel
+from harness.llm.runtime import Runtime
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 # What may make loading change weights of the base model itself, which could not be put back.
@@ -44,18 +43,17 @@ def check_adapter(folder: Path) -> None:
 def adapter_fingerprint(folder: Path) -> str:
     """SHA-256 of what an adapter's two files hold. Raises InputError if one is missing."""
     check_adapter(folder)
-    return fingerprint({name: file_sha256(folder / name) for name in FILES})
+    return fingerprint({name: known_sha256(folder / name) for name in FILES})
 
 
 def with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
-    """The model with the adapter of a local folder or a hub id, not merged."""
+    """The model with the adapter of a local folder or a hub id, not merged, frozen."""
     from huggingface_hub import snapshot_download
     from peft import PeftModel
     from safetensors import safe_open
 
-    local = config.model_copy(update={"path": adapter}).is_local or Path(adapter).is_dir()
     with explained(config, "the adapter", adapter):
-        folder = Path(adapter).expanduser() if local else None
+        folder = local_folder(adapter)
         folder = folder or Path(snapshot_download(adapter, allow_patterns=list(FILES)))
         check_adapter(folder)
         with warnings.catch_warnings():
@@ -69,35 +67,31 @@ def with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
         taken = sum("lora_" in name for name, _ in model.named_parameters())
         if given != taken:
             raise InputError(f"it has {given} LoRA tensors, the model takes {taken}")
-    return model
+    return model.eval().requires_grad_(False)
 
 
 @contextmanager
-def adapted(llm: LocalModel, folder: Path | None) -> Iterator[None]:
-    """While open, ``llm`` is the model with a method's adapter; afterwards it is what it was.
+def adapted(runtime: Runtime, config: ModelConfig, folder: Path) -> Iterator[Runtime]:
+    """The runtime with a method's adapter; afterwards its model is again what it was.
 
     The adapter is merged into the weights where that changes nothing but speed: not into rounded
     ones, and not into weights that another layer shares.
     """
-    if folder is None:
-        yield
-        return
-    if llm.config.adapter is not None:
+    if config.adapter is not None:
         raise ConfigError(
-            f"model '{llm.name}' has an adapter of its own ('{llm.config.adapter}'), so it cannot "
+            f"model '{config.name}' has an adapter of its own ('{config.adapter}'), so it cannot "
             f"take the method's ('{folder}') too; run the method on the model without it"
         )
-    with explained(llm.config, "the adapter", str(folder)):
+    with explained(config, "the adapter", str(folder)):
         check_adapter(folder)
         _check_plain(folder)
-    base, held = llm.model, _Held(llm.model)
-    with _own_prompts(llm):
-        try:
-            llm.model = _with_both(llm.config, folder, held)
-            yield
-        finally:
-            held.restore()
-            llm.model = base
+    held = _Held(runtime.model)
+    # What was read without the adapter means nothing with it.
+    kept = None if runtime.kept is None else KeptPrompts(runtime.kept.most)
+    try:
+        yield replace(runtime, model=_with_both(config, folder, held), kept=kept)
+    finally:
+        held.restore()
 
 
 def _with_both(config: ModelConfig, folder: Path, held: _Held) -> Any:
@@ -105,8 +99,7 @@ def _with_both(config: ModelConfig, folder: Path, held: _Held) -> Any:
     with explained(config, "the adapter", str(folder)):
         # "Safe" puts the sums into new tensors, so that those held stay as they are.
         apart = _stays_apart(held.model)
-        model = wrapped if apart else wrapped.merge_and_unload(safe_merge=True)
-    return model.eval().requires_grad_(False)
+        return wrapped if apart else wrapped.merge_and_unload(safe_merge=True)
 
 
 class _Held:
@@ -127,17 +120,6 @@ class _Held:
             weight.data = data
         if hasattr(self.model, "peft_config"):
             del self.model.peft_config
-
-
-@contextmanager
-def _own_prompts(llm: LocalModel) -> Iterator[None]:
-    """What was read with an adapter means nothing without it, nor the other way round."""
-    most = llm.kept.most if llm.kept is not None else None
-    try:
-        llm.kept = None if most is None else KeptPrompts(most)
-        yield
-    finally:
-        llm.kept = None if most is None else KeptPrompts(most)
 
 
 def _check_plain(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which requests go through the model together."""
+"""Batches: the requests that go through the model together."""
 
 from __future__ import annotations
 

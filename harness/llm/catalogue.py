@@ -1,4 +1,4 @@
-"""Which language model a name or a board entry means. Loads no model and no heavy library."""
+"""The catalogue of language models, and what a name or a board entry means. Loads no model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -149,7 +150,7 @@ class ModelConfig(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether ``path`` is a folder on this machine rather than a hub id."""
-        return self.path.startswith(("/", ".", "~"))
+        return local_folder(self.path) is not None
 
     def on(self, device: str) -> Self:
         """The config with dtype ``auto`` made definite for a device."""
@@ -158,8 +159,8 @@ class ModelConfig(BaseModel):
         dtype = "float32" if device.startswith("cpu") else "bfloat16"
         return self.model_copy(update={"dtype": dtype})
 
-    def semantic(self) -> dict[str, Any]:
-        """What changes predictions, for the run's id.
+    def settings(self) -> dict[str, Any]:
+        """The fields that change predictions, as they are written (see identity.py for files).
 
         Where a model is served, how many requests go at once, the licence and the entry's name
         are left out, so that the same model on another host continues the same run.
@@ -179,6 +180,16 @@ class ModelConfig(BaseModel):
                 pair for pair in pairs if pair.partition("=")[0].strip() not in _LM_EVAL_PLACE
             )
         return values
+
+
+def local_folder(path: str) -> Path | None:
+    """The folder on this machine that a model's path means; None for a hub id.
+
+    transformers, too, takes a folder before a hub id of the same name.
+    """
+    folder = Path(path).expanduser()
+    named = path.startswith(("/", ".", "~")) or (path != "" and folder.is_dir())
+    return folder if named else None
 
 
 @cache
@@ -211,7 +222,7 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
     if "path" in values:
         inherited = {k: v for k, v in inherited.items() if k not in _OF_THE_PATH}
     changed = _parse({**inherited, **values, "name": base.name})
-    before, after = base.semantic(), changed.semantic()
+    before, after = base.settings(), changed.settings()
     suffix = [
         _tag(key, value)
         for key, value in after.items()

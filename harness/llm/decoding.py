@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from harness.llm.batches import neighbours
 from harness.llm.kvcache import KVCache, keep_rows, plain_layers
-from harness.llm.prefix import Layer, SharedPrefix
-
-if TYPE_CHECKING:
-    from harness.llm.local import LocalModel
+from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix, shared_length, takes_gaps
+from harness.llm.runtime import Runtime
 
 Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """[rows, written] token ids and [rows, vocabulary] logits to logits."""
@@ -31,22 +29,24 @@ class Decoder:
 
     def __init__(
         self,
-        llm: LocalModel,
+        runtime: Runtime,
         prompts: Sequence[torch.Tensor],
         prefixes: Sequence[SharedPrefix],
         room: int,
     ) -> None:
-        self.llm, self.prefixes = llm, prefixes
+        self.runtime, self.prefixes = runtime, prefixes
         self.width = max(p.length + len(own) for p, own in zip(prefixes, prompts, strict=True))
-        self._takes_positions = "position_ids" in _parameters(llm.model)
-        layers = plain_layers(llm.model.config)
+        parameters = _parameters(runtime.model)
+        self._takes_positions = "position_ids" in parameters
+        self._cache_name = _cache_name(parameters)
+        layers = plain_layers(runtime.model.config)
         cache = KVCache(layers, len(prompts), self.width, room)
-        self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=llm.device)
+        self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=runtime.device)
         lengths = list(map(len, prompts))
         parts = (
             part
             for alike in _runs(prefixes)
-            for part in neighbours(lengths, llm.batch_size, llm.batch_tokens, alike)
+            for part in neighbours(lengths, runtime.batch_size, runtime.batch_tokens, alike)
         )
         self.logits = torch.cat([self._read(prompts, cache, *part) for part in parts])
         self.cache = cache.writing()
@@ -72,8 +72,8 @@ class Decoder:
         ``ended`` takes [rows, written] ids and says which rows are done, [rows] booleans.
         """
         processors = list(processors)
-        count, pad = len(self.rows), self.llm.tokenizer.pad_token_id
-        written = torch.full((count, most), pad, dtype=torch.long, device=self.llm.device)
+        count, pad = len(self.rows), self.runtime.tokenizer.pad_token_id
+        written = torch.full((count, most), pad, dtype=torch.long, device=self.runtime.device)
         for step in range(most):
             scores = self.logits
             if len(self.rows) < count:
@@ -110,7 +110,7 @@ class Decoder:
         mine, prefix = prompts[first:last], self.prefixes[first]
         longest = max(map(len, mine))
         shape = (len(mine), longest, *mine[0].shape[1:])
-        inputs = torch.zeros(shape, dtype=mine[0].dtype, device=self.llm.device)
+        inputs = torch.zeros(shape, dtype=mine[0].dtype, device=self.runtime.device)
         for row, prompt in enumerate(mine):
             inputs[row, longest - len(prompt) :] = prompt
         mask = self.mask[first:last, self.width - longest - prefix.length :]
@@ -124,14 +124,27 @@ class Decoder:
     def _forward(self, cache: Any, mask: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
         """Logits [rows, vocabulary] after the last column."""
         length = next(iter(inputs.values())).shape[1]
-        options: dict[str, Any] = dict(inputs)
+        options: dict[str, Any] = {**inputs, self._cache_name: cache}
         if self._takes_positions:
             options["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
-        output = self.llm.model(
-            attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
+        output = self.runtime.model(
+            attention_mask=mask, use_cache=True, logits_to_keep=1, **options
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
+
+
+def read_shared(runtime: Runtime, prompts: Sequence[list[int]]) -> SharedPrefix:
+    """Read what two or more prompts have in common."""
+    ids = tuple(prompts[0][: shared_length(prompts)]) if prompts else ()
+    if not ids:
+        return NO_PREFIX
+    name = _cache_name(_parameters(runtime.model))
+    with torch.inference_mode():
+        inputs = torch.tensor([ids], device=runtime.device)
+        output = runtime.model(inputs, use_cache=True, logits_to_keep=1)
+    cache = getattr(output, name)
+    return SharedPrefix(ids, cache) if takes_gaps(cache) else NO_PREFIX
 
 
 def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:
@@ -145,4 +158,9 @@ def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:
 
 def _parameters(model: Any) -> Iterable[str]:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inspect.signature(base.forward).parameters
+    return inspect.signature(type(base).forward).parameters
+
+
+def _cache_name(parameters: Iterable[str]) -> str:
+    """What the model's forward calls keys and values; transformers 5 renamed them on the way."""
+    return "cache" if "cache" in parameters else "past_key_values"

@@ -17,12 +17,12 @@ from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
+from harness.llm.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
 
     from harness.llm.hooks import StopAtStrings
-    from harness.llm.local import LocalModel
 
 # Far above twice the largest change that batching and prefix sharing made to a logit (3e-5 with
 # SmolLM2-135M; test_invariance measures it), and rare: it replayed 1 of 64 NQ answers.
@@ -30,26 +30,28 @@ TIE = 2e-3
 
 
 def generate_all(
-    llm: LocalModel, requests: Sequence[GenerateRequest]
+    runtime: Runtime, requests: Sequence[GenerateRequest]
 ) -> Iterator[tuple[int, Reply]]:
     """Continue each request's prompt, in length-sorted batches, longest first."""
-    prompts = [llm.encode(request.prompt) for request in requests]
+    from harness.llm.decoding import read_shared
+
+    prompts = [runtime.encode(request.prompt) for request in requests]
     groups: dict[tuple[int, bool, tuple[str, ...]], list[int]] = {}
     for index, request in enumerate(requests):
         key = (request.max_tokens, request.soft_prompt is not None, request.watch)
         groups.setdefault(key, []).append(index)
     for (_, soft, watch), indices in groups.items():
-        alone = llm.exact and bool(watch)
-        prefix = SharedPrefix.of(llm, [] if soft or alone else [prompts[i] for i in indices])
-        run = partial(_generate_batch, llm, prompts, requests, prefix)
+        alone = runtime.exact and bool(watch)
+        prefix = read_shared(runtime, [] if soft or alone else [prompts[i] for i in indices])
+        run = partial(_generate_batch, runtime, prompts, requests, prefix)
         own = [prompt[prefix.length :] for prompt in prompts]
-        held = length_sorted_batches(indices, own, llm.batch_size, llm.held_tokens)
+        held = length_sorted_batches(indices, own, runtime.batch_size, runtime.held_tokens)
         for batch in ([i] for i in indices) if alone else held:
             yield from zip(batch, halving(run, batch), strict=True)
 
 
 def _generate_batch(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: Sequence[list[int]],
     requests: Sequence[GenerateRequest],
     prefix: SharedPrefix,
@@ -57,20 +59,20 @@ def _generate_batch(
 ) -> list[Reply]:
     """Replies to a batch of indices, whose requests have ``max_tokens`` and ``watch`` in common."""
     mine = [prompts[i] for i in batch], [requests[i] for i in batch]
-    prefixes = [_longest(llm, prefix, prompts[i], requests[i]) for i in batch]
-    replies, leads = _decode(llm, *mine, prefixes)
+    prefixes = [_longest(runtime, prefix, prompts[i], requests[i]) for i in batch]
+    replies, leads = _decode(runtime, *mine, prefixes)
     alone = len(batch) == 1 and not prefixes[0].length
     for row, lead in enumerate(leads):
-        if llm.exact and not alone and lead < TIE:
-            llm.replays += 1
+        if runtime.exact and not alone and lead < TIE:
+            runtime.replays.count += 1
             # What is to be kept of its prompt was kept at the first reading.
             again = dataclasses.replace(mine[1][row], keep_for=None)
-            replies[row] = _decode(llm, [mine[0][row]], [again])[0][0]
+            replies[row] = _decode(runtime, [mine[0][row]], [again])[0][0]
     return replies
 
 
 def _decode(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
     prefixes: Sequence[SharedPrefix] = (),
@@ -80,15 +82,15 @@ def _decode(
     from harness.llm.kvcache import plain_layers
 
     watched = requests[0].watch
-    seen = TokenWatch([_token_id(llm, text) for text in watched])
-    eos = _eos_ids(llm)
+    seen = TokenWatch([_token_id(runtime, text) for text in watched])
+    eos = _eos_ids(runtime)
     lines = [request.one_line for request in requests]
-    stop = StopAtStrings(llm.tokenizer, [request.stop for request in requests], eos, lines)
+    stop = StopAtStrings(runtime.tokenizer, [request.stop for request in requests], eos, lines)
     leads = LeadWatch()
-    rest = [GumbelSampler(requests, llm.device), leads]
-    write = _write if plain_layers(llm.model.config) else _write_by_transformers
+    rest = [GumbelSampler(requests, runtime.device), leads]
+    write = _write if plain_layers(runtime.model.config) else _write_by_transformers
     output = write(
-        llm,
+        runtime,
         prompts,
         requests,
         prefixes or [NO_PREFIX] * len(prompts),
@@ -99,29 +101,29 @@ def _decode(
     replies = []
     for row, request in enumerate(requests):
         tokens = _until_end(output[row].tolist(), eos, stop.ended_at[row])
-        text = _text(llm, tokens, eos, special=bool(watched))
-        choices = _choices(llm, tokens, watched, partial(seen.step, row)) if watched else ()
+        text = _text(runtime, tokens, eos, special=bool(watched))
+        choices = _choices(runtime, tokens, watched, partial(seen.step, row)) if watched else ()
         length = _length(prompts[row], request)
         replies.append(Reply(request.cut(text), length, len(tokens), choices))
     return replies, [leads.smallest(row, r.completion_tokens) for row, r in enumerate(replies)]
 
 
-def _token_id(llm: LocalModel, text: str) -> int:
-    found = llm.token_id(text)
+def _token_id(runtime: Runtime, text: str) -> int:
+    found = runtime.token_id(text)
     if found is None:
-        raise ConfigError(f"{text!r} is not one token of '{llm.name}', so it cannot be watched")
+        raise ConfigError(f"{text!r} is not one token of '{runtime.name}', so it cannot be watched")
     return found
 
 
-def _text(llm: LocalModel, tokens: list[int], eos: set[int], *, special: bool) -> str:
+def _text(runtime: Runtime, tokens: list[int], eos: set[int], *, special: bool) -> str:
     if special and tokens and tokens[-1] in eos:
         tokens = tokens[:-1]
-    text: str = llm.tokenizer.decode(tokens, skip_special_tokens=not special)
+    text: str = runtime.tokenizer.decode(tokens, skip_special_tokens=not special)
     return text
 
 
 def _choices(
-    llm: LocalModel,
+    runtime: Runtime,
     tokens: list[int],
     watched: Sequence[str],
     step: Callable[[int], tuple[float, list[float]]],
@@ -129,35 +131,35 @@ def _choices(
     choices = []
     for place, token in enumerate(tokens):
         logprob, probs = step(place)
-        text = llm.tokenizer.decode([token])
+        text = runtime.tokenizer.decode([token])
         choices.append(TokenChoice(text, logprob, dict(zip(watched, probs, strict=True))))
     return tuple(choices)
 
 
 def _longest(
-    llm: LocalModel, shared: SharedPrefix, prompt: list[int], request: GenerateRequest
+    runtime: Runtime, shared: SharedPrefix, prompt: list[int], request: GenerateRequest
 ) -> SharedPrefix:
     """The longer of what the call's prompts share and what was kept for the request's question."""
-    if llm.kept is None or request.keep_for is None or request.soft_prompt is not None:
+    if runtime.kept is None or request.keep_for is None or request.soft_prompt is not None:
         return shared
-    return max(shared, llm.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
+    return max(shared, runtime.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
 
 
 def _keep(
-    llm: LocalModel,
+    runtime: Runtime,
     prompt: list[int],
     request: GenerateRequest,
     layers: Callable[[], Sequence[Layer]],
 ) -> None:
     owner = request.keep_for
-    if llm.kept is None or owner is None or request.soft_prompt is not None:
+    if runtime.kept is None or owner is None or request.soft_prompt is not None:
         return
-    if llm.kept.has_room(owner, len(prompt)):
-        llm.kept.keep(owner, prompt, layers())
+    if runtime.kept.has_room(owner, len(prompt)):
+        runtime.kept.keep(owner, prompt, layers())
 
 
 def _inputs(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
     prefixes: Sequence[SharedPrefix],
@@ -166,24 +168,24 @@ def _inputs(
     import torch
 
     rows = [
-        torch.tensor(prompt[prefix.length :], device=llm.device)
+        torch.tensor(prompt[prefix.length :], device=runtime.device)
         for prompt, prefix in zip(prompts, prefixes, strict=True)
     ]
     if all(request.soft_prompt is None for request in requests):
         return rows
-    embed = llm.model.get_input_embeddings()
+    embed = runtime.model.get_input_embeddings()
     whole = []
     for row, prompt, request in zip(rows, prompts, requests, strict=True):
         vectors, soft = embed(row), request.soft_prompt
         if soft is not None:
-            first = len(llm.part(prompt)[0])
+            first = len(runtime.part(prompt)[0])
             vectors = torch.cat([vectors[:first], soft.to(vectors), vectors[first:]])
         whole.append(vectors)
     return whole
 
 
 def _write(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
     prefixes: Sequence[SharedPrefix],
@@ -197,14 +199,14 @@ def _write(
 
     most = requests[0].max_tokens
     with torch.inference_mode():
-        decoder = Decoder(llm, _inputs(llm, prompts, requests, prefixes), prefixes, most)
+        decoder = Decoder(runtime, _inputs(runtime, prompts, requests, prefixes), prefixes, most)
         for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
-            _keep(llm, prompt, request, partial(decoder.row_layers, row))
+            _keep(runtime, prompt, request, partial(decoder.row_layers, row))
         return decoder.write(most, processors, stop.ended)
 
 
 def _write_by_transformers(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
     prefixes: Sequence[SharedPrefix],
@@ -215,23 +217,23 @@ def _write_by_transformers(
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    embed = llm.model.get_input_embeddings()
-    inputs = _inputs(llm, prompts, requests, prefixes)
+    embed = runtime.model.get_input_embeddings()
+    inputs = _inputs(runtime, prompts, requests, prefixes)
     rows = [embed(row) if row.dim() == 1 else row for row in inputs]
     longest = max(map(len, rows))
     embeds = torch.zeros(len(rows), longest, rows[0].shape[1], dtype=rows[0].dtype)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    embeds, mask = embeds.to(llm.device), mask.to(llm.device)
+    embeds, mask = embeds.to(runtime.device), mask.to(runtime.device)
     for index, row in enumerate(rows):
         embeds[index, longest - len(row) :] = row
         mask[index, longest - len(row) :] = 1
     with torch.inference_mode():
-        output: torch.Tensor = llm.model.generate(
+        output: torch.Tensor = runtime.model.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
             max_new_tokens=requests[0].max_tokens,
             do_sample=False,
-            pad_token_id=llm.tokenizer.pad_token_id,
+            pad_token_id=runtime.tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([stop]),
         )
@@ -250,8 +252,8 @@ def pad_left(
     return ids.to(device), mask.to(device)
 
 
-def _eos_ids(llm: LocalModel) -> set[int]:
-    eos = llm.model.generation_config.eos_token_id
+def _eos_ids(runtime: Runtime) -> set[int]:
+    eos = runtime.model.generation_config.eos_token_id
     ids = eos if isinstance(eos, list) else [eos]
     return {token for token in ids if token is not None}
 

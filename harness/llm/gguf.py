@@ -15,8 +15,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError, InputError
 from harness.files import cache_dir, read_json, to_slug, write_json
-from harness.fingerprint import file_sha256
-from harness.llm.catalogue import ModelConfig
+from harness.fingerprint import file_sha256, known_sha256
+from harness.llm.catalogue import ModelConfig, local_folder
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def materialise(config: ModelConfig) -> Path:
     if config.wheel:
         gguf, name, sha256 = None, config.wheel.file, config.wheel.sha256
     else:
-        gguf = _gguf_file(config)
-        name, sha256 = gguf.name, file_sha256(gguf)
+        gguf = gguf_file(config)
+        name, sha256 = gguf.name, known_sha256(gguf)
     stem = to_slug(name.rpartition("/")[2].removesuffix(".gguf"))[:64]
     folder = cache_dir("models") / f"{stem}-{sha256[:12]}"
     # An intact folder needs neither the lock nor the source: a read-only cache is enough.
@@ -52,11 +52,12 @@ def materialise(config: ModelConfig) -> Path:
     return folder
 
 
-def _gguf_file(config: ModelConfig) -> Path:
+def gguf_file(config: ModelConfig) -> Path:
+    """The GGUF file that a config names, from the hub if need be; InputError if it is missing."""
     if not config.gguf_file:
         raise InputError(f"model '{config.name}' has no GGUF file to convert; set gguf_file")
-    if config.is_local:
-        file = Path(config.path).expanduser() / config.gguf_file
+    if (folder := local_folder(config.path)) is not None:
+        file = folder / config.gguf_file
         if not file.is_file():
             raise InputError(f"{file}: no such file; give gguf:FILE with an existing GGUF file")
         return file

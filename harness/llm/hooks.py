@@ -1,4 +1,4 @@
-"""What rides along inside ``model.generate``: sampling, stop strings, watches."""
+"""Hooks of a model that writes: sampling, stop strings, watches."""
 
 from __future__ import annotations
 

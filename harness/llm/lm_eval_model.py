@@ -24,6 +24,7 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.identity import places
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -160,12 +161,13 @@ class LMEvalModel(LanguageModel):
         return None if ids is None else len(ids)
 
     def provenance(self) -> dict[str, Any]:
-        """The lm-eval version and model that answered, and its device if it is on this machine."""
+        """The lm-eval version and model, its device if it is here, and where local files lay."""
         device = getattr(self._lm, "device", None)
         return {
             "lm_eval": metadata.version("lm_eval"),
             "lm_eval_model": self.config.path,
             **({"device": str(device)} if device is not None else {}),
+            **places(self.config),
         }
 
     def close(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from harness.errors import InputError
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
+from harness.llm.identity import model_folder
 
 
 def open_model(
@@ -43,11 +41,5 @@ def _weights(config: ModelConfig) -> str:
         from harness.llm.gguf import materialise
 
         return str(materialise(config))
-    if not config.is_local:
-        return config.path
-    folder = Path(config.path).expanduser()
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"model '{config.name}': {folder} is no transformers model folder (no config.json)"
-        )
-    return str(folder)
+    folder = model_folder(config)
+    return config.path if folder is None else str(folder)

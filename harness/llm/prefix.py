@@ -16,8 +16,6 @@ from harness.llm.batches import common_prefix
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.local import LocalModel
-
 MIN_LENGTH = 32
 
 
@@ -32,22 +30,6 @@ class SharedPrefix:
     def length(self) -> int:
         """Tokens in the prefix; 0 when it is not worth sharing."""
         return len(self.ids)
-
-    @classmethod
-    def of(cls, llm: LocalModel, prompts: Sequence[list[int]]) -> SharedPrefix:
-        """Read what two or more prompts have in common."""
-        import torch
-
-        length = common_prefix(prompts) if len(prompts) > 1 else 0
-        if length < MIN_LENGTH:
-            return NO_PREFIX
-        ids = tuple(prompts[0][:length])
-        with torch.inference_mode():
-            output = llm.model(
-                torch.tensor([ids], device=llm.device), use_cache=True, logits_to_keep=1
-            )
-        cache = output.past_key_values
-        return cls(ids, cache) if _takes_gaps(cache) else NO_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +64,8 @@ class KeptPrompts:
     def prefix(self, question_id: str, prompt: list[int]) -> SharedPrefix:
         """What the prompt has in common with the one kept for its question."""
         held = self._held.get(question_id)
-        length = common_prefix([list(held.ids), prompt]) if held else 0
-        if held is None or length < MIN_LENGTH:
+        length = shared_length([list(held.ids), prompt]) if held else 0
+        if held is None or not length:
             return NO_PREFIX
         layers = tuple(layer.first(length) for layer in held.cache.layers)
         return SharedPrefix(held.ids[:length], Layers(layers))
@@ -102,7 +84,13 @@ class KeptPrompts:
         self._held.pop(question_id, None)
 
 
-def _takes_gaps(cache: Any) -> bool:
+def shared_length(prompts: Sequence[list[int]]) -> int:
+    """Tokens that two or more prompts begin with; 0 when too few to be worth sharing."""
+    length = common_prefix(prompts) if len(prompts) > 1 else 0
+    return length if length >= MIN_LENGTH else 0
+
+
+def takes_gaps(cache: Any) -> bool:
     """Whether padding may follow the prefix: not with sliding windows or recurrent states."""
     from transformers.cache_utils import DynamicLayer
 

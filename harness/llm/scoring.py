@@ -15,27 +15,27 @@ from harness.errors import ConfigError
 from harness.llm.base import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.batches import halving
 from harness.llm.generation import pad_left
+from harness.llm.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.local import LocalModel
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a prompt and of its continuation."""
 
 
-def score_all(llm: LocalModel, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
+def score_all(runtime: Runtime, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
     """Score every continuation; a request is yielded once its last one is known."""
     pairs: list[Pair] = []
     owners: list[int] = []
     for index, request in enumerate(requests):
-        prompt = llm.encode(request.prompt)
-        pairs += [(prompt, _token_ids(llm, text)) for text in request.continuations]
+        prompt = runtime.encode(request.prompt)
+        pairs += [(prompt, _token_ids(runtime, text)) for text in request.continuations]
         owners += [index] * len(request.continuations)
     known: list[dict[int, float]] = [{} for _ in requests]
-    run = partial(_score_batch, llm, pairs)
-    for batch in _batches(llm, [prompt + continuation for prompt, continuation in pairs]):
+    run = partial(_score_batch, runtime, pairs)
+    for batch in _batches(runtime, [prompt + continuation for prompt, continuation in pairs]):
         for pair, logprob in zip(batch, halving(run, batch), strict=True):
             mine = known[owners[pair]]
             mine[pair] = logprob
@@ -45,35 +45,35 @@ def score_all(llm: LocalModel, requests: Sequence[ScoreRequest]) -> Iterator[tup
 
 
 def next_token_all(
-    llm: LocalModel, requests: Sequence[NextTokenRequest]
+    runtime: Runtime, requests: Sequence[NextTokenRequest]
 ) -> Iterator[tuple[int, NextTokenProbs]]:
     """The probability of each string's first token after each request's prompt."""
-    prompts = [llm.encode(request.prompt) for request in requests]
-    firsts = [_first_tokens(llm, request.strings) for request in requests]
-    run = partial(_next_token_batch, llm, prompts, firsts)
-    for batch in _batches(llm, prompts):
+    prompts = [runtime.encode(request.prompt) for request in requests]
+    firsts = [_first_tokens(runtime, request.strings) for request in requests]
+    run = partial(_next_token_batch, runtime, prompts, firsts)
+    for batch in _batches(runtime, prompts):
         yield from zip(batch, halving(run, batch), strict=True)
 
 
-def _batches(llm: LocalModel, rows: Sequence[list[int]]) -> Iterable[list[int]]:
-    if llm.exact:
+def _batches(runtime: Runtime, rows: Sequence[list[int]]) -> Iterable[list[int]]:
+    if runtime.exact:
         return ([index] for index in range(len(rows)))
-    return llm.batches(range(len(rows)), rows)
+    return runtime.batches(range(len(rows)), rows)
 
 
-def _score_batch(llm: LocalModel, pairs: Sequence[Pair], batch: Sequence[int]) -> list[float]:
+def _score_batch(runtime: Runtime, pairs: Sequence[Pair], batch: Sequence[int]) -> list[float]:
     keep = max(len(pairs[i][1]) for i in batch) + 1
-    logits = _last_logits(llm, [pairs[i][0] + pairs[i][1] for i in batch], keep)
+    logits = _last_logits(runtime, [pairs[i][0] + pairs[i][1] for i in batch], keep)
     return [_sum_logprobs(row, pairs[i][1]) for i, row in zip(batch, logits, strict=True)]
 
 
 def _next_token_batch(
-    llm: LocalModel,
+    runtime: Runtime,
     prompts: Sequence[list[int]],
     firsts: Sequence[dict[str, int]],
     batch: Sequence[int],
 ) -> list[NextTokenProbs]:
-    probs = _last_logits(llm, [prompts[i] for i in batch], 1)[:, -1].softmax(dim=-1)
+    probs = _last_logits(runtime, [prompts[i] for i in batch], 1)[:, -1].softmax(dim=-1)
     return [
         NextTokenProbs({text: float(row[at]) for text, at in firsts[i].items()}, len(prompts[i]))
         for i, row in zip(batch, probs, strict=True)
@@ -89,19 +89,19 @@ def _scores(pairs: Sequence[Pair], logprobs: dict[int, float]) -> Scores:
     )
 
 
-def _token_ids(llm: LocalModel, text: str) -> list[int]:
-    ids: list[int] = llm.tokenizer(text, add_special_tokens=False)["input_ids"]
+def _token_ids(runtime: Runtime, text: str) -> list[int]:
+    ids: list[int] = runtime.tokenizer(text, add_special_tokens=False)["input_ids"]
     if not ids:
         raise ConfigError(f"continuation {text!r} has no tokens")
     return ids
 
 
-def _first_tokens(llm: LocalModel, strings: Sequence[str]) -> dict[str, int]:
-    first = {text: _token_ids(llm, text)[0] for text in strings}
+def _first_tokens(runtime: Runtime, strings: Sequence[str]) -> dict[str, int]:
+    first = {text: _token_ids(runtime, text)[0] for text in strings}
     if len(set(first.values())) < len(first):
         raise ConfigError(
-            f"strings {list(first)} share a first token in '{llm.name}' and cannot be told apart "
-            "by next-token probability"
+            f"strings {list(first)} share a first token in '{runtime.name}' and cannot be told "
+            "apart by next-token probability"
         )
     return first
 
@@ -114,14 +114,14 @@ def _sum_logprobs(logits: torch.Tensor, targets: list[int]) -> float:
     return float(chosen.sum())
 
 
-def _last_logits(llm: LocalModel, rows: Sequence[list[int]], keep: int) -> torch.Tensor:
+def _last_logits(runtime: Runtime, rows: Sequence[list[int]], keep: int) -> torch.Tensor:
     """Float32 logits [rows, keep, vocabulary] of the last ``keep`` positions."""
     import torch
 
-    ids, mask = pad_left(rows, llm.tokenizer.pad_token_id, llm.device)
+    ids, mask = pad_left(rows, runtime.tokenizer.pad_token_id, runtime.device)
     positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
     with torch.inference_mode():
-        output = llm.model(
+        output = runtime.model(
             ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
         )
     logits: torch.Tensor = output.logits.float()

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import ConfigError, HarnessError, InputError
 from harness.llm.base import GenerateRequest, LanguageModel, Reply, as_messages
+from harness.llm.catalogue import ModelConfig, local_folder
+from harness.llm.identity import places
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import CompletionUsage
-
-    from harness.llm.catalogue import ModelConfig
 
 T = TypeVar("T")
 
@@ -178,10 +178,10 @@ class ServerModel(LanguageModel):
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        name = self.config.tokenizer
+        name = self.config.tokenizer or ""
         try:
             return AutoTokenizer.from_pretrained(
-                name, trust_remote_code=self.config.trust_remote_code
+                local_folder(name) or name, trust_remote_code=self.config.trust_remote_code
             )
         except (OSError, ValueError) as error:
             raise InputError(
@@ -206,8 +206,13 @@ class ServerModel(LanguageModel):
             return len(self._tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
 
     def provenance(self) -> dict[str, Any]:
-        """The server's address, the model id asked for and who counted tokens."""
-        return {"base_url": self.url, "model": self.config.path, "token_counts": self._counted_by}
+        """The server's address, the model id asked for, who counted tokens and with what."""
+        return {
+            "base_url": self.url,
+            "model": self.config.path,
+            "token_counts": self._counted_by,
+            **places(self.config),
+        }
 
     def close(self) -> None:
         """Close the connections."""

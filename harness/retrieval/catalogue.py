@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.fingerprint import file_sha256
+from harness.fingerprint import files_sha256
 
 _CATALOGUE = Path(__file__).with_name("encoders.yaml")
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
@@ -114,11 +114,7 @@ def hash_model_files(folder: Path) -> dict[str, str]:
 
     Raises InputError when the folder holds no model.
     """
-    files = {
-        file.relative_to(folder).as_posix(): file_sha256(file)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.suffix in _MODEL_FILES
-    }
+    files = files_sha256(folder, (f for f in folder.rglob("*") if f.suffix in _MODEL_FILES))
     if "config.json" not in files and "modules.json" not in files:
         raise InputError(f"{folder}: no encoder here; expected a folder with a config.json")
     return files

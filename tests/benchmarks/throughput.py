@@ -106,8 +106,9 @@ def main() -> None:
     queries = [question.query for question in data.questions]
     llm = open_model(resolve_model(DEFAULT_MODEL))
     assert isinstance(llm, LocalModel)
+    size, replays = llm.runtime.batch_size, llm.runtime.replays
     print(
-        f"{llm.name}, {len(queries)} NQ questions, {SHOTS} shots, batches of {llm.batch_size}, "
+        f"{llm.name}, {len(queries)} NQ questions, {SHOTS} shots, batches of {size}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {llm.device}"
     )
     for run in (through_engine, bare_loop):
@@ -120,7 +121,7 @@ def main() -> None:
         differ = sum(a != b for a, b in zip(answers, bare_answers, strict=True))
         print(
             f"pair {pair}: harness {speed:.2f} questions/s, bare {bare_speed:.2f}, "
-            f"ratio {ratios[-1]:.2f}; {differ} answers differ, {llm.replays} replays so far",
+            f"ratio {ratios[-1]:.2f}; {differ} answers differ, {replays.count} replays so far",
             flush=True,
         )
     verdict = "met" if median(ratios) >= TARGET else "MISSED"

@@ -99,9 +99,9 @@ def test_a_failure_inside_leaves_nothing_behind(tiny, adapter):
 
 
 def test_without_an_adapter_nothing_happens(tiny):
-    model, kept = tiny.model, tiny.kept
+    runtime = tiny.runtime
     with tiny.adapted(None):
-        assert tiny.model is model and tiny.kept is kept
+        assert tiny.runtime is runtime
     with RuleModel().adapted(None):
         pass
 

@@ -133,13 +133,13 @@ def test_lm_eval_options_that_only_sound_secret_pass():
     assert resolve_model(f"lm-eval:hf,{args}").lm_eval_args == args
 
 
-def test_semantic_part_ignores_place_and_speed():
+def test_settings_leave_out_place_and_speed():
     one = resolve_model("openai:m@http://a:1/v1")
     other = resolve_model({"name": "openai:m@http://b:2/v1", "max_concurrency": 1, "notes": "x"})
-    assert one.semantic() == other.semantic()
+    assert one.settings() == other.settings()
     args = "lm-eval:hf,pretrained=a/b,dtype=float32"
     moved = "lm-eval:hf,dtype=float32,device=cpu,batch_size=4,pretrained=a/b"
-    assert resolve_model(args).semantic() == resolve_model(moved).semantic()
+    assert resolve_model(args).settings() == resolve_model(moved).settings()
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_semantic_part_ignores_place_and_speed():
         {"path": "org/other"},
     ],
 )
-def test_semantic_part_sees_what_changes_predictions(change):
+def test_settings_see_what_changes_predictions(change):
     base = resolve_model(DEFAULT_MODEL)
-    assert resolve_model({"name": DEFAULT_MODEL, **change}).semantic() != base.semantic()
+    assert resolve_model({"name": DEFAULT_MODEL, **change}).settings() != base.settings()
 
 
 def test_configs_are_frozen():

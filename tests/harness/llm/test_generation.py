@@ -168,7 +168,7 @@ def test_token_embeddings_as_a_soft_prompt_read_like_the_tokens(tiny):
         soft.append(GenerateRequest(ask, 8, soft_prompt=vectors))
     together = dict(tiny.generate(soft))
     for index, ids in enumerate(plain):
-        expected = generation._decode(tiny, [ids], [GenerateRequest("", 8)])[0][0]
+        expected = generation._decode(tiny.runtime, [ids], [GenerateRequest("", 8)])[0][0]
         assert together[index] == expected == reply(tiny, soft[index])
         assert expected.prompt_tokens == len(ids)
     assert len({answer.text for answer in together.values()}) == 4
@@ -187,7 +187,8 @@ def test_soft_prompts_and_plain_ones_in_one_call(tiny):
 
 def test_prompts_of_one_token_and_of_none(tiny, monkeypatch):
     no_bos = tiny.tokenizer.backend_tokenizer.post_processor
-    monkeypatch.setattr(tiny, "tokenizer", WithoutStart(tiny.tokenizer))
+    without = replace(tiny.runtime, tokenizer=WithoutStart(tiny.tokenizer))
+    monkeypatch.setattr(tiny, "runtime", without)
     assert no_bos is not None
     assert tiny.encode("") == [tiny.tokenizer.bos_token_id]
     assert len(tiny.encode("a")) == 1
@@ -218,11 +219,11 @@ def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
     sizes = []
     decode = generation._decode
 
-    def limited(llm, prompts, *rest):
+    def limited(runtime, prompts, *rest):
         sizes.append(len(prompts))
         if len(prompts) > 2:
             raise torch.OutOfMemoryError("no memory left")
-        return decode(llm, prompts, *rest)
+        return decode(runtime, prompts, *rest)
 
     monkeypatch.setattr(generation, "_decode", limited)
     assert dict(tiny.generate(requests)) == expected

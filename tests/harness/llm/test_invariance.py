@@ -12,10 +12,11 @@ from harness.llm import generation, prefix
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.batches import neighbours
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
-from harness.llm.decoding import Decoder
+from harness.llm.decoding import Decoder, read_shared
 from harness.llm.kvcache import plain_layers
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
+from harness.llm.runtime import Replays
 from harness.prompts import QAPrompts, demonstration
 from harness.records import Query
 from tests.tiny import SENTENCES
@@ -57,7 +58,7 @@ def requests_for(seed: int, count: int = 24, head: str = HEAD) -> list[GenerateR
 
 
 def replies(llm: LocalModel, requests: list[GenerateRequest], batch_size: int) -> list[Reply]:
-    llm.batch_size, llm.replays = batch_size, 0
+    llm.runtime = replace(llm.runtime, batch_size=batch_size, replays=Replays())
     found = dict(llm.generate(requests))
     return [found[index] for index in range(len(requests))]
 
@@ -68,7 +69,7 @@ def test_batches_of_any_size_and_order(tied, head):
     alone = [dict(tied.generate([request]))[0] for request in requests]
     for batch_size in (1, 3, 16):
         assert replies(tied, requests, batch_size) == alone
-        assert tied.replays or (batch_size == 1 and not head)
+        assert tied.runtime.replays.count or (batch_size == 1 and not head)
         order = random.Random(batch_size).sample(range(len(requests)), len(requests))
         shuffled = replies(tied, [requests[i] for i in order], batch_size)
         assert shuffled == [alone[i] for i in order]
@@ -78,7 +79,7 @@ def test_batches_of_any_size_and_order(tied, head):
 
 def test_prefix_or_none(tied, monkeypatch):
     requests = requests_for(2)
-    assert prefix.SharedPrefix.of(tied, [tied.encode(r.prompt) for r in requests]).length
+    assert read_shared(tied.runtime, [tied.encode(r.prompt) for r in requests]).length
     shared = replies(tied, requests, 16)
     monkeypatch.setattr(prefix, "MIN_LENGTH", 10_000)
     assert replies(tied, requests, 16) == shared
@@ -88,10 +89,10 @@ def test_replaying_near_ties_is_what_makes_it_so(tied, monkeypatch):
     requests = [replace(request, temperature=0.0) for request in requests_for(3, count=64)]
     alone = [dict(tied.generate([request]))[0] for request in requests]
     assert replies(tied, requests, 16) == alone
-    assert 0 < tied.replays < len(requests)
+    assert 0 < tied.runtime.replays.count < len(requests)
     monkeypatch.setattr(generation, "TIE", 0.0)
     assert replies(tied, requests, 16) != alone
-    assert tied.replays == 0
+    assert tied.runtime.replays.count == 0
 
 
 def test_only_its_own_steps_make_a_row_replay(tied):
@@ -99,9 +100,9 @@ def test_only_its_own_steps_make_a_row_replay(tied):
     long = GenerateRequest(HEAD, max_tokens=40)
     letter = dict(tied.generate([long]))[0].text[0]
     short = replace(long, stop=(letter,))
-    watched = generation._decode(tied, [tied.encode(HEAD)] * 2, [short, long])[1]
+    watched = generation._decode(tied.runtime, [tied.encode(HEAD)] * 2, [short, long])[1]
     assert watched[0] >= watched[1]
-    alone = generation._decode(tied, [tied.encode(HEAD)], [short])[1]
+    alone = generation._decode(tied.runtime, [tied.encode(HEAD)], [short])[1]
     assert watched[0] == pytest.approx(alone[0], abs=1e-3)
 
 
@@ -110,7 +111,7 @@ def test_scores_do_not_depend_on_the_batch_at_all(tied):
     scores = [ScoreRequest(prompt, (" Paris", " the river Seine", " no")) for prompt in prompts]
     nexts = [NextTokenRequest(prompt, (" yes", " no")) for prompt in prompts]
     for batch_size in (1, 16):
-        tied.batch_size = batch_size
+        tied.runtime = replace(tied.runtime, batch_size=batch_size)
         together, probs = dict(tied.score(scores)), dict(tied.next_token_probs(nexts))
         for index, (score, following) in enumerate(zip(scores, nexts, strict=True)):
             assert together[index] == dict(tied.score([score]))[0]
@@ -121,8 +122,8 @@ def test_rows_read_apart_and_written_together_say_the_same(tied, monkeypatch):
     requests = requests_for(9, count=13)
     alone = [dict(tied.generate([request]))[0] for request in requests]
     for batch_tokens, held_tokens in [(1, 16_384), (60, 16_384), (1024, 200), (1, 1)]:
-        monkeypatch.setattr(tied, "batch_tokens", batch_tokens)
-        monkeypatch.setattr(tied, "held_tokens", held_tokens)
+        limits = {"batch_tokens": batch_tokens, "held_tokens": held_tokens}
+        monkeypatch.setattr(tied, "runtime", replace(tied.runtime, **limits))
         assert replies(tied, requests, 16) == alone
 
 
@@ -145,7 +146,7 @@ def test_finished_rows_leave_the_batch_and_change_no_other(tiny, monkeypatch, sh
     assert len({reply.completion_tokens for reply in alone}) > 3
     held.clear()
     assert replies(tiny, requests, 16) == alone
-    assert tiny.replays == 0
+    assert tiny.runtime.replays.count == 0
     assert (min(held) < 8) == (share > 0)
 
 
@@ -194,13 +195,14 @@ def growing(seed: int, questions: int, steps: int) -> list[list[GenerateRequest]
 @pytest.mark.parametrize("most", [49_152, 400, 0])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_what_is_kept_of_a_question_changes_no_reply(tied, monkeypatch, batch_size, most):
-    monkeypatch.setattr(tied, "kept", prefix.KeptPrompts(most))
+    kept = prefix.KeptPrompts(most)
+    monkeypatch.setattr(tied, "runtime", replace(tied.runtime, kept=kept))
     for call in growing(2, questions=5, steps=3):
         plain = [replace(request, keep_for=None) for request in call]
         assert replies(tied, call, batch_size) == replies(tied, plain, batch_size)
     for n in range(5):
         tied.release(f"q{n}")
-    assert tied.kept._held == {}
+    assert kept._held == {}
 
 
 def test_a_kept_prompt_is_not_read_again_and_serves_its_question_alone(tiny, monkeypatch):
@@ -251,10 +253,10 @@ def test_a_prefix_is_shared_only_by_plain_attention(architecture):
     }[architecture]
     cache = DynamicCache()
     cache.layers = [DynamicLayer(), DynamicLayer()]
-    assert prefix._takes_gaps(cache)
+    assert prefix.takes_gaps(cache)
     cache.layers[1] = other()
-    assert not prefix._takes_gaps(cache)
-    assert not prefix._takes_gaps(None)
+    assert not prefix.takes_gaps(cache)
+    assert not prefix.takes_gaps(None)
 
 
 @pytest.mark.model
@@ -269,7 +271,7 @@ def test_default_model_alone_and_in_batches(monkeypatch):
     ]
     alone = [dict(llm.generate([request]))[0] for request in requests]
     assert replies(llm, requests, 16) == alone
-    replayed = llm.replays
+    replayed = llm.runtime.replays.count
     tie = generation.TIE
     monkeypatch.setattr(generation, "TIE", 0.0)
     flips = sum(a != b for a, b in zip(replies(llm, requests, 16), alone, strict=True))
@@ -282,11 +284,11 @@ def batching_noise(llm: LocalModel, prompts: list[list[int]]) -> float:
     """Largest difference of a logit read alone and in a padded batch after a shared prefix."""
     import torch
 
-    shared = prefix.SharedPrefix.of(llm, prompts)
+    shared = read_shared(llm.runtime, prompts)
     own = [torch.tensor(prompt[shared.length :]) for prompt in prompts]
     largest = 0.0
     with torch.inference_mode():
-        batch = Decoder(llm, own, [shared] * len(own), 1).logits
+        batch = Decoder(llm.runtime, own, [shared] * len(own), 1).logits
         for row, prompt in zip(batch, prompts, strict=True):
             alone = llm.model(torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
             largest = max(largest, float((row - alone).abs().max()))

@@ -97,7 +97,7 @@ def test_provenance_of_a_folder(tiny):
     assert record["independent_of_batch"] is True
     low = load(tiny.config.path, dtype="bfloat16")
     assert low.provenance()["dtype"] == "bfloat16"
-    assert not low.exact
+    assert not low.runtime.exact
 
 
 def test_provenance_of_a_hub_model_names_the_commit(tiny_model_dir, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def test_tiny_model(tiny_model_dir, kind, caplog):
     full, small = load(tiny_model_dir, None), load(tiny_model_dir, kind)
     assert small.model.get_memory_footprint() < full.model.get_memory_footprint()
     assert small.provenance()["parameters"] == full.provenance()["parameters"]
-    assert full.exact and not small.exact
+    assert full.runtime.exact and not small.runtime.exact
     with caplog.at_level(logging.WARNING):
         requests = [GenerateRequest("Question: who?", 4), GenerateRequest("Answer: yes no", 4)]
         replies = dict(small.generate(requests))
@@ -77,7 +77,7 @@ def test_default_model(kind, at_most):
     assert isinstance(llm, LocalModel)
     full_bytes = 4 * llm.provenance()["parameters"]
     assert llm.model.get_memory_footprint() < at_most * full_bytes
-    assert not llm.exact
+    assert not llm.runtime.exact
     answer = dict(llm.generate([GenerateRequest(SHOTS, 6, ("\n",))]))[0]
     assert answer.first_line
     paris, chance = dict(llm.score([ScoreRequest(SHOTS, (" Paris", " butter"))]))[0].logprobs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.errors import ConfigError
@@ -28,7 +30,8 @@ def tiny(tiny_model_dir) -> LocalModel:
 @pytest.fixture(params=["alone", "in padded batches"])
 def llm(request, tiny, monkeypatch) -> LocalModel:
     """Both ways of reading: exact for float32, batched for everything coarser."""
-    monkeypatch.setattr(tiny, "exact", request.param == "alone")
+    exact = request.param == "alone"
+    monkeypatch.setattr(tiny, "runtime", replace(tiny.runtime, exact=exact))
     return tiny
 
 
@@ -47,7 +50,7 @@ def log_probability(llm: LocalModel, prompt: list[int], continuation: list[int])
 def test_scores_are_sums_over_tokens(llm):
     requests = [ScoreRequest(prompt, CONTINUATIONS) for prompt in PROMPTS]
     for batch_size in (1, 3, 16):
-        llm.batch_size = batch_size
+        llm.runtime = replace(llm.runtime, batch_size=batch_size)
         found = dict(llm.score(requests))
         assert sorted(found) == list(range(len(PROMPTS)))
         for index, request in enumerate(requests):
@@ -117,17 +120,16 @@ def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
 
     from harness.llm import scoring
 
-    monkeypatch.setattr(tiny, "exact", False)
-    tiny.batch_size = 16
+    monkeypatch.setattr(tiny, "runtime", replace(tiny.runtime, exact=False, batch_size=16))
     request = ScoreRequest(PROMPTS[0], CONTINUATIONS)
     expected = dict(tiny.score([request]))[0]
     last_logits, refused = scoring._last_logits, []
 
-    def once(llm, rows, keep):
+    def once(runtime, rows, keep):
         if not refused:
             refused.append(len(rows))
             raise torch.OutOfMemoryError("no memory left")
-        return last_logits(llm, rows, keep)
+        return last_logits(runtime, rows, keep)
 
     monkeypatch.setattr(scoring, "_last_logits", once)
     again = dict(tiny.score([request]))[0]

@@ -55,7 +55,7 @@ def force(llm: LocalModel, monkeypatch, *texts: str) -> None:
 
         def __call__(self, input_ids, scores):
             scores = scores.clone()
-            scores[:, llm.token_id(texts[min(self.step, len(texts) - 1)])] += 1e6
+            scores[:, llm.runtime.token_id(texts[min(self.step, len(texts) - 1)])] += 1e6
             self.step += 1
             return scores
 
@@ -69,7 +69,7 @@ def test_choices_are_those_of_a_plain_forward_pass(tiny):
     for choice, (token, probs) in zip(answer.choices, expected, strict=True):
         assert choice.text == tiny.tokenizer.decode([token])
         assert choice.logprob == pytest.approx(math.log(probs[token]), abs=1e-4)
-        ids = {text: tiny.token_id(text) for text in WATCHED}
+        ids = {text: tiny.runtime.token_id(text) for text in WATCHED}
         wanted = {text: float(probs[place]) for text, place in ids.items()}
         assert dict(choice.probs) == pytest.approx(wanted, abs=1e-6)
     assert any(max(choice.probs.values()) > 1e-4 for choice in answer.choices)
@@ -126,7 +126,7 @@ def test_sampling_noise_does_not_enter_the_probabilities(tiny):
     assert len({answer.choices[0].text for answer in found}) > 3
     for answer in found:
         for text in WATCHED:
-            wanted = float(first[tiny.token_id(text)])
+            wanted = float(first[tiny.runtime.token_id(text)])
             assert answer.choices[0].probs[text] == pytest.approx(wanted, abs=1e-6)
         assert math.exp(answer.choices[0].logprob) <= float(first.max()) + 1e-6
 
@@ -152,7 +152,7 @@ def test_below_float32_requests_share_batches(tiny, monkeypatch):
     monkeypatch.setattr(
         generation, "_decode", lambda *args: sizes.append(len(args[1])) or decode(*args)
     )
-    monkeypatch.setattr(tiny, "exact", False)
+    monkeypatch.setattr(tiny, "runtime", replace(tiny.runtime, exact=False))
     together = dict(tiny.generate(requests))
     assert max(sizes) > 1
     for index, answer in enumerate(alone):
@@ -163,7 +163,7 @@ def test_below_float32_requests_share_batches(tiny, monkeypatch):
 
 
 def test_rows_that_end_at_different_steps_keep_their_own_choices(tiny, monkeypatch):
-    monkeypatch.setattr(tiny, "exact", False)
+    monkeypatch.setattr(tiny, "runtime", replace(tiny.runtime, exact=False))
     long = replace(WATCHING, max_tokens=12)
     text = reply(tiny, long).text
     short = replace(long, stop=(text[len(text) // 2],))
@@ -198,8 +198,10 @@ def test_what_is_not_one_token_cannot_be_watched(tiny, text):
 
 def test_a_token_is_known_by_its_spelling_in_the_vocabulary_or_in_text(tiny, tiny_model_dir):
     assert tiny.has_token("[Relevant]") and tiny.has_token(" yes") and tiny.has_token("▁yes")
-    assert tiny.token_id(" yes") == tiny.token_id("▁yes")
+    assert tiny.runtime.token_id(" yes") == tiny.runtime.token_id("▁yes")
     assert not tiny.has_token("[Relevant]x") and not tiny.has_token("")
     other = load(tiny_model_dir)
     assert not other.has_token("[Relevant]")
-    assert other.has_token(" yes") and other.token_id(" yes") == other.token_id("Ġyes")
+    assert other.has_token(" yes") and other.runtime.token_id(" yes") == other.runtime.token_id(
+        "Ġyes"
+    )

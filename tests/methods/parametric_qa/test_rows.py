@@ -51,7 +51,7 @@ def test_a_training_row_is_what_the_engine_sends(llm, objectives, passages):
     row = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, passages)])[0]
     prompt = reading_prompt(QUESTION.text).render(llm.prompt_style)
     request = GenerateRequest(prompt, soft_prompt=row.memory)
-    sent = generation._inputs(llm, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
+    sent = generation._inputs(llm.runtime, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
     read = pack(llm.model, [row]).inputs[0]
     before = len(read) - len(row.target)
     vectors = sent if sent.is_floating_point() else llm.model.get_input_embeddings()(sent)

@@ -1,0 +1,140 @@
+"""A loaded model with its tokenizer and its device: what reading, writing and scoring work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.errors import ConfigError
+from harness.llm.batches import length_sorted_batches
+from harness.llm.loading import reason
+from harness.llm.prefix import KeptPrompts
+from harness.prompts import Message, Rendered
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_BATCH, GPU_BATCH = 16, 64
+# On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
+# tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens. So prompts are read in small
+# batches and written on in larger ones (kvcache.py), as many as memory may hold.
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
+CPU_HELD_TOKENS = 16_384
+CPU_KEPT_TOKENS = 49_152
+
+
+@dataclass(slots=True)
+class Replays:
+    """Answers decided again alone because two tokens were nearly tied (see generation.py)."""
+
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A model as it is loaded, its tokenizer, and how much goes through it at once."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    exact: bool
+    """Whether no answer depends on its batch; below fp32, rounding is too coarse for that."""
+    start: int
+    """What an empty prompt becomes: a model must read something before it can write."""
+    begins: tuple[int, ...]
+    """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
+    batch_size: int
+    batch_tokens: int
+    """Padded tokens that are read at once."""
+    held_tokens: int
+    """Padded tokens of the prompts that are written on at once."""
+    kept: KeptPrompts | None
+    """Prompts of questions under way; on a GPU, reading them in batches is worth more."""
+    replays: Replays = field(default_factory=Replays)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        device: torch.device,
+        batch_size: int | None = None,
+    ) -> Self:
+        """The runtime of a model on its device; ``batch_size`` None takes the device's own."""
+        import torch
+
+        on_cpu = device.type == "cpu"
+        quantised = getattr(model, "hf_quantizer", None) is not None
+        starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        return cls(
+            name=name,
+            model=model,
+            tokenizer=tokenizer,
+            device=device,
+            exact=model.dtype == torch.float32 and not quantised,
+            start=next((token for token in starts if token is not None), 0),
+            begins=_begins(tokenizer),
+            batch_size=batch_size or (CPU_BATCH if on_cpu else GPU_BATCH),
+            batch_tokens=CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS,
+            held_tokens=CPU_HELD_TOKENS if on_cpu else GPU_BATCH_TOKENS,
+            kept=KeptPrompts(CPU_KEPT_TOKENS) if on_cpu else None,
+        )
+
+    def encode(self, prompt: Rendered) -> list[int]:
+        """Token ids of a rendered prompt: special tokens as the model expects them."""
+        if isinstance(prompt, str):
+            ids = self.tokenizer(prompt)["input_ids"]
+        else:
+            # The template itself writes the special tokens, <s> among them.
+            ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
+        return list(ids) or [self.start]
+
+    def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
+        """A prompt's ids where a soft prompt parts them: what the tokenizer puts first, the rest.
+
+        A model that was trained to begin with <s> attends to it wherever it has nothing better to
+        look at, so a memory must not take its place.
+        """
+        length = len(self.begins) if tuple(prompt[: len(self.begins)]) == self.begins else 0
+        return list(prompt[:length]), list(prompt[length:])
+
+    def token_id(self, text: str) -> int | None:
+        """The id of ``text`` if it is one token, as spelt in the vocabulary or in plain text."""
+        spelt: int | None = self.tokenizer.convert_tokens_to_ids(text)
+        if spelt is not None and self.tokenizer.convert_ids_to_tokens(spelt) == text:
+            return spelt
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids[0] if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id else None
+
+    def batches(
+        self, indices: Iterable[int], prompts: Sequence[Sequence[int]]
+    ) -> Iterator[list[int]]:
+        """Length-sorted batches that suit the device."""
+        return length_sorted_batches(indices, prompts, self.batch_size, self.batch_tokens)
+
+    def _chat(self, messages: Sequence[Message]) -> str:
+        if self.tokenizer.chat_template is None:
+            raise ConfigError(
+                f"model '{self.name}' has no chat template; set prompt_style: completion"
+            )
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=False
+            )
+        except Exception as error:
+            raise ConfigError(
+                f"model '{self.name}': its chat template refuses these messages "
+                f"({reason(error)}); set prompt_style: completion"
+            ) from error
+        return text
+
+
+def _begins(tokenizer: Any) -> tuple[int, ...]:
+    # Compared with a text, since some tokenizers put tokens after it, too.
+    empty, text = tokenizer("")["input_ids"], tokenizer("a")["input_ids"]
+    length = next((i for i, (x, y) in enumerate(zip(empty, text, strict=False)) if x != y), None)
+    return tuple(empty[: min(len(empty), len(text)) if length is None else length])
