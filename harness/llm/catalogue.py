@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.files import check_slug, to_slug
+from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
 from harness.prompts import PromptStyle
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 Kind = Literal["transformers", "openai", "lm-eval"]
-_FORMS = "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL, lm-eval:NAME,ARG=VALUE"
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _ONLY_TRANSFORMERS = ("revision", "quantization", "adapter", "gguf_file", "wheel")
 _OF_THE_PATH = ("wheel", "gguf_file", "revision")
@@ -188,8 +188,7 @@ def local_folder(path: str) -> Path | None:
     transformers, too, takes a folder before a hub id of the same name.
     """
     folder = Path(path).expanduser()
-    named = path.startswith(("/", ".", "~")) or (path != "" and folder.is_dir())
-    return folder if named else None
+    return folder if is_place(path) or (path and folder.is_dir()) else None
 
 
 @cache
@@ -213,10 +212,12 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
         raise ConfigError(f"a model is a name or a mapping, not {type(spec).__name__}")
     values = dict(spec)
     name = str(values.pop("name", ""))
-    if values.get("path") and name not in catalogue() and _prefix(name) not in _SPECS:
-        return _parse({"name": name or to_slug(str(values["path"])), **values})
+    if values.get("path") and name not in catalogue() and not is_spec(name):
+        path = str(values["path"])
+        called = last_part(path) if is_place(path) else path
+        return _parse({"name": name or to_slug(called), **values})
     if not name:
-        raise ConfigError(f"a model needs a name (a catalogue entry or {_FORMS}) or a path")
+        raise ConfigError(f"a model needs a name (a catalogue entry or {FORMS}) or a path")
     base = _from_text(name)
     inherited = base.model_dump(exclude_defaults=True)
     if "path" in values:
@@ -233,65 +234,18 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
 
 def _tag(key: str, value: Any) -> str:
     if isinstance(value, str):
-        return value.rstrip("/").rpartition("/")[2]
+        return last_part(value)
     return f"{key}-{value}" if isinstance(value, int) else key
 
 
 def _from_text(text: str) -> ModelConfig:
-    prefix = _prefix(text)
-    if prefix in _SPECS:
-        body = text[len(prefix) + 1 :].strip()
-        if not body:
-            raise ConfigError(f"model '{text}' names nothing; write one of {_FORMS}")
-        return _parse(_SPECS[prefix](body))
+    if is_spec(text):
+        return _parse(read_spec(text))
     if text not in catalogue():
         raise ConfigError(
-            f"unknown model '{text}'{did_you_mean(text, list(catalogue()))}; or write {_FORMS}"
+            f"unknown model '{text}'{did_you_mean(text, list(catalogue()))}; or write {FORMS}"
         )
     return catalogue()[text]
-
-
-def _prefix(text: str) -> str:
-    return text.partition(":")[0] if ":" in text else ""
-
-
-def _hub(body: str) -> dict[str, Any]:
-    path, _, revision = body.partition("@")
-    return {"name": to_slug(body), "path": path, "revision": revision or None}
-
-
-def _folder(body: str) -> dict[str, Any]:
-    path = body if body.startswith(("/", ".", "~")) else f"./{body}"
-    return {"name": to_slug(path.rstrip("/").rpartition("/")[2]), "path": path}
-
-
-def _gguf(body: str) -> dict[str, Any]:
-    folder, _, file = body.rpartition("/")
-    path = _folder(folder or ("/" if body.startswith("/") else "."))["path"]
-    return {"name": to_slug(file.removesuffix(".gguf")), "path": path, "gguf_file": file}
-
-
-def _openai(body: str) -> dict[str, Any]:
-    match = re.fullmatch(r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+))?", body)
-    values = match.groupdict() if match else {"path": body}
-    # Servers mostly hold instruction-tuned models; `prompt_style: completion` asks for the other.
-    return {**values, "name": to_slug(values["path"]), "kind": "openai", "prompt_style": "chat"}
-
-
-def _lm_eval(body: str) -> dict[str, Any]:
-    path, _, args = body.partition(",")
-    pretrained = re.search(r"(?:^|,)(?:pretrained|model)=([^,]+)", args)
-    label = f"{path}-{pretrained[1].rstrip('/').rpartition('/')[2]}" if pretrained else path
-    return {"name": to_slug(label), "kind": "lm-eval", "path": path, "lm_eval_args": args}
-
-
-_SPECS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "hf": _hub,
-    "path": _folder,
-    "gguf": _gguf,
-    "openai": _openai,
-    "lm-eval": _lm_eval,
-}
 
 
 def _parse(values: Mapping[str, Any]) -> ModelConfig:

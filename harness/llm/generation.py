@@ -240,18 +240,6 @@ def _write_by_transformers(
     return output
 
 
-def pad_left(
-    rows: Sequence[Sequence[int]], pad: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both [rows, longest], padded on the left."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    return ids.to(device), mask.to(device)
-
-
 def _eos_ids(runtime: Runtime) -> set[int]:
     eos = runtime.model.generation_config.eos_token_id
     ids = eos if isinstance(eos, list) else [eos]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from harness.errors import ConfigError
 from harness.llm.base import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.batches import halving
-from harness.llm.generation import pad_left
 from harness.llm.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -126,3 +125,15 @@ def _last_logits(runtime: Runtime, rows: Sequence[list[int]], keep: int) -> torc
         )
     logits: torch.Tensor = output.logits.float()
     return logits
+
+
+def pad_left(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both [rows, longest], padded on the left."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return ids.to(device), mask.to(device)

@@ -24,10 +24,10 @@ from harness.data.task import load_task
 from harness.engine import Answered
 from harness.llm.batches import common_prefix
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
-from harness.llm.generation import pad_left
 from harness.llm.hooks import StopAtStrings
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
+from harness.llm.scoring import pad_left
 from harness.meters.hardware import set_torch_threads
 from harness.prompts import QAPrompts
 from harness.records import Query

@@ -61,6 +61,12 @@ def test_greedy_is_the_arg_max_at_every_step(tiny):
         assert reply(tiny, replace(LONG, max_tokens=count)).completion_tokens == count
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_nothing_is_used_that_transformers_will_drop(tiny):
+    requests = [replace(LONG, prompt=f"{PROMPT * 3}{' yes' * n}", max_tokens=3) for n in range(3)]
+    assert len(dict(tiny.generate(requests))) == 3
+
+
 def test_stops_early_before_the_string(tiny, steps):
     tokens = new_tokens(tiny)
     pieces = [tiny.tokenizer.decode([token]) for token in tokens]

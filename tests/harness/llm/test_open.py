@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import InputError
-from harness.llm import gguf as default_model
+from harness.llm import gguf
 from harness.llm.base import GenerateRequest
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import _weights, open_model
@@ -30,7 +30,7 @@ def test_opens_each_kind(tiny_model_dir):
 
 def test_weights_of_each_spec(tmp_path, monkeypatch):
     converted = []
-    monkeypatch.setattr(default_model, "materialise", lambda c: converted.append(c.name) or "/made")
+    monkeypatch.setattr(gguf, "materialise", lambda c: converted.append(c.name) or "/made")
     assert _weights(resolve_model(DEFAULT_MODEL)) == "/made"
     assert _weights(resolve_model("gguf:/m/a.gguf")) == "/made"
     assert converted == [DEFAULT_MODEL, "a"]

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import InputError
 from harness.files import cache_dir
 from harness.fingerprint import file_sha256
-from harness.llm import gguf as default_model
+from harness.llm import gguf
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
 from harness.llm.gguf import materialise
 from tests.tiny import build_tiny_model
@@ -22,7 +22,7 @@ from tests.tiny_gguf import write_gguf
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(default_model, "_checked", set())
+    monkeypatch.setattr(gguf, "_checked", set())
     return tmp_path / "cache" / "models"
 
 
@@ -43,12 +43,12 @@ def conversions(monkeypatch) -> list[Path]:
         (folder / "model.safetensors").write_bytes(gguf.read_bytes())
         done.append(gguf)
 
-    monkeypatch.setattr(default_model, "_convert", convert)
+    monkeypatch.setattr(gguf, "_convert", convert)
     return done
 
 
 def _new_process() -> None:
-    default_model._checked.clear()
+    gguf._checked.clear()
 
 
 def test_converts_once(cache, config, conversions):
@@ -93,7 +93,7 @@ def test_failed_conversion_leaves_nothing(cache, config, monkeypatch):
         (folder / "half").write_bytes(b"x")
         raise InputError("broken")
 
-    monkeypatch.setattr(default_model, "_convert", fail)
+    monkeypatch.setattr(gguf, "_convert", fail)
     with pytest.raises(InputError, match="broken"):
         materialise(config)
     assert [path.name for path in cache.iterdir() if path.is_dir()] == []
@@ -122,15 +122,15 @@ def test_processes_wait_for_one_conversion(cache, config, tmp_path):
     code = f"""
 import time
 from pathlib import Path
-from harness.llm import gguf as default_model
+from harness.llm import gguf
 from harness.llm.catalogue import resolve_model
 def convert(gguf, folder):
     (folder / "model.safetensors").write_bytes(b"x")
     with Path({str(tmp_path / "log")!r}).open("a") as log:
         log.write("converted\\n")
     time.sleep(1)
-default_model._convert = convert
-default_model.materialise(resolve_model({f"gguf:{config.path}/{config.gguf_file}"!r}))
+gguf._convert = convert
+gguf.materialise(resolve_model({f"gguf:{config.path}/{config.gguf_file}"!r}))
 """
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
@@ -203,8 +203,8 @@ def test_default_model_equals_its_gguf():
     config = resolve_model(DEFAULT_MODEL)
     folder = materialise(config)
     assert folder.parent == cache_dir("models")
-    gguf = default_model.wheel_file(config)
-    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    file = gguf.wheel_file(config)
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
     kept = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     assert read.keys() == kept.keys()
