@@ -143,7 +143,7 @@ def read_shared(runtime: Runtime, prompts: Sequence[list[int]]) -> SharedPrefix:
     with torch.inference_mode():
         inputs = torch.tensor([ids], device=runtime.device)
         output = runtime.model(inputs, use_cache=True, logits_to_keep=1)
-    cache = getattr(output, name)
+    cache = getattr(output, name, None)
     return SharedPrefix(ids, cache) if takes_gaps(cache) else NO_PREFIX
 
 
