@@ -60,6 +60,8 @@ def with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
             warnings.filterwarnings("error", ".*missing adapter keys")
             # It warns of merging, which is not done to tied weights.
             warnings.filterwarnings("ignore", ".*tie_word_embeddings")
+            # peft asks for it by the name that it had before.
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")
             model = PeftModel.from_pretrained(model, folder)
         with safe_open(folder / FILES[1], "pt") as weights:
             names = weights.keys()
