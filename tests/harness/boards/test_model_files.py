@@ -11,7 +11,8 @@ from harness.boards.prepare import prepare
 from harness.boards.run import parse_board, plan_runs
 from harness.errors import InputError
 from harness.llm.open import open_model
-from harness.runs.directory import find_runs, read_manifest, read_predictions
+from harness.runs.directory import find_runs, read_predictions
+from harness.runs.manifest import read_manifest
 from tests.harness.conftest import CommandLine
 from tests.tiny import build_tiny_model
 
@@ -45,7 +46,7 @@ def test_overwritten_weights_are_another_run(run, tmp_path: Path) -> None:
     assert "finished before" not in said
     (old,), (new,) = before, after - before
     assert answers(old) != answers(new)
-    assert read_manifest(new)["model_provenance"]["path"] == str(model)
+    assert read_manifest(new).model_provenance["path"] == str(model)
     build_tiny_model(model)
     said, again = run(f"path:{model}")
     assert "finished before" in said
