@@ -13,7 +13,9 @@ from rich.console import Console
 import harness.llm.open
 import harness.retrieval.open
 from harness import registry
-from harness.boards.run import parse_board, plan_runs, read_board, run_board
+from harness.boards.config import parse_board
+from harness.boards.file import read_board
+from harness.boards.run import plan_runs, run_board
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
 from harness.registry import register_method
@@ -26,7 +28,6 @@ BOARD = {"name": "b", "tasks": ["nq"], "methods": ["bm25"]}
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     without_torch(monkeypatch)
-    monkeypatch.setattr(registry, "_plugin_methods", {})
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_files_of_any_editor_are_read(tmp_path: Path, prefix: bytes, end: bytes)
 
 
 def test_shipped_boards_can_be_planned() -> None:
-    for name in registry.board_files():
+    for name in registry.names("boards"):
         assert read_board(name).description
 
 
