@@ -156,11 +156,13 @@ def installed(tmp_path: Path):
     """Installs a package with the entry point of plug-ins; runs the command line beside it."""
     place = tmp_path / "site"
 
-    def command(text: str, *arguments: str) -> tuple[str, str]:
+    def command(
+        text: str, *arguments: str, points: str = "[memory_harness.plugins]\nfeathers = feathers\n"
+    ) -> tuple[str, str]:
         info = place / "feathers-1.0.dist-info"
         info.mkdir(parents=True, exist_ok=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: feathers\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[memory_harness.plugins]\nfeathers = feathers\n")
+        (info / "entry_points.txt").write_text(points)
         (place / "feathers.py").write_text(text)
         path = os.pathsep.join([str(place), str(registry.HOUSE)])
         done = subprocess.run(
@@ -181,6 +183,14 @@ def test_an_installed_plug_in_is_there_without_being_named(installed) -> None:
     assert installed(text, "fly")[0] == "gone\n"
     models = "MODELS = {'parrot-1b': {'path': 'birds/parrot', 'licence': 'MIT'}}\n"
     assert "parrot-1b" in installed(models, "list", "models")[0]
+
+
+def test_an_installed_method_is_there_by_its_own_entry_point(installed) -> None:
+    text = "from tests.harness.lab import Ask as Fly\n"
+    points = "[memory_harness.methods]\nfly = feathers:Fly\ngone = feathers:Gone\n"
+    assert "method: fly\n" in installed(text, "describe", "fly", points=points)[0]
+    _, errors = installed(text, "run", "--method", "gone", "--task", "nq", points=points)
+    assert errors.startswith("error: method 'gone' cannot be loaded from EntryPoint(")
 
 
 @pytest.mark.parametrize(
