@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.common import Plugins, load_plugins
 from harness.errors import ConfigError, did_you_mean
-from harness.registry import Kind, load, task_folder
+from harness.registry import Kind, load, resolve, task_folder
 from harness.registry import names as known_names
 
 Card = Callable[[str], dict[str, Any]]
@@ -67,6 +67,7 @@ def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
         "models": (_models, _model),
         "encoders": (_encoders, _encoder),
         "retrievers": (_retrievers, _retriever),
+        "metrics": (_metrics, _metric),
         "boards": (lambda: known_names("boards"), _board),
         "commands": (lambda: known_names("commands"), _documented("commands")),
         "preparations": (lambda: known_names("preparations"), _documented("preparations")),
@@ -74,13 +75,12 @@ def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
 
 
 def _documented(kind: Kind) -> Card:
-    """The card of a function or class: what its docstring says."""
+    return lambda name: _said_of(load(kind, name))
 
-    def card(name: str) -> dict[str, Any]:
-        text = inspect.getdoc(load(kind, name)) or ""
-        return {"summary": text.partition("\n")[0]}
 
-    return card
+def _said_of(thing: object) -> dict[str, Any]:
+    """The card of a function or class: the first line of its docstring."""
+    return {"summary": (inspect.getdoc(thing) or "").partition("\n")[0]}
 
 
 def _method(name: str) -> dict[str, Any]:
@@ -149,6 +149,18 @@ def _retriever(name: str) -> dict[str, Any]:
 
     config = retriever_config(name)
     return {"summary": config["kind"], **config}
+
+
+def _metrics() -> Collection[str]:
+    from harness.metrics import answer_metrics
+
+    return answer_metrics()
+
+
+def _metric(name: str) -> dict[str, Any]:
+    from harness.metrics import answer_metrics
+
+    return _said_of(resolve(answer_metrics()[name], f"metric '{name}'"))
 
 
 def _board(name: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from harness import registry
 from harness.boards.file import read_board
 from harness.errors import ConfigError, HarnessError, InputError
 from harness.llm.catalogue import catalogue, resolve_model
-from harness.registry import board_file, load, load_plugin, names, task_folder
+from harness.metrics import answer_metrics
+from harness.registry import board_file, load_plugin, names, task_folder
 from harness.retrieval.catalogue import encoder_entry, encoder_names
 from harness.retrieval.open import open_retriever, retriever_config, retriever_names
 from tests.harness.conftest import CommandLine
@@ -125,9 +126,19 @@ def test_a_method_retrieves_with_a_retriever_of_a_plug_in(
     assert done.code == 0, done.err
 
 
-def test_metrics_are_there_to_be_asked_for(plugin: Plugin) -> None:
-    plugin("def half(prediction, golds): return 0.5\nMETRICS = {'half': half}")
-    assert load("metrics", "half")("a", ["b"]) == 0.5
+def test_a_task_of_a_plug_in_is_scored_by_its_own_metric(
+    cli: CommandLine, plugin: Plugin, files: Path, tmp_path: Path
+) -> None:
+    folder = plugin(
+        "def half(prediction, golds): return 0.5\nMETRICS = {'half': half}\nTASKS = {'zoo': 'zoo'}"
+    )
+    (folder / "zoo").mkdir()
+    files.rename(folder / "zoo" / "sample")
+    (folder / "zoo" / "task.yaml").write_text("name: zoo\ntitle: Zoo\nmetrics: [em, half]\n")
+    run = ("run", "--method", "no-retrieval", "--task", "zoo", "--latency-queries", 0)
+    assert cli(*run, "--out", tmp_path / "runs").code == 0
+    (scores,) = (tmp_path / "runs").rglob("scores.jsonl")
+    assert '"half":0.5' in scores.read_text().replace(" ", "")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +149,7 @@ def test_metrics_are_there_to_be_asked_for(plugin: Plugin) -> None:
         ("PREPARATIONS = {'train': int}", None, "preparation 'train' exists already"),
         ("MODELS = {'smollm2-135m-instruct': {}}", catalogue, "model 'smollm2-135m-instruct' exi"),
         ("ENCODERS = {'e5-base-v2': {}}", encoder_names, "encoder 'e5-base-v2' exists already"),
+        ("METRICS = {'em': int}", answer_metrics, "metric 'em' exists already"),
         ("RETRIEVERS = {'bm25': int}", retriever_names, "retriever 'bm25' exists already"),
         ("TASKS = {'zoo': 3}", None, "plugin '.*mine.py': TASKS: 'zoo' must be a path"),
     ],

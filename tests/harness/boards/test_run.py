@@ -132,9 +132,9 @@ def test_an_own_limit_goes_before_the_boards() -> None:
     assert [len(plan.data.questions) for plan in plans] == [3, 2]
 
 
-def test_a_task_of_another_version_is_another_run(tmp_path: Path, monkeypatch) -> None:
+def test_a_task_of_another_version_is_another_run(tmp_path: Path) -> None:
     sample = write_task(tmp_path / "toy" / "sample").parent
-    monkeypatch.setattr(registry, "_plugin_tasks", {"toy": str(sample)})
+    registry.register("tasks", "toy", sample)
     ids = []
     for version in ("", "version: 1", "version: 2"):
         (sample / "task.yaml").write_text(f"name: toy\ntitle: Toy\n{version}\n")
