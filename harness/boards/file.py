@@ -14,6 +14,7 @@ from harness.registry import board_file
 
 _PLACES = ("questions", "train", "corpus", "data_dir")
 _LOCAL = ("path:", "gguf:")
+_FOLDERS = {"transformers": ("path", "adapter"), "openai": ("tokenizer",)}
 
 
 def read_board(name: str) -> Board:
@@ -53,8 +54,7 @@ def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:
         prefix = next((prefix for prefix in _LOCAL if model.startswith(prefix)), None)
         return prefix + _local(model.removeprefix(prefix), board) if prefix else model
     placed = dict(model)
-    own = ("path", "adapter") if model.get("kind", "transformers") == "transformers" else ()
-    for key in own:
+    for key in _FOLDERS.get(str(model.get("kind", "transformers")), ()):
         if _is_local(str(model.get(key) or ""), board):
             placed[key] = _local(str(model[key]), board)
     if "name" in model:

@@ -16,6 +16,7 @@ from harness.boards.sweep import expand
 from harness.errors import ConfigError, did_you_mean
 from harness.files import check_slug, read_json, write_json
 from harness.llm.catalogue import resolve_model
+from harness.llm.identity import identity
 from harness.method import load_method, parse_params
 
 FOLDER = "prepared"
@@ -45,14 +46,15 @@ def prepare(board: Board, root: Path, make: Make) -> None:
 def resolve(board: Board, root: Path) -> Board:
     """The board with its grid written out and every ``prepared:NAME`` as a folder in ``root``.
 
-    Raises ConfigError for a method, parameter, model or ``prepared:NAME`` that there is not.
+    Raises ConfigError for a method, parameter, model or ``prepared:NAME`` that there is not, and
+    InputError for a model's files.
     """
     board = expand(board)
     for entry in board.methods:
         parse_params(load_method(entry.name), entry.name, entry.params)
     for model in board.models:
         if not (isinstance(model, str) and model.startswith(PREFIX)):
-            resolve_model(model)
+            identity(resolve_model(model))  # or the error of a file that is missing
     names = [preparation.name for preparation in board.prepare]
     if len(set(names)) < len(names):
         raise ConfigError(f"board '{board.name}': prepare: a name stands twice in {names}")

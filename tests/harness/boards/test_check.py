@@ -132,6 +132,7 @@ def test_a_refused_run_does_not_stop_the_others(plans, tmp_path, monkeypatch) ->
          "q.jsonl: file not found"),
         ({"methods": [{"name": "ask", "params": {"shot": 1}}]}, "no parameter 'shot'; did you mea"),
         ({"models": ["smollm2"]}, "unknown model 'smollm2'"),
+        ({"models": ["path:gone"]}, "gone is no transformers model folder"),
         ({"prepare": [{"name": "x", "train": "none"}]}, "no recipe 'none'"),
         ({"prepare": [{"name": "x", "train": "proposal-cpu", "changes": {"tasks": ["nqq"]}}]},
          "unknown task 'nqq'; did you mean 'nq'"),

@@ -77,8 +77,8 @@ def test_a_file_that_is_nowhere_is_named_beside_the_board(
         ({"name": "path:model", "dtype": "float32"}, {"name": "path:{}/model", "dtype": "float32"}),
         ({"name": "m", "path": "org/name", "adapter": "./model"},
          {"name": "m", "path": "org/name", "adapter": "{}/model"}),
-        ({"name": "m", "kind": "openai", "path": "model"},
-         {"name": "m", "kind": "openai", "path": "model"}),
+        ({"name": "m", "kind": "openai", "path": "model", "tokenizer": "./model"},
+         {"name": "m", "kind": "openai", "path": "model", "tokenizer": "{}/model"}),
     ],
 )  # fmt: skip
 def test_models_and_adapters_lie_beside_the_board(board, tmp_path: Path, model, meant) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.prepare import prepare
-from harness.boards.run import parse_board, plan_runs
+from harness.boards.config import parse_board
+from harness.boards.prepare import prepare, resolve
+from harness.boards.run import plan_runs
 from harness.errors import InputError
 from harness.llm.open import open_model
-from harness.runs.directory import find_runs, read_manifest, read_predictions
+from harness.runs.directory import find_runs, read_predictions
+from harness.runs.manifest import read_manifest
 from tests.harness.conftest import CommandLine
 from tests.tiny import build_tiny_model
 
@@ -45,7 +47,7 @@ def test_overwritten_weights_are_another_run(run, tmp_path: Path) -> None:
     assert "finished before" not in said
     (old,), (new,) = before, after - before
     assert answers(old) != answers(new)
-    assert read_manifest(new)["model_provenance"]["path"] == str(model)
+    assert read_manifest(new).model_provenance["path"] == str(model)
     build_tiny_model(model)
     said, again = run(f"path:{model}")
     assert "finished before" in said
@@ -78,7 +80,8 @@ def test_a_prepared_model_counts_by_what_was_made(tmp_path: Path) -> None:
     board = parse_board(content, "board.yaml")
 
     def plan(root: Path, seed: int) -> str:
-        made = prepare(board, root, lambda _, folder: build_tiny_model(folder / "model", seed))
+        made = resolve(board, root)
+        prepare(made, root, lambda _, __, folder: build_tiny_model(folder / "model", seed))
         (found,) = plan_runs(made, "cpu")
         assert found.model.path == str(root / "prepared" / "wide" / "model")
         return found.config.run_id
