@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from harness import trace
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError
-from harness.llm.base import LanguageModel
+from harness.llm.base import Capability, LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query, Question
@@ -225,7 +225,18 @@ class Engine:
                     await self._deliver(channel, [entry])
 
 
-def check_needs(method: Method, llm: LanguageModel) -> None:
+class Offers(Protocol):
+    """What a method may need of a model."""
+
+    name: str
+    capabilities: frozenset[Capability]
+    trained_for: frozenset[str]
+
+    def has_token(self, text: str) -> bool:
+        """Whether ``text`` is one token of the model's own."""
+
+
+def check_needs(method: Method, llm: Offers) -> None:
     """Stop before any work if the model lacks what the method needs."""
     missing = [f"the capability '{name}'" for name in sorted(method.needs_now - llm.capabilities)]
     fix = "choose a model that has it"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.errors import ConfigError, did_you_mean
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
+from harness.registry import find, load
 
 if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
@@ -220,3 +221,13 @@ def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> Method
         raise ConfigError(
             f"method '{name}': parameter '{where}' = {first['input']!r}: {first['msg']}"
         ) from error
+
+
+def load_method(name: str) -> type[Method]:
+    """The method class of a name; ConfigError with a suggestion if it is unknown."""
+    cls = load("methods", name)
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        target = find("methods", name)
+        raise ConfigError(f"method '{name}': {target!r} is not a subclass of harness.method.Method")
+    check_class(name, cls)
+    return cls

@@ -1,4 +1,7 @@
-"""Names to things: built-in tables, entry points and ``--plugin`` modules, loaded lazily."""
+"""Names to things: the house's own tables, ``--plugin`` files and installed plug-ins, read lazily.
+
+The lowest layer: it imports nothing that it names before somebody asks for it.
+"""
 
 from __future__ import annotations
 
@@ -6,116 +9,72 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Literal, get_args
 
-from harness.errors import ConfigError, InputError, did_you_mean
+from harness.errors import ConfigError, HarnessError, InputError, did_you_mean
 from harness.files import check_slug
 
-if TYPE_CHECKING:
-    from harness.method import Method
+Kind = Literal[
+    "methods", "tasks", "boards", "commands", "preparations", "models", "encoders", "retrievers",
+    "metrics",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Table = Mapping[str, Any]
 
-T = TypeVar("T")
+HOUSE = Path(__file__).parents[1]
+"""The folder that holds ``harness`` and, beside it, the packages and data it finds by name."""
+_PACKAGES: dict[Kind, tuple[str, ...]] = {
+    "methods": ("methods",),
+    "commands": ("harness.cli", "methods", "leaderboards"),
+    "preparations": ("methods",),
+}
+_PATHS = ("tasks", "boards")
 
-_plugin_methods: dict[str, str | type[Method]] = {}
-_plugin_tasks: dict[str, str] = {}
-_plugin_boards: dict[str, str] = {}
-
-
-def method_names() -> list[str]:
-    """Every known method, loading none."""
-    return sorted(_methods())
-
-
-def load_method(name: str) -> type[Method]:
-    """The method class of a name; ConfigError with a suggestion if it is unknown."""
-    from harness.method import Method
-
-    target = _lookup(name, _methods(), "method")
-    cls = _resolve(target, f"method '{name}'")
-    if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise ConfigError(f"method '{name}': {target!r} is not a subclass of harness.method.Method")
-    missing = sorted(cls.__abstractmethods__) + ([] if hasattr(cls, "card") else ["card"])
-    if missing:
-        raise ConfigError(f"method '{name}': class {cls.__name__} lacks {', '.join(missing)}")
-    return cls
+_plugins: dict[str, dict[Kind, dict[str, Any]]] = {}
+_broken: dict[str, str] = {}
 
 
-def task_folders() -> dict[str, str]:
-    """Task name to the folder that holds its task.yaml."""
-    return {**importlib.import_module("tasks").TASKS, **_plugin_tasks}
+def sources(kind: Kind) -> Iterator[tuple[str, Table]]:
+    """Where names of one kind come from, and each place's table, the house's own first.
 
-
-def task_folder(name: str) -> Path:
-    """Folder of a known task; ConfigError with a suggestion otherwise."""
-    return Path(_lookup(name, task_folders(), "task"))
-
-
-def board_files() -> dict[str, str]:
-    """Board name to its YAML file."""
-    return {**importlib.import_module("leaderboards").BOARDS, **_plugin_boards}
-
-
-def board_file(name: str) -> Path:
-    """A board by name or by path to a YAML file."""
-    if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Path(name)
-    return Path(_lookup(name, board_files(), "board"))
-
-
-def register_method(name: str, target: str | type[Method]) -> None:
-    """Add a method under a name: a class, or ``"module:Class"`` to load when first used."""
-    check_slug(name, "method")
-    if name in _methods():
-        raise ConfigError(f"method '{name}' exists already; choose another name")
-    _plugin_methods[name] = target
-
-
-def load_plugin(source: str) -> None:
-    """Import a plugin: a module name or a .py file, with METHODS, TASKS or BOARDS tables.
-
-    METHODS maps names to Method classes (or ``"module:Class"``), TASKS to folders that hold a
-    task.yaml, BOARDS to YAML files.
+    Installed plug-ins are imported when the iteration comes to them; one that is ``broken`` has no
+    table.
     """
-    before = len(_plugin_methods)
-    module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
-    methods, tasks, boards = (
-        _table(module, table, source) for table in ("METHODS", "TASKS", "BOARDS")
+    yield from _loaded(kind)
+    before = set(_plugins)
+    _load_installed()
+    for source, tables in _plugins.items():
+        if source not in before:
+            yield source, tables[kind]
+
+
+def names(kind: Kind) -> list[str]:
+    """Every name of one kind, sorted; nothing they stand for is loaded."""
+    return sorted({name for _, table in sources(kind) for name in table})
+
+
+def find(kind: Kind, name: str) -> Any:
+    """What a table says of a name, unloaded; ConfigError with a suggestion if none does."""
+    for _, table in sources(kind):
+        if name in table:
+            return table[name]
+    raise ConfigError(
+        f"unknown {_one(kind)} '{name}'{did_you_mean(name, names(kind))}{broken_note()}"
     )
-    for name, target in methods.items():
-        if _plugin_methods.get(name) is not target:
-            register_method(name, target)
-    _plugin_tasks.update(tasks)
-    _plugin_boards.update(boards)
-    # A module may also have called register_method itself.
-    if not (methods or tasks or boards) and len(_plugin_methods) == before:
-        raise InputError(
-            f"plugin '{source}' offers nothing: define METHODS = {{'my-method': MyMethod}}"
-        )
 
 
-def _table(module: ModuleType, table: str, source: str) -> dict[str, Any]:
-    names = getattr(module, table, {})
-    if not isinstance(names, dict):
-        raise InputError(f"plugin '{source}': {table} must be a dictionary of names")
-    return {check_slug(str(name), f"plugin {table}"): value for name, value in names.items()}
+def load(kind: Kind, name: str) -> Any:
+    """The class, function or other object of a name. Raises ConfigError if it cannot be loaded."""
+    return resolve(find(kind, name), f"{_one(kind)} '{name}'")
 
 
-def _methods() -> dict[str, str | type[Method] | EntryPoint]:
-    points = {point.name: point for point in entry_points(group="memory_harness.methods")}
-    return {**points, **_plugin_methods, **importlib.import_module("methods").METHODS}
-
-
-def _lookup(name: str, table: Mapping[str, T], what: str) -> T:
-    if name not in table:
-        raise ConfigError(f"unknown {what} '{name}'{did_you_mean(name, list(table))}")
-    return table[name]
-
-
-def _resolve(target: str | type[Method] | EntryPoint, what: str) -> object:
+def resolve(target: Any, what: str) -> Any:
+    """What a table's entry stands for: ``module:attribute``, an entry point, the object itself."""
     try:
         if isinstance(target, EntryPoint):
             return target.load()
@@ -125,6 +84,162 @@ def _resolve(target: str | type[Method] | EntryPoint, what: str) -> object:
     except Exception as error:
         raise ConfigError(f"{what} cannot be loaded from {target!r}: {_reason(error)}") from error
     return target
+
+
+def added(kind: Kind, own: Iterable[str]) -> dict[str, Any]:
+    """What plug-ins add to a room's ``own`` names. Raises ConfigError for one it already has."""
+    found = {name: target for _, table in sources(kind) for name, target in table.items()}
+    for name in own:
+        if name in found:
+            raise _taken(kind, name)
+    return found
+
+
+def task_folder(name: str) -> Path:
+    """Folder of a known task; ConfigError with a suggestion otherwise."""
+    return Path(find("tasks", name))
+
+
+def board_file(name: str) -> Path:
+    """A board by name or by path to a YAML file."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    return Path(find("boards", name))
+
+
+def register(kind: Kind, name: str, target: Any) -> None:
+    """Add a name in this process: an object, or ``"module:attribute"`` to load when first used."""
+    check_slug(name, _one(kind))
+    _add("registered here", {kind: {name: target}})
+
+
+def register_method(name: str, target: Any) -> None:
+    """Add a method under a name: a class, or ``"module:Class"`` to load when first used."""
+    register("methods", name, target)
+
+
+def load_plugin(source: str) -> None:
+    """Import a plug-in, a module name or a .py file, with tables such as METHODS.
+
+    METHODS, COMMANDS, PREPARATIONS, RETRIEVERS and METRICS map names to objects or
+    ``"module:attribute"``; TASKS to folders that hold a task.yaml and BOARDS to YAML files, both
+    beside the plug-in unless absolute; MODELS and ENCODERS to fields of their catalogues' entries.
+    """
+    before = _size()
+    module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    _add_module(source, module, before)
+
+
+def broken() -> Mapping[str, str]:
+    """Installed plug-ins that cannot be used, and why, each in one line."""
+    _load_installed()
+    return dict(_broken)
+
+
+def broken_note() -> str:
+    """The end of an error about an unknown name: it may be of a plug-in that is broken."""
+    return "".join(f"; plug-in '{name}' cannot be used: {why}" for name, why in _broken.items())
+
+
+def _loaded(kind: Kind) -> Iterator[tuple[str, Table]]:
+    if kind == "tasks":
+        yield "tasks", {file.parent.name: file.parent for file in _files("tasks", "*/task.yaml")}
+    if kind == "boards":
+        yield "leaderboards", {file.stem: file for file in _files("leaderboards/boards", "*.yaml")}
+    for package in _PACKAGES.get(kind, ()):
+        yield package, getattr(_package(package), kind.upper(), {})
+    for source, tables in list(_plugins.items()):
+        yield source, tables.get(kind, {})
+    if kind == "methods":
+        for point in _points("memory_harness.methods"):
+            yield point.value, {point.name: point}
+
+
+def _files(folder: str, pattern: str) -> list[Path]:
+    return sorted((HOUSE / folder).glob(pattern))
+
+
+def _package(name: str) -> ModuleType:
+    """A package of the house. Raises ConfigError if a module of the same name is in its way."""
+    spec = importlib.util.find_spec(name)
+    place = Path(spec.origin or name) if spec is not None else None
+    own = HOUSE.joinpath(*name.split("."))
+    if place is None:
+        raise ConfigError(f"{own}: missing; install memory-harness again")
+    if place.parent.resolve() != own.resolve():
+        raise ConfigError(
+            f"{place}: in the way of memory-harness's own package '{name}'; rename it, or leave "
+            "its folder and take it off PYTHONPATH"
+        )
+    return importlib.import_module(name)
+
+
+@cache
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
+
+
+def _load_installed() -> None:
+    for point in _points("memory_harness.plugins"):
+        if point.name in _plugins or point.name in _broken:
+            continue
+        before = _size()
+        try:
+            _add_module(point.name, point.load(), before)
+        except HarnessError as error:
+            _broken[point.name] = str(error)
+        # Somebody else's code; it must not break what does not need it.
+        except Exception as error:
+            _broken[point.name] = _reason(error)
+
+
+def _add_module(source: str, module: ModuleType, before: int) -> None:
+    tables = {kind: _table(kind, module, source) for kind in KINDS}
+    # A module may also have registered names itself.
+    if not any(tables.values()) and _size() == before:
+        raise InputError(
+            f"plugin '{source}' offers nothing: define METHODS = {{'my-method': MyMethod}}"
+        )
+    _add(source, tables)
+
+
+def _add(source: str, tables: Mapping[Kind, Table]) -> None:
+    for kind, table in tables.items():
+        known = {name: target for _, there in _loaded(kind) for name, target in there.items()}
+        for name, target in table.items():
+            # The same plug-in twice changes nothing, as for any import.
+            if known.get(name, target) != target:
+                raise _taken(kind, name)
+    place = _plugins.setdefault(source, {kind: {} for kind in KINDS})
+    for kind, table in tables.items():
+        place[kind].update(table)
+
+
+def _table(kind: Kind, module: ModuleType, source: str) -> dict[str, Any]:
+    table = kind.upper()
+    values = getattr(module, table, {})
+    if not isinstance(values, dict):
+        raise InputError(f"plugin '{source}': {table} must be a dictionary of names")
+    checked = {check_slug(str(name), f"plugin {table}"): value for name, value in values.items()}
+    if kind in _PATHS:
+        folder = Path(module.__file__ or "").parent
+        for name, value in checked.items():
+            if not isinstance(value, str | Path):
+                raise InputError(f"plugin '{source}': {table}: '{name}' must be a path")
+        return {name: folder / Path(value).expanduser() for name, value in checked.items()}
+    return checked
+
+
+def _taken(kind: Kind, name: str) -> ConfigError:
+    return ConfigError(f"{_one(kind)} '{name}' exists already; choose another name")
+
+
+def _size() -> int:
+    return sum(len(table) for tables in _plugins.values() for table in tables.values())
+
+
+def _one(kind: Kind) -> str:
+    return kind.removesuffix("s")
 
 
 def _import_module(name: str) -> ModuleType:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.escape import csv_text, markdown_text
 from harness.files import atomic_file, csv_lines, write_json, writing
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Options = TypeVar("Options", bound="BaseModel")
 
 NOT_COMPARABLE = "Scores on these slices are not comparable with published full-benchmark numbers."
 
@@ -17,16 +22,14 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def checked_options(module: str, name: str, values: Mapping[str, Any]) -> Any:
-    """Options of the model ``name`` in ``module``. Raises ConfigError naming the option."""
-    from importlib import import_module
-
+def checked_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
+    """Validated options of an evaluation. Raises ConfigError naming the option."""
     from pydantic import ValidationError
 
     from harness.errors import ConfigError
 
     try:
-        return getattr(import_module(module), name)(**values)
+        return cls(**values)
     except ValidationError as error:
         first = error.errors()[0]
         option = str(first["loc"][-1]).replace("_", "-")

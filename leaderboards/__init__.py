@@ -1,9 +1,8 @@
-"""From finished runs to tables. ``BOARDS`` names the shipped boards and where their YAML is."""
+"""From finished runs to tables; the shipped boards lie in ``boards/``."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-BOARDS: dict[str, str] = {
-    path.stem: str(path) for path in sorted((Path(__file__).parent / "boards").glob("*.yaml"))
+COMMANDS: dict[str, str] = {
+    "leaderboard": "leaderboards.commands:leaderboard",
+    "compare": "leaderboards.commands:compare",
+    "analyse": "leaderboards.commands:analyse",
 }
+"""Command -> ``module:function``, imported when first used."""

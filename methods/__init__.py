@@ -1,4 +1,4 @@
-"""The table of built-in methods: name to ``module:Class``, imported when first used."""
+"""The tables of built-in methods and of what they bring, imported when first used."""
 
 METHODS: dict[str, str] = {
     "no-retrieval": "methods.no_retrieval:NoRetrieval",
@@ -19,3 +19,19 @@ METHODS: dict[str, str] = {
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }
+"""Method -> ``module:Class``."""
+
+COMMANDS: dict[str, str] = {
+    "train": "methods.parametric_qa.cli.train:train",
+    "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
+    "evaluate-forgetting": "methods.parametric_qa.cli.forgetting:evaluate_forgetting",
+    "evaluate-update": "methods.parametric_qa.cli.update:evaluate_update",
+    "map-memories": "methods.parametric_qa.cli.map:map_memories",
+}
+"""Command -> ``module:function``."""
+
+PREPARATIONS: dict[str, str] = {
+    "train": "methods.parametric_qa.cli.prepare:Train",
+    "evaluate-write": "methods.parametric_qa.cli.prepare:EvaluateWrite",
+}
+"""Verb of a board's ``prepare`` -> ``module:Class``, a subclass of boards.preparation.Work."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness import registry
 from tests.tiny import build_tiny_model
 
 # Before any test imports torch or a hub client; subprocesses inherit them.
@@ -53,6 +54,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ.pop("MEMORY_HARNESS_CACHE", None)
     else:
         os.environ["MEMORY_HARNESS_CACHE"] = _USERS_CACHE
+
+
+@pytest.fixture(autouse=True)
+def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_broken", {})
 
 
 @pytest.fixture(scope="session")

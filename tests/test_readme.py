@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import check_method
-from harness.registry import load_plugin
+from harness.registry import load_plugin, sources
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
@@ -16,14 +16,12 @@ BLOCKS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README.read_text(encodi
 
 @pytest.mark.parametrize(("name", "code"), BLOCKS, ids=[name for name, _ in BLOCKS])
 def test_an_example_is_a_plugin_whose_method_keeps_the_rules(
-    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, code: str, tmp_path: Path
 ) -> None:
-    from harness import registry
-
-    monkeypatch.setattr(registry, "_plugin_methods", {})
     (tmp_path / name).write_text(code)
     load_plugin(str(tmp_path / name))
-    (cls,) = registry._plugin_methods.values()
+    ((_, own),) = [found for found in sources("methods") if found[0] == str(tmp_path / name)]
+    (cls,) = own.values()
     assert len(check_method(cls)) == 9
 
 

@@ -1,16 +1,16 @@
-"""What a board file may say: its keys, and errors that name the file, the key and the fix."""
+"""A board's schema: its keys, and errors that name the file, the key and the fix."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.boards.preparation import Preparation, work_of
 from harness.boards.task_entry import TaskFiles
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.llm.catalogue import DEFAULT_MODEL
-from harness.registry import board_file
 
 
 class _Entry(BaseModel):
@@ -41,33 +41,18 @@ class LatencyEntry(_Entry):
     warmup: int = Field(5, ge=0)
 
 
+class QueriesEntry(_Entry):
+    """How many single queries are timed instead of the board's number."""
+
+    queries: int | None = Field(None, ge=0)
+
+
 class GridEntry(_Entry):
     """Variants of one of the board's methods: each value alone, or every combination."""
 
     method: str
     vary: Literal["one-at-a-time", "all"] = "one-at-a-time"
     params: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(min_length=1)
-
-
-class Preparation(_Entry):
-    """Work before the runs: shared parts trained by a recipe, or memories written and evaluated."""
-
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    name: str
-    train: str | None = Field(None, description="a recipe")
-    changes: dict[str, Any] = Field({}, description="values in place of the recipe's")
-    evaluate_write: dict[str, Any] | None = Field(
-        None, alias="evaluate-write", description="options of the command evaluate-write"
-    )
-
-    @model_validator(mode="after")
-    def _one_kind_of_work(self) -> Any:
-        if (self.train is None) == (self.evaluate_write is None):
-            raise ValueError("give either 'train' (a recipe) or 'evaluate-write' (its options)")
-        if self.changes and self.train is None:
-            raise ValueError("'changes' are of a recipe; give 'train'")
-        return self
 
 
 class Board(_Entry):
@@ -100,24 +85,40 @@ class Board(_Entry):
             return value
         return [{"name": item} if isinstance(item, str) else item for item in value]
 
+    def changed(self, changes: Changes) -> Board:
+        """The board with other values; a limit is then every task's."""
+        given = {
+            key: value
+            for key in ("models", "limit", "seeds")
+            if (value := getattr(changes, key)) is not None
+        }
+        of_tasks: dict[str, Any] = {"limit": None} if changes.limit is not None else {}
+        if changes.documents is not None:
+            of_tasks["documents"] = changes.documents
+        if of_tasks:
+            given["tasks"] = tuple(task.model_copy(update=of_tasks) for task in self.tasks)
+        if changes.latency.queries is not None:
+            queries = {"queries": changes.latency.queries}
+            given["latency"] = self.latency.model_copy(update=queries)
+        return self.model_copy(update=given)
 
-def read_board(name: str) -> Board:
-    """Load a board by name or path; errors name the file, the key and the fix."""
-    return parse_board(*board_values(name))
+
+class Changes(_Entry):
+    """Options of the command line in place of a board's own values; None changes none."""
+
+    models: tuple[str, ...] | None = None
+    limit: int | None = Field(None, ge=1)
+    documents: int | None = Field(None, ge=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    latency: QueriesEntry = QueriesEntry()
 
 
-def board_values(name: str) -> tuple[Any, str]:
-    """What a board's file says, not yet validated, and the file's path."""
-    path = board_file(name)
+def parse_changes(values: Mapping[str, Any]) -> Changes:
+    """Validate options of the command line. Raises ConfigError naming the option."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such board file; 'memory-harness list boards' names those shipped"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return values, str(path)
+        return Changes.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"command line: {_explain(error)}") from error
 
 
 def parse_board(values: Any, source: str) -> Board:
@@ -125,9 +126,14 @@ def parse_board(values: Any, source: str) -> Board:
     if not isinstance(values, dict):
         raise InputError(f"{source}: expected keys such as 'tasks' and 'methods', one a line")
     try:
-        return Board.model_validate(values)
+        board = Board.model_validate(values)
+        for number, entry in enumerate(board.prepare):
+            work_of(entry, f"prepare.{number}.")
     except ValidationError as error:
         raise ConfigError(f"{source}: {_explain(error)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return board
 
 
 def _explain(error: ValidationError) -> str:
@@ -140,7 +146,6 @@ def _explain(error: ValidationError) -> str:
             "methods": MethodEntry,
             "latency": LatencyEntry,
             "grid": GridEntry,
-            "prepare": Preparation,
         }
         entry = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
         known = TaskFiles if "files" in first["loc"] else entry

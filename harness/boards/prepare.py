@@ -1,4 +1,4 @@
-"""What a board needs before its runs: trained shared parts, evaluations of writing.
+"""Making what a board prepares, before its runs.
 
 Each preparation lies in ``RUNS/prepared/<name>/`` and is made once; a parameter of a method says
 ``prepared:NAME`` for its folder, a model ``prepared:NAME/model``.
@@ -10,46 +10,51 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.boards.config import Board, MethodEntry, Preparation
+from harness.boards.config import Board, MethodEntry
+from harness.boards.preparation import Preparation, Work, work_of
 from harness.boards.sweep import expand
 from harness.errors import ConfigError, did_you_mean
 from harness.files import check_slug, read_json, write_json
-from harness.method import parse_params
-from harness.registry import load_method
+from harness.llm.catalogue import resolve_model
+from harness.llm.identity import identity
+from harness.method import load_method, parse_params
 
 FOLDER = "prepared"
 PREFIX = "prepared:"
 DONE_FILE = "prepared.json"
 
-Make = Callable[[Preparation, Path], None]
+Make = Callable[[str, Work, Path], None]
 
 
-def prepare(board: Board, root: Path, make: Make) -> Board:
-    """Make what is not there yet; the board, its grid written out and ``prepared:NAME`` resolved.
+def prepare(board: Board, root: Path, make: Make) -> None:
+    """Make what is not there yet of a board that was resolved.
 
-    ``make`` does the work of one preparation in a folder and goes on where it was interrupted.
-    Raises ConfigError if a folder holds something that was prepared by other settings.
+    ``make`` does the work of one preparation, given by name, in a folder, and goes on where it was
+    interrupted. All that is to be made is checked first. Raises ConfigError if a folder holds
+    something that was prepared by other settings.
     """
-    board = resolve(board, root)
-    for preparation in board.prepare:
-        folder, asked = _folder(root, preparation.name), preparation.model_dump(mode="json")
-        done = folder / DONE_FILE
-        if done.exists() and (there := read_json(done)) != asked:
-            raise ConfigError(
-                f"{folder}: prepared with other settings ({_difference(there, asked)}); remove it "
-                "or choose another --out"
-            )
-        if not done.exists():
-            make(preparation, folder)
-            write_json(done, asked)
-    return board
+    works = {entry.name: work_of(entry) for entry in board.prepare}
+    left = {name: work for name, work in works.items() if not _is_made(name, work, root)}
+    for work in left.values():
+        work.check()
+    for name, work in left.items():
+        folder = _folder(root, name)
+        make(name, work, folder)
+        write_json(folder / DONE_FILE, _record(name, work))
 
 
 def resolve(board: Board, root: Path) -> Board:
-    """The board with its grid written out and ``prepared:NAME`` in parameters as folders."""
+    """The board with its grid written out and every ``prepared:NAME`` as a folder in ``root``.
+
+    Raises ConfigError for a method, parameter, model or ``prepared:NAME`` that there is not, and
+    InputError for a model's files.
+    """
     board = expand(board)
     for entry in board.methods:
         parse_params(load_method(entry.name), entry.name, entry.params)
+    for model in board.models:
+        if not (isinstance(model, str) and model.startswith(PREFIX)):
+            identity(resolve_model(model))  # or the error of a file that is missing
     names = [preparation.name for preparation in board.prepare]
     if len(set(names)) < len(names):
         raise ConfigError(f"board '{board.name}': prepare: a name stands twice in {names}")
@@ -72,26 +77,48 @@ def resolve(board: Board, root: Path) -> Board:
             for m in board.models
         ),
         "prepare": tuple(
-            p.model_copy(update={"evaluate_write": _replaced(p.evaluate_write, folder)})
-            if p.evaluate_write
-            else p
-            for p in board.prepare
+            Preparation(name=entry.name, **_replaced(entry.options, folder))
+            for entry in board.prepare
         ),
     }
     return board.model_copy(update=changes)
 
 
 def _replaced(values: Mapping[str, Any], folder: Callable[[str], str]) -> dict[str, Any]:
-    def own(value: Any) -> bool:
-        return isinstance(value, str) and value.startswith(PREFIX)
+    def replaced(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _replaced(value, folder)
+        return folder(value) if isinstance(value, str) and value.startswith(PREFIX) else value
 
-    return {key: folder(value) if own(value) else value for key, value in values.items()}
+    return {key: replaced(value) for key, value in values.items()}
 
 
 def _folder(root: Path, name: str) -> Path:
     return root / FOLDER / check_slug(name, "preparation")
 
 
+def _record(name: str, work: Work) -> dict[str, Any]:
+    return {"name": name, **work.model_dump(mode="json")}
+
+
+def _is_made(name: str, work: Work, root: Path) -> bool:
+    done = _folder(root, name) / DONE_FILE
+    if not done.exists():
+        return False
+    there, asked = _given(read_json(done)), _given(_record(name, work))
+    if there != asked:
+        raise ConfigError(
+            f"{done.parent}: prepared with other settings ({_difference(there, asked)}); remove it "
+            "or choose another --out"
+        )
+    return True
+
+
+def _given(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without what is empty: earlier ones name the options of every verb."""
+    return {key: value for key, value in record.items() if value not in (None, {}, [])}
+
+
 def _difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    keys = [key for key in asked if there.get(key) != asked[key]]
-    return ", ".join(f"{key}: {there.get(key)} there, {asked[key]} asked" for key in keys)
+    keys = [key for key in {**asked, **there} if there.get(key) != asked.get(key)]
+    return ", ".join(f"{key}: {there.get(key)} there, {asked.get(key)} asked" for key in keys)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.boards.config import Board as Board
-from harness.boards.config import MethodEntry
-from harness.boards.config import board_values as board_values
-from harness.boards.config import parse_board as parse_board
-from harness.boards.config import read_board as read_board
+from harness.boards.check import check_plan
+from harness.boards.config import Board, MethodEntry
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.engine import check_needs
@@ -20,10 +17,9 @@ from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import resolve_model
 from harness.llm.identity import identity
-from harness.method import Method, MethodParams, parse_params
+from harness.method import Method, MethodParams, load_method, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
-from harness.registry import load_method
 from harness.runs.execute import Measuring, RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
 
@@ -35,10 +31,21 @@ if TYPE_CHECKING:
     from harness.retrieval.base import Retriever
 
 
-def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
+def load_data(board: Board) -> list[TaskData]:
+    """Questions and corpus of each task of a board. Raises InputError for files that are wrong."""
+    return [
+        load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
+        for task in board.tasks
+    ]
+
+
+def plan_runs(
+    board: Board, device: str | None = None, data: Sequence[TaskData] | None = None
+) -> Iterator[RunPlan]:
     """Every run of a board, model by model and task by task; loads questions, not models.
 
-    ``device`` decides what a model's dtype ``auto`` means, and so the run's identity.
+    ``device`` decides what a model's dtype ``auto`` means, and so the run's identity. ``data`` is
+    what ``load_data`` gave, if it was called before.
     """
     from harness.meters.hardware import default_device
 
@@ -49,10 +56,7 @@ def plan_runs(board: Board, device: str | None = None) -> Iterator[RunPlan]:
     identities = [
         ModelSettings.model_validate({"name": model.name, **identity(model)}) for model in models
     ]
-    data = [
-        load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
-        for task in board.tasks
-    ]
+    data = load_data(board) if data is None else data
     measuring = Measuring(board.latency.queries, board.latency.warmup)
     for model, known in zip(models, identities, strict=True):
         for task_data in data:
@@ -75,21 +79,21 @@ def run_board(
 
     Raises at the end if any run failed: the error itself if it was the only run.
     """
-    everything = list(plans)
+    everything, todo = list(plans), []
     failures: list[HarnessError] = []
-    for model, group in groupby(everything, key=lambda plan: plan.model):
-        todo = []
-        for plan in group:
-            with _going_on(failures):
-                if plan.is_complete(root):
-                    say(console, f"{plan.label}: finished before")
-                else:
-                    todo.append(plan)
-        if todo:
-            say(console, f"loading {model.name}")
-            with _going_on(failures):
-                llm = _open_llm(todo[0], batch_size, device)
-                _execute_all(todo, root, llm, console, failures)
+    for plan in everything:
+        with _going_on(failures):
+            if plan.is_complete(root):
+                say(console, f"{plan.label}: finished before")
+            else:
+                check_plan(plan)
+                todo.append(plan)
+    for model, group in groupby(todo, key=lambda plan: plan.model):
+        say(console, f"loading {model.name}")
+        with _going_on(failures):
+            ready = list(group)
+            llm = _open_llm(ready[0], batch_size, device)
+            _execute_all(ready, root, llm, console, failures)
     if failures and len(everything) == 1:
         raise failures[0]
     for failure in failures:

@@ -10,8 +10,7 @@ from typing import Any
 from harness.boards.config import Board, GridEntry, MethodEntry
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import canonical_json
-from harness.method import Method, parse_params
-from harness.registry import load_method
+from harness.method import Method, load_method, parse_params
 
 
 def expand(board: Board) -> Board:

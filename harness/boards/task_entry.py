@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.registry import task_folder, task_folders
+from harness.registry import names, task_folder
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData
 
 
 class TaskFiles(BaseModel):
-    """Local files and places in a board; all optional. Paths are relative to where one runs."""
+    """Local files and places; all optional. Those in a board's file lie beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +35,6 @@ def load_task_data(
     from harness.data.card import Task, custom_task
     from harness.data.task import load_task
 
-    own = files.questions is not None and name not in task_folders()
+    own = files.questions is not None and name not in names("tasks")
     task = custom_task(name) if own else Task.from_folder(task_folder(name))
     return load_task(task, split=split, limit=limit, documents=documents, **files.model_dump())

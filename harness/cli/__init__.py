@@ -1,1 +1,13 @@
 """The command line: one file a command, and nothing that another room needs."""
+
+COMMANDS: dict[str, str] = {
+    "run": "harness.cli.run:run",
+    "sweep": "harness.cli.sweep:sweep",
+    "score": "harness.cli.score:score",
+    "show": "harness.cli.score:show",
+    "embed": "harness.cli.embed:embed",
+    "list": "harness.cli.names:list_names",
+    "describe": "harness.cli.names:describe",
+    "doctor": "harness.cli.doctor:doctor",
+}
+"""Command -> ``module:function``, imported when first used."""

@@ -1,21 +1,23 @@
-"""What several commands share."""
+"""Options, the console and checks that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.boards.run import Board
+    from harness.boards.config import Board
 
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", help="Module or .py file with METHODS, TASKS or BOARDS."),
-]
+
+PLUGIN_HELP = "Module or .py file with METHODS, TASKS, BOARDS, …"
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help=PLUGIN_HELP)]
+RunsFolder = Annotated[Path, typer.Argument(help="Folder of runs (the --out of 'run').")]
+Model = Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 
 def console() -> Console:
@@ -26,28 +28,11 @@ def console() -> Console:
 
 
 def load_plugins(plugins: list[str] | None) -> None:
-    """Import what --plugin names."""
+    """Import what ``--plugin`` names."""
     from harness.registry import load_plugin
 
     for plugin in plugins or []:
         load_plugin(plugin)
-
-
-def update(board: Board, updates: dict[str, Any]) -> Board:
-    """The board with options of the command line in place of its own values; None changes none."""
-    from harness.boards.run import parse_board
-
-    given = {key: value for key, value in updates.items() if value is not None}
-    if "latency" in given:
-        given["latency"] = {**board.latency.model_dump(), **given["latency"]}
-    tasks = [task.model_dump() for task in board.tasks]
-    if "limit" in given:
-        tasks = [{**task, "limit": None} for task in tasks]
-    if "documents" in given:
-        documents = given.pop("documents")
-        tasks = [{**task, "documents": documents} for task in tasks]
-    given["tasks"] = tasks
-    return parse_board({**board.model_dump(), **given}, "command line")
 
 
 def check_writable(folder: Path) -> None:
@@ -61,3 +46,25 @@ def check_writable(folder: Path) -> None:
         place = place.parent
     with writing(folder), tempfile.TemporaryFile(dir=place):
         pass
+
+
+def run_all(board: Board, out: Path, device: str | None, batch_size: int | None) -> bool:
+    """Prepare and run all of a board; whether there was any run."""
+    from harness.boards.preparation import Work
+    from harness.boards.prepare import prepare, resolve
+    from harness.boards.run import load_data, plan_runs, run_board
+
+    screen = console()
+
+    def make(name: str, work: Work, folder: Path) -> None:
+        typer.echo(f"preparing {name}", err=True)
+        work.make(folder, device, screen)
+
+    check_writable(out)
+    resolved = resolve(board, out)
+    # Before anything is prepared, which may take an hour: files may be missing.
+    data = load_data(resolved) if resolved.methods else []
+    prepare(resolved, out, make)
+    plans = list(plan_runs(resolved, device, data))
+    run_board(plans, out, screen, batch_size=batch_size, device=device)
+    return bool(plans)

@@ -1,15 +1,23 @@
-"""What works on this machine: devices, packages, caches, the hub."""
+"""The command ``doctor``: devices, packages, caches, the hub, as they are on this machine."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
 
+import typer
+
 from harness.files import cache_dir, folder_bytes
-from harness.llm.catalogue import DEFAULT_MODEL, catalogue
+from harness.registry import broken
 from harness.runs.provenance import PACKAGES, harness_version, package_versions
 
 HUB = "huggingface.co"
+
+
+def doctor() -> None:
+    """Say what works on this machine."""
+    for label, finding in findings():
+        typer.echo(f"{label:18} {finding}")
 
 
 def findings() -> Iterator[tuple[str, str]]:
@@ -24,6 +32,8 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "cache", _tried(_cache)
     yield "default model", _tried(_default_model)
     yield "hub", _tried(_hub)
+    for plugin, reason in broken().items():
+        yield f"plug-in {plugin}", f"PROBLEM: {reason}"
 
 
 def _tried(look: Callable[[], str]) -> str:
@@ -55,6 +65,7 @@ def _cache() -> str:
 
 
 def _default_model() -> str:
+    from harness.llm.catalogue import DEFAULT_MODEL, catalogue
     from harness.llm.gguf import wheel_file
 
     return f"{DEFAULT_MODEL}: weights at {wheel_file(catalogue()[DEFAULT_MODEL])}"

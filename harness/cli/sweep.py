@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Plugins, check_writable, console, load_plugins, update
-from harness.cli.prepare import prepared
+from harness.cli.common import Device, Model, Plugins, load_plugins, run_all
 from harness.errors import ConfigError
 
 
@@ -19,8 +18,8 @@ def sweep(
         bool, typer.Option("--list", help="Print the methods and their parameters; run nothing.")
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    model: Model = None,
+    device: Device = None,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -28,7 +27,8 @@ def sweep(
 
     Finished runs are kept; an interrupted one continues where it stopped.
     """
-    from harness.boards.run import plan_runs, read_board, run_board
+    from harness.boards.config import parse_changes
+    from harness.boards.file import read_board
     from harness.boards.sweep import expand, line
 
     load_plugins(plugin)
@@ -38,13 +38,11 @@ def sweep(
             f"board '{chosen.name}' has no grid to sweep; add one, such as grid: "
             "{method: bm25, params: {k: [3, 10]}}, or use 'memory-harness run'"
         )
-    changes = {"models": (model,) if model else None, "limit": limit}
-    expanded = expand(update(chosen, changes))
+    changes = parse_changes({"models": (model,) if model else None, "limit": limit})
+    expanded = expand(chosen.changed(changes))
     if list_only:
         for entry in expanded.methods:
             typer.echo(line(entry))
         return
-    check_writable(out)
-    plans = list(plan_runs(prepared(expanded, out, device), device))
-    run_board(plans, out, console(), batch_size=batch_size, device=device)
+    run_all(expanded, out, device, batch_size)
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)

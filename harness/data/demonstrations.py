@@ -17,11 +17,7 @@ def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
 
     The choice depends on the train questions and the seed alone.
     """
-    if shots > len(data.train):
-        raise InputError(
-            f"task '{data.name}': {shots} demonstrations wanted, {len(data.train)} train questions "
-            "there; pass --train FILE or -p shots=0"
-        )
+    check_shots(data, shots)
     chosen = random.Random(f"demonstrations {seed}").sample(data.train, shots)  # noqa: S311
     # Not the sub-pool, if there is one: it lacks their passages, and prompts stay the same.
     corpus = data.corpus if data.whole is None else data.whole
@@ -31,3 +27,12 @@ def qa_prompts(data: TaskData, shots: int, seed: int) -> QAPrompts:
     )
     demonstrations = [demonstration(e.question, [p.text for p in e.passages]) for e in examples]
     return QAPrompts(tuple(demonstrations), examples)
+
+
+def check_shots(data: TaskData, shots: int) -> None:
+    """Raise InputError if there are not so many train questions."""
+    if shots > len(data.train):
+        raise InputError(
+            f"task '{data.name}': {shots} demonstrations wanted, {len(data.train)} train questions "
+            "there; pass --train FILE or -p shots=0"
+        )

@@ -17,6 +17,7 @@ from harness.errors import ConfigError, InputError, did_you_mean
 from harness.files import check_slug, to_slug
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
 from harness.prompts import PromptStyle
+from harness.registry import added
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -191,9 +192,15 @@ def local_folder(path: str) -> Path | None:
     return folder if is_place(path) or (path and folder.is_dir()) else None
 
 
-@cache
 def catalogue() -> Mapping[str, ModelConfig]:
-    """Every entry of models.yaml by name."""
+    """Every model by name: the entries of models.yaml and those of plug-ins."""
+    own = _shipped()
+    extra = added("models", own)
+    return {**own, **{name: _parse({"name": name, **entry}) for name, entry in extra.items()}}
+
+
+@cache
+def _shipped() -> Mapping[str, ModelConfig]:
     entries = yaml.safe_load(files("harness.llm").joinpath("models.yaml").read_text("utf-8"))
     return {name: _parse({"name": name, **entry}) for name, entry in entries.items()}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from importlib import import_module
+from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.metrics.retrieval import all_gold_at_k, precision_at_k, recall_at_k
+from harness.registry import added as of_plugins
+from harness.registry import resolve
 
 METRICS_VERSION = 2
 RECALL_AT = (5, 10, 15, 20)
@@ -17,18 +18,19 @@ Metric = Callable[[str, Sequence[str]], float]
 """An answer and its golden answers, of which the best counts, to a score in [0, 1]."""
 
 _ALWAYS = ("em", "f1", "contains")
+_OWN = {
+    "em": "harness.metrics.answer:exact_match",
+    "f1": "harness.metrics.answer:token_f1",
+    "contains": "harness.metrics.answer:contains",
+    "rouge_l": "harness.metrics.text:rouge_l",
+    "bleu": "harness.metrics.text:sentence_bleu",
+}
 _RETRIEVAL = {"recall": recall_at_k, "all_gold": all_gold_at_k, "precision": precision_at_k}
 
 
-def answer_metrics() -> dict[str, str]:
-    """Every answer metric's name and ``module:function`` (a ``Metric``), loaded when used."""
-    return {
-        "em": "harness.metrics.answer:exact_match",
-        "f1": "harness.metrics.answer:token_f1",
-        "contains": "harness.metrics.answer:contains",
-        "rouge_l": "harness.metrics.text:rouge_l",
-        "bleu": "harness.metrics.text:sentence_bleu",
-    }
+def answer_metrics() -> dict[str, Any]:
+    """Every answer metric's name and ``module:function`` (a ``Metric``) or the function itself."""
+    return {**_OWN, **of_plugins("metrics", _OWN)}
 
 
 def check_metrics(names: Iterable[str], where: str) -> None:
@@ -74,17 +76,11 @@ def score_answer(
         retrieved_ids = None if retrieved_ids is None else ()
     table = answer_metrics()
     scores: dict[str, float | None] = {
-        name: _load(table[name])(answer, golden_answers) for name in (*_ALWAYS, *added)
+        name: resolve(table[name], f"metric '{name}'")(answer, golden_answers)
+        for name in (*_ALWAYS, *added)
     }
     gold = () if retrieved_ids is None else gold_doc_ids
     for k in ks:
         for name, metric in _RETRIEVAL.items():
             scores[f"{name}@{k}"] = metric(retrieved_ids or (), gold, k)
     return scores
-
-
-@cache
-def _load(target: str) -> Metric:
-    module, _, function = target.partition(":")
-    metric: Metric = getattr(import_module(module), function)
-    return metric

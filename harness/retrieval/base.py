@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.records import Passage
+
+if TYPE_CHECKING:
+    from harness.data.corpus import Corpus
+
+Progress = Callable[[int, int], None]
+"""Called with passages done and their total."""
 
 
 class Retriever(ABC):
     """Searches one corpus. Scores are higher-is-better; equal scores rank by corpus position."""
 
     name: str
+    kind: ClassVar[str] = ""
+    """What a run's config calls all retrievers of the class; by default, the name of the one."""
+
+    @classmethod
+    def open(
+        cls, corpus: Corpus, settings: Mapping[str, Any], progress: Progress | None = None
+    ) -> Retriever:
+        """A retriever over a corpus, which builds what the cache lacks and may tell its progress.
+
+        The base calls the constructor with the corpus and the settings by name.
+        """
+        del progress  # nothing is built here
+        return cls(corpus, **settings)  # type: ignore[call-arg]  # as subclasses define it
+
+    @classmethod
+    def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the results, JSON-able, for a run's config; loads no index and no model.
+
+        Raises ConfigError for settings that do not fit. The base takes them as they are.
+        """
+        return dict(settings)
 
     @abstractmethod
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:

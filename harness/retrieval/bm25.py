@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import InputError
+from harness.errors import ConfigError, InputError
 from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.records import Passage
-from harness.retrieval.base import Retriever
+from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.catalogue import explain
 from harness.retrieval.ranking import top_positive, with_scores
+from harness.retrieval.selftest import check_index, check_words
 from harness.sealed import check_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ _log = logging.getLogger(__name__)
 _WORD = re.compile(r"\b\w\w+\b")
 _INDEX_VERSION = 1
 _PROGRESS_EVERY = 1024
-
-Progress = Callable[[int, int], None]
 
 
 class BM25Settings(BaseModel):
@@ -82,6 +82,22 @@ class BM25Retriever(Retriever):
     """
 
     name = "bm25"
+    kind = "bm25"
+
+    @classmethod
+    def open(
+        cls, corpus: Corpus, settings: Mapping[str, Any], progress: Progress | None = None
+    ) -> BM25Retriever:
+        """Build or load the index, and test that it finds its own passages and words."""
+        opened = cls(corpus, _settings(settings), progress=progress)
+        check_index(opened, corpus, opened.folder)
+        check_words(opened, corpus, opened.folder)
+        return opened
+
+    @classmethod
+    def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of BM25Settings. Raises ConfigError for settings that do not fit."""
+        return _settings(settings).model_dump()
 
     def __init__(
         self,
@@ -132,6 +148,13 @@ class BM25Retriever(Retriever):
         )
         best = top_positive(scores, k)
         return with_scores(self._corpus, best, scores[best])
+
+
+def _settings(values: Mapping[str, Any]) -> BM25Settings:
+    try:
+        return BM25Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(f"settings of bm25: {explain(error)}") from error
 
 
 def _key(corpus: Corpus, settings: BM25Settings) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.fingerprint import files_sha256
+from harness.registry import added
 
 _CATALOGUE = Path(__file__).with_name("encoders.yaml")
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
@@ -70,10 +71,9 @@ class EncoderEntry(_Frozen):
         return {**identity, **files, **self.settings.model_dump()}
 
 
-@cache
 def encoder_names() -> tuple[str, ...]:
-    """Names in the catalogue, the default first."""
-    default, entries = _catalogue()
+    """Names in the catalogue and of plug-ins, the default first."""
+    default, entries = _known()
     return (default, *(name for name in entries if name != default))
 
 
@@ -85,7 +85,7 @@ def encoder_entry(name: str, settings: Mapping[str, Any] | None = None) -> Encod
     and ``normalize``, which are never guessed. Raises ConfigError.
     """
     changes = dict(settings or {})
-    default, entries = _catalogue()
+    default, entries = _known()
     if name not in (*entries, "dense"):
         raise ConfigError(f"no encoder {name!r}{did_you_mean(name, ['dense', *entries])}")
     try:
@@ -131,6 +131,18 @@ def _local_entry(name: str, changes: dict[str, Any]) -> EncoderEntry:
         )
     path = Path(changes.pop("path")).expanduser()
     return EncoderEntry(name="dense", path=path, settings=EncoderSettings(**changes))
+
+
+def _known() -> tuple[str, dict[str, EncoderEntry]]:
+    default, own = _catalogue()
+    try:
+        extra = {
+            name: EncoderEntry.model_validate({"name": name, "source": "plug-in", **entry})
+            for name, entry in added("encoders", own).items()
+        }
+    except ValidationError as error:
+        raise ConfigError(f"an encoder of a plug-in: {explain(error)}") from error
+    return default, {**own, **extra}
 
 
 @cache

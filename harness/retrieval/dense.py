@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from harness.errors import InputError
 from harness.files import cache_dir
 from harness.records import Passage
-from harness.retrieval.base import Retriever
+from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.catalogue import EncoderEntry, encoder_entry
 from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
-from harness.retrieval.encoders import Encoder, Vectors
+from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors
 from harness.retrieval.ranking import with_scores
+from harness.retrieval.selftest import check_index
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -31,6 +33,26 @@ class DenseRetriever(Retriever):
     faiss proposes candidates; they are scored again in float64, one row at a time, so that scores
     and ties do not depend on the batch, and more are drawn while rounding could hide a better one.
     """
+
+    kind = "dense"
+
+    @classmethod
+    def open(
+        cls, corpus: Corpus, settings: Mapping[str, Any], progress: Progress | None = None
+    ) -> DenseRetriever:
+        """Encode the corpus (cached by content), index it, and test that it finds its passages.
+
+        ``settings`` are those of ``encoder_entry``, and ``encoder`` its name.
+        """
+        encoder = SentenceEncoder(_entry(settings))
+        opened = build_dense(corpus, encoder, progress)
+        check_index(opened, corpus, embedding_folder(encoder), with_text=True)
+        return opened
+
+    @classmethod
+    def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the vectors. Raises ConfigError for settings that do not fit."""
+        return _entry(settings).config()
 
     def __init__(
         self, corpus: Corpus, encoder: Encoder, index: Any, *, number_bytes: int = 4
@@ -90,7 +112,7 @@ class DenseRetriever(Retriever):
 
 
 def build_dense(
-    corpus: Corpus, encoder: Encoder, progress: Callable[[int, int], None] | None = None
+    corpus: Corpus, encoder: Encoder, progress: Progress | None = None
 ) -> DenseRetriever:
     """Encode the corpus (cached by content) and index it in memory."""
     import faiss
@@ -115,8 +137,6 @@ def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> D
     HarnessError when passages cannot be found by their own text (another encoder, another order).
     """
     import faiss
-
-    from harness.retrieval.selftest import check_index
 
     path = Path(path)
     if not path.is_file():
@@ -143,3 +163,8 @@ def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> D
     retriever = DenseRetriever(corpus, encoder, index)
     check_index(retriever, corpus, path, with_text=True)
     return retriever
+
+
+def _entry(settings: Mapping[str, Any]) -> EncoderEntry:
+    own = dict(settings)
+    return encoder_entry(own.pop("encoder"), own)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.files import atomic_file
+from harness.retrieval.base import Progress
 from harness.retrieval.encoders import Encoder, Vectors
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHARD = 1024
 
-Progress = Callable[[int, int], None]
 Wanted = dict[bytes, list[int]]
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from harness.errors import ConfigError, did_you_mean
-from harness.retrieval.base import Retriever
-from harness.retrieval.bm25 import BM25Retriever, BM25Settings
-from harness.retrieval.catalogue import encoder_entry, encoder_names, explain
-from harness.retrieval.selftest import check_index, check_words
+from harness.registry import added, resolve
+from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.bm25 import BM25Retriever
+from harness.retrieval.catalogue import encoder_names
+from harness.retrieval.dense import DenseRetriever
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
 def retriever_names() -> tuple[str, ...]:
     """Every name that ``open_retriever`` knows; ``dense`` is the default encoder."""
-    return ("bm25", "dense", *encoder_names())
+    own = ("bm25", "dense", *encoder_names())
+    return (*own, *added("retrievers", own))
 
 
 def open_retriever(
@@ -27,29 +27,16 @@ def open_retriever(
     corpus: Corpus,
     *,
     settings: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Retriever:
-    """Open a retriever over a corpus, building what the cache lacks, and test that it works.
+    """Open a retriever over a corpus, building what the cache lacks.
 
     ``settings`` are fields of BM25Settings or EncoderSettings (see ``encoder_entry`` for local
-    folders). ``progress`` is called with passages done and their total. Raises ConfigError for an
-    unknown name or setting and HarnessError for an index that does not find its own passages.
+    folders), or a plug-in's own. Raises ConfigError for an unknown name or setting and HarnessError
+    for an index that does not find its own passages.
     """
-    _check_name(name)
-    if name == "bm25":
-        bm25 = BM25Retriever(corpus, _bm25_settings(settings), progress=progress)
-        check_index(bm25, corpus, bm25.folder)
-        check_words(bm25, corpus, bm25.folder)
-        return bm25
-    entry = encoder_entry(name, settings)
-
-    from harness.retrieval.dense import build_dense, embedding_folder
-    from harness.retrieval.encoders import SentenceEncoder
-
-    encoder = SentenceEncoder(entry)
-    dense = build_dense(corpus, encoder, progress)
-    check_index(dense, corpus, embedding_folder(encoder), with_text=True)
-    return dense
+    cls, given = _door(name, settings)
+    return cls.open(corpus, given, progress)
 
 
 def retriever_config(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -58,19 +45,21 @@ def retriever_config(name: str, settings: Mapping[str, Any] | None = None) -> di
     ``dense`` and the default encoder's name give the same config; so do two local folders with
     equal files. Raises ConfigError for an unknown name or setting.
     """
-    _check_name(name)
+    cls, given = _door(name, settings)
+    return {"kind": cls.kind or name, **cls.config(given)}
+
+
+def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever], dict[str, Any]]:
+    """The class of a name and its settings; a dense retriever's hold its encoder."""
+    known = retriever_names()
+    if name not in known:
+        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, list(known))}")
+    given = dict(settings or {})
     if name == "bm25":
-        return {"kind": "bm25", **_bm25_settings(settings).model_dump()}
-    return {"kind": "dense", **encoder_entry(name, settings).config()}
-
-
-def _check_name(name: str) -> None:
-    if name not in retriever_names():
-        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, list(retriever_names()))}")
-
-
-def _bm25_settings(settings: Mapping[str, Any] | None) -> BM25Settings:
-    try:
-        return BM25Settings(**(settings or {}))
-    except ValidationError as error:
-        raise ConfigError(f"settings of bm25: {explain(error)}") from error
+        return BM25Retriever, given
+    if name in ("dense", *encoder_names()):
+        return DenseRetriever, {**given, "encoder": name}
+    cls = resolve(added("retrievers", ())[name], f"retriever '{name}'")
+    if not (isinstance(cls, type) and issubclass(cls, Retriever)):
+        raise ConfigError(f"retriever '{name}': {cls!r} is not a subclass of Retriever")
+    return cls, given

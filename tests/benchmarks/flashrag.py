@@ -31,10 +31,10 @@ from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import open_model
 from harness.meters.hardware import set_torch_threads
-from harness.method import Method
+from harness.method import Method, load_method
 from harness.prompts import Message, Rendered
 from harness.records import Passage, Query, Question
-from harness.registry import load_method, task_folder
+from harness.registry import task_folder
 from harness.retrieval.base import Retriever
 from harness.retrieval.open import open_retriever
 from methods.ircot.prompts import thought_demonstrations, thought_prompt

@@ -24,9 +24,9 @@ from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
 from harness.data.task import TaskData, load_task
 from harness.llm.catalogue import ModelConfig
-from harness.method import Method, MethodCard
+from harness.method import Method, MethodCard, load_method
 from harness.records import Passage, Prediction, Query
-from harness.registry import load_method, task_folder
+from harness.registry import task_folder
 from harness.retrieval.base import Retriever
 from harness.runs.execute import Measuring, RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import harness.llm.open
-from harness import registry
 from harness.cli import main as command_line
 from harness.llm.base import LanguageModel
 from tests.harness.lab import CountingModel, without_torch, write_task
@@ -60,8 +59,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Done(code, captured.out, captured.err)
 
     without_torch(monkeypatch)
-    for table in ("_plugin_methods", "_plugin_tasks", "_plugin_boards"):
-        monkeypatch.setattr(registry, table, {})
     line = CommandLine(call)
     monkeypatch.setattr(harness.llm.open, "open_model", lambda *_, **__: line.model)
     return line

@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
 from harness.errors import ConfigError, HarnessError, InputError
-from harness.registry import (
-    board_file,
-    load_method,
-    load_plugin,
-    method_names,
-    register_method,
-    task_folder,
-)
+from harness.method import load_method
+from harness.registry import board_file, load_plugin, names, register_method, task_folder
 from tests.harness.lab import Ask
 
 PLUGIN = """
@@ -35,12 +28,6 @@ BOARDS = {"birds": "/data/birds.yaml"}
 """
 
 
-@pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    for table in ("_plugin_methods", "_plugin_tasks", "_plugin_boards"):
-        monkeypatch.setattr(registry, table, {})
-
-
 @pytest.fixture
 def plugin(tmp_path: Path):
     def write(text: str) -> str:
@@ -53,7 +40,7 @@ def plugin(tmp_path: Path):
 
 def test_a_plugin_adds_names(plugin) -> None:
     load_plugin(plugin(PLUGIN))
-    assert {"parrot", "lazy-parrot", "bm25"} <= set(method_names())
+    assert {"parrot", "lazy-parrot", "bm25"} <= set(names("methods"))
     assert load_method("parrot").card.title == "Parrot"
     assert load_method("lazy-parrot") is Ask
     assert task_folder("zoo") == Path("/data/zoo")
@@ -124,5 +111,5 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 
 def test_every_built_in_method_loads() -> None:
-    for name in method_names():
+    for name in names("methods"):
         assert load_method(name).card.title

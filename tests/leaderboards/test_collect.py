@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.registry import board_file, names
 from harness.runs.directory import find_runs
-from leaderboards import BOARDS
 from leaderboards.collect import collect
 from leaderboards.table import build
 
@@ -146,4 +146,5 @@ def test_the_same_run_twice(runs: Path, write_run) -> None:
 
 
 def test_boards_are_the_shipped_files() -> None:
-    assert all(Path(path).is_file() and Path(path).stem == name for name, path in BOARDS.items())
+    assert "quickstart" in names("boards")
+    assert all(board_file(name).is_file() for name in names("boards"))

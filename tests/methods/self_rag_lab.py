@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.llm.base import GenerateRequest, Reply, TokenChoice, as_text
+from harness.method import load_method
 from harness.records import Prediction
-from harness.registry import load_method
 from harness.testing.models import RuleModel, ScriptedModel
 from methods.self_rag.tokens import REFLECTION, TOKENS
 from tests.harness.programs import predictions, queries

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from harness.registry import load_method, method_names
+from harness.method import load_method
+from harness.registry import names
 from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
 from tests.harness.programs import predictions, queries
@@ -25,7 +26,7 @@ READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
     "name",
     [
         pytest.param(n, marks=pytest.mark.slow) if n in QUICK else n
-        for n in method_names()
+        for n in names("methods")
         if n not in READ_VECTORS
     ],
 )
@@ -33,7 +34,7 @@ def test_conformance(name):
     check_method(load_method(name), {**QUICK, **UNTRAINED}.get(name))
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", names("methods"))
 def test_the_class_says_what_it_is(name):
     cls = load_method(name)
     assert cls.__doc__ and cls.Params.__doc__
@@ -41,14 +42,14 @@ def test_the_class_says_what_it_is(name):
 
 
 def test_titles_are_unique():
-    titles = [load_method(name).card.title for name in method_names()]
+    titles = [load_method(name).card.title for name in names("methods")]
     assert len(set(titles)) == len(titles)
 
 
 def test_listing_methods_imports_no_heavy_library():
     code = (
-        "import sys; from harness.registry import method_names, load_method\n"
-        "for name in method_names(): load_method(name)\n"
+        "import sys; from harness.method import load_method; from harness.registry import names\n"
+        "for name in names('methods'): load_method(name)\n"
         "print([m for m in ('torch', 'transformers', 'lm_eval', 'faiss') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -13,7 +13,7 @@ from harness.errors import CapabilityError
 from harness.llm.base import as_text
 from harness.llm.catalogue import ModelConfig
 from harness.llm.open import open_model
-from harness.registry import load_method
+from harness.method import load_method
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel, WordRetriever, pick_words, small_task
 from methods.corag.chain import NO_INFORMATION

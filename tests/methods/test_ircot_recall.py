@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-import tasks
 from harness.data.card import Task
 from harness.data.task import load_task
 from harness.records import Question
+from harness.registry import task_folder
 from harness.retrieval.open import open_retriever
 from harness.testing.models import RuleModel
 from methods.decomposition import resolve
@@ -38,7 +36,7 @@ def all_gold(question: Question, found: list[str]) -> bool:
 
 @pytest.mark.slow
 def test_a_perfect_reasoner_finds_more_gold_than_one_search_with_as_many_passages():
-    folder = Path(tasks.__file__).parent / "musique"
+    folder = task_folder("musique")
     data = load_task(Task.from_folder(folder), limit=QUESTIONS)
     asked = [q for q in data.questions if q.metadata.get("question_decomposition")]
     assert len(asked) >= 100

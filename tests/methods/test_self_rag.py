@@ -8,8 +8,7 @@ from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import Reply
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
-from harness.method import parse_params
-from harness.registry import load_method
+from harness.method import load_method, parse_params
 from harness.testing.models import RuleModel
 from tests.harness.programs import make_engine, queries
 from tests.methods.self_rag_lab import (

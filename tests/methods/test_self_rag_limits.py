@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.open import open_model
-from harness.registry import load_method
+from harness.method import load_method
 from harness.retrieval.base import Retriever
 from harness.testing.conformance import check_method
 from harness.testing.models import WordRetriever, hashed_probability, small_task

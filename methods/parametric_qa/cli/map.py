@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from harness.cli.common import check_writable
 from harness.errors import ConfigError
+from harness.escape import csv_text
 from harness.report import given
 
 _LABELS = {"z": "mean z", "map": "the map", "words": "TF-IDF of the text", "chance": "chance"}
@@ -25,19 +26,17 @@ def map_memories(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
 ) -> None:
     """Map memories in two dimensions; do passages of one article lie together?"""
-    from importlib import import_module
+    from methods.parametric_qa.evaluate import memory_map
+    from methods.parametric_qa.evaluate.memory_map_files import save_map
 
-    if projection not in ("tsne", "umap"):
+    if projection not in get_args(memory_map.Projection):
         raise ConfigError(f"--projection {projection}: take tsne or umap")
     check_writable(out)
-    found = import_module("methods.parametric_qa.evaluate.memory_map").map_memories(
-        task, documents=documents, projection=projection, seed=seed, device=device,
-        **given(shared=shared, model=model),
+    found = memory_map.map_memories(
+        task, documents=documents, projection=cast(memory_map.Projection, projection), seed=seed,
+        device=device, **given(shared=shared, model=model),
     )  # fmt: skip
-    escape = import_module("harness.escape").csv_text
-    paths = import_module("methods.parametric_qa.evaluate.memory_map_files").save_map(
-        found, out, escape
-    )
+    paths = save_map(found, out, csv_text)
     typer.echo("Documents whose nearest neighbour is of the same article, of those that have one:")
     for name, label in _LABELS.items():
         typer.echo(f"  {label:20} {found.same_title[name]:6.1%}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import check_writable, console
+from harness.report import given
 
 
 def train(
@@ -23,12 +24,10 @@ def train(
     Learns from train questions and from passages that no evaluated question needs. Use the result
     with -p shared=FOLDER.
     """
-    from importlib import import_module
+    from methods.parametric_qa.train import from_recipe
 
     check_writable(out)
-    changes = {"model": model, "steps": steps, "seed": seed}
-    given = {name: value for name, value in changes.items() if value is not None}
-    commands = import_module("methods.parametric_qa.train.from_recipe")
-    for line in commands.train(recipe, out, given, device, console()):
+    changes = given(model=model, steps=steps, seed=seed)
+    for line in from_recipe.train(recipe, out, changes, device, console()):
         typer.echo(line)
     typer.echo(f"use it: memory-harness run … --method parametric-qa -p shared={out}", err=True)

@@ -90,9 +90,10 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     """
     corpus = load_task(Task.from_folder(task_folder(options.task))).corpus
     passages = choose(corpus, options.passages, options.task)
+    trained = trained_parts(options)
     set_torch_threads()
     llm = open_local(options.model, options.device)
-    parts = open_parts(llm, options).to(llm.device).requires_grad_(False)
+    parts = fitting_parts(llm, trained, options).to(llm.device).requires_grad_(False)
     documents = [document_tokens(llm, passage)[: options.max_tokens] for passage in passages]
     names = [passage.id for passage in passages]
     scratch = out / ".scratch" if out is not None else None
@@ -128,20 +129,20 @@ def choose(corpus: Corpus, count: int, name: str) -> list[Passage]:
 
 def open_local(model: str, device: str | None) -> LocalModel:
     """A model whose inputs can be vectors. Raises CapabilityError for one that runs elsewhere."""
-    llm = open_model(resolve_model(model), device=device)
+    config = resolve_model(model)
+    llm = open_model(config, device=device) if config.kind == "transformers" else None
     if not isinstance(llm, LocalModel):
         raise CapabilityError(
-            f"model '{llm.name}' cannot read vectors; memories need a model that transformers "
+            f"model '{config.name}' cannot read vectors; memories need a model that transformers "
             "runs in this process, such as hf:ORG/NAME"
         )
     return llm
 
 
-def open_parts(llm: LocalModel, options: EvaluateOptions) -> SharedParts:
-    """Trained parts, or untrained ones of the shape asked for. Raises ConfigError on a conflict."""
+def trained_parts(options: EvaluateOptions) -> SharedParts | None:
+    """The parts that ``options`` name, if any. Raises ConfigError if they have another shape."""
     if options.shared is None:
-        width = llm.model.get_input_embeddings().weight.shape[1]
-        return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
+        return None
     parts = SharedParts.load(options.shared)
     for name in ("slots", "z_dim"):
         asked, there = getattr(options, name), getattr(parts.config, name)
@@ -150,8 +151,21 @@ def open_parts(llm: LocalModel, options: EvaluateOptions) -> SharedParts:
                 f"{options.shared}: these shared parts have {name} = {there}, not {asked}; leave "
                 f"it out or train others"
             )
-    parts.check_model(llm.model, llm.name)
     return parts
+
+
+def fitting_parts(
+    llm: LocalModel, trained: SharedParts | None, options: EvaluateOptions
+) -> SharedParts:
+    """Trained parts, or untrained ones of the shape asked for.
+
+    Raises ConfigError for parts that were trained with another model.
+    """
+    if trained is None:
+        width = llm.model.get_input_embeddings().weight.shape[1]
+        return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
+    trained.check_model(llm.model, llm.name)
+    return trained
 
 
 def _facts(

@@ -127,10 +127,11 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
     other = resolve_model(options.after) if options.after else None
     material = _material(options, _trained_on(folder, other))
+    parts = SharedParts.load(folder) if folder is not None else None
     set_torch_threads()
     llm = open_local(options.model, options.device)
-    if folder is not None:
-        SharedParts.load(folder).check_model(llm.model, llm.name)
+    if parts is not None:
+        parts.check_model(llm.model, llm.name)
     adapter = adapter_of(folder) if folder is not None else None
     before = _measure(llm, material, options.seed, console, "before")
     if other is None and adapter is None:

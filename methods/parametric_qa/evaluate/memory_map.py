@@ -71,12 +71,17 @@ def map_memories(
     """
     from harness.meters.hardware import set_torch_threads
     from methods.parametric_qa.evaluate.evaluate_write import choose, open_local
+    from methods.parametric_qa.shared.bundle import find_bundle
     from methods.parametric_qa.shared.open_bundle import trained_bundle
 
     corpus = load_task(Task.from_folder(task_folder(task))).corpus
     passages = choose(corpus, documents, task) if documents else list(corpus)
     if len(passages) < LEAST:
         raise ConfigError(f"a map of {len(passages)} documents shows nothing; take {LEAST} or more")
+    # Their errors, before a model is loaded and memories are written.
+    find_bundle(shared)
+    if projection == "umap":
+        _umap()
     set_torch_threads()
     llm = open_local(model, device)
     bundle = trained_bundle(llm, shared, None)
@@ -136,14 +141,18 @@ def project(vectors: Floats, projection: Projection, seed: int) -> Floats:
 
         points = TSNE(perplexity=neighbours, init="pca", random_state=seed).fit_transform(first)
     else:
-        try:
-            from umap import UMAP
-        except ImportError:
-            raise ConfigError(
-                "UMAP is not installed; install memory-harness[umap] or take tsne"
-            ) from None
-        points = UMAP(n_neighbors=max(2, neighbours), random_state=seed).fit_transform(first)
+        points = _umap()(n_neighbors=max(2, neighbours), random_state=seed).fit_transform(first)
     return np.asarray(points, dtype=np.float64)
+
+
+def _umap() -> Any:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise ConfigError(
+            "UMAP is not installed; install memory-harness[umap] or take tsne"
+        ) from None
+    return UMAP
 
 
 def same_title(vectors: Any, titles: Sequence[str], *, cosine: bool = True) -> float:

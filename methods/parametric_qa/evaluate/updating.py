@@ -37,6 +37,7 @@ from methods.parametric_qa.evaluate.changing import (
 )
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA
+from methods.parametric_qa.shared.bundle import find_bundle
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,6 +115,8 @@ def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
     """
     data = load_task(Task.from_folder(task_folder(options.task)))
     facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, options.task)
+    if options.shared is not None:
+        find_bundle(options.shared)  # or its error, before a model is loaded
     set_torch_threads()
     llm = open_local(options.model, options.device)
     return evaluate_changes(data, facts, llm, options, console)

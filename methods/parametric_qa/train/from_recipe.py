@@ -1,8 +1,8 @@
-"""What the command line calls."""
+"""A training by a recipe, with the model and the data that it names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from harness.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from methods.parametric_qa.train.recipe import Recipe
 
 
 def train(
@@ -24,13 +26,10 @@ def train(
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device, set_torch_threads
     from methods.parametric_qa.train.curves import read_curves
-    from methods.parametric_qa.train.recipe import read_recipe
-    from methods.parametric_qa.train.training import check_recipe
     from methods.parametric_qa.train.training import train as train_parts
     from methods.parametric_qa.train.training_data import shipped_task
 
-    plan = read_recipe(recipe).changed(changes)
-    check_recipe(plan)
+    plan = checked_recipe(recipe, changes)
     tasks = [shipped_task(name) for name in plan.tasks]
     set_torch_threads()
     llm = open_model(resolve_model(plan.model).on(device or default_device()), device=device)
@@ -41,3 +40,23 @@ def train(
     for measure, (step, value) in last.items():
         if measure.startswith("validation"):
             yield f"{measure}, step {step}: {value:.3f}"
+
+
+def checked_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with some of its values changed; loads neither data nor model.
+
+    Raises ConfigError naming a change that it refuses, settings that contradict each other, or a
+    model that there is not.
+    """
+    from harness.llm.catalogue import resolve_model
+    from methods.parametric_qa.train.recipe import read_recipe
+    from methods.parametric_qa.train.training import check_recipe
+
+    recipe = read_recipe(name).changed(changes)
+    check_recipe(recipe)
+    config = resolve_model(recipe.model)
+    if config.kind != "transformers":
+        raise ConfigError(
+            f"model '{config.name}' cannot be trained; take a local transformers model"
+        )
+    return recipe

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from harness import registry
-from harness.boards.run import parse_board, plan_runs, run_board
+from harness.boards.config import parse_board
+from harness.boards.run import plan_runs, run_board
 from harness.errors import CapabilityError, InputError
 from harness.fingerprint import folder_fingerprint
 from harness.method import Method
@@ -70,7 +70,6 @@ class Reads(Ask):
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     without_torch(monkeypatch)
-    monkeypatch.setattr(registry, "_plugin_methods", {})
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def plan(files: Path):
     """The plan of one method on the small task, as a board makes it."""
 
     def make(name: str, cls: type[Method] | None = None, **params):
-        if cls is not None and name not in registry._plugin_methods:
+        if cls is not None:
             register_method(name, cls)
         paths = {kind: str(files / f"{kind}.jsonl") for kind in ("questions", "corpus", "train")}
         content = {

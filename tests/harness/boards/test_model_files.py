@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.prepare import prepare
-from harness.boards.run import parse_board, plan_runs
+from harness.boards.config import parse_board
+from harness.boards.prepare import prepare, resolve
+from harness.boards.run import plan_runs
 from harness.errors import InputError
 from harness.llm.open import open_model
 from harness.runs.directory import find_runs, read_predictions
@@ -79,7 +80,8 @@ def test_a_prepared_model_counts_by_what_was_made(tmp_path: Path) -> None:
     board = parse_board(content, "board.yaml")
 
     def plan(root: Path, seed: int) -> str:
-        made = prepare(board, root, lambda _, folder: build_tiny_model(folder / "model", seed))
+        made = resolve(board, root)
+        prepare(made, root, lambda _, __, folder: build_tiny_model(folder / "model", seed))
         (found,) = plan_runs(made, "cpu")
         assert found.model.path == str(root / "prepared" / "wide" / "model")
         return found.config.run_id

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import registry
-from harness.boards.config import Board, Preparation
+from harness.boards.config import Board, parse_board
+from harness.boards.file import read_board
+from harness.boards.preparation import Work, work_of
 from harness.boards.prepare import prepare, resolve
-from harness.boards.run import parse_board, read_board
-from harness.cli.prepare import check
 from harness.errors import ConfigError, InputError
 from harness.method import MethodCard
-from harness.registry import register_method
+from harness.registry import register, register_method
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import Ask
 
@@ -29,8 +30,7 @@ class Reads(Ask):
 
 
 @pytest.fixture(autouse=True)
-def _reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_plugin_methods", {})
+def _reads() -> None:
     register_method("reads", Reads)
 
 
@@ -49,18 +49,24 @@ class Workshop:
         self.made: list[str] = []
         self.broken = False
 
-    def __call__(self, preparation: Preparation, folder: Path) -> None:
+    def __call__(self, name: str, work: Work, folder: Path) -> None:
         if self.broken:
             raise KeyboardInterrupt
         folder.mkdir(parents=True)
-        self.made.append(preparation.name)
+        self.made.append(name)
+
+
+def prepared(asked: Board, root: Path, workshop: Workshop) -> Board:
+    resolved = resolve(asked, root)
+    prepare(resolved, root, workshop)
+    return resolved
 
 
 def test_a_preparation_is_made_once_and_methods_are_told_where_it_lies(tmp_path: Path) -> None:
     entries = [{"name": "reads", "params": {"place": "prepared:wide"}}]
     asked, workshop = board([WIDE], methods=entries), Workshop()
     for _ in range(2):
-        done = prepare(asked, tmp_path, workshop)
+        done = prepared(asked, tmp_path, workshop)
         assert done.methods[0].params == {"place": str(tmp_path / "prepared" / "wide")}
     assert workshop.made == ["wide"]
 
@@ -69,18 +75,79 @@ def test_an_interrupted_preparation_is_made_again(tmp_path: Path) -> None:
     workshop = Workshop()
     workshop.broken = True
     with pytest.raises(KeyboardInterrupt):
-        prepare(board([WIDE]), tmp_path, workshop)
+        prepared(board([WIDE]), tmp_path, workshop)
     workshop.broken = False
-    prepare(board([WIDE]), tmp_path, workshop)
+    prepared(board([WIDE]), tmp_path, workshop)
     assert workshop.made == ["wide"]
 
 
 def test_a_folder_prepared_by_other_settings_is_refused_and_left(tmp_path: Path) -> None:
     workshop = Workshop()
-    prepare(board([WIDE]), tmp_path, workshop)
+    prepared(board([WIDE]), tmp_path, workshop)
     with pytest.raises(ConfigError, match=r"wide: prepared with other settings \(changes: "):
-        prepare(board([{**WIDE, "changes": {"z_dim": 128}}]), tmp_path, workshop)
+        prepared(board([{**WIDE, "changes": {"z_dim": 128}}]), tmp_path, workshop)
     assert workshop.made == ["wide"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "there"),
+    [
+        (
+            WIDE,
+            {"train": "smollm2-135m-instruct", "changes": {"z_dim": 64}, "evaluate_write": None},
+        ),
+        (
+            {"name": "wide", "train": "proposal-cpu"},
+            {"train": "proposal-cpu", "changes": {}, "evaluate_write": None},
+        ),
+        (
+            {"name": "wide", "evaluate-write": {"task": "nq"}},
+            {"train": None, "changes": {}, "evaluate_write": {"task": "nq"}},
+        ),
+    ],
+)
+def test_what_an_earlier_version_prepared_is_not_made_again(
+    tmp_path: Path, entry: dict[str, Any], there: dict[str, Any]
+) -> None:
+    folder = tmp_path / "prepared" / "wide"
+    folder.mkdir(parents=True)
+    every = {"name": "wide", "train": None, "changes": {}, "evaluate_write": None}
+    (folder / "prepared.json").write_text(json.dumps({**every, **there}))
+    workshop = Workshop()
+    prepared(board([entry]), tmp_path, workshop)
+    assert not workshop.made
+    with pytest.raises(ConfigError, match="prepared with other settings"):
+        prepared(board([{"name": "wide", "train": "proposal-poc"}]), tmp_path, workshop)
+
+
+class Nest(Work):
+    """Build nests of so many eggs."""
+
+    nest: int
+    twigs: str = "many"
+
+    def make(self, folder: Path, device: str | None, console: Any) -> None:
+        folder.mkdir(parents=True)
+        (folder / "nest").write_text(f"{self.nest} eggs on {self.twigs} twigs")
+
+
+def test_a_verb_of_a_plug_in(cli: CommandLine, tmp_path: Path) -> None:
+    register("preparations", "nest", Nest)
+    register("preparations", "flat", int)
+    path, made = tmp_path / "b.yaml", tmp_path / "runs" / "prepared" / "small" / "nest"
+    start = "name: b\ntasks: [nq]\nmethods: []\nprepare:\n"
+    path.write_text(f"{start}  - {{name: small, nest: 2, twigs: few}}\n")
+    assert cli("run", path, "--out", tmp_path / "runs").code == 0
+    assert made.read_text() == "2 eggs on few twigs"
+    for entry, problem in {
+        "flat: 2": "preparation 'flat': <class 'int'> is not a subclass of Work",
+        "nest: many": "b.yaml: 'prepare.0.nest' = 'many': Input should be a valid integer",
+        "nest: 2, twig: few": "unknown key 'prepare.0.twig'; did you mean 'twigs'?",
+        "nst: 2": "unknown key 'prepare.0.nst'; did you mean 'nest'?",
+        "nest: 2, train: x": "'prepare.0': give either 'train' or",
+    }.items():
+        path.write_text(f"{start}  - {{name: small, {entry}}}\n")
+        assert problem in cli.refuses("run", path, "--out", tmp_path / "runs")
 
 
 def test_a_grid_varies_over_what_is_prepared(tmp_path: Path) -> None:
@@ -96,9 +163,8 @@ def test_a_model_and_an_evaluation_can_be_of_what_is_prepared(tmp_path: Path) ->
     look = {"name": "look", "evaluate-write": {"task": "nq", "shared": "prepared:wide"}}
     found = resolve(board([WIDE, look], models=["prepared:wide/model"]), tmp_path)
     assert found.models == (f"path:{tmp_path / 'prepared' / 'wide' / 'model'}",)
-    assert found.prepare[1].evaluate_write == {
-        "task": "nq",
-        "shared": str(tmp_path / "prepared" / "wide"),
+    assert found.prepare[1].options == {
+        "evaluate-write": {"task": "nq", "shared": str(tmp_path / "prepared" / "wide")}
     }
 
 
@@ -129,14 +195,14 @@ def test_the_same_name_twice(tmp_path: Path) -> None:
 
 def test_a_name_that_is_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises((ConfigError, InputError), match="preparation"):
-        prepare(board([{**WIDE, "name": "../x"}]), tmp_path, Workshop())
+        prepared(board([{**WIDE, "name": "../x"}]), tmp_path, Workshop())
 
 
 def test_wrong_parameters_stop_a_board_before_an_hour_of_training(tmp_path: Path) -> None:
     workshop = Workshop()
     entries = [{"name": "reads", "params": {"plaice": 1}}]
     with pytest.raises(ConfigError, match="no parameter 'plaice'"):
-        prepare(board([WIDE], methods=entries), tmp_path, workshop)
+        prepared(board([WIDE], methods=entries), tmp_path, workshop)
     assert not workshop.made
 
 
@@ -160,10 +226,10 @@ def test_a_board_without_methods_prepares_or_is_refused() -> None:
         board([], methods=[])
 
 
-@pytest.mark.parametrize("name", sorted(registry.board_files()))
+@pytest.mark.parametrize("name", sorted(registry.names("boards")))
 def test_every_shipped_board_and_all_it_prepares_is_valid(name: str, tmp_path: Path) -> None:
     found = resolve(read_board(name), tmp_path)
     for preparation in found.prepare:
-        check(preparation)
+        work_of(preparation).check()
     assert found.methods or found.prepare
     assert "prepared:" not in str([m.params for m in found.methods])

@@ -13,7 +13,9 @@ from rich.console import Console
 import harness.llm.open
 import harness.retrieval.open
 from harness import registry
-from harness.boards.run import parse_board, plan_runs, read_board, run_board
+from harness.boards.config import parse_board
+from harness.boards.file import read_board
+from harness.boards.run import plan_runs, run_board
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
 from harness.registry import register_method
@@ -26,7 +28,6 @@ BOARD = {"name": "b", "tasks": ["nq"], "methods": ["bm25"]}
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     without_torch(monkeypatch)
-    monkeypatch.setattr(registry, "_plugin_methods", {})
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_files_of_any_editor_are_read(tmp_path: Path, prefix: bytes, end: bytes)
 
 
 def test_shipped_boards_can_be_planned() -> None:
-    for name in registry.board_files():
+    for name in registry.names("boards"):
         assert read_board(name).description
 
 
@@ -131,9 +132,9 @@ def test_an_own_limit_goes_before_the_boards() -> None:
     assert [len(plan.data.questions) for plan in plans] == [3, 2]
 
 
-def test_a_task_of_another_version_is_another_run(tmp_path: Path, monkeypatch) -> None:
+def test_a_task_of_another_version_is_another_run(tmp_path: Path) -> None:
     sample = write_task(tmp_path / "toy" / "sample").parent
-    monkeypatch.setattr(registry, "_plugin_tasks", {"toy": str(sample)})
+    registry.register("tasks", "toy", sample)
     ids = []
     for version in ("", "version: 1", "version: 2"):
         (sample / "task.yaml").write_text(f"name: toy\ntitle: Toy\n{version}\n")

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from harness import registry
-from harness.boards.config import Board, MethodEntry
-from harness.boards.run import parse_board, plan_runs
+from harness.boards.config import Board, MethodEntry, parse_board
+from harness.boards.run import plan_runs
 from harness.boards.sweep import expand, line
 from harness.errors import ConfigError
 from harness.method import MethodCard, parse_params
@@ -43,12 +42,9 @@ class Knobs(Ask):
             return self
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _knobs() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_plugin_methods", {})
-        register_method("knobs", Knobs)
-        yield
+@pytest.fixture(autouse=True)
+def _knobs() -> None:
+    register_method("knobs", Knobs)
 
 
 def board(grid: dict[str, Any] | None, params: dict[str, Any] | None = None) -> Board:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import registry
-from harness.cli.describe import describe_name, names
+from harness.cli.names import describe_name, names
 from harness.errors import ConfigError, HarnessError
 
 KINDS = ("methods", "tasks", "models", "encoders", "boards")
@@ -35,15 +35,15 @@ def test_a_card_says_what_a_method_asks_of_a_model() -> None:
     assert "with other models use: corag-prompted" in card
 
 
-def test_a_name_of_two_kinds_shows_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_plugin_boards", {"bm25": registry.board_files()["quickstart"]})
+def test_a_name_of_two_kinds_shows_both() -> None:
+    registry.register("boards", "bm25", registry.find("boards", "quickstart"))
     assert describe_name("bm25").count("bm25\n") >= 2
     assert "board: bm25" in describe_name("bm25")
 
 
-def test_a_board_that_is_broken_is_named(monkeypatch, tmp_path: Path) -> None:
+def test_a_board_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("tasks: [")
-    monkeypatch.setattr(registry, "_plugin_boards", {"mine": str(tmp_path / "b.yaml")})
+    registry.register("boards", "mine", tmp_path / "b.yaml")
     with pytest.raises(HarnessError, match=r"b\.yaml: not readable as YAML"):
         describe_name("mine")
 

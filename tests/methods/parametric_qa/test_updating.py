@@ -42,7 +42,7 @@ def llm(tiny_model_dir):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     place = write_task(tmp_path / "tasks")
-    monkeypatch.setitem(registry._plugin_tasks, "small", str(place))
+    registry.register("tasks", "small", place)
     return place
 
 

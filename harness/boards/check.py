@@ -1,0 +1,46 @@
+"""Refusals that a run's plan tells, before any model is loaded and any index built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from harness.data.demonstrations import check_shots
+from harness.engine import check_needs
+from harness.errors import CapabilityError
+from harness.llm.base import Capability
+
+if TYPE_CHECKING:
+    from harness.llm.catalogue import ModelConfig
+    from harness.runs.execute import RunPlan
+
+
+@dataclass(slots=True)
+class Expected:
+    """A model by its entry: the most that it may offer once it is open."""
+
+    name: str
+    capabilities: frozenset[Capability]
+    trained_for: frozenset[str]
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> Expected:
+        """Everything of a model in this process; of any other, log-probabilities at most."""
+        here = config.kind == "transformers"
+        offered: frozenset[Capability] = frozenset(get_args(Capability) if here else ("logprobs",))
+        return cls(config.name, offered, frozenset(config.trained_for))
+
+    def has_token(self, text: str) -> bool:
+        """Only an open model knows."""
+        return True
+
+
+def check_plan(plan: RunPlan) -> None:
+    """Raise InputError for too few train questions, CapabilityError for a model of another kind."""
+    check_shots(plan.data, plan.method.params.shots)
+    check_needs(plan.method, Expected.of(plan.model))
+    if plan.method.adapter is not None and plan.model.kind != "transformers":
+        raise CapabilityError(
+            f"model '{plan.model.name}' cannot take the method's adapter "
+            f"('{plan.method.adapter}'); only a local transformers model can"
+        )

@@ -1,0 +1,89 @@
+"""A board's file: found by name or path, read once, its relative paths beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.boards.config import Board, TaskEntry, parse_board
+from harness.errors import InputError
+from harness.registry import board_file
+
+_PLACES = ("questions", "train", "corpus", "data_dir")
+_LOCAL = ("path:", "gguf:")
+_FOLDERS = {"transformers": ("path", "adapter"), "openai": ("tokenizer",)}
+
+
+def read_board(name: str) -> Board:
+    """Load a board by name or path; errors name the file, the key and the fix."""
+    values, path = board_values(name)
+    board = parse_board(values, str(path))
+    return board.model_copy(
+        update={
+            "tasks": tuple(_task(task, path) for task in board.tasks),
+            "models": tuple(_model(model, path) for model in board.models),
+        }
+    )
+
+
+def board_values(name: str) -> tuple[Any, Path]:
+    """What a board's file says, not yet validated, and the file's path."""
+    path = board_file(name)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")), path
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such board file; 'memory-harness list boards' names those shipped"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+
+
+def _task(task: TaskEntry, board: Path) -> TaskEntry:
+    paths = {
+        key: _beside(Path(path), board) for key in _PLACES if (path := getattr(task.files, key))
+    }
+    return task.model_copy(update={"files": task.files.model_copy(update=paths)}) if paths else task
+
+
+def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:
+    if isinstance(model, str):
+        prefix = next((prefix for prefix in _LOCAL if model.startswith(prefix)), None)
+        return prefix + _local(model.removeprefix(prefix), board) if prefix else model
+    placed = dict(model)
+    for key in _FOLDERS.get(str(model.get("kind", "transformers")), ()):
+        if _is_local(str(model.get(key) or ""), board):
+            placed[key] = _local(str(model[key]), board)
+    if "name" in model:
+        placed["name"] = _model(str(model["name"]), board)
+    return placed
+
+
+def _is_local(text: str, board: Path) -> bool:
+    """Whether it is no hub id: as transformers does, a folder that is there goes before."""
+    there = Path(text).is_dir() or (board.parent / text).is_dir()
+    return text.startswith(".") or (bool(text) and there)
+
+
+def _local(text: str, board: Path) -> str:
+    """The text of a local path, which must begin with ``/``, ``~`` or ``.`` to be one."""
+    place = _beside(Path(text), board)
+    if place == Path(text):
+        return text
+    return str(place) if place.is_absolute() else f"./{place}"
+
+
+def _beside(path: Path, board: Path) -> Path:
+    """A path of a board, beside its file. Raises InputError if it lies where one stands instead."""
+    if path.is_absolute() or str(path).startswith("~"):
+        return path
+    place = board.parent / path
+    if path.exists() and not place.exists():
+        raise InputError(
+            f"{board}: '{path}' lies in the working folder, not beside the board, and a board's "
+            f"paths begin where its file is: write '{os.path.relpath(path, board.parent)}'"
+        )
+    return place

@@ -1,0 +1,179 @@
+"""The commands ``list`` and ``describe``: names and cards of everything that has one, as text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.common import Plugins, load_plugins
+from harness.errors import ConfigError, did_you_mean
+from harness.registry import Kind, load, resolve, task_folder
+from harness.registry import names as known_names
+
+Card = Callable[[str], dict[str, Any]]
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help="methods, tasks, models, boards, commands, …")],
+    plugin: Plugins = None,
+) -> None:
+    """List what there is, one name a line."""
+    load_plugins(plugin)
+    for name, summary in names(kind):
+        typer.echo(f"{name:32} {summary}".rstrip())
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="A method, task, model, encoder or board.")],
+    plugin: Plugins = None,
+) -> None:
+    """Show the card of one method, task, model, encoder or board."""
+    load_plugins(plugin)
+    typer.echo(describe_name(name))
+
+
+def names(kind: str) -> Iterator[tuple[str, str]]:
+    """Name and one-line summary of everything of one kind."""
+    kinds = _kinds()
+    if kind not in kinds:
+        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, list(kinds))}")
+    known, card = kinds[kind]
+    for name in sorted(known()):
+        values = card(name)
+        yield name, str(values.get("summary") or values.get("title") or values.get("licence") or "")
+
+
+def describe_name(name: str) -> str:
+    """The card of whatever has this name; every kind that has it, if several do."""
+    kinds = _kinds()
+    found = [
+        f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
+        for kind, (known, card) in kinds.items()
+        if name in known()
+    ]
+    if not found:
+        every = [known_name for known, _ in kinds.values() for known_name in known()]
+        raise ConfigError(f"nothing is called '{name}'{did_you_mean(name, every)}")
+    return "\n\n".join(found)
+
+
+def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
+    return {
+        "methods": (lambda: known_names("methods"), _method),
+        "tasks": (lambda: known_names("tasks"), _task),
+        "models": (_models, _model),
+        "encoders": (_encoders, _encoder),
+        "retrievers": (_retrievers, _retriever),
+        "metrics": (_metrics, _metric),
+        "boards": (lambda: known_names("boards"), _board),
+        "commands": (lambda: known_names("commands"), _documented("commands")),
+        "preparations": (lambda: known_names("preparations"), _documented("preparations")),
+    }
+
+
+def _documented(kind: Kind) -> Card:
+    return lambda name: _said_of(load(kind, name))
+
+
+def _said_of(thing: object) -> dict[str, Any]:
+    """The card of a function or class: the first line of its docstring."""
+    return {"summary": (inspect.getdoc(thing) or "").partition("\n")[0]}
+
+
+def _method(name: str) -> dict[str, Any]:
+    from harness.method import load_method
+
+    cls = load_method(name)
+    card = cls.card
+    return {
+        "title": card.title,
+        "summary": card.summary,
+        "paper": card.paper,
+        "source": card.source,
+        "version": card.version,
+        "oracle": card.oracle,
+        "needs": sorted(cls.needs),
+        "needs tokens": " ".join(cls.needs_tokens),
+        "needs a model trained for": cls.needs_training_for,
+        "with other models use": cls.prompted_variant,
+        "parameters": {
+            key: f"{field.default!r}: {field.description or ''}".rstrip(": ")
+            for key, field in cls.Params.model_fields.items()
+        },
+        "deviations": list(card.deviations),
+    }
+
+
+def _task(name: str) -> dict[str, Any]:
+    from harness.data.card import Task
+
+    return Task.from_folder(task_folder(name)).card.model_dump(mode="json")
+
+
+def _models() -> Collection[str]:
+    from harness.llm.catalogue import catalogue
+
+    return catalogue()
+
+
+def _model(name: str) -> dict[str, Any]:
+    from harness.llm.catalogue import catalogue
+
+    return catalogue()[name].model_dump(mode="json", exclude_defaults=True)
+
+
+def _encoders() -> Collection[str]:
+    from harness.retrieval.catalogue import encoder_names
+
+    return encoder_names()
+
+
+def _encoder(name: str) -> dict[str, Any]:
+    from harness.retrieval.catalogue import encoder_entry
+
+    return encoder_entry(name).model_dump(mode="json")
+
+
+def _retrievers() -> Collection[str]:
+    """Without the encoders, each of which is a retriever, too."""
+    from harness.retrieval.open import retriever_names
+
+    return set(retriever_names()) - set(_encoders())
+
+
+def _retriever(name: str) -> dict[str, Any]:
+    from harness.retrieval.open import retriever_config
+
+    config = retriever_config(name)
+    return {"summary": config["kind"], **config}
+
+
+def _metrics() -> Collection[str]:
+    from harness.metrics import answer_metrics
+
+    return answer_metrics()
+
+
+def _metric(name: str) -> dict[str, Any]:
+    from harness.metrics import answer_metrics
+
+    return _said_of(resolve(answer_metrics()[name], f"metric '{name}'"))
+
+
+def _board(name: str) -> dict[str, Any]:
+    from harness.boards.config import parse_board
+    from harness.boards.file import board_values
+
+    values, path = board_values(name)
+    board = parse_board(values, str(path))
+    return {"summary": board.description, **board.model_dump(mode="json", exclude_unset=True)}
+
+
+def _text(card: dict[str, Any]) -> str:
+    import yaml
+
+    shown = {key: value for key, value in card.items() if value not in ("", [], {}, None)}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100).rstrip()

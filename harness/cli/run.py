@@ -1,0 +1,109 @@
+"""The command ``run``: a board, or one method on one task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.common import Device, Model, Plugins, load_plugins, run_all
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.boards.config import Board
+
+
+def run(
+    board: Annotated[str | None, typer.Argument(help="Board name or YAML file.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    method: Annotated[str | None, typer.Option(help="Run this method alone.")] = None,
+    task: Annotated[str | None, typer.Option(help="Run on this task alone.")] = None,
+    param: Annotated[list[str] | None, typer.Option("-p", help="Method parameter, k=10.")] = None,
+    model: Model = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    documents: Annotated[
+        int | None, typer.Option(help="Corpus of N passages, the questions' gold among them.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of samples and demonstrations.")] = None,
+    split: Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")] = None,
+    questions: Annotated[Path | None, typer.Option(help="Questions, FlashRAG JSONL.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Corpus, FlashRAG JSONL.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Train questions, FlashRAG JSONL.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Local folder of full datasets.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit of the hub dataset.")] = None,
+    latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
+    device: Device = None,
+    plugin: Plugins = None,
+) -> None:
+    """Answer, measure and score the runs of a board, or of one method on one task.
+
+    Finished runs are kept; an interrupted one continues where it stopped.
+    """
+    from harness.boards.config import parse_changes
+
+    load_plugins(plugin)
+    files = {
+        "questions": questions,
+        "corpus": corpus,
+        "train": train,
+        "data_dir": data_dir,
+        "revision": revision,
+    }
+    entry = {"split": split, "files": {k: v for k, v in files.items() if v is not None}}
+    chosen = _board(board, method, task, _params(param), entry)
+    changes = parse_changes(
+        {
+            "models": (model,) if model else None,
+            "limit": limit,
+            "documents": documents,
+            "seeds": (seed,) if seed is not None else None,
+            "latency": {"queries": latency_queries},
+        }
+    )
+    if run_all(chosen.changed(changes), out, device, batch_size):
+        typer.echo(f"next: memory-harness leaderboard {out}", err=True)
+
+
+def _params(pairs: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    params = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"-p {pair}: write it as NAME=VALUE, such as -p k=10")
+        try:
+            params[key.strip()] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"-p {pair}: the value is not readable: {reason}") from error
+    return params
+
+
+def _board(
+    board: str | None,
+    method: str | None,
+    task: str | None,
+    params: dict[str, Any],
+    entry: dict[str, Any],
+) -> Board:
+    from harness.boards.config import parse_board
+    from harness.boards.file import read_board
+
+    entry = {key: value for key, value in entry.items() if value}
+    if board is not None:
+        if method or task or params or entry:
+            raise ConfigError(
+                "a board names its own methods, tasks and files; with one, give only --model, "
+                "--limit, --documents, --seed and --latency-queries"
+            )
+        return read_board(board)
+    if method is None or task is None:
+        raise ConfigError("name a board, or give --method and --task")
+    values = {"name": task, **entry}
+    return parse_board(
+        {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]},
+        "command line",
+    )

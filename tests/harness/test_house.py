@@ -1,0 +1,47 @@
+"""The engine knows no method, task or table by name, neither in code nor in words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+HARNESS = Path(harness.__file__).parent
+FILES = sorted(HARNESS.rglob("*.py"))
+_MODULE = re.compile(r"(?<![\w.])(methods|leaderboards|tasks)\.[a-z_]\w*")
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(HARNESS)))
+def test_no_string_reaches_a_module_of_another_package(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert [text for text in strings(tree) if _MODULE.search(text)] == []
+
+
+def test_no_file_of_the_engine_speaks_of_one_method() -> None:
+    texts = [*FILES, *HARNESS.rglob("*.yaml")]
+    found = [file for file in texts if "parametric" in file.read_text(encoding="utf-8").lower()]
+    assert found == []
+
+
+def test_the_top_of_the_engine_can_be_overlooked() -> None:
+    assert len([file for file in HARNESS.glob("*.py") if file.name != "__init__.py"]) <= 16
+
+
+def test_the_registry_is_the_lowest_layer() -> None:
+    tree = ast.parse((HARNESS / "registry.py").read_text(encoding="utf-8"))
+    used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in used if name and name.startswith("harness")} == {
+        "harness.errors",
+        "harness.files",
+    }
