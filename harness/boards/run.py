@@ -53,9 +53,7 @@ def plan_runs(
     device = device or default_device()
     models = [resolve_model(spec).on(device) for spec in board.models]
     # Here, before questions are read: files may be missing, and reading large ones takes long.
-    identities = [
-        ModelSettings.model_validate({"name": model.name, **identity(model)}) for model in models
-    ]
+    identities = [ModelSettings(name=model.name, **identity(model)) for model in models]
     data = load_data(board) if data is None else data
     measuring = Measuring(board.latency.queries, board.latency.warmup)
     for model, known in zip(models, identities, strict=True):
