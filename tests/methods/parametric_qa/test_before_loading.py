@@ -63,4 +63,5 @@ def test_what_there_is_not(refused, words: list[str], problem: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("umap") is not None, reason="UMAP is installed")
 def test_a_projection_that_is_not_installed(refused) -> None:
     line = refused("map-memories", "--task", "nq", "--out", "map", "--projection", "umap")
-    assert line == "error: UMAP is not installed; install memory-harness[umap] or take tsne"
+    assert line.startswith("error: UMAP is not installed; install ")
+    assert line.endswith("or take tsne")
