@@ -15,8 +15,8 @@ from harness.boards.task_entry import load_task_data
 from harness.engine import check_needs
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
-from harness.llm.catalogue import resolve_model
-from harness.llm.identity import identity
+from harness.llm.catalogue import ModelConfig, resolve_model
+from harness.llm.identity import identity, places
 from harness.method import Method, MethodParams, load_method, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
@@ -53,7 +53,7 @@ def plan_runs(
     device = device or default_device()
     models = [resolve_model(spec).on(device) for spec in board.models]
     # Here, before questions are read: files may be missing, and reading large ones takes long.
-    identities = [ModelSettings(name=model.name, **identity(model)) for model in models]
+    identities = [_identity(model) for model in models]
     data = load_data(board) if data is None else data
     measuring = Measuring(board.latency.queries, board.latency.warmup)
     for model, known in zip(models, identities, strict=True):
@@ -141,6 +141,12 @@ def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> Lang
     from harness.meters.hardware import set_torch_threads
 
     set_torch_threads()
+    # Hours may lie between planning a board and coming to its last model.
+    if places(plan.model) and _identity(plan.model) != plan.config.model:
+        raise RunFailedError(
+            f"model '{plan.model.name}': its files changed since the board was planned; run the "
+            "board again"
+        )
     return open_model(plan.model, batch_size=batch_size, device=device)
 
 
@@ -177,6 +183,10 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     params = parse_params(cls, entry.name, entry.params)
     # Here, once for all runs of an entry: the files may be large.
     return entry.name, cls, params, _inputs(cls(params))
+
+
+def _identity(model: ModelConfig) -> ModelSettings:
+    return ModelSettings(name=model.name, **identity(model))
 
 
 def _inputs(method: Method) -> dict[str, str]:

@@ -9,12 +9,13 @@ import pytest
 
 from harness.boards.config import parse_board
 from harness.boards.prepare import prepare, resolve
-from harness.boards.run import plan_runs
-from harness.errors import InputError
+from harness.boards.run import plan_runs, run_board
+from harness.errors import InputError, RunFailedError
 from harness.llm.open import open_model
 from harness.runs.directory import find_runs, read_predictions
 from harness.runs.manifest import read_manifest
 from tests.harness.conftest import CommandLine
+from tests.harness.lab import quiet
 from tests.tiny import build_tiny_model
 
 
@@ -92,3 +93,19 @@ def test_a_prepared_model_counts_by_what_was_made(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "a" / "prepared" / "wide" / "model")
     with pytest.raises(InputError, match="wide/model is no transformers model folder"):
         plan(tmp_path / "a", seed=0)
+
+
+def test_weights_overwritten_after_planning_are_not_run_as_the_old_ones(
+    files: Path, tmp_path: Path
+) -> None:
+    model = build_tiny_model(tmp_path / "tiny")
+    paths = {kind: str(files / f"{kind}.jsonl") for kind in ("questions", "corpus")}
+    content = {
+        "name": "b", "tasks": [{"name": "toy", "limit": 2, "files": paths}],
+        "methods": [{"name": "no-retrieval", "params": {"shots": 0}}], "models": [f"path:{model}"],
+    }  # fmt: skip
+    plans = list(plan_runs(parse_board(content, "board.yaml"), "cpu"))
+    build_tiny_model(model, seed=1)
+    with pytest.raises(RunFailedError, match="'tiny': its files changed since the board was"):
+        run_board(plans, tmp_path / "runs", quiet(), device="cpu")
+    assert not (tmp_path / "runs").exists()
