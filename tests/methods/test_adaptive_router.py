@@ -92,8 +92,11 @@ def test_a_saved_router_is_the_same_router(trained, tmp_path):
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
     loaded = open_router(tmp_path, 32)
     assert type(loaded) is type(found.router)
+    assert weights(loaded) == weights(found.router)
+    # Weights read from a file lie elsewhere in memory: some processors give another last digit.
     for example in VALIDATION:
-        assert loaded.probabilities(example.text) == found.router.probabilities(example.text)
+        expected = found.router.probabilities(example.text)
+        assert loaded.probabilities(example.text) == pytest.approx(expected, rel=1e-5)
 
 
 def test_bytes_are_those_of_the_float32_weights(places):
