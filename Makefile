@@ -55,12 +55,14 @@ lint: venv
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 # What the harness promises of numbers holds on other processors, too.
 test-numeric: venv
 	for capability in $(CAPABILITIES); do \
-		ATEN_CPU_CAPABILITY=$$capability $(BIN)/pytest -q -n $(WORKERS) -m numeric || exit 1; \
+		echo "numeric tests, ATEN_CPU_CAPABILITY=$$capability"; \
+		ATEN_CPU_CAPABILITY=$$capability $(BIN)/pytest -q -n $(WORKERS) --dist worksteal \
+			-m "numeric and not model and not slow" || exit 1; \
 	done
 
 # The lower bounds of pyproject.toml: the unit tests with exactly those versions.

@@ -16,6 +16,8 @@ from harness.llm.local import LocalModel
 from harness.testing.models import RuleModel
 from tests.tiny import save_tiny_adapter
 
+pytestmark = pytest.mark.numeric
+
 ASK = "Question: Who wrote Hamlet? " * 8 + "\nAnswer:"
 SCORE = ScoreRequest(ASK, (" William Shakespeare", " Paris"))
 

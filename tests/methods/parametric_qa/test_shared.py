@@ -20,6 +20,8 @@ from methods.parametric_qa.shared.parts import (
 )
 from tests.tiny import build_tiny_model
 
+pytestmark = pytest.mark.numeric
+
 
 def load(path) -> LocalModel:
     return LocalModel(ModelConfig(name="tiny", path=str(path)), str(path))
