@@ -95,9 +95,7 @@ def test_each_query_alone_gives_exactly_the_batched_result(
 ) -> None:
     corpus, questions = sample("nq")
     asked = questions[:200]
-    gold = {passage_id for question in asked for passage_id in question.gold_doc_ids}
-    pool = Corpus.from_passages(p for i, p in enumerate(corpus) if p.id in gold or i % 8 == 0)
-    retriever = build_dense(pool, encoder)
+    retriever = build_dense(corpus, encoder)  # of the shipped vectors
     queries = [question.text for question in asked]
     together = retriever.search(queries, 10)
     alone = [retriever.search([query], 10)[0] for query in queries]
