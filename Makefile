@@ -1,5 +1,5 @@
 # Everything on a fresh machine: `make demo` and `make test`. Both can be repeated.
-# Another Python than the one of .venv: make clean demo PYTHON=python3.12
+# Another Python than that of .venv: rm -rf .venv; make demo PYTHON=python3.12
 PYTHON ?= python3
 # GPU users choose their own build, such as TORCH="torch==2.13.0 --index-url https://.../cu126".
 TORCH ?= $(shell grep '^torch==' constraints.txt)
