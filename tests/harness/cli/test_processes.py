@@ -14,8 +14,10 @@ import pytest
 from harness.runs.directory import find_runs
 from tests.harness.lab import write_task
 
+# The signal: nohup, a shell's "&" and some CI runners leave it ignored, and children inherit that.
 START = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from _pytest.monkeypatch import MonkeyPatch
 import harness.cli.main, harness.llm.open
 from tests.harness.lab import CountingModel, without_torch

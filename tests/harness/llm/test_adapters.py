@@ -16,6 +16,8 @@ from harness.llm.local import LocalModel
 from harness.testing.models import RuleModel
 from tests.tiny import save_tiny_adapter
 
+pytestmark = pytest.mark.numeric
+
 ASK = "Question: Who wrote Hamlet? " * 8 + "\nAnswer:"
 SCORE = ScoreRequest(ASK, (" William Shakespeare", " Paris"))
 
@@ -116,10 +118,11 @@ def test_rounded_weights_keep_the_adapter_beside_them(tiny_model_dir, adapter, k
         with llm.adapted(adapter):
             inside = logits(llm.model)
         assert_as_before(llm, model, before)
-        assert (inside == logits(unmerged.model)).all()
+        # A last digit may round an activation of int8 the other way, about 1 in 127.
+        assert (inside - logits(unmerged.model)).abs().max() < 1e-2 * inside.abs().max()
         output = logits(llm.model) if output is None else output
         assert (logits(llm.model) == output).all()
-    assert (inside != output).any()
+    assert (inside - output).abs().max() > 0.1 * inside.abs().max()
 
 
 @pytest.mark.parametrize("modules", [["q_proj"], ["q_proj", "embed_tokens"], ["lm_head"]])
@@ -180,7 +183,8 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(tiny, adapter, 
     from safetensors.torch import load_file, save_file
 
     other = Path(shutil.copytree(adapter, tmp_path / "other"))
-    tensors = load_file(other / "adapter_model.safetensors")
+    read = load_file(other / "adapter_model.safetensors")
+    tensors = {name: tensor.clone() for name, tensor in read.items()}
     wide = {name: tensor.repeat(1, 2) for name, tensor in tensors.items()}
     fewer = dict(list(tensors.items())[2:])
     more = {**tensors, "base_model.model.model.embed_tokens.weight": wide.popitem()[1]}

@@ -184,11 +184,12 @@ def test_conversion_keeps_weights_and_tokens(cache, tmp_path):
     ids = AutoTokenizer.from_pretrained(original)("Who wrote it? é 12", return_tensors="pt")
     converted = AutoTokenizer.from_pretrained(folder)("Who wrote it? é 12")["input_ids"]
     assert ids["input_ids"][0, 1:].tolist() == converted  # GGUF has no leading <s>.
-    logits = [
-        AutoModelForCausalLM.from_pretrained(path)(ids["input_ids"]).logits
-        for path in (original, folder)
-    ]
-    assert torch.equal(*logits)
+    models = [AutoModelForCausalLM.from_pretrained(path) for path in (original, folder)]
+    before, after = (model.state_dict() for model in models)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    logits = [model(ids["input_ids"]).logits for model in models]
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
     assert not (folder / "tiny.gguf").exists()
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
 

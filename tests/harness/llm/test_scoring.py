@@ -12,6 +12,8 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.prompts import Message
 
+pytestmark = pytest.mark.numeric
+
 PROMPTS = (
     "Question: Who wrote Hamlet?\nAnswer:",
     "The capital of France is Paris, a city on the river Seine. " * 4,

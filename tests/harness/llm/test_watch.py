@@ -15,6 +15,8 @@ from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 from tests.tiny_checkpoints import build_tiny_self_rag
 
+pytestmark = pytest.mark.numeric
+
 PROMPT = "Question: Who wrote the play about the prince of Denmark?\nAnswer:"
 WATCHED = ("[Relevant]", "[Irrelevant]", " yes")
 PLAIN = GenerateRequest(PROMPT, max_tokens=10)

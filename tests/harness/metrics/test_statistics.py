@@ -27,6 +27,8 @@ from harness.metrics.statistics import (
     wilson_ci,
 )
 
+pytestmark = pytest.mark.numeric
+
 SCORES = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1, width=16))
 QUICK = settings(deadline=None, max_examples=40)
 

@@ -19,6 +19,8 @@ from harness.retrieval.embeddings import EmbeddingStore, write_beside
 from harness.retrieval.encoders import Vectors
 from tests.harness.retrieval.helpers import HashEncoder, corpus_of
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = [f"passage number{i} about subject{i % 7}" for i in range(300)]
 
 

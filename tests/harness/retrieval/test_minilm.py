@@ -52,7 +52,8 @@ def test_texts_are_cut_at_the_settings_limits(encoder: SentenceEncoder) -> None:
 def test_prefixes_are_applied() -> None:
     prefixed = open_encoder("dense", {"query_prefix": "query: "})
     plain = open_encoder()
-    assert (prefixed.encode_queries(["cats"]) == plain.encode_queries(["query: cats"])).all()
+    expected = plain.encode_queries(["query: cats"])
+    assert prefixed.encode_queries(["cats"]) == pytest.approx(expected, abs=1e-5)
     assert prefixed.key == plain.key, "a query prefix leaves passage vectors as they are"
     assert open_encoder("dense", {"passage_prefix": "passage: "}).key != plain.key
 
@@ -61,7 +62,8 @@ def test_a_local_folder_gives_the_same_vectors(encoder: SentenceEncoder) -> None
     folder, _ = find_model(encoder_entry("dense"))
     stated = {"query_prefix": "", "passage_prefix": "", "normalize": True}
     local = open_encoder("dense", {"path": str(folder), **stated})
-    assert (local.encode_queries(["cats"]) == encoder.encode_queries(["cats"])).all()
+    expected = encoder.encode_queries(["cats"])
+    assert local.encode_queries(["cats"]) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +95,7 @@ def test_each_query_alone_gives_exactly_the_batched_result(
 ) -> None:
     corpus, questions = sample("nq")
     asked = questions[:200]
-    gold = {passage_id for question in asked for passage_id in question.gold_doc_ids}
-    pool = Corpus.from_passages(p for i, p in enumerate(corpus) if p.id in gold or i % 8 == 0)
-    retriever = build_dense(pool, encoder)
+    retriever = build_dense(corpus, encoder)  # of the shipped vectors
     queries = [question.text for question in asked]
     together = retriever.search(queries, 10)
     alone = [retriever.search([query], 10)[0] for query in queries]

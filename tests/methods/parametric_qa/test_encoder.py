@@ -12,6 +12,8 @@ from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
 from methods.parametric_qa.write.writing import WriteSettings, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, make_parts, quiet, tokens
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def llm(tiny_model_dir):
@@ -73,8 +75,14 @@ def test_a_saved_encoder_gives_the_same_codes(llm, parts, encoder, documents, tm
     encoder.save(tmp_path)
     loaded = Encoder.load(tmp_path)
     assert loaded.fingerprint() == encoder.fingerprint()
-    assert torch.equal(
-        encoder_codes(llm, loaded, documents), encoder_codes(llm, encoder, documents)
+    kept = encoder.state_dict()
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in loaded.state_dict().items())
+    # The same numbers elsewhere in memory: some processors then give another last digit.
+    torch.testing.assert_close(
+        encoder_codes(llm, loaded, documents),
+        encoder_codes(llm, encoder, documents),
+        rtol=1e-4,
+        atol=1e-5,
     )
     assert Encoder.from_model(llm, parts, seed=1).fingerprint() != encoder.fingerprint()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from math import exp
 
@@ -102,19 +103,23 @@ def test_perplexity_terms_are_those_of_each_text_alone(llm):
         assert found[passage.id][1] == pytest.approx(nats, rel=1e-5)
 
 
-def test_an_adapter_of_zeros_forgets_exactly_nothing(call, adapter, shared, tmp_path):
+def test_an_adapter_of_zeros_forgets_nothing(call, adapter, shared, tmp_path):
     from safetensors.torch import load_file, save_file
 
     path = adapter / "adapter_model.safetensors"
     weights = load_file(path)
-    save_file({k: v * 0 if "lora_B" in k else v for k, v in weights.items()}, path)
+    save_file({k: v * 0 if "lora_B" in k else v.clone() for k, v in weights.items()}, path)
     table, summary, questions, passages = measured(call, tmp_path / "out", "--shared", shared)
     assert not summary["facts"]["same_model"]
     assert all(row["answer_before"] == row["answer_after"] for row in questions)
-    assert all(row["nats_before"] == row["nats_after"] for row in passages)
+    # The weights are the same, but lie elsewhere: some processors then give another last digit.
+    for row in passages:
+        assert float(row["nats_before"]) == pytest.approx(float(row["nats_after"]), rel=1e-5)
     for line in summary["summary"]:
-        assert (line["difference"], line["low"], line["high"]) == (0, 0, 0)
-    assert table.count("+0.0 [+0.0, +0.0]") == 4 and "+0.00 [+0.00, +0.00]" in table
+        found = (line["difference"], line["low"], line["high"])
+        assert found == pytest.approx((0, 0, 0), abs=line["before"] * 1e-5)
+    assert table.count("+0.0 [+0.0, +0.0]") == 4
+    assert re.search(r"[+-]0\.00 \[[+-]0\.00, [+-]0\.00\]", table)
 
 
 def test_an_adapter_changes_what_its_merged_model_changes(call, adapter, shared, llm, tmp_path):

@@ -21,6 +21,8 @@ from methods.parametric_qa.shared.initial import (
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.codes import first_codes
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def tiny(tiny_model_dir) -> LocalModel:

@@ -64,7 +64,7 @@ def test_a_projection_keeps_clouds_together_and_repeats_itself():
 
 
 def test_umap_is_asked_for_by_name_where_it_is_missing():
-    with pytest.raises(ConfigError, match=r"memory-harness\[umap\]"):
+    with pytest.raises(ConfigError, match=r"lm-memory-harness\[umap\]"):
         try:
             import umap  # noqa: F401
         except ImportError:

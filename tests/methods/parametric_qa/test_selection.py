@@ -12,6 +12,8 @@ from methods.parametric_qa.shared.initial import span_codes
 from methods.parametric_qa.shared.selection import info_nce, make_selector
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny, make_parts, tokens
 
+pytestmark = pytest.mark.numeric
+
 WAYS = ("cosine", "router", "attention")
 QUESTIONS = ("Who wrote Hamlet?", "What did Marie Curie discover?", "Who invented the telephone?")
 

@@ -12,6 +12,8 @@ from methods.parametric_qa.shared.initial import random_codes
 from methods.parametric_qa.write.writing import WriteSettings, Written, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, losses, make_parts, quiet, tokens
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def llm(tiny_model_dir):
