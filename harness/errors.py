@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class HarnessError(Exception):
     """What went wrong, where, and how to fix it, in one line."""
@@ -29,6 +35,45 @@ class RunFailedError(HarnessError):
 
 class PromptTooLongError(HarnessError):
     """A prompt exceeds the model's window even with every passage left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The one problem of a validation error that is told."""
+
+    path: tuple[str | int, ...]
+    message: str
+    is_unknown: bool
+    """The key is none of the model's."""
+    is_missing: bool
+    value: Any = None
+    """What was given; None where it must not be echoed."""
+
+    @property
+    def where(self) -> str:
+        """The field's dotted name; empty for the whole."""
+        return ".".join(map(str, self.path))
+
+    @property
+    def key(self) -> str:
+        """The field's own name."""
+        return str(self.path[-1]) if self.path else ""
+
+
+def problem_of(error: ValidationError, *, echo: bool = True) -> Problem:
+    """The most helpful problem: a misspelt key is also a missing one, and its name says more.
+
+    ``echo`` False leaves out what was typed, which may be a secret.
+    """
+    every = error.errors(include_input=echo, include_url=False)
+    first = min(every, key=lambda found: found["type"] != "extra_forbidden")
+    return Problem(
+        path=first["loc"],
+        message=first["msg"],
+        is_unknown=first["type"] == "extra_forbidden",
+        is_missing=first["type"] == "missing",
+        value=first.get("input"),
+    )
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import InputError
+from harness.errors import InputError, RunLockedError
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\Z")
 
@@ -86,6 +86,33 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """While open, no other process may write to ``folder``; a process that ends lets go.
+
+    Raises RunLockedError if another is at it, naming ``what`` is written there, and InputError if
+    the disk knows no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunLockedError(
+            f"{folder}: another process is writing this {what}; wait for it or stop it"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{folder}: cannot be locked ({reason}); choose a folder on a local disk"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path) -> None:

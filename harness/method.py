@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import ConfigError, did_you_mean
+from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.registry import find, load
@@ -216,10 +216,9 @@ def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> Method
     try:
         return cls.Params.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        found = problem_of(error)
         raise ConfigError(
-            f"method '{name}': parameter '{where}' = {first['input']!r}: {first['msg']}"
+            f"method '{name}': parameter '{found.where}' = {found.value!r}: {found.message}"
         ) from error
 
 

@@ -26,14 +26,14 @@ def checked_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
     """Validated options of an evaluation. Raises ConfigError naming the option."""
     from pydantic import ValidationError
 
-    from harness.errors import ConfigError
+    from harness.errors import ConfigError, problem_of
 
     try:
         return cls(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][-1]).replace("_", "-")
-        raise ConfigError(f"--{option} {first['input']}: {first['msg']}") from error
+        found = problem_of(error)
+        option = found.key.replace("_", "-")
+        raise ConfigError(f"--{option} {found.value}: {found.message}") from error
 
 
 def report(

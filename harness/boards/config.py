@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.boards.preparation import Preparation, work_of
 from harness.boards.task_entry import TaskFiles
-from harness.errors import ConfigError, InputError, did_you_mean
+from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.llm.catalogue import DEFAULT_MODEL
 
 
@@ -137,20 +137,17 @@ def parse_board(values: Any, source: str) -> Board:
 
 
 def _explain(error: ValidationError) -> str:
-    # A misspelt key is also a missing one; its name is the more helpful.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    found = problem_of(error)
+    if found.is_unknown:
         keys: dict[str, type[BaseModel]] = {
             "tasks": TaskEntry,
             "methods": MethodEntry,
             "latency": LatencyEntry,
             "grid": GridEntry,
         }
-        entry = keys.get(str(first["loc"][0]), Board) if len(first["loc"]) > 1 else Board
-        known = TaskFiles if "files" in first["loc"] else entry
-        hint = did_you_mean(str(first["loc"][-1]), list(known.model_fields))
-        return f"unknown key '{where}'{hint}"
-    if first["type"] == "missing":
-        return f"key '{where}' is missing; add it"
-    return f"'{where}' = {first['input']!r}: {first['msg']}"
+        entry = keys.get(str(found.path[0]), Board) if len(found.path) > 1 else Board
+        known = TaskFiles if "files" in found.path else entry
+        return f"unknown key '{found.where}'{did_you_mean(found.key, list(known.model_fields))}"
+    if found.is_missing:
+        return f"key '{found.where}' is missing; add it"
+    return f"'{found.where}' = {found.value!r}: {found.message}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.errors import ConfigError, did_you_mean
+from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.registry import load, sources
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def work_of(entry: Preparation, where: str = "") -> Work:
 
 
 def _explain(error: ValidationError, cls: type[Work], where: str) -> str:
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    place = f"{where}{key}".removesuffix(".")
-    if first["type"] == "extra_forbidden":
-        return _unknown(place, key, [f.alias or name for name, f in cls.model_fields.items()])
-    if first["type"] == "missing":
+    found = problem_of(error)
+    place = f"{where}{found.where}".removesuffix(".")
+    if found.is_unknown:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        return _unknown(place, found.where, known)
+    if found.is_missing:
         return f"key '{place}' is missing; add it"
-    return f"'{place}' = {first['input']!r}: {first['msg']}"
+    return f"'{place}' = {found.value!r}: {found.message}"
 
 
 def _verbs() -> list[str]:

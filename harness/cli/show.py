@@ -9,8 +9,9 @@ from textwrap import indent
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
-from harness.runs.directory import find_runs, read_predictions
+from harness.runs.directory import find_runs
 from harness.runs.manifest import TaskConfig, read_manifest
+from harness.runs.predictions import read_predictions
 from harness.runs.scoring import gold_of, read_gold
 
 SHORT = 240

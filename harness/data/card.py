@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, did_you_mean, problem_of
 from harness.files import check_slug
 from harness.metrics import check_metrics
 
@@ -96,14 +96,13 @@ def _parse_card(file: Path, values: dict[str, Any]) -> TaskCard:
     try:
         card = TaskCard.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        found = problem_of(error)
+        if found.is_unknown:
             models: dict[Any, type[BaseModel]] = {"hub": HubSource, "citations": Citation}
-            model = TaskCard if len(first["loc"]) == 1 else models[first["loc"][0]]
-            hint = did_you_mean(str(first["loc"][-1]), list(model.model_fields))
-            raise InputError(f"{file}: unknown key '{where}'{hint}") from error
-        raise InputError(f"{file}: '{where}': {first['msg']}; correct the card") from error
+            model = TaskCard if len(found.path) == 1 else models[found.path[0]]
+            hint = did_you_mean(found.key, list(model.model_fields))
+            raise InputError(f"{file}: unknown key '{found.where}'{hint}") from error
+        raise InputError(f"{file}: '{found.where}': {found.message}; correct the card") from error
     check_slug(card.name, "task")
     check_metrics(card.metrics, f"{file}: 'metrics'")
     return card

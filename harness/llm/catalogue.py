@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from harness.errors import ConfigError, InputError, did_you_mean
+from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.files import check_slug, to_slug
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
 from harness.prompts import PromptStyle
@@ -259,8 +259,7 @@ def _parse(values: Mapping[str, Any]) -> ModelConfig:
     try:
         return ModelConfig.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        found = problem_of(error, echo=False)
         raise ConfigError(
-            f"model '{values.get('name', '')}': option '{where}': {first['msg']}"
+            f"model '{values.get('name', '')}': option '{found.where}': {found.message}"
         ) from None

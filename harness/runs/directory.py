@@ -13,21 +13,17 @@ writes before the first question, in ``RUNS/<task>/.memory/`` (write_phase.py).
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
 
-from harness.errors import InputError, RunLockedError
-from harness.files import atomic_file, remove_leftovers, write_json, writing
-from harness.fingerprint import canonical_json
-from harness.records import Prediction
+from harness.errors import InputError
+from harness.files import atomic_file, locked, remove_leftovers, write_json, writing
 from harness.runs.manifest import MANIFEST, Manifest
+from harness.runs.predictions import read_predictions
 
 FSYNC_SECONDS = 1.0
 MEMORY_FOLDER = ".memory"
@@ -39,7 +35,7 @@ class RunDirectory:
 
     folder: Path
     question_ids: tuple[str, ...]
-    _lock: IO[str] | None = None
+    _held: ExitStack = field(default_factory=ExitStack)
     _file: FileIO | None = None
     _synced: float = 0.0
     answered: set[str] = field(default_factory=set)
@@ -47,23 +43,17 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("w")
-        try:
-            self._take_lock()
+        with ExitStack() as held:
+            held.enter_context(locked(self.folder, "run"))
             with writing(self.folder):
                 remove_leftovers(self.folder)
                 self.answered = self._recover()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with self._held:
             self._close()
-        finally:
-            if self._lock is not None:
-                self._lock.close()
 
     @property
     def predictions_path(self) -> Path:
@@ -94,20 +84,6 @@ class RunDirectory:
         with atomic_file(self.predictions_path) as file:
             for question_id in self.question_ids:
                 file.write(rows[question_id])
-
-    def _take_lock(self) -> None:
-        assert self._lock is not None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunLockedError(
-                f"{self.folder}: another process is writing this run; wait for it or stop it"
-            ) from error
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be locked ({error.strerror}); choose a folder on a local "
-                "disk"
-            ) from error
 
     def _close(self) -> None:
         if self._file is None:
@@ -149,65 +125,6 @@ def _write_all(file: FileIO, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[file.write(left) or 0 :]
-
-
-def prediction_line(question_id: str, prediction: Prediction) -> bytes:
-    """A prediction as one line; TypeError or ValueError if it holds what JSON cannot."""
-    if not isinstance(prediction.answer, str):
-        raise TypeError(f"the answer is {type(prediction.answer).__name__}, not str")
-    return canonical_json(prediction_row(question_id, prediction)).encode() + b"\n"
-
-
-def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
-    """A prediction as it is stored, one JSON object a line.
-
-    ``retrieved_ids`` are those ranked; ``read_ids`` stand there only where ``read_ids`` cannot
-    tell them from the rest of the row.
-    """
-    row = {
-        "question_id": question_id,
-        "answer": prediction.answer,
-        "raw": prediction.raw or "",
-        "retrieved_ids": prediction.ranked_ids,
-        "steps": [{"kind": step.kind, **step.data} for step in prediction.steps],
-        "usage": asdict(prediction.usage),
-        "error": prediction.error,
-    }
-    told = prediction.read is None or prediction.read_ids == read_ids(row)
-    return row if told else {**row, "read_ids": prediction.read_ids}
-
-
-def read_ids(row: Mapping[str, Any]) -> list[str]:
-    """Ids of the documents that were read, of a stored prediction.
-
-    What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
-    ranked.
-    """
-    if "read_ids" in row:
-        return list(row["read_ids"])
-    noted = [
-        step["memories_read"]
-        for step in row.get("steps", ())
-        if step.get("kind") == "select" and "memories_read" in step
-    ]
-    return [id_ for ids in noted for id_ in ids] if noted else list(row["retrieved_ids"])
-
-
-def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The raw line and the row of every prediction; InputError names a broken line."""
-    if not path.is_file():
-        raise InputError(f"{path}: missing; run the same board again to answer its questions")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"].items()
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError(
-                    f"{path}:{number}: not a prediction ({error}); delete the line to have the "
-                    "question answered again"
-                ) from error
-            yield line, row
 
 
 def run_folders(root: Path) -> list[Path]:

@@ -21,8 +21,8 @@ from harness.metrics import added_metrics
 from harness.progress import bar
 from harness.records import Prediction
 from harness.retrieval.base import Retriever
-from harness.runs.directory import RunDirectory, read_predictions
-from harness.runs.keeper import Keeper
+from harness.runs.answers import AnswerWriter
+from harness.runs.directory import RunDirectory
 from harness.runs.manifest import (
     MANIFEST,
     CardRecord,
@@ -40,6 +40,7 @@ from harness.runs.performance import (
     read_performance,
     update_performance,
 )
+from harness.runs.predictions import read_predictions
 from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
 from harness.runs.write_phase import calling, memory_path, write_memory
 
@@ -169,7 +170,7 @@ class _Run:
         left = [question.query for question in questions if question.id not in run.answered]
         start = monotonic()
         with bar(self.console, self.plan.label, len(questions), len(run.answered)) as shown:
-            keep = Keeper(run, shown.advance)
+            keep = AnswerWriter(run, shown.advance)
             try:
                 engine.run(self.method, left, keep)
                 keep.close(everything=len(left))

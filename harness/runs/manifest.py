@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import InputError
+from harness.errors import InputError, problem_of
 from harness.files import check_slug, read_json
 from harness.fingerprint import canonical_json, fingerprint
 
@@ -259,10 +259,9 @@ def parse_record(path: Path, values: Any, kind: type[AnyRecord], what: str = "")
         # Also refuses NaN and half surrogate pairs, which no output format can carry.
         canonical_json(values).encode()
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
+        found = problem_of(error)
         raise InputError(
-            f"{path}: {what}{field}: {first['msg']}; restore or delete the run"
+            f"{path}: {what}{found.where or 'the file'}: {found.message}; restore or delete the run"
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: {error}; restore or delete the run") from error

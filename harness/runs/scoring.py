@@ -12,8 +12,9 @@ from harness.files import atomic_file, read_json, write_json
 from harness.fingerprint import canonical_json, file_sha256
 from harness.metrics import METRICS_VERSION, RECALL_AT, added_metrics, check_metrics, score_answer
 from harness.records import Question
-from harness.runs.directory import read_predictions, runs_folder
+from harness.runs.directory import runs_folder
 from harness.runs.manifest import MANIFEST, TaskConfig, read_manifest
+from harness.runs.predictions import read_predictions
 
 
 def gold_path(root: Path, task: TaskConfig) -> Path:

@@ -7,7 +7,6 @@ asked, so that runs on more questions write nothing again.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,15 +19,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.engine import Engine, describe_error
-from harness.errors import HarnessError, RunFailedError, RunLockedError
-from harness.files import check_slug, read_json, write_json, writing
+from harness.errors import HarnessError, RunFailedError
+from harness.files import check_slug, locked, read_json, write_json, writing
 from harness.method import Method, writes_memory
 from harness.progress import bar
 from harness.records import Question
-from harness.runs.directory import MEMORY_FOLDER, RunDirectory, read_predictions
-from harness.runs.keeper import Keeper
+from harness.runs.answers import AnswerWriter
+from harness.runs.directory import MEMORY_FOLDER, RunDirectory
 from harness.runs.manifest import RunConfig
 from harness.runs.performance import update_performance
+from harness.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -48,7 +48,7 @@ def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory)
     label = f"{data.name} / {place.name}"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-    with _locked(place):
+    with locked(place, "memory"):
         if not (place / "write.json").exists():
             _write(method, data, place, label)
         with calling(label, "load"):
@@ -78,18 +78,6 @@ def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    with (place / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunLockedError(
-                f"{place}: another process is writing this memory; wait for it or stop it"
-            ) from error
-        yield
-
-
 def answer_train(
     parent: Method, strategy: Method, corpus: Corpus, questions: Sequence[Question], label: str
 ) -> dict[str, dict[str, Any]]:
@@ -108,7 +96,7 @@ def answer_train(
         with RunDirectory(folder, ids) as kept:
             left = [q.query for q in questions if q.id not in kept.answered]
             with bar(Console(stderr=True), label, len(ids), len(ids) - len(left)) as shown:
-                keep = Keeper(kept, shown.advance)
+                keep = AnswerWriter(kept, shown.advance)
                 engine.run(strategy, left, keep)
                 keep.close(everything=len(left))
         path = kept.predictions_path

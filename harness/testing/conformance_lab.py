@@ -16,7 +16,7 @@ from harness.fingerprint import canonical_json
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
 from harness.records import Hit, Passage, Prediction, Query
-from harness.runs.directory import prediction_row
+from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from harness.trace import current_scope
 

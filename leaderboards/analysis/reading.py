@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
-from harness.runs.directory import read_ids, read_predictions
+from harness.runs.predictions import read_ids, read_predictions
 from harness.runs.scoring import gold_of, read_gold
 from leaderboards.collect import Run
 

@@ -9,7 +9,7 @@ import pytest
 from harness.method import Method
 from harness.prompts import Message
 from harness.records import Prediction, Query
-from harness.runs.directory import prediction_row
+from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, ScriptedModel
 from tests.harness.programs import DATA, Shuffled, Steps, predictions, queries
 

@@ -12,7 +12,8 @@ from harness.progress import CallbackBar, bar, say
 
 
 def console(terminal: bool) -> Console:
-    return Console(file=StringIO(), force_terminal=terminal, width=60)
+    environment = {"TERM": "xterm"}
+    return Console(file=StringIO(), force_terminal=terminal, width=60, _environ=environment)
 
 
 def text(shown: Console) -> str:

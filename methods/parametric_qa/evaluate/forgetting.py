@@ -27,7 +27,7 @@ from harness.records import Passage, Prediction, Question
 from harness.registry import task_folder
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
-from methods.parametric_qa.evaluate.asking import ask, circumstances
+from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.method import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, find_bundle

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.llm.batches import halving
 from harness.metrics.text import rouge_l, sentence_bleu
-from methods.parametric_qa.shared.frozen import without_dropout
+from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.write.sequences import Row, pack, target_logits, token_losses
 from methods.parametric_qa.write.writing import check_lengths, end_token
 

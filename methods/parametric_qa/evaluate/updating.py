@@ -25,7 +25,7 @@ from harness.records import Prediction
 from harness.registry import task_folder
 from harness.retrieval.open import open_retriever
 from methods.bm25 import BM25
-from methods.parametric_qa.evaluate.asking import ask, circumstances
+from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.changed_facts import ChangedFact, changed_facts
 from methods.parametric_qa.evaluate.changing import (
     SCENARIOS,

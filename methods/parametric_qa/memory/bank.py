@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from harness.errors import ConfigError, InputError
+from harness.errors import ConfigError, InputError, problem_of
 from harness.files import read_json, write_json, writing
 from methods.parametric_qa.memory.quantise import (
     SEGMENTS,
@@ -272,9 +272,9 @@ def _read_manifest(folder: Path) -> _Manifest:
     try:
         return _Manifest.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{path}: {field}: {first['msg']}; {WRITE_AGAIN}") from error
+        found = problem_of(error)
+        where = found.where or "the file"
+        raise InputError(f"{path}: {where}: {found.message}; {WRITE_AGAIN}") from error
 
 
 def _settle(folder: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from harness.errors import ConfigError, InputError
+from harness.errors import ConfigError, InputError, problem_of
 from harness.files import atomic_file, read_json, write_json, writing
 
 if TYPE_CHECKING:
@@ -180,9 +180,8 @@ def read_shape(path: Path, again: str) -> tuple[SharedConfig, dict[str, Any]]:
     try:
         return SharedConfig.model_validate(values["shape"]), values
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "shape"
-        raise InputError(f"{path}: '{field}': {first['msg']}; {again}") from error
+        found = problem_of(error)
+        raise InputError(f"{path}: '{found.where or 'shape'}': {found.message}; {again}") from error
     except (KeyError, TypeError):
         raise InputError(f"{path}: 'shape' is missing; {again}") from None
 

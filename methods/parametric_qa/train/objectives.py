@@ -20,7 +20,7 @@ from methods.parametric_qa.write.writing import end_token
 if TYPE_CHECKING:
     from harness.records import Question
     from methods.parametric_qa.shared.bundle import Bundle
-    from methods.parametric_qa.train.material import Material
+    from methods.parametric_qa.train.features import Features
     from methods.parametric_qa.train.recipe import Recipe
 
 TEACHER_TEXTS = 3
@@ -44,14 +44,14 @@ class Objectives:
 
     def __init__(
         self,
-        material: Material,
+        features: Features,
         recipe: Recipe,
         bundle: Bundle,
         ranked: Mapping[tuple[str, str], Sequence[str]],
     ) -> None:
-        self.material, self.recipe, self.ranked = material, recipe, ranked
+        self.features, self.recipe, self.ranked = features, recipe, ranked
         self.parts, self.encoder = bundle.parts, bundle.encoder
-        self.end = end_token(material.llm)
+        self.end = end_token(features.llm)
 
     def loss(self, model: Any, kind: str, source: random.Random, *, alone: bool = False) -> Tensor:
         """The mean loss of one batch of a kind, in nats a token.
@@ -60,7 +60,7 @@ class Objectives:
         """
         size = self.recipe.batch
         if kind in ("answer", "distil"):
-            drawn = [source.choice(self.material.train) for _ in range(size)]
+            drawn = [source.choice(self.features.train) for _ in range(size)]
             # One number for all rows: padding the shorter ones would cost as much again.
             count = 1 if alone else source.choice(self.recipe.memories)
             asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
@@ -103,7 +103,7 @@ class Objectives:
             self._row(
                 memory,
                 reading_prompt(a.question.text),
-                self._reply(self.material.answer(a.task, a.question)),
+                self._reply(self.features.answer(a.task, a.question)),
             )
             for a, memory in zip(asked, self._memories(model, asked), strict=True)
         ]
@@ -127,7 +127,7 @@ class Objectives:
         return ((each * kept).sum(dim=1) / kept.sum(dim=1)).mean()
 
     def _text_row(self, asked: Asked, row: Row) -> Row:
-        corpus = self.material.tasks[asked.task].corpus
+        corpus = self.features.tasks[asked.task].corpus
         best = [corpus.get(id_) for id_ in asked.passages[::-1][:TEACHER_TEXTS]]
         return self._row(None, QAPrompts().read(asked.question.query, best), row.target)
 
@@ -135,13 +135,13 @@ class Objectives:
         drawn = [self._document(kind, source) for _ in range(self.recipe.batch)]
         memories = self.parts.memory(self._codes(model, [tokens for tokens, _ in drawn]))
         return [
-            Row(memory, (), [*target, self.end], self.material.llm.begins)
+            Row(memory, (), [*target, self.end], self.features.llm.begins)
             for memory, (_, target) in zip(memories, drawn, strict=True)
         ]
 
     def _document(self, kind: str, source: random.Random) -> tuple[list[int], list[int]]:
         """What of a random passage is remembered, and what is predicted from that."""
-        tokens = self.material.tokens(*self.material.random_passage(source))
+        tokens = self.features.tokens(*self.features.random_passage(source))
         tokens = tokens[: self.recipe.longest]
         half = len(tokens) // 2
         if kind == "follow" and half:
@@ -153,7 +153,7 @@ class Objectives:
         keys = [(a.task, id_) for a in asked for id_ in a.passages]
         if not keys:
             return [None] * len(asked)
-        codes = self._codes(model, [self.material.tokens(*key) for key in keys])
+        codes = self._codes(model, [self.features.tokens(*key) for key in keys])
         memories = self.parts.memory(codes)
         shares = torch.split(memories, [len(a.passages) for a in asked])
         return [share.flatten(0, 1) if len(share) else None for share in shares]
@@ -161,19 +161,19 @@ class Objectives:
     def _codes(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim], with gradients to what makes them."""
         if self.encoder is None:
-            return self.material.span_codes(self.parts, documents)
+            return self.features.span_codes(self.parts, documents)
         codes: Tensor = self.encoder(model, documents)
         return codes.to(self.parts.mark.device)
 
     def _row(self, memory: Tensor | None, prompt: Prompt, target: Sequence[int]) -> Row:
         """A row as the engine would send it (see ``harness.llm.generation``)."""
-        llm = self.material.llm
+        llm = self.features.llm
         start, asked = llm.part(llm.encode(prompt.render(llm.prompt_style)))
         return Row(memory, asked, target, start)
 
     def _reply(self, answer: str) -> list[int]:
         """An answer's tokens with its end: a line's in a completion, a turn's in a chat."""
-        llm = self.material.llm
+        llm = self.features.llm
         if llm.prompt_style == "completion":
             answer = f" {answer}\n"
         ids: list[int] = llm.tokenizer(answer, add_special_tokens=False)["input_ids"]

@@ -12,7 +12,7 @@ from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
 
 if TYPE_CHECKING:
     from methods.parametric_qa.shared.parts import SharedParts
-    from methods.parametric_qa.train.material import Material
+    from methods.parametric_qa.train.features import Features
 
 GROUP = 256
 """Passages that are taken together."""
@@ -27,20 +27,20 @@ class PassageCodes:
 
     def __init__(
         self,
-        material: Material,
+        features: Features,
         parts: SharedParts,
         encoder: Encoder | None = None,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._rows: dict[str, dict[str, int]] = {}
         self._codes: dict[str, Tensor] = {}
-        for name, task in material.tasks.items():
+        for name, task in features.tasks.items():
             ids = list(task.corpus.ids)
             groups = [ids[start : start + GROUP] for start in range(0, len(ids), GROUP)]
             codes = []
             for group in groups:
                 with torch.no_grad():
-                    codes.append(_coded(material, parts, encoder, name, group).half())
+                    codes.append(_coded(features, parts, encoder, name, group).half())
                 advance(len(group))
             self._rows[name] = {id_: row for row, id_ in enumerate(ids)}
             self._codes[name] = torch.cat(codes)
@@ -57,13 +57,13 @@ class PassageCodes:
 
 
 def _coded(
-    material: Material,
+    features: Features,
     parts: SharedParts,
     encoder: Encoder | None,
     task: str,
     ids: Sequence[str],
 ) -> Tensor:
-    documents = [material.tokens(task, id_) for id_ in ids]
+    documents = [features.tokens(task, id_) for id_ in ids]
     if encoder is None:
-        return material.span_codes(parts, documents)
-    return encoder_codes(material.llm, encoder, documents, ids)
+        return features.span_codes(parts, documents)
+    return encoder_codes(features.llm, encoder, documents, ids)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import ConfigError, InputError, did_you_mean
+from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from methods.parametric_qa.shared.bundle import SelectorConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -127,6 +127,5 @@ def parse_recipe(values: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{source}: '{where}': {first['msg']}") from error
+        found = problem_of(error)
+        raise ConfigError(f"{source}: '{found.where}': {found.message}") from error

@@ -74,12 +74,12 @@ class Reader:
     def validate(self) -> dict[str, float]:
         """Answer losses on held-out train questions, with gold, no and another one's memory."""
         objectives, most = self.objectives, self.recipe.validation_questions
-        questions = objectives.material.validation(most)
+        questions = objectives.features.validation(most)
         if not questions:
             return {}
         following = {
             (task, q.id): other
-            for name in objectives.material.tasks
+            for name in objectives.features.tasks
             for (task, q), (_, other) in _neighbours([x for x in questions if x[0] == name])
         }
         views = {

@@ -17,7 +17,7 @@ from methods.parametric_qa.shared.selection import info_nce
 if TYPE_CHECKING:
     from harness.records import Question
     from methods.parametric_qa.shared.selection import Selector
-    from methods.parametric_qa.train.material import Material
+    from methods.parametric_qa.train.features import Features
     from methods.parametric_qa.train.passage_codes import PassageCodes
     from methods.parametric_qa.train.recipe import SelectorTraining
 
@@ -37,7 +37,7 @@ Record = Callable[[int, float], None]
 def train_selector(
     selector: Selector,
     codes: PassageCodes,
-    material: Material,
+    features: Features,
     settings: SelectorTraining,
     seed: int,
     record: Record,
@@ -47,7 +47,7 @@ def train_selector(
     Raises RunFailedError for a loss that is no number.
     """
     weights = list(selector.parameters())
-    if not weights or settings.steps == 0 or not material.train:
+    if not weights or settings.steps == 0 or not features.train:
         return
     log_scale = torch.tensor(math.log(1 / settings.temperature), requires_grad=True)
     optimizer = torch.optim.AdamW(
@@ -56,7 +56,7 @@ def train_selector(
     selector.requires_grad_(True)
     for step in range(settings.steps):
         source = random.Random(f"{seed} selector {step}")  # noqa: S311
-        loss = _batch_loss(selector, codes, material, settings, source, log_scale)
+        loss = _batch_loss(selector, codes, features, settings, source, log_scale)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise RunFailedError(_DIVERGED.format(f"loss of step {step + 1} is {value}"))
@@ -72,7 +72,7 @@ def train_selector(
 def _batch_loss(
     selector: Selector,
     codes: PassageCodes,
-    material: Material,
+    features: Features,
     settings: SelectorTraining,
     source: random.Random,
     log_scale: Tensor,
@@ -80,17 +80,17 @@ def _batch_loss(
     """All questions of a step are of one task, since their gold documents are each other's
     negatives.
     """
-    task = material.tasks[source.choice([name for name, _ in material.train])]
+    task = features.tasks[source.choice([name for name, _ in features.train])]
     wanted: list[tuple[Tensor, tuple[str, ...]]] = []
     hard: list[str] = []
     for _ in range(settings.batch):
         if source.random() < settings.fragments:
             id_ = source.choice(task.free)
-            wanted.append((_fragment(material, material.tokens(task.name, id_), source), (id_,)))
+            wanted.append((_fragment(features, features.tokens(task.name, id_), source), (id_,)))
         else:
             question = source.choice(task.train)
-            wanted.append((material.question_embeddings(question.text), question.gold_doc_ids))
-            hard += material.negatives(task.name, question, settings.hard)
+            wanted.append((features.question_embeddings(question.text), question.gold_doc_ids))
+            hard += features.negatives(task.name, question, settings.hard)
     others = [source.choice(task.free) for _ in range(settings.random)]
     pool = list(dict.fromkeys([*(id_ for _, gold in wanted for id_ in gold), *hard, *others]))
     keys = selector.keys(codes.of(task.name, pool))
@@ -103,29 +103,29 @@ def _batch_loss(
     return torch.stack(losses).mean()
 
 
-def _fragment(material: Material, tokens: Sequence[int], source: random.Random) -> Tensor:
+def _fragment(features: Features, tokens: Sequence[int], source: random.Random) -> Tensor:
     """Embeddings of a few tokens of a passage, some of them left out."""
     length = min(len(tokens), source.randint(*WORDS))
     first = source.randint(0, len(tokens) - length)
     kept = [t for t in tokens[first : first + length] if source.random() < KEPT]
-    return material.table[torch.tensor(kept or tokens[first : first + 1])]
+    return features.table[torch.tensor(kept or tokens[first : first + 1])]
 
 
 def ranking(
     selector: Selector,
     codes: PassageCodes,
-    material: Material,
+    features: Features,
     task: str,
     questions: Sequence[Question],
 ) -> dict[str, list[str]]:
     """Ids of all passages of a task, best first, for each question id."""
-    ids = list(material.tasks[task].corpus.ids)
+    ids = list(features.tasks[task].corpus.ids)
     with torch.inference_mode():
         keys = torch.cat([selector.keys(group) for group in codes.groups(task)])
         return {
             q.id: [
                 ids[i]
-                for i in selector.scores(material.question_embeddings(q.text), keys)
+                for i in selector.scores(features.question_embeddings(q.text), keys)
                 .argsort(descending=True, stable=True)[:50]
                 .tolist()
             ]

@@ -16,11 +16,11 @@ from harness.files import writing
 from harness.fingerprint import fingerprint
 from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.shared.encoder import Encoder
-from methods.parametric_qa.shared.frozen import checkpointed, without_dropout
+from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.train.checkpoint import checkpoint_state
 from methods.parametric_qa.train.curves import Curves
-from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.passage_codes import PassageCodes
 from methods.parametric_qa.train.recipe import Recipe
@@ -54,35 +54,35 @@ def train(
     check_model(recipe, llm)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    material = Material(llm, tasks)
-    bundle = _untrained(recipe, llm, material)
+    features = Features(llm, tasks)
+    bundle = _untrained(recipe, llm, features)
     curves = Curves(out / "curves.csv")
-    model = _train_reader(recipe, llm, material, bundle, out, curves, console)
-    codes = _final_codes(material, bundle, console)
-    _train_selector(recipe, material, bundle.selector, codes, curves, console)
+    model = _train_reader(recipe, llm, features, bundle, out, curves, console)
+    codes = _final_codes(features, bundle, console)
+    _train_selector(recipe, features, bundle.selector, codes, curves, console)
     curves.write()
-    account = _account(recipe, llm, material, curves)
+    account = _account(recipe, llm, features, curves)
     save_trained(llm, model, recipe.tuning.mode, bundle, out, account)
     return out
 
 
-def _untrained(recipe: Recipe, llm: LocalModel, material: Material) -> Bundle:
+def _untrained(recipe: Recipe, llm: LocalModel, features: Features) -> Bundle:
     parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
-    parts.salience.copy_(material.salience())
-    bundle = Bundle.untrained(parts, recipe.selector, material.table)
+    parts.salience.copy_(features.salience())
+    bundle = Bundle.untrained(parts, recipe.selector, features.table)
     if recipe.init == "spans":
         return bundle
     encoder = Encoder.from_model(llm, parts, recipe.seed)
-    for name, task in material.tasks.items():
+    for name, task in features.tasks.items():
         ids = list(task.corpus.ids)
-        encoder.check_fits(llm, [material.tokens(name, id_) for id_ in ids], ids)
+        encoder.check_fits(llm, [features.tokens(name, id_) for id_ in ids], ids)
     return replace(bundle, encoder=encoder)
 
 
 def _train_reader(
     recipe: Recipe,
     llm: LocalModel,
-    material: Material,
+    features: Features,
     bundle: Bundle,
     out: Path,
     curves: Curves,
@@ -91,7 +91,7 @@ def _train_reader(
     """Train in place; the model with what was trained of it."""
     from harness.progress import bar
 
-    ranked = _candidates(bundle, material)
+    ranked = _candidates(bundle, features)
     folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json'))[:12]}"
     with writing(folder):
         folder.mkdir(exist_ok=True)
@@ -101,7 +101,7 @@ def _train_reader(
         # On short rows the fused kernel takes longer, and forty times so in bfloat16.
         llm.model.set_attn_implementation("eager")
     model = tuned(llm.model, recipe.tuning.mode, recipe.tuning.rank, recipe.seed)
-    run = Reader(recipe, model, Objectives(material, recipe, bundle, ranked))
+    run = Reader(recipe, model, Objectives(features, recipe, bundle, ranked))
     first = run.resume(folder, curves)
     spared = checkpointed(model) if recipe.tuning.gradient_checkpointing else nullcontext()
     with bar(console, "reader", recipe.steps, first) as shown, without_dropout(model), spared:
@@ -125,32 +125,32 @@ def _dtype(recipe: Recipe, llm: LocalModel, folder: Path) -> torch.dtype:
     return faster_dtype(llm.device) if name == "auto" else getattr(torch, name)
 
 
-def _candidates(bundle: Bundle, material: Material) -> Mapping[tuple[str, str], Sequence[str]]:
+def _candidates(bundle: Bundle, features: Features) -> Mapping[tuple[str, str], Sequence[str]]:
     """Free passages that the untrained selector ranks best for each train question.
 
     By their span means in any case: codes of an untrained encoder mean nothing.
     """
-    codes = PassageCodes(material, bundle.parts)
+    codes = PassageCodes(features, bundle.parts)
     found: dict[tuple[str, str], list[str]] = {}
-    for name, task in material.tasks.items():
+    for name, task in features.tasks.items():
         free = set(task.free)
-        ranked = ranking(bundle.selector, codes, material, name, task.train)
+        ranked = ranking(bundle.selector, codes, features, name, task.train)
         found |= {(name, id_): [p for p in ids if p in free] for id_, ids in ranked.items()}
     return found
 
 
-def _final_codes(material: Material, bundle: Bundle, console: Console) -> PassageCodes:
+def _final_codes(features: Features, bundle: Bundle, console: Console) -> PassageCodes:
     """What the reader will read; an encoder takes one forward pass for each passage."""
     from harness.progress import bar
 
-    total = sum(len(task.corpus) for task in material.tasks.values())
+    total = sum(len(task.corpus) for task in features.tasks.values())
     with bar(console, "codes of passages", total) as shown:
-        return PassageCodes(material, bundle.parts, bundle.encoder, shown.advance)
+        return PassageCodes(features, bundle.parts, bundle.encoder, shown.advance)
 
 
 def _train_selector(
     recipe: Recipe,
-    material: Material,
+    features: Features,
     selector: Selector,
     codes: PassageCodes,
     curves: Curves,
@@ -158,36 +158,36 @@ def _train_selector(
 ) -> None:
     from harness.progress import bar
 
-    _measure_selection(selector, codes, material, curves, 0)
+    _measure_selection(selector, codes, features, curves, 0)
     with bar(console, "selector", recipe.selection.steps) as shown:
 
         def record(step: int, loss: float) -> None:
             curves.add(step, "selector loss", loss)
             shown.advance()
 
-        train_selector(selector, codes, material, recipe.selection, recipe.seed, record)
-    _measure_selection(selector, codes, material, curves, recipe.selection.steps)
+        train_selector(selector, codes, features, recipe.selection, recipe.seed, record)
+    _measure_selection(selector, codes, features, curves, recipe.selection.steps)
 
 
 def _measure_selection(
-    selector: Selector, codes: PassageCodes, material: Material, curves: Curves, step: int
+    selector: Selector, codes: PassageCodes, features: Features, curves: Curves, step: int
 ) -> None:
     """Recall@5 on validation questions over each task's whole pool."""
-    for name, task in material.tasks.items():
-        ranked = ranking(selector, codes, material, name, task.validation)
+    for name, task in features.tasks.items():
+        ranked = ranking(selector, codes, features, name, task.validation)
         curves.add(step, f"validation recall@5 {name}", recall_at(ranked, task.validation, 5))
 
 
-def _account(recipe: Recipe, llm: LocalModel, material: Material, curves: Curves) -> dict[str, Any]:
+def _account(recipe: Recipe, llm: LocalModel, features: Features, curves: Curves) -> dict[str, Any]:
     from harness.meters.hardware import describe_hardware
     from harness.runs.provenance import harness_version
 
     return {
         "recipe": recipe.model_dump(mode="json"),
         "training": {
-            "train questions": {n: len(t.train) for n, t in material.tasks.items()},
-            "free passages": {n: len(t.free) for n, t in material.tasks.items()},
-            "corpora": {n: t.corpus.fingerprint for n, t in material.tasks.items()},
+            "train questions": {n: len(t.train) for n, t in features.tasks.items()},
+            "free passages": {n: len(t.free) for n, t in features.tasks.items()},
+            "corpora": {n: t.corpus.fingerprint for n, t in features.tasks.items()},
             "dtype": str(llm.model.dtype).removeprefix("torch."),
             "seconds": round(curves.seconds),
             "hardware": describe_hardware().record(str(llm.device)),

@@ -37,7 +37,7 @@ class TrainingTask:
 def training_task(
     name: str, corpus: Corpus, evaluated: Iterable[Question], train: Sequence[Question]
 ) -> TrainingTask:
-    """Part a task's material: train questions that share a gold passage or their id with an
+    """Part a task's features: train questions that share a gold passage or their id with an
     evaluated question are left out, and so are the passages that one needs.
     """
     asked = list(evaluated)
@@ -56,7 +56,7 @@ def training_task(
 
 
 def shipped_task(name: str) -> TrainingTask:
-    """The material of a task's shipped sample. Raises InputError if it ships no train questions."""
+    """The features of a task's shipped sample. Raises InputError if it ships no train questions."""
     task = Task.from_folder(task_folder(name))
     source = find_source(task, "sample", None, None, verify=True)
     paths = {part: source.find(part) for part in ("questions", "train", "corpus")}

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from harness.errors import ConfigError, InputError, RunFailedError
 from harness.llm.batches import halving, length_sorted_batches
 from harness.progress import Bar, bar
-from methods.parametric_qa.memory.kept import KeptBatches
-from methods.parametric_qa.shared.frozen import checkpointed, without_dropout
+from methods.parametric_qa.memory.batch_store import BatchStore
+from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
 
@@ -140,7 +140,7 @@ def optimise(
     end = end_token(llm)
     job = _Job(llm, parts, [[*ids, end] for ids in documents], codes, settings, names)
     with without_dropout(llm.model, parts):
-        kept = KeptBatches(scratch, job.identity()) if scratch is not None else None
+        kept = BatchStore(scratch, job.identity()) if scratch is not None else None
         results = _all_batches(job, kept, console)
     ordered = [results[number] for number in range(len(documents))]
     return Written(torch.stack([code for code, _ in ordered]), tuple(r for _, r in ordered))
@@ -176,9 +176,7 @@ class _Job:
         ]
 
 
-def _all_batches(
-    job: _Job, kept: KeptBatches | None, console: Console | None
-) -> dict[int, _Result]:
+def _all_batches(job: _Job, kept: BatchStore | None, console: Console | None) -> dict[int, _Result]:
     from rich.console import Console
 
     batches, steps = list(job.batches()), job.settings.steps

@@ -12,8 +12,9 @@ from harness.boards.prepare import prepare, resolve
 from harness.boards.run import plan_runs, run_board
 from harness.errors import InputError, RunFailedError
 from harness.llm.open import open_model
-from harness.runs.directory import find_runs, read_predictions
+from harness.runs.directory import find_runs
 from harness.runs.manifest import read_manifest
+from harness.runs.predictions import read_predictions
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import quiet
 from tests.tiny import build_tiny_model

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.directory import find_runs, read_predictions
+from harness.runs.directory import find_runs
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
+from harness.runs.predictions import read_predictions
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel
 from tests.harness.llm.fake_server import fake_server

@@ -12,8 +12,8 @@ from harness.cli.show import story
 from harness.errors import InputError
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
-from harness.runs.directory import read_predictions
 from harness.runs.execute import execute
+from harness.runs.predictions import read_predictions
 from harness.testing.models import RuleModel, WordRetriever
 from harness.trace import note
 from tests.harness.lab import Ask, CountingModel, make_plan, quiet, without_torch

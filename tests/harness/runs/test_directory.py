@@ -14,15 +14,9 @@ from harness.errors import InputError, RunLockedError
 from harness.files import write_json
 from harness.records import Hit, Passage, Prediction, Step, Usage
 from harness.runs import directory as runs
-from harness.runs.directory import (
-    RunDirectory,
-    find_runs,
-    prediction_line,
-    prediction_row,
-    read_ids,
-    read_predictions,
-)
+from harness.runs.directory import RunDirectory, find_runs
 from harness.runs.manifest import Manifest
+from harness.runs.predictions import prediction_line, prediction_row, read_ids, read_predictions
 from tests.harness.runs.records import manifest
 
 IDS = ("q1", "q2", "q3")

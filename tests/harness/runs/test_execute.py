@@ -15,10 +15,10 @@ from harness.meters.hardware import Hardware
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import execute as module
-from harness.runs.directory import read_predictions
 from harness.runs.execute import execute
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
+from harness.runs.predictions import read_predictions
 from harness.trace import note
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 

@@ -11,12 +11,13 @@ import pytest
 
 from harness.data.corpus import Corpus
 from harness.errors import RunFailedError, RunLockedError
+from harness.files import locked
 from harness.method import MethodCard
 from harness.records import Prediction, Query, Question
 from harness.runs.execute import execute
 from harness.runs.manifest import RunConfig
 from harness.runs.performance import read_performance
-from harness.runs.write_phase import _locked, answer_train, memory_path
+from harness.runs.write_phase import answer_train, memory_path
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 
 
@@ -104,7 +105,7 @@ def test_an_interrupted_write_keeps_what_was_answered(files: Path, tmp_path: Pat
 def test_two_processes_do_not_write_one_memory(files: Path, tmp_path: Path) -> None:
     place = memory_path(tmp_path, make_plan(files, Remember()).config)
     place.mkdir(parents=True)
-    with _locked(place), pytest.raises(RunLockedError, match="another process is writing"):
+    with locked(place, "memory"), pytest.raises(RunLockedError, match="another process is writing"):
         go(files, tmp_path, Remember())
 
 

@@ -18,10 +18,10 @@ from harness.method import parse_params
 from harness.records import Passage, Query
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
-from methods.parametric_qa.shared.frozen import checkpointed, without_dropout
+from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.train import from_recipe as commands
 from methods.parametric_qa.train import training, training_data
-from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Losses, Tuning
 from methods.parametric_qa.train.train_reader import Reader
@@ -52,11 +52,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def reader(llm: LocalModel, **changes) -> Reader:
     plan = recipe(**changes)
-    material = Material(llm, [toy_task()])
-    bundle = training._untrained(plan, llm, material)
-    ranked = training._candidates(bundle, material)
+    features = Features(llm, [toy_task()])
+    bundle = training._untrained(plan, llm, features)
+    ranked = training._candidates(bundle, features)
     model = tuned(llm.model, plan.tuning.mode, plan.tuning.rank, plan.seed)
-    return Reader(plan, model, Objectives(material, plan, bundle, ranked))
+    return Reader(plan, model, Objectives(features, plan, bundle, ranked))
 
 
 def gradients(made: Reader, kind: str = "answer") -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from harness.llm.prefix import NO_PREFIX
 from harness.records import Passage, Question
 from methods.parametric_qa.method import reading_prompt
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Asked, Objectives
 from methods.parametric_qa.train.recipe import Recipe
 from methods.parametric_qa.train.training_data import training_task
@@ -43,7 +43,7 @@ def objectives(llm) -> Objectives:
     task = training_task("toy", corpus, [], [QUESTION])
     recipe = Recipe(name="r", model="tiny", tasks=("toy",), slots=4, z_dim=64, steps=1)
     bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
-    return Objectives(Material(llm, [task]), recipe, bundle, {})
+    return Objectives(Features(llm, [task]), recipe, bundle, {})
 
 
 @pytest.mark.parametrize("passages", [("hamlet",), ("nile", "hamlet"), ()])

@@ -20,7 +20,7 @@ from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
 from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.train import training
-from methods.parametric_qa.train.material import Material
+from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Losses, Tuning
 from methods.parametric_qa.train.train_reader import Reader
@@ -49,11 +49,11 @@ def reader(tiny_model_dir, task, **changes) -> tuple[Reader, object]:
     """A reader before its first step, and the model."""
     plan = recipe(init="encoder", **changes)
     llm = load_tiny(tiny_model_dir)
-    material = Material(llm, [task])
-    bundle = training._untrained(plan, llm, material)
-    ranked = training._candidates(bundle, material)
+    features = Features(llm, [task])
+    bundle = training._untrained(plan, llm, features)
+    ranked = training._candidates(bundle, features)
     model = tuned(llm.model, plan.tuning.mode, plan.tuning.rank, plan.seed)
-    return Reader(plan, model, Objectives(material, plan, bundle, ranked)), model
+    return Reader(plan, model, Objectives(features, plan, bundle, ranked)), model
 
 
 @pytest.mark.parametrize("kind", ["answer", "distil", "reconstruct", "follow"])
@@ -79,7 +79,7 @@ def test_gradients_reach_the_encoder_through_codes_and_what_is_tuned(
 
 def test_the_lora_is_reached_through_codes_alone(tiny_model_dir, task):
     made, model = reader(tiny_model_dir, task)
-    documents = [made.objectives.material.tokens("toy", "d0")]
+    documents = [made.objectives.features.tokens("toy", "d0")]
     made.objectives._codes(model, documents).square().sum().backward()
     assert any(p.grad is not None for n, p in model.named_parameters() if "lora_B" in n)
 
@@ -127,7 +127,7 @@ def test_a_frozen_model_stays_as_it_is_and_its_encoder_does_not(
 ):
     llm = load_tiny(tiny_model_dir)
     before = model_fingerprint(llm.model)
-    made = training._untrained(recipe(init="encoder"), llm, Material(llm, [task]))
+    made = training._untrained(recipe(init="encoder"), llm, Features(llm, [task]))
     llm = run(tiny_model_dir, task, tmp_path, init="encoder", tuning=Tuning(mode="frozen"))
     assert model_fingerprint(llm.model) == before
     assert Bundle.load(tmp_path).encoder.fingerprint() != made.encoder.fingerprint()

@@ -1,4 +1,4 @@
-"""Training material shares nothing with what is evaluated."""
+"""Training features shares nothing with what is evaluated."""
 
 from __future__ import annotations
 

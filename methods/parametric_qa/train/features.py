@@ -1,4 +1,4 @@
-"""Training material as numbers: tokens, codes of span means and BM25 negatives of passages."""
+"""Features of the training tasks: tokens, codes of span means and BM25 negatives of passages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from methods.parametric_qa.shared.parts import SharedParts
 
 
-class Material:
+class Features:
     """The passages and questions of some tasks, for one model.
 
     A passage is named (task, id). ``table`` is a float32 copy of the input embeddings, as they are

@@ -1,4 +1,4 @@
-"""Computing gradients through modules that stay as they are."""
+"""Gradients through modules that stay as they are."""
 
 from __future__ import annotations
 

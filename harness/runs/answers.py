@@ -1,4 +1,4 @@
-"""The keeper of a run's answers: each is appended, or a reason to stop."""
+"""Answers on their way to a run's folder: each is appended, or a reason to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from harness.engine import Answered, describe_error
 from harness.errors import RunFailedError
 from harness.records import Prediction
-from harness.runs.directory import RunDirectory, prediction_line
+from harness.runs.directory import RunDirectory
+from harness.runs.predictions import prediction_line
 
 SAME_ERROR_LIMIT = 16
 
@@ -22,7 +23,7 @@ class _Stored(NamedTuple):
     error: str | None
 
 
-class Keeper:
+class AnswerWriter:
     """Appends predictions; stops the run when one error is all that comes.
 
     Errors in a row with the same text are held back until something else happens, so that a run

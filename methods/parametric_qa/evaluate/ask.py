@@ -1,4 +1,4 @@
-"""Asking questions through the engine without a run directory, and what to say about it."""
+"""Questions asked through the engine without a run directory, and what to say about it."""
 
 from __future__ import annotations
 

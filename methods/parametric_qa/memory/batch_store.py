@@ -13,7 +13,7 @@ from harness.fingerprint import fingerprint
 from methods.parametric_qa.shared.parts import save_tensors
 
 
-class KeptBatches:
+class BatchStore:
     """One safetensors file a batch, in a folder named after all that the results depend on.
 
     ``identity`` is any JSON value; another identity never sees these files.

@@ -1,0 +1,72 @@
+"""Predictions as lines on disk, one JSON object each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.fingerprint import canonical_json
+from harness.records import Prediction
+
+
+def prediction_line(question_id: str, prediction: Prediction) -> bytes:
+    """A prediction as one line; TypeError or ValueError if it holds what JSON cannot."""
+    if not isinstance(prediction.answer, str):
+        raise TypeError(f"the answer is {type(prediction.answer).__name__}, not str")
+    return canonical_json(prediction_row(question_id, prediction)).encode() + b"\n"
+
+
+def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
+    """A prediction as it is stored, one JSON object a line.
+
+    ``retrieved_ids`` are those ranked; ``read_ids`` stand there only where ``read_ids`` cannot
+    tell them from the rest of the row.
+    """
+    row = {
+        "question_id": question_id,
+        "answer": prediction.answer,
+        "raw": prediction.raw or "",
+        "retrieved_ids": prediction.ranked_ids,
+        "steps": [{"kind": step.kind, **step.data} for step in prediction.steps],
+        "usage": asdict(prediction.usage),
+        "error": prediction.error,
+    }
+    told = prediction.read is None or prediction.read_ids == read_ids(row)
+    return row if told else {**row, "read_ids": prediction.read_ids}
+
+
+def read_ids(row: Mapping[str, Any]) -> list[str]:
+    """Ids of the documents that were read, of a stored prediction.
+
+    What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
+    ranked.
+    """
+    if "read_ids" in row:
+        return list(row["read_ids"])
+    noted = [
+        step["memories_read"]
+        for step in row.get("steps", ())
+        if step.get("kind") == "select" and "memories_read" in step
+    ]
+    return [id_ for ids in noted for id_ in ids] if noted else list(row["retrieved_ids"])
+
+
+def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The raw line and the row of every prediction; InputError names a broken line."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; run the same board again to answer its questions")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"].items()
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(
+                    f"{path}:{number}: not a prediction ({error}); delete the line to have the "
+                    "question answered again"
+                ) from error
+            yield line, row
