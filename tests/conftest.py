@@ -4,6 +4,7 @@ of the terminal or the folder that they were started from."""
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import tempfile
@@ -50,6 +51,13 @@ def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_no_network)
+
+
+def pytest_collection_finish() -> None:
+    """Looking through all of torch for garbage again and again is a sixth of the time of a run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
