@@ -22,7 +22,10 @@ hub:
     [
         (CARD + "licens: MIT", "unknown key 'licens'; did you mean 'licence'?"),
         (CARD + "  brnch: main", "unknown key 'hub.brnch'"),
-        (CARD + "citations: [{key: a, txt: b}]", "unknown key 'citations.0.txt'; did you mean 'text'"),
+        (
+            CARD + "citations: [{key: a, txt: b}]",
+            "unknown key 'citations.0.txt'; did you mean 'text'",
+        ),
         (CARD + "citations: [{key: a}]", "'citations.0.text': Field required; correct the card"),
         (CARD + "citations: [{key: a, text: b, txt: c}]", "unknown key 'citations.0.txt'; did you"),
         (CARD + "version: 0", "'version': Input should be greater than or equal to 1"),
