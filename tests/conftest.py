@@ -22,12 +22,13 @@ os.environ.update(
     HF_DATASETS_OFFLINE="1",
     OMP_NUM_THREADS=os.environ.get("TEST_THREADS", "1"),
     TOKENIZERS_PARALLELISM="false",
-    TERM="dumb",
-    COLUMNS="80",
+    PYTHONUTF8="1",  # of child programs
 )
 # What makes rich and typer write colours or other widths, and Python another encoding.
-for _name in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH", "LINES",
-              "PYTHONIOENCODING"):  # fmt: skip
+for _name in (
+    "TERM", "COLUMNS", "LINES", "TERMINAL_WIDTH", "FORCE_COLOR", "NO_COLOR", "PY_COLORS",
+    "GITHUB_ACTIONS", "PYTHONIOENCODING",
+):  # fmt: skip
     os.environ.pop(_name, None)
 os.umask(0o022)
 # Child programs import ``tests``, and boards name files below this folder.

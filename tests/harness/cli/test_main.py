@@ -97,7 +97,7 @@ def test_own_files_give_the_three_formats(cli, run, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     table = tmp_path / "new" / "board.md"
     markdown = cli("leaderboard", out, "--output", table)
-    assert markdown.out.strip() == table.read_text().strip()
+    assert markdown.out.strip() == table.read_text(encoding="utf-8").strip()
     assert "no-retrieval" in markdown.out
     rows = list(csv.DictReader(io.StringIO(cli("leaderboard", out, "--format", "csv").out)))
     assert {row["method"] for row in rows} == {"bm25", "no-retrieval"}

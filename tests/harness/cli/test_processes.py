@@ -39,7 +39,11 @@ except SystemExit as stopped:
 def start(arguments: list[object], seconds: float = 0.0) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", START.format(seconds=seconds), *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
     )
 
 
@@ -67,7 +71,7 @@ def arguments(tmp_path: Path) -> list[object]:
 
 def modules(*arguments: object) -> str:
     command = [sys.executable, "-c", NAMES, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=60)
     return done.stdout.splitlines()[-1]
 
 
