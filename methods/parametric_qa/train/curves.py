@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -38,8 +37,7 @@ class Curves:
 
 def read_curves(path: Path) -> list[Point]:
     """The rows of a file that ``Curves`` wrote."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            (int(row["step"]), row["measure"], float(row["value"]), float(row["seconds"]))
-            for row in csv.DictReader(file)
-        ]
+    import pandas as pd
+
+    rows = pd.read_csv(path, float_precision="round_trip")
+    return list(rows.itertuples(index=False, name=None))
