@@ -138,19 +138,17 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it") from error
 
 
-def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV. None becomes an empty cell; text is not escaped (``report.csv_records``)."""
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV; a crash leaves the old file or the new one.
+
+    None becomes an empty cell; text is not escaped (``report.csv_records`` does).
+    """
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)
     table.writerows(rows)
-    return text.getvalue()
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table as CSV; a crash leaves the old file or the new one. Text is not escaped."""
     with atomic_file(path) as file:
-        file.write(csv_lines(header, rows).encode())
+        file.write(text.getvalue().encode())
 
 
 def folder_bytes(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.escape import csv_text, markdown_text
-from harness.files import atomic_file, csv_lines, write_json, writing
+from harness.files import atomic_file, write_json, writing
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -57,15 +57,12 @@ def pipe_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)
 ) -> str:
     """A markdown table of texts as they are; ``left`` are the columns not aligned to the right."""
-    from tabulate import tabulate
+    import pandas as pd
 
-    return tabulate(
-        rows,
-        headers=list(headers),
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left" if place in left else "right" for place in range(len(headers))],
-    )
+    sides = ["left" if place in left else "right" for place in range(len(headers))]
+    # Objects: pandas would give numbers and blanks types of its own.
+    frame = pd.DataFrame(list(map(list, rows)), columns=list(headers), dtype=object)
+    return frame.to_markdown(index=False, disable_numparse=True, colalign=sides)
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -106,8 +103,12 @@ def csv_records(records: Sequence[Mapping[str, Any]]) -> str:
 
     None and what a record lacks are empty.
     """
+    import pandas as pd
+
     names = list(dict.fromkeys(name for record in records for name in record))
-    return csv_lines(names, ([_cell(record.get(name)) for name in names] for record in records))
+    rows = [[_cell(record.get(name)) for name in names] for record in records]
+    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _cell(value: Any) -> Any:
