@@ -61,6 +61,15 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: at the end of the suite no worker waits for another one's long test."""
+
+    def is_short(item: pytest.Item) -> bool:
+        return not any(map(item.get_closest_marker, ("model", "slow")))
+
+    items.sort(key=is_short)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """An empty cache, but the user's for tests of the default model: converting it takes a minute.

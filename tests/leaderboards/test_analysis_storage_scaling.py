@@ -15,6 +15,7 @@ from tests.leaderboards.conftest import performance, prediction
 SVG = "{http://www.w3.org/2000/svg}svg"
 SIZES = (250, 1000, 4000)
 IDS = [f"q{i:04d}" for i in range(40)]
+DRAWN: list[tuple[str, Path]] = []
 
 
 @pytest.fixture
@@ -127,6 +128,15 @@ def scaled(run_of, runs: Path) -> Path:
     return runs
 
 
+@pytest.fixture
+def drawn(scaled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The summary and the folder of one analysis with pictures, for all tests that only look."""
+    if not DRAWN:
+        out = tmp_path_factory.mktemp("drawn") / "out"
+        DRAWN.append((analyse(scaled, out), out))
+    return DRAWN[0]
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_scaling_tells_quality_and_latency_of_each_size(scaled: Path, tmp_path: Path) -> None:
     text = analyse(scaled, tmp_path / "out")
@@ -194,25 +204,27 @@ def test_limits_and_models_are_never_one_line(run_of, runs: Path, tmp_path: Path
     assert "### other" in text
 
 
-def test_every_picture_is_there_twice_and_well_formed(scaled: Path, tmp_path: Path) -> None:
-    analyse(scaled, tmp_path / "out")
+def test_every_picture_is_there_twice_and_well_formed(drawn: tuple[str, Path]) -> None:
+    _, out = drawn
     for name in ("failures", "storage", "scaling"):
-        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        tree = ElementTree.fromstring((tmp_path / "out" / f"{name}.svg").read_bytes())
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        tree = ElementTree.fromstring((out / f"{name}.svg").read_bytes())
         assert tree.tag == SVG
 
 
-def test_the_same_runs_give_the_same_bytes(scaled: Path, tmp_path: Path) -> None:
-    texts = [analyse(scaled, tmp_path / folder) for folder in ("one", "two")]
-    assert texts[0].replace("/one/", "/two/") == texts[1]
-    assert names(tmp_path / "one") == names(tmp_path / "two")
-    for name in names(tmp_path / "one") - {"summary.md"}:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+def test_the_same_runs_give_the_same_bytes(
+    drawn: tuple[str, Path], scaled: Path, tmp_path: Path
+) -> None:
+    (text, one), two = drawn, tmp_path / "two"
+    assert text.replace(f"{one}/", f"{two}/") == analyse(scaled, two)
+    assert names(one) == names(two)
+    for name in names(one) - {"summary.md"}:
+        assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
-def test_the_summary_has_a_caption_and_names_every_file(scaled: Path, tmp_path: Path) -> None:
-    text = analyse(scaled, tmp_path / "out")
-    assert (tmp_path / "out/summary.md").read_text() == text
+def test_the_summary_has_a_caption_and_names_every_file(drawn: tuple[str, Path]) -> None:
+    text, out = drawn
+    assert (out / "summary.md").read_text() == text
     for part in (
         "Model: smollm2-135m (dtype=fp32)",
         "Corpus: nq, 4,000 passages",
@@ -223,7 +235,7 @@ def test_the_summary_has_a_caption_and_names_every_file(scaled: Path, tmp_path: 
     ):
         assert part in text
     listed = text.partition("## Written")[2]
-    for name in names(tmp_path / "out") - {"summary.md"}:
+    for name in names(out) - {"summary.md"}:
         assert f"{name}\n" in listed
 
 

@@ -269,7 +269,7 @@ def test_default_model_alone_and_in_batches():
     prompts = QAPrompts(tuple(demonstration(question, []) for question in questions[:5]))
     requests = [
         GenerateRequest(prompts.closed_book(Query(q.id, q.text)).render("completion"), 10, ("\n",))
-        for q in questions[5:21]
+        for q in questions[5:29]
     ]
     alone = [dict(llm.generate([request]))[0] for request in requests]
     assert replies(llm, requests, 16) == alone

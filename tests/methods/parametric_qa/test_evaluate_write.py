@@ -178,9 +178,9 @@ def real_passages(count: int, tokens: int):
 @pytest.mark.model
 @pytest.mark.slow
 def test_sixteen_real_passages_are_written_by_the_default_model():
-    """Their first 20 tokens in 13 steps, so that one core is done in about 80 seconds."""
+    """Their first 12 tokens in 13 steps, so that one core is done in half a minute."""
     options = evaluate_write.EvaluateOptions(
-        task="nq", max_tokens=20, settings=WriteSettings(steps=13)
+        task="nq", max_tokens=12, settings=WriteSettings(steps=13)
     )
     summary = evaluate_write.evaluate_write(options, None, quiet()).summary
     assert summary["documents"] == 16
