@@ -69,7 +69,8 @@ class LLMClient:
         """
         scope = trace.current_scope()
         key = scope.next_key()
-        rendered, dropped = self._render(prompt, max_tokens)
+        vectors = 0 if soft_prompt is None else len(soft_prompt)
+        rendered, dropped = self._render(prompt, max_tokens + vectors)
         if stop is None:
             stop = ("\n",) if isinstance(rendered, str) else ()
         request = GenerateRequest(

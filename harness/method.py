@@ -41,7 +41,7 @@ class MethodCard:
 class MethodParams(BaseModel):
     """Base of every method's parameters: frozen, unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     shots: int = Field(4, ge=0, le=64, description="demonstrations from the train split")
 

@@ -125,9 +125,9 @@ def load_plugin(source: str) -> None:
     ``"module:attribute"``; TASKS to folders that hold a task.yaml and BOARDS to YAML files, both
     beside the plug-in unless absolute; MODELS and ENCODERS to fields of their catalogues' entries.
     """
-    before = _size()
+    before, imported = _size(), dict(sys.modules)
     module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
-    _add_module(source, module, before)
+    _add_module(source, module, before, known=imported.get(module.__name__) is module)
 
 
 def broken() -> Mapping[str, str]:
@@ -193,10 +193,10 @@ def _load_installed() -> None:
             _broken[point.name] = _reason(error)
 
 
-def _add_module(source: str, module: ModuleType, before: int) -> None:
+def _add_module(source: str, module: ModuleType, before: int, *, known: bool = False) -> None:
     tables = {kind: _table(kind, module, source) for kind in KINDS}
-    # A module may also have registered names itself.
-    if not any(tables.values()) and _size() == before:
+    # A module may also have registered names itself, when it was imported.
+    if not any(tables.values()) and _size() == before and not known:
         raise InputError(
             f"plugin '{source}' offers nothing: define METHODS = {{'my-method': MyMethod}}"
         )

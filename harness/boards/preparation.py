@@ -42,6 +42,10 @@ class Work(BaseModel, ABC):
     def check(self) -> None:
         """Raise HarnessError if an option is refused; called before any work of the board."""
 
+    def content(self) -> str | None:
+        """Fingerprint of what files hold that the options name; None if they name none."""
+        return None
+
     @abstractmethod
     def make(self, folder: Path, device: str | None, console: Console) -> None:
         """Do the work in ``folder``, which may hold what an interruption left."""

@@ -22,6 +22,8 @@ from harness.method import load_method, parse_params
 FOLDER = "prepared"
 PREFIX = "prepared:"
 DONE_FILE = "prepared.json"
+CONTENT = "content"
+"""Key of the fingerprint of what files hold that the options name."""
 
 Make = Callable[[str, Work, Path], None]
 
@@ -53,7 +55,7 @@ def resolve(board: Board, root: Path) -> Board:
     for entry in board.methods:
         parse_params(load_method(entry.name), entry.name, entry.params)
     for model in board.models:
-        if not (isinstance(model, str) and model.startswith(PREFIX)):
+        if not _is_prepared(model):
             identity(resolve_model(model))  # or the error of a file that is missing
     names = [preparation.name for preparation in board.prepare]
     if len(set(names)) < len(names):
@@ -72,10 +74,7 @@ def resolve(board: Board, root: Path) -> Board:
         "methods": tuple(
             MethodEntry(name=m.name, params=_replaced(m.params, folder)) for m in board.methods
         ),
-        "models": tuple(
-            f"path:{folder(m)}" if isinstance(m, str) and m.startswith(PREFIX) else m
-            for m in board.models
-        ),
+        "models": tuple(_model(model, folder) for model in board.models),
         "prepare": tuple(
             Preparation(name=entry.name, **_replaced(entry.options, folder))
             for entry in board.prepare
@@ -84,11 +83,29 @@ def resolve(board: Board, root: Path) -> Board:
     return board.model_copy(update=changes)
 
 
+def _is_prepared(value: Any) -> bool:
+    """Whether a value is, or holds, a folder that is to be prepared."""
+    if isinstance(value, Mapping):
+        return any(map(_is_prepared, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_prepared, value))
+    return isinstance(value, str) and value.startswith(PREFIX)
+
+
+def _model(model: str | dict[str, Any], folder: Callable[[str], str]) -> str | dict[str, Any]:
+    if isinstance(model, str):
+        return f"path:{folder(model)}" if _is_prepared(model) else model
+    # Absolute, since a plain name would be one of the hub.
+    return _replaced(model, lambda reference: str(Path(folder(reference)).absolute()))
+
+
 def _replaced(values: Mapping[str, Any], folder: Callable[[str], str]) -> dict[str, Any]:
     def replaced(value: Any) -> Any:
         if isinstance(value, Mapping):
             return _replaced(value, folder)
-        return folder(value) if isinstance(value, str) and value.startswith(PREFIX) else value
+        if isinstance(value, list | tuple):
+            return [replaced(each) for each in value]
+        return folder(value) if _is_prepared(value) else value
 
     return {key: replaced(value) for key, value in values.items()}
 
@@ -98,7 +115,7 @@ def _folder(root: Path, name: str) -> Path:
 
 
 def _record(name: str, work: Work) -> dict[str, Any]:
-    return {"name": name, **work.model_dump(mode="json")}
+    return {"name": name, **work.model_dump(mode="json"), CONTENT: work.content()}
 
 
 def _is_made(name: str, work: Work, root: Path) -> bool:
@@ -106,6 +123,8 @@ def _is_made(name: str, work: Work, root: Path) -> bool:
     if not done.exists():
         return False
     there, asked = _given(read_json(done)), _given(_record(name, work))
+    if CONTENT not in there:  # as it was before contents counted
+        asked.pop(CONTENT, None)
     if there != asked:
         raise ConfigError(
             f"{done.parent}: prepared with other settings ({_difference(there, asked)}); remove it "

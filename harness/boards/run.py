@@ -219,6 +219,7 @@ def _config(
             passages=len(data.corpus),
             corpus_fingerprint=data.corpus_fingerprint,
             train_fingerprint=data.train_fingerprint,
+            **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
             **({} if version == 1 else {"version": version}),
         ),
         method=MethodConfig(

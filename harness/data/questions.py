@@ -73,6 +73,15 @@ def questions_fingerprint(questions: Iterable[Question]) -> str:
     )
 
 
+def metadata_fingerprint(questions: Iterable[Question]) -> str | None:
+    """SHA-256 over what questions say beyond that, such as hops; None if they say nothing."""
+    rows = [
+        [q.id, {name: value for name, value in q.metadata.items() if name != "gold_doc_ids"}]
+        for q in questions
+    ]
+    return fingerprint_lines(rows) if any(more for _, more in rows) else None
+
+
 def _question(row: Row) -> Question:
     metadata: Any = row.values.get("metadata") or {}
     if not isinstance(metadata, dict):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from harness.data.card import Task, TaskCard
 from harness.data.corpus import Corpus
-from harness.data.questions import check_disjoint, check_gold, questions_fingerprint, read_questions
-from harness.data.splits import Kind, find_source
+from harness.data.questions import (
+    check_disjoint,
+    check_gold,
+    metadata_fingerprint,
+    questions_fingerprint,
+    read_questions,
+)
+from harness.data.splits import Kind, find_source, vouches
 from harness.data.subpool import sub_pool
 from harness.errors import InputError
+from harness.fingerprint import sample_by_hash
 from harness.records import Question
 
 
@@ -21,9 +27,9 @@ class TaskData:
     """One split, loaded and validated.
 
     ``questions`` and ``train`` share no question. ``questions_fingerprint`` covers the questions
-    after ``limit``; no fingerprint depends on paths or metadata. ``provenance`` says where the
-    files came from: ``source`` (shipped, folder, hub or files), ``questions``, ``train`` and
-    ``corpus`` (paths, as far as read), and for the hub ``repo`` and the resolved ``revision``.
+    after ``limit``; neither it nor ``train_fingerprint`` depends on metadata. ``provenance`` says
+    where the files came from: ``source`` (shipped, folder, hub or files), ``questions``, ``train``
+    and ``corpus`` (paths, as far as read), for the hub ``repo`` and the resolved ``revision``.
     """
 
     name: str
@@ -37,6 +43,11 @@ class TaskData:
     card: TaskCard
     provenance: Mapping[str, str]
     limit: int | None = None
+    train_metadata: str | None = None
+    """Fingerprint of the train questions' metadata, which methods may learn from.
+
+    None if they have none, or if the card's checksums and version stand for it.
+    """
     whole: Corpus | None = None
     """The corpus of which ``corpus`` is a sub-pool; it also holds what train questions need."""
 
@@ -47,6 +58,8 @@ class _Files:
     train: Path | None
     corpus: Path
     provenance: Mapping[str, str]
+    vouched: bool = False
+    """The card's checksums and version stand for the train file."""
 
 
 def load_task(
@@ -110,7 +123,8 @@ def _split_files(
         raise InputError(
             f"split '{split}' of task '{task.name}' has no {missing}; give one: --{missing} FILE"
         )
-    return _Files(questions, train, corpus, source.provenance())
+    vouched = train is not None and verify and vouches(source, task, train)
+    return _Files(questions, train, corpus, source.provenance(), vouched)
 
 
 def _custom_files(
@@ -154,6 +168,7 @@ def _read(
         corpus=pool,
         questions_fingerprint=questions_fingerprint(kept),
         train_fingerprint=questions_fingerprint(shown),
+        train_metadata=None if files.vouched else metadata_fingerprint(shown),
         corpus_fingerprint=pool.fingerprint,
         card=task.card,
         provenance={**files.provenance, **{k: str(v) for k, v in paths.items() if v}},
@@ -165,6 +180,5 @@ def _read(
 def _sample(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:
     if limit is None or limit >= len(questions):
         return questions
-    by_hash = sorted(questions, key=lambda question: sha256(question.id.encode()).digest())
-    kept = {question.id for question in by_hash[:limit]}
+    kept = {q.id for q in sample_by_hash(questions, limit, lambda question: question.id)}
     return tuple(question for question in questions if question.id in kept)

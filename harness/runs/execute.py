@@ -138,6 +138,7 @@ class _Run:
             # Answers may have been taken out of a finished run, to be given again.
             finished = _is_finished(folder) and len(run.answered) == len(ids)
             if not finished:
+                _forget_other_hardware(run, manifest.hardware)
                 run.write_manifest(manifest)
             write_memory(self.method, plan.data, memory_path(root, plan.config), run)
             if not finished:
@@ -226,6 +227,14 @@ def _file_hardware(run: RunDirectory, hardware: Hardware) -> None:
         _replace(run, hardware=hardware)
 
 
+def _forget_other_hardware(run: RunDirectory, hardware: Hardware) -> None:
+    """A run that goes on on another machine keeps its answers and none of its timings."""
+    if not (run.folder / MANIFEST).exists():
+        return
+    if read_manifest(run.folder).hardware.fingerprint != hardware.fingerprint:
+        update_performance(run.folder, throughput=None, latency=None, memory=None)
+
+
 def _replace(run: RunDirectory, **parts: Any) -> None:
     """Change parts of a manifest that is there; all else stays as it was written."""
     run.write_manifest(read_manifest(run.folder).model_copy(update=parts))
@@ -250,15 +259,13 @@ def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) ->
     from harness.runs.provenance import harness_version, package_versions
 
     model = llm.provenance()
-    defaults = {key: value.default for key, value in type(plan.method.params).model_fields.items()}
-    params = plan.method.params.model_dump()
     hardware = describe_hardware().record(str(model.get("device", "remote")))
     return Manifest(
         schema_version=plan.config.schema_version,
         run_id=plan.config.run_id,
         config=plan.config,
         method_card=CardRecord(**asdict(plan.method.card)),
-        non_default_params={k: v for k, v in params.items() if v != defaults[k]},
+        non_default_params=plan.method.params.model_dump(mode="json", exclude_defaults=True),
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),

@@ -54,6 +54,8 @@ class TaskConfig(Record):
     corpus_fingerprint: str
     corpus: str | None = None
     train_fingerprint: str | None = None
+    train_metadata: str | None = None
+    """Of the train questions' metadata; left out without any and for what a card vouches for."""
     version: int = 1
     """Of the task's card. Left out when it is 1, as in runs made before it counted."""
 

@@ -48,12 +48,17 @@ def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory)
     label = f"{data.name} / {place.name}"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-    with locked(place, "memory"):
-        if not (place / "write.json").exists():
-            _write(method, data, place, label)
-        with calling(label, "load"):
-            method.load(place / "memory")
-    update_performance(run.folder, write=read_json(place / "write.json"))
+    written = place / "write.json"
+    if not written.exists():
+        with locked(place, "memory"):
+            # Another process may have come first.
+            if not written.exists():
+                _write(method, data, place, label)
+    # Any number may read; what a writer killed at its end left is in nobody's way.
+    shutil.rmtree(place / "scratch", ignore_errors=True)
+    with calling(label, "load"):
+        method.load(place / "memory")
+    update_performance(run.folder, write=read_json(written))
 
 
 def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
@@ -66,7 +71,8 @@ def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
     before: float = read_json(clock)["seconds"] if clock.exists() else 0.0
     start = monotonic()
     with_scratch = copy(method)
-    with_scratch.open(replace(method.lent, scratch=scratch))
+    # No gold, even for an oracle: runs on other questions share the memory.
+    with_scratch.open(replace(method.lent, scratch=scratch, gold={}))
     try:
         with calling(label, "write"):
             with_scratch.write(data.corpus, data.train, memory)

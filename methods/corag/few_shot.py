@@ -10,7 +10,7 @@ from harness.prompts import Demonstration, Example, Prompt, QAPrompts, demonstra
 from harness.records import Passage, Query
 from methods.corag.chain import NO_INFORMATION, Chain, Hop
 from methods.corag.prompts import MULTI_HOP
-from methods.decomposition import resolve
+from methods.decomposition import hops_of, resolve
 
 SEARCHING = (
     "A question is answered by searching step by step. Write the next simple query: one that was "
@@ -68,7 +68,7 @@ def demonstrated_chain(example: Example) -> Chain:
     by title and answered by what they say their title is; with only one, then the question itself.
     """
     question = example.question
-    if steps := question.metadata.get("question_decomposition"):
+    if steps := hops_of(question):
         answers = [str(step["answer"]) for step in steps]
         asked = [asked_plainly(str(step["question"]), answers) for step in steps]
         return tuple(Hop(query, answer) for query, answer in zip(asked, answers, strict=True))

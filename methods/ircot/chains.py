@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.prompts import Example, demonstration
 from harness.records import Passage
-from methods.decomposition import resolve
+from methods.decomposition import hops_of, resolve
 from methods.ircot.passages import SHOWN
 from methods.ircot.sentences import split_sentences
 
@@ -85,16 +85,13 @@ def gold_passages(example: Example) -> tuple[Passage, ...]:
 
 
 def _hop_facts(example: Example) -> list[str]:
-    hops = example.question.metadata.get("question_decomposition") or []
     supports = {passage.id: passage for passage in example.passages}
     facts: list[str] = []
     answers: list[str] = []
-    for hop in hops:
-        if not (isinstance(hop, Mapping) and {"question", "answer"} <= set(hop)):
-            return []
+    for hop in hops_of(example.question):
         asked, answer = resolve(str(hop["question"]), answers), str(hop["answer"])
         answers.append(answer)
-        support = supports.get(hop.get("support_doc_id", ""))
+        support = supports.get(str(hop.get("support_doc_id", "")))
         facts.append(
             hop_statement(asked, answer)
             or (_fact(support, [answer]) if support else "")

@@ -88,6 +88,19 @@ def test_passages_are_dropped_from_the_end_and_the_question_stays(style):
     assert found.usage.prompt_tokens + 4 <= 70
 
 
+def test_soft_prompts_take_their_place_in_the_window():
+    async def body(method, query):
+        passages = await method.retriever.search(query.text, k=5)
+        prompt = method.prompts.read(query, passages)
+        await method.llm.generate(prompt, max_tokens=4, soft_prompt=[0.0] * 40)
+        return Prediction("x", passages)
+
+    asked = [Query("q", "Who built the lighthouse of Vell on the river Ilm in Oster?")]
+    (found,) = predictions(Steps(body), asked, RuleModel(window=110)).values()
+    (plain,) = predictions(Steps(_read), asked, RuleModel(window=70)).values()
+    assert found.usage.passages_dropped == plain.usage.passages_dropped > 0
+
+
 def test_a_question_longer_than_the_window_is_that_questions_error():
     asked = [Query("long", "word " * 100), Query("short", "Vell?")]
     found = predictions(Steps(_read), asked, RuleModel(window=60))

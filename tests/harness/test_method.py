@@ -71,3 +71,13 @@ def test_shared_parameters_are_counted_apart():
 def test_a_passage_found_twice_is_retrieved_once():
     one, two = Passage("1", "", "a"), Passage("2", "", "b")
     assert Prediction("", [two, one, two]).ranked_ids == ["2", "1"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_no_manifest_can_hold_are_refused_as_parameters(value):
+    class Warm(Plain):
+        class Params(Plain.Params):
+            temperature: float = Field(0.0, ge=0, description="of sampling")
+
+    with pytest.raises(ConfigError, match="method 'warm': parameter 'temperature' = .*finite"):
+        parse_params(Warm, "warm", {"temperature": value})

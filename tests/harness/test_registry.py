@@ -55,6 +55,13 @@ def test_a_plugin_given_twice_is_one_plugin(plugin) -> None:
     assert load_method("parrot") is parrot
 
 
+def test_a_plugin_that_registers_itself_may_be_given_twice(plugin) -> None:
+    path = plugin("from harness.registry import register\nregister('metrics', 'half', 'a:b')\n")
+    load_plugin(path)
+    load_plugin(path)
+    assert "half" in names("metrics")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -281,3 +281,10 @@ def test_a_chat_model_gets_demonstrations_as_turns():
     messages = few_shot(TWO_HOPS).sub_query(QUERY, ()).render("chat")
     assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[-1] == Message("user", "Question: Where was the builder born?")
+
+
+@pytest.mark.parametrize("steps", [[{"question": "Who?"}], ["Who?"], "Who?", [{"answer": "Ann"}]])
+def test_a_decomposition_without_answers_is_none(steps):
+    question = Question("q", "Who built it?", ("Ann",), ("d0",), {"question_decomposition": steps})
+    chain = demonstrated_chain(Example(question, (Passage("d0", "Ann", "Ann is a builder."),)))
+    assert [hop.query for hop in chain] == ["Ann", "Who built it?"]

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.boards.preparation import Work
 from harness.files import atomic_file
+from harness.fingerprint import fingerprint
 from harness.report import checked_options, given
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Train(Work):
 
         for task in checked_recipe(self.train, self.changes).tasks:
             shipped_task(task)
+
+    def content(self) -> str | None:
+        """The recipe's values: its file may be edited."""
+        from methods.parametric_qa.train.from_recipe import checked_recipe
+
+        return fingerprint(checked_recipe(self.train, self.changes).model_dump(mode="json"))
 
     def make(self, folder: Path, device: str | None, console: Console) -> None:
         """Train, and tell what validation found."""

@@ -19,6 +19,7 @@ from harness.records import StorageReport
 from harness.registry import register_method
 from harness.runs.directory import find_runs
 from harness.runs.execute import execute
+from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
 from harness.runs.write_phase import memory_path
 from harness.testing.conformance import check_method
@@ -223,3 +224,39 @@ def test_a_folders_fingerprint_is_its_names_and_contents(tmp_path) -> None:
     (tmp_path / "two" / "log").write_text("today")
     assert folder_fingerprint(tmp_path / "two") != one
     assert folder_fingerprint(tmp_path / "two", ("a", "sub")) == one
+
+
+class Placed(Ask):
+    """Has a parameter that JSON does not know."""
+
+    class Params(Method.Params):
+        place: Path | None = Field(None, description="a folder")
+
+
+def test_a_parameter_may_be_a_path(plan, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
+    (folder,) = run_board([plan("placed", Placed, place="here")], tmp_path / "runs", quiet())
+    assert read_manifest(folder).non_default_params == {"place": "here"}
+    (folder,) = run_board([plan("placed", Placed)], tmp_path / "runs", quiet())
+    assert read_manifest(folder).non_default_params == {}
+
+
+def test_what_train_questions_say_beside_their_text_is_part_of_the_identity(plan, files) -> None:
+    plain = plan("no-retrieval").config
+    assert plain.task.train_metadata is None
+
+    def say(**metadata) -> str:
+        lines = (files / "train.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        for row in rows:
+            row["metadata"] |= metadata
+        (files / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        config = plan("no-retrieval").config
+        assert config.task.train_fingerprint == plain.task.train_fingerprint
+        return config.run_id
+
+    assert len({plain.run_id, say(hops=1), say(hops=2)}) == 3
+    (shipped,) = plan_runs(
+        parse_board({"name": "b", "tasks": ["musique"], "methods": ["no-retrieval"]}, "x"), "cpu"
+    )
+    assert "train_metadata" not in shipped.config.task.written()  # its card vouches for it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class Reads(Ask):
 
     class Params(Ask.Params):
         place: str = "none"
+        places: tuple[str, ...] = ()
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +89,31 @@ def test_a_folder_prepared_by_other_settings_is_refused_and_left(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"wide: prepared with other settings \(changes: "):
         prepared(board([{**WIDE, "changes": {"z_dim": 128}}]), tmp_path, workshop)
     assert workshop.made == ["wide"]
+
+
+def test_a_recipe_that_was_edited_is_another_preparation(tmp_path: Path) -> None:
+    from methods.parametric_qa.train.recipe import RECIPES
+
+    recipe = tmp_path / "mine.yaml"
+    text = (RECIPES / "proposal-cpu.yaml").read_text(encoding="utf-8")
+    recipe.write_text(text, encoding="utf-8")
+    asked, workshop = board([{"name": "own", "train": str(recipe)}]), Workshop()
+    prepared(asked, tmp_path, workshop)
+    recipe.write_text(text + "\n# a remark\n", encoding="utf-8")
+    prepared(asked, tmp_path, workshop)
+    recipe.write_text(re.sub(r"(?m)^steps: .*", "steps: 7", text), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own: prepared with other settings \(content: "):
+        prepared(asked, tmp_path, workshop)
+    assert workshop.made == ["own"]
+
+
+def test_prepared_folders_are_found_inside_models_and_lists(tmp_path: Path) -> None:
+    models = [{"path": "prepared:wide/model", "dtype": "float32"}]
+    entries = [{"name": "reads", "params": {"places": ["prepared:wide", "here"]}}]
+    done = resolve(board([WIDE], models=models, methods=entries), tmp_path)
+    wide = tmp_path / "prepared" / "wide"
+    assert done.models == ({"path": str(wide / "model"), "dtype": "float32"},)
+    assert done.methods[0].params == {"places": [str(wide), "here"]}
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,23 @@ def test_timing_on_another_machine_keeps_no_throughput(
     assert read_manifest(folder).status == "finished"
 
 
+def test_a_run_that_goes_on_elsewhere_keeps_its_answers_and_no_timing_of_before(
+    files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = go(files, out, queries=3)
+    whole = answers(folder)
+    path = folder / "predictions.jsonl"
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-2]))
+    before = read_performance(folder)
+    monkeypatch.setattr(hardware, "describe_hardware", lambda: Hardware("another cpu", 64, 512, ()))
+    go(files, out, queries=3)
+    assert answers(folder) == whole
+    found = read_performance(folder)
+    assert found.throughput.questions == 2
+    assert found.latency.seconds != before.latency.seconds
+    assert read_manifest(folder).hardware.cpu == "another cpu"
+
+
 def test_a_finished_run_holds_neither_model_nor_index(files: Path, out: Path) -> None:
     method = Ask()
     go(files, out, method)

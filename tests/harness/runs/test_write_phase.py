@@ -64,6 +64,32 @@ def test_runs_that_differ_in_their_questions_alone_share_a_memory(files, tmp_pat
     assert read_performance(one).write == read_performance(other).write is not None
 
 
+def test_a_memory_that_is_written_is_read_by_any_number_at_once(files, tmp_path) -> None:
+    go(files, tmp_path, Remember())
+    place = memory_path(tmp_path, make_plan(files, Remember()).config)
+    (place / "scratch").mkdir()  # as a writer leaves it that is killed at its very end
+    with locked(place, "memory"):
+        go(files, tmp_path, Remember(), limit=7)
+    assert Remember.writes == 1
+    assert not (place / "scratch").exists()
+
+
+class Hoards(Remember):
+    """An oracle that would keep the gold of the questions it is written for."""
+
+    card = MethodCard("Hoards", "Looks at the gold while it writes.", oracle=True)
+    seen: ClassVar[list] = []
+
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        super().write(corpus, train, folder)
+        self.seen.append(dict(self.gold))
+
+
+def test_a_memory_is_written_without_the_gold_of_those_who_share_it(files, tmp_path) -> None:
+    go(files, tmp_path, Hoards())
+    assert Hoards.seen == [{}]
+
+
 def test_another_corpus_or_seed_is_another_memory(files: Path, tmp_path: Path) -> None:
     config = make_plan(files, Remember()).config
     place = memory_path(tmp_path, config)
