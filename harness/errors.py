@@ -26,11 +26,11 @@ class CapabilityError(HarnessError):
 
 
 class RunLockedError(HarnessError):
-    """Another process is writing to the same run directory."""
+    """Another process is writing to the same folder."""
 
 
 class RunFailedError(HarnessError):
-    """Every question failed in the same way, so the run was stopped."""
+    """Work that was under way had to stop: a run, a training, an evaluation."""
 
 
 class PromptTooLongError(HarnessError):

@@ -1,4 +1,4 @@
-"""From finished runs to tables; the shipped boards lie in ``boards/``."""
+"""Leaderboards: finished runs as tables; the shipped boards lie in ``boards/``."""
 
 COMMANDS: dict[str, str] = {
     "leaderboard": "leaderboards.commands:leaderboard",

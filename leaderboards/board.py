@@ -1,4 +1,4 @@
-"""Which rows may stand in one table, and the tables of a folder of runs."""
+"""The tables of a folder of runs, and which rows may stand in one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From runs to rows: seeds joined, intervals, and the top tier of a family of methods."""
+"""Rows of runs: seeds joined, intervals, and the top tier of a family of methods."""
 
 from __future__ import annotations
 

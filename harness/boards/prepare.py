@@ -1,4 +1,4 @@
-"""Making what a board prepares, before its runs.
+"""Preparations of a board, made before its runs.
 
 Each preparation lies in ``RUNS/prepared/<name>/`` and is made once; a parameter of a method says
 ``prepared:NAME`` for its folder, a model ``prepared:NAME/model``.

@@ -1,4 +1,4 @@
-"""Boards: a YAML file naming the runs to compare, and their execution on one machine."""
+"""Boards as runs: planned from their file and executed on one machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one file a command, and nothing that another room needs."""
+"""The command line: a file for each command or family, and nothing that other rooms need."""
 
 COMMANDS: dict[str, str] = {
     "run": "harness.cli.run:run",

@@ -1,4 +1,4 @@
-"""Where the files of a split come from: shipped with the task, a local folder, or the hub."""
+"""Splits, and where their files come from: shipped with the task, a local folder, the hub."""
 
 from __future__ import annotations
 

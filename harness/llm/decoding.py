@@ -1,4 +1,4 @@
-"""Reading prompts and writing after them, a token at a time, for a batch of rows."""
+"""The decoder: prompts read and written on a token at a time, for a batch of rows."""
 
 from __future__ import annotations
 

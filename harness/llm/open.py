@@ -1,4 +1,4 @@
-"""From a model's config to a model that answers."""
+"""A model opened from its config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dense encoders there are and how each is used. Loads no model."""
+"""The catalogue of dense encoders and how each is used. Loads no model."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ manifest.json      config, provenance and status; written atomically
 predictions.jsonl  one line a question, appended as answers come, put in question order at the end
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
 scores.jsonl       written by scoring, which can be done again at any time
+scores.json        which metrics and predictions these scores are of
 
 Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``; what a method
 writes before the first question, in ``RUNS/<task>/.memory/`` (write_phase.py).
@@ -130,7 +131,7 @@ def _write_all(file: FileIO, data: bytes) -> None:
 def run_folders(root: Path) -> list[Path]:
     """Every run folder below ``root`` (or ``root`` itself), sorted."""
     folders = sorted(path.parent for path in root.rglob(MANIFEST))
-    # What a method saved may hold a manifest of its own.
+    # What a method wrote may hold a manifest of its own.
     return [
         folder for folder in folders if MEMORY_FOLDER not in folder.relative_to(root).parts[:-1]
     ]

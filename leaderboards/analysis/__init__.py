@@ -1,1 +1,1 @@
-"""Why answers are wrong, what storage buys, and how methods scale: tables and pictures of runs."""
+"""Analysis of runs: why answers are wrong, what storage buys, how methods scale."""

@@ -1,4 +1,4 @@
-"""How quality and latency change with the number of documents."""
+"""Scaling: how quality and latency change with the number of documents."""
 
 from __future__ import annotations
 

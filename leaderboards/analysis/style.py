@@ -1,4 +1,4 @@
-"""How methods look in pictures: colours that colour-blind readers can tell apart, and markers."""
+"""Styles of methods in pictures: colours that colour-blind readers can tell apart, markers."""
 
 from __future__ import annotations
 

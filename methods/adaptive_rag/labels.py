@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -20,11 +20,6 @@ class Labelled:
     id: str
     text: str
     label: str
-
-
-def silver_label(correct: Mapping[str, bool]) -> str | None:
-    """The simplest route whose answer is correct; None if none is."""
-    return next((label for label in LABELS if correct.get(label)), None)
 
 
 def is_multi_hop(question: Question) -> bool:

@@ -16,32 +16,9 @@ from methods.adaptive_rag.labels import (
     hop_label,
     is_multi_hop,
     sample,
-    silver_label,
 )
 from methods.adaptive_rag.method import is_correct
 from tests.methods.adaptive_lab import question
-
-
-@pytest.mark.parametrize(
-    ("correct", "label"),
-    [
-        ("", None),
-        ("A", "A"),
-        ("B", "B"),
-        ("C", "C"),
-        ("AB", "A"),
-        ("AC", "A"),
-        ("BC", "B"),
-        ("ABC", "A"),
-    ],
-)
-def test_the_simplest_correct_route_is_the_silver_label(correct, label):
-    assert silver_label({route: route in correct for route in "CBA"}) == label
-
-
-def test_a_route_that_was_not_run_is_not_correct():
-    assert silver_label({"C": True}) == "C"
-    assert silver_label({}) is None
 
 
 @pytest.mark.parametrize(

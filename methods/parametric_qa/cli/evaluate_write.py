@@ -18,7 +18,7 @@ def evaluate_write(
     task: Annotated[str, typer.Option(help="Task whose corpus gives the passages.")],
     passages: Annotated[int, typer.Option(help="How many to write.")] = 16,
     slots: Annotated[int | None, typer.Option(help="Vectors of a memory (default 8).")] = None,
-    z_dim: Annotated[int | None, typer.Option(help="Numbers of a vector (default: all).")] = None,
+    z_dim: Annotated[int | None, typer.Option(help="Dimension of a vector (default: all).")] = None,
     init: Annotated[str, typer.Option(help="random, spans or encoder.")] = "random",
     steps: Annotated[int, typer.Option(help="Optimisation steps, 0 to 1000.")] = 120,
     learning_rate: Annotated[

@@ -1,4 +1,4 @@
-"""What training the reader cost the model: answers and perplexity without any memory, both ways."""
+"""Forgetting: answers and perplexity without any memory, before and after the reader's training."""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ def map_memories(
     llm = open_local(model, device)
     bundle = trained_bundle(llm, shared, None)
     bundle.parts.check_model(llm.model, llm.name)
+    means, spread = _vectors(llm, bundle, passages, seed)
+    points = project(means, projection, seed)
     facts = {
         "model": llm.name,
         "shared": shared,
@@ -96,17 +98,20 @@ def map_memories(
         "seed": seed,
         "date": date.today().isoformat(),
     }
-    means, spread = _vectors(llm, bundle, passages, seed)
-    points = project(means, projection, seed)
+    same = _neighbours(means, points, passages)
+    ids, titles = ([getattr(p, name) for p in passages] for name in ("id", "title"))
+    return MemoryMap(facts, tuple(ids), tuple(titles), points, spread, same)
+
+
+def _neighbours(means: Floats, points: Floats, passages: Sequence[Passage]) -> dict[str, float]:
+    """Shares of documents whose nearest neighbour has their title, by what is compared."""
     titles = [passage.title for passage in passages]
-    same = {
+    return {
         "z": same_title(means, titles),
         "map": same_title(points, titles, cosine=False),
         "words": same_title(_words(passages), titles),
         "chance": chance(titles),
     }
-    ids = tuple(passage.id for passage in passages)
-    return MemoryMap(facts, ids, tuple(titles), points, spread, same)
 
 
 def _vectors(

@@ -1,4 +1,4 @@
-"""What a memory gives back of its document, and how much better it does so than no memory."""
+"""Reconstruction: what a memory gives back of its document, against no memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is answered after facts have changed: memories overwritten, deleted or doubled; and text."""
+"""Updates: answers after facts were overwritten, deleted or doubled, in memories and in text."""
 
 from __future__ import annotations
 

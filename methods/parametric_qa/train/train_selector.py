@@ -44,7 +44,7 @@ def train_selector(
 ) -> None:
     """Train in place; ``record`` is told each step's number and loss. Seeded.
 
-    Raises RunFailedError for a loss that is no number.
+    Raises RunFailedError for a loss that is NaN.
     """
     weights = list(selector.parameters())
     if not weights or settings.steps == 0 or not features.train:

@@ -49,7 +49,7 @@ def train(
     ``llm`` is changed by it and of no use afterwards. ``curves.csv`` holds losses and validation.
     Earlier shared parts in ``out`` are replaced once all is trained. Raises ConfigError for a model
     that the recipe cannot train, InputError for a passage too long for an encoder, and
-    RunFailedError for a loss that is no number.
+    RunFailedError for a loss that is NaN.
     """
     check_model(recipe, llm)
     with writing(out):

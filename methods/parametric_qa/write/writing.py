@@ -127,7 +127,7 @@ def optimise(
     tokens and of an end token, given the memory alone; the best code seen is kept. Finished
     batches are kept in ``scratch``, so that an interrupted call goes on with the same results.
     Raises InputError for a document too long for the window, and RunFailedError naming the
-    document (``names``, else its number) whose loss is no number.
+    document (``names``, else its number) whose loss is NaN.
     """
     names = names or [str(number) for number in range(len(documents))]
     shape = (len(documents), parts.config.slots, parts.config.z_dim)
