@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from harness.boards.config import Board, TaskEntry, parse_board
+from harness.boards.config import Board, MethodEntry, TaskEntry, parse_board
+from harness.boards.preparation import Preparation
 from harness.errors import InputError
 from harness.registry import board_file
 
@@ -21,12 +23,21 @@ def read_board(name: str) -> Board:
     """Load a board by name or path; errors name the file, the key and the fix."""
     values, path = board_values(name)
     board = parse_board(values, str(path))
-    return board.model_copy(
-        update={
-            "tasks": tuple(_task(task, path) for task in board.tasks),
-            "models": tuple(_model(model, path) for model in board.models),
-        }
-    )
+    changes: dict[str, Any] = {
+        "tasks": tuple(_task(task, path) for task in board.tasks),
+        "models": tuple(_model(model, path) for model in board.models),
+        "methods": tuple(
+            MethodEntry(name=entry.name, params=_values(entry.params, path))
+            for entry in board.methods
+        ),
+        "prepare": tuple(
+            Preparation(name=entry.name, **_values(entry.options, path)) for entry in board.prepare
+        ),
+    }
+    if board.grid is not None:
+        varied = {key: tuple(_values(each, path)) for key, each in board.grid.params.items()}
+        changes["grid"] = board.grid.model_copy(update={"params": varied})
+    return board.model_copy(update=changes)
 
 
 def board_values(name: str) -> tuple[Any, Path]:
@@ -60,6 +71,19 @@ def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:
     if "name" in model:
         placed["name"] = _model(str(model["name"]), board)
     return placed
+
+
+def _values(value: Any, board: Path) -> Any:
+    """Options of methods and preparations: what begins with ``./`` or ``../`` is a path."""
+    if isinstance(value, Mapping):
+        return {key: _values(each, board) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_values(each, board) for each in value]
+    if not (isinstance(value, str) and value.startswith(("./", "../"))):
+        return value
+    place = _beside(Path(value), board)
+    # As it is written where that means the same: the text is part of a run's identity.
+    return value if place.resolve() == Path(value).resolve() else str(place)
 
 
 def _is_local(text: str, board: Path) -> bool:

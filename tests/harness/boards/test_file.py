@@ -104,3 +104,28 @@ def test_a_board_in_the_working_folder_means_what_it_says(board, monkeypatch) ->
     Path("model").mkdir()
     assert read_board("./board.yaml").models == read_board("board.yaml").models
     assert read_board("board.yaml").models == ("path:./model", {"name": "m", "path": "./model"})
+
+
+def test_parameters_and_preparations_that_begin_with_a_dot_are_paths_beside_the_board(
+    board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = resources() / "proposal-cpu.yaml"
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "mine.yaml").write_bytes(recipe.read_bytes())
+    path = board(
+        methods=[{"name": "parametric-qa", "params": {"shared": "./parts"}}],
+        grid={"method": "parametric-qa", "params": {"shared": ["./more", "parts"]}},
+        prepare=[{"name": "own", "train": "./mine.yaml"}],
+    )
+    found = read_board(str(path))
+    assert found.methods[0].params == {"shared": str(tmp_path / "files" / "parts")}
+    assert found.grid.params == {"shared": (str(tmp_path / "files" / "more"), "parts")}
+    assert found.prepare[0].options == {"train": str(tmp_path / "files" / "mine.yaml")}
+    monkeypatch.chdir(tmp_path / "files")  # where the text means the same it stays, for run ids
+    assert read_board("board.yaml").methods[0].params == {"shared": "./parts"}
+
+
+def resources() -> Path:
+    from methods.parametric_qa.train.recipe import RECIPES
+
+    return RECIPES
