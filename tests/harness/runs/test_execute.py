@@ -10,8 +10,6 @@ import pytest
 from harness.boards.run import run_board
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.llm.base import GenerateRequest
-from harness.meters import hardware
-from harness.meters.hardware import Hardware
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import execute as module
@@ -208,36 +206,6 @@ def test_single_queries_are_timed_after_a_warm_up(files: Path, out: Path) -> Non
     assert not make_plan(files, queries=9).is_complete(out)
     go(files, out, queries=9)
     assert len(read_performance(folder).latency.seconds) == 9
-
-
-def test_timing_on_another_machine_keeps_no_throughput(
-    files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = go(files, out, queries=0)
-    assert read_performance(folder).throughput.questions == QUESTIONS
-    elsewhere = Hardware("another cpu", 64, 512, ())
-    monkeypatch.setattr(hardware, "describe_hardware", lambda: elsewhere)
-    go(files, out, queries=3)
-    assert read_manifest(folder).hardware.cpu == "another cpu"
-    assert read_performance(folder).throughput is None
-    assert read_manifest(folder).status == "finished"
-
-
-def test_a_run_that_goes_on_elsewhere_keeps_its_answers_and_no_timing_of_before(
-    files: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = go(files, out, queries=3)
-    whole = answers(folder)
-    path = folder / "predictions.jsonl"
-    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-2]))
-    before = read_performance(folder)
-    monkeypatch.setattr(hardware, "describe_hardware", lambda: Hardware("another cpu", 64, 512, ()))
-    go(files, out, queries=3)
-    assert answers(folder) == whole
-    found = read_performance(folder)
-    assert found.throughput.questions == 2
-    assert found.latency.seconds != before.latency.seconds
-    assert read_manifest(folder).hardware.cpu == "another cpu"
 
 
 def test_a_finished_run_holds_neither_model_nor_index(files: Path, out: Path) -> None:
