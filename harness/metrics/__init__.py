@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
+from harness.metrics.answer import contains, exact_match, token_f1
 from harness.metrics.retrieval import all_gold_at_k, precision_at_k, recall_at_k
 from harness.registry import added as of_plugins
 from harness.registry import resolve
@@ -17,11 +18,9 @@ RECALL_AT = (5, 10, 15, 20)
 Metric = Callable[[str, Sequence[str]], float]
 """An answer and its golden answers, of which the best counts, to a score in [0, 1]."""
 
-_ALWAYS = ("em", "f1", "contains")
+_ALWAYS = {"em": exact_match, "f1": token_f1, "contains": contains}
 _OWN = {
-    "em": "harness.metrics.answer:exact_match",
-    "f1": "harness.metrics.answer:token_f1",
-    "contains": "harness.metrics.answer:contains",
+    **_ALWAYS,
     "rouge_l": "harness.metrics.text:rouge_l",
     "bleu": "harness.metrics.text:sentence_bleu",
 }
@@ -74,11 +73,13 @@ def score_answer(
     if failed:
         answer, golden_answers = "", ()
         retrieved_ids = None if retrieved_ids is None else ()
-    table = answer_metrics()
     scores: dict[str, float | None] = {
-        name: resolve(table[name], f"metric '{name}'")(answer, golden_answers)
-        for name in (*_ALWAYS, *added)
+        name: metric(answer, golden_answers) for name, metric in _ALWAYS.items()
     }
+    if added:  # only then are plug-ins looked through
+        table = answer_metrics()
+        for name in added:
+            scores[name] = resolve(table[name], f"metric '{name}'")(answer, golden_answers)
     gold = () if retrieved_ids is None else gold_doc_ids
     for k in ks:
         for name, metric in _RETRIEVAL.items():
