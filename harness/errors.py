@@ -37,6 +37,10 @@ class PromptTooLongError(HarnessError):
     """A prompt exceeds the model's window even with every passage left out."""
 
 
+class UnansweredError(HarnessError):
+    """The model's server failed, not the method: the question is asked again by the next run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """The one problem of a validation error that is told."""

@@ -66,12 +66,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What answering one question took, in hardware-free units."""
+    """What answering one question took, in hardware-free units; None is unknown."""
 
     llm_calls: int = 0
     retrievals: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
     passages_dropped: int = 0
 
 

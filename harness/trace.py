@@ -53,15 +53,16 @@ class Recorder:
         """Calls and tokens summed over the steps."""
         calls = [step for step in self.steps if step.kind in LLM_KINDS]
 
-        def total(key: str) -> int:
-            return sum(step.data.get(key, 0) for step in calls)
+        def total(key: str) -> int | None:
+            counts = [step.data.get(key, 0) for step in calls]
+            return None if None in counts else sum(counts)
 
         return Usage(
             llm_calls=len(calls),
             retrievals=sum(step.kind == "search" for step in self.steps),
             prompt_tokens=total("prompt_tokens"),
             completion_tokens=total("completion_tokens"),
-            passages_dropped=total("passages_dropped"),
+            passages_dropped=total("passages_dropped") or 0,
         )
 
 

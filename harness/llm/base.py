@@ -59,13 +59,20 @@ class TokenChoice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Generated text, cut before the first stop string. Token counts as the model counts them."""
+    """Generated text, cut before the first stop string. Token counts as the model counts them.
+
+    A count is None where nobody counted. ``completion_tokens`` are those of thoughts and text.
+    """
 
     text: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
     choices: tuple[TokenChoice, ...] = ()
     """Every generated token, if tokens were watched."""
+    thoughts: str = ""
+    """What a reasoning model wrote before its answer; no part of the text."""
+    cut_off: bool = False
+    """Whether the token limit ended the reply, not the model and no stop string."""
 
     @property
     def first_line(self) -> str:
@@ -122,6 +129,8 @@ class LanguageModel(ABC):
     """Prompt plus completion tokens; None when the backend does not say."""
     concurrency: int = 0
     """0: calls are sent in batches. n: up to n single calls run at once (remote servers)."""
+    retries: int = 0
+    """Requests sent again since the model was opened, because a server failed."""
 
     @abstractmethod
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:

@@ -98,14 +98,15 @@ def _decode(
         stop,
     )
     seen.chosen(output)
-    replies = []
+    replies, lengths = [], []
     for row, request in enumerate(requests):
         tokens = _until_end(output[row].tolist(), eos, stop.ended_at[row])
         text = _text(runtime, tokens, eos, special=bool(watched))
         choices = _choices(runtime, tokens, watched, partial(seen.step, row)) if watched else ()
         length = _length(prompts[row], request)
         replies.append(Reply(request.cut(text), length, len(tokens), choices))
-    return replies, [leads.smallest(row, r.completion_tokens) for row, r in enumerate(replies)]
+        lengths.append(len(tokens))
+    return replies, [leads.smallest(row, length) for row, length in enumerate(lengths)]
 
 
 def _token_id(runtime: Runtime, text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -251,7 +251,12 @@ def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
 
 def _mean_usage(run: RunDirectory) -> Usage:
     rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
-    return Usage(**{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]})
+    return Usage(**{key: _known_mean([row[key] for row in rows]) for key in rows[0]})
+
+
+def _known_mean(counts: Sequence[int | None]) -> float | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(known) if len(known) == len(counts) else None
 
 
 def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> Manifest:
