@@ -38,6 +38,14 @@ class MethodCard:
     """Where this implementation departs from the paper, one sentence each."""
 
 
+def later(default: Any, **field: Any) -> Any:
+    """A parameter that a method gained after runs were made with it, as a pydantic Field.
+
+    At its default it changes nothing, so it is left out of what makes a run's id.
+    """
+    return Field(default, exclude_if=lambda value: value == default, **field)
+
+
 class MethodParams(BaseModel):
     """Base of every method's parameters: frozen, unknown keys are errors."""
 

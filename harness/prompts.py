@@ -17,7 +17,7 @@ PromptStyle = Literal["completion", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One chat message. Where the last one is the assistant's, its turn is to be continued."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -50,6 +50,8 @@ class Prompt:
     """What the model is to go on from: its own earlier sentences."""
     keep_order: bool = False
     """Passages stand as given; otherwise a completion prompt has the best one last."""
+    longest: int | None = None
+    """Tokens that the rendered prompt may have, below what the model's window allows."""
 
     def without_last_passage(self) -> Prompt:
         """The same prompt with the lowest-ranked passage left out."""
@@ -77,8 +79,11 @@ class Prompt:
         messages = [Message("system", system)] if system else []
         for shot in self.demonstrations:
             messages += [Message("user", shot.ask), Message("assistant", shot.reply)]
-        begun = f"{self.reply_start} {self.reply_so_far}" if self.reply_so_far else ""
-        return (*messages, Message("user", "\n".join(filter(None, [self.ask, begun]))))
+        return (*messages, Message("user", self.ask), *self._begun())
+
+    def _begun(self) -> tuple[Message, ...]:
+        """The reply so far as the assistant's own turn, which the model is to go on with."""
+        return (Message("assistant", self.reply_so_far),) if self.reply_so_far else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from harness.method import MethodCard
-from methods.standard_rag import BEST_LAST, RetrieveThenRead
+from methods.standard_rag import READER, RetrieveThenRead
 
 
 class BM25(RetrieveThenRead):
@@ -16,7 +16,7 @@ class BM25(RetrieveThenRead):
         summary="BM25 retrieves the k best passages once; the model reads them.",
         paper="Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009",
         source="xhluca/bm25s (Lucene's variant)",
-        deviations=(BEST_LAST,),
+        deviations=READER,
     )
 
     class Params(RetrieveThenRead.Params):

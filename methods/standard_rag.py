@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.method import Method, MethodCard, MethodParams
+from harness.method import Method, MethodCard
+from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
+from methods.flashrag_prompt import FLASHRAG_SETTING, ReaderParams, flashrag_prompt
 
-BEST_LAST = (
+READER = (
+    "Train questions with their answers stand before the question (-p shots), without passages; "
+    "FlashRAG's published table is zero-shot.",
+    f'The instruction is "{QAPrompts().reading_instruction}"; FlashRAG asks for the answer alone, '
+    "from the given documents.",
+    'A passage is the line "Passage: TITLE: TEXT", FlashRAG\'s "Doc N(Title: TITLE) TEXT".',
     "In completion prompts the best passage comes last, next to the question; chat prompts have "
-    "FlashRAG's order, best first."
+    "FlashRAG's order, best first.",
+    "The answer is the reply's first line; FlashRAG takes the whole reply.",
+    FLASHRAG_SETTING,
 )
+"""Where the reader departs from FlashRAG's."""
 
 
 class RetrieveThenRead(Method):
     """Retrieve the k best passages for the question, give them to the reader in rank order."""
 
-    class Params(MethodParams):
+    class Params(ReaderParams):
         """Parameters of retrieve-then-read."""
 
         k: int = Field(5, ge=1, le=1000, description="passages given to the reader")
-        max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
     params: Params
 
     async def answer(self, query: Query) -> Prediction:
         """Retrieve once, then read."""
         passages = await self.retriever.search(query.text, k=self.params.k)
+        if self.params.prompt == "flashrag":
+            prompt = flashrag_prompt(query, passages)
+            reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
+            return Prediction(answer=reply.text.strip(), ranked=passages)
         prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line, ranked=passages)
@@ -43,7 +56,7 @@ class StandardRAG(RetrieveThenRead):
         deviations=(
             "The default encoder is all-MiniLM-L6-v2, which needs no hub; FlashRAG's standard "
             "setting is e5-base-v2 (-p retriever=e5-base-v2).",
-            BEST_LAST,
+            *READER,
         ),
     )
 

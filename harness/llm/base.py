@@ -180,16 +180,18 @@ class LanguageModel(ABC):
         PromptTooLongError if it does not fit with none left.
         """
         dropped = 0
+        window = self.window - max_tokens if self.window else None
+        room = min((most for most in (window, prompt.longest) if most is not None), default=None)
         while True:
             rendered = prompt.render(self.prompt_style)
-            tokens = self.count_tokens(rendered) if self.window else None
-            if tokens is None or self.window is None or tokens + max_tokens <= self.window:
+            tokens = None if room is None else self.count_tokens(rendered)
+            if room is None or tokens is None or tokens <= room:
                 return rendered, dropped
             if not prompt.passages:
                 raise PromptTooLongError(
-                    f"prompt of {tokens} tokens plus {max_tokens} new ones exceeds the window of "
-                    f"'{self.name}' ({self.window}) without any passage; shorten the question "
-                    "or use fewer demonstrations"
+                    f"prompt of {tokens} tokens exceeds the {room} that '{self.name}' has room for "
+                    f"beside {max_tokens} new ones without any passage; shorten the question or "
+                    "use fewer demonstrations"
                 )
             prompt, dropped = prompt.without_last_passage(), dropped + 1
 
@@ -201,6 +203,17 @@ def as_text(prompt: Rendered) -> str:
     return "\n\n".join(f"<{m.role}>\n{m.content}" for m in prompt)
 
 
+GO_ON = "Go on from there; write only what comes next."
+
+
 def as_messages(prompt: Rendered) -> tuple[Message, ...]:
-    """A rendered prompt as chat messages; plain text becomes one user message."""
-    return (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    """A rendered prompt as chat messages for a server; plain text becomes one user message.
+
+    Not every server continues an assistant's turn, so where one has begun, a turn of the user asks
+    to go on with it.
+    """
+    if isinstance(prompt, str):
+        return (Message("user", prompt),)
+    if prompt[-1].role == "assistant":
+        return (*prompt, Message("user", GO_ON))
+    return prompt

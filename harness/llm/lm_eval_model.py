@@ -23,9 +23,10 @@ from harness.llm.base import (
     Reply,
     ScoreRequest,
     Scores,
+    as_messages,
 )
 from harness.llm.identity import places
-from harness.prompts import Rendered
+from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
@@ -137,21 +138,28 @@ class LMEvalModel(LanguageModel):
             return True
         return True
 
-    def _context(self, prompt: Rendered) -> str:
+    def _context(self, prompt: Rendered) -> Any:
+        """What lm-eval takes as a prompt: a text, or its own form of messages for a server."""
         if isinstance(prompt, str):
             return prompt
-        messages = [{"role": m.role, "content": m.content} for m in prompt]
+        *asked, last = prompt
+        begun = last.content if last.role == "assistant" else ""
+        context = self._chat(asked if begun else prompt)
+        return context + begun if isinstance(context, str) else self._chat(as_messages(prompt))
+
+    def _chat(self, messages: Sequence[Message]) -> Any:
+        turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            return str(self._lm.apply_chat_template(messages))
+            return self._lm.apply_chat_template(turns)
         except Exception as error:
             raise ConfigError(
                 f"model '{self.name}' has no usable chat template ({error}); set prompt_style: "
                 "completion"
             ) from error
 
-    def _encode(self, text: str, **options: bool) -> list[int] | None:
+    def _encode(self, text: Any, **options: bool) -> list[int] | None:
         encode = getattr(self._lm, "tok_encode", None)
-        ids = encode(text, **options) if encode else None
+        ids = encode(text, **options) if encode and isinstance(text, str) else None
         # Remote models without a tokenizer give the text back.
         return list(ids) if ids is not None and all(isinstance(i, int) for i in ids) else None
 

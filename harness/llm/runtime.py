@@ -89,7 +89,10 @@ class Runtime:
             ids = self.tokenizer(prompt)["input_ids"]
         else:
             # The template itself writes the special tokens, <s> among them.
-            ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
+            *asked, last = prompt
+            begun = last.content if last.role == "assistant" else ""
+            text = self._chat(asked if begun else prompt) + begun
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids) or [self.start]
 
     def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -10,6 +10,12 @@ from methods.ircot.sentences import split_sentences
 
 _ANSWER = re.compile(r"(?s:.*)\banswer is(?::\s*|\s+)(\S[^\n]*)", re.IGNORECASE)
 _CONCLUSION = re.compile(r"\W*(?:thus|so|that is|therefore|hence)\b", re.IGNORECASE)
+_ANNOUNCEMENT = re.compile(
+    r"\W*(?:sure|okay|ok|certainly|of course|alright|let's|let us|let me|"
+    r"i'll|(?-i:I (?:will|need to))|we (?:need|have) to|to answer|"
+    r"here(?: is|'s| are) (?:the|a|an|my|some|what|how))\b",
+    re.IGNORECASE,
+)
 _NUMBER = r"[$\u20ac\u00a3]?\d[\d,.]*"
 _ARITHMETIC = re.compile(rf"{_NUMBER}\s*[-+*/\u00d7\u00f7\u2212]\s*{_NUMBER}\s*=\s*-?{_NUMBER}")
 _QUESTION_WORDS = re.compile(r"\b(?:who|what|when|where|why|which|how|does|is)\b", re.IGNORECASE)
@@ -46,7 +52,9 @@ def next_query(question: str, thoughts: Sequence[str]) -> str:
 
 
 def is_factual(sentence: str) -> bool:
-    """Whether a sentence states a fact: neither a conclusion nor an arithmetic identity."""
+    """Whether a sentence states a fact: no conclusion, arithmetic identity or announcement."""
+    if sentence.rstrip(_MARKS).endswith(":") or _ANNOUNCEMENT.match(sentence):
+        return False
     return _CONCLUSION.match(sentence) is None and _ARITHMETIC.search(sentence) is None
 
 

@@ -36,15 +36,14 @@ class ThoughtPrompt(Prompt):
     """
 
     def render(self, style: PromptStyle) -> Rendered:
-        """The completion text, or messages with the passages in the last one."""
+        """The completion text, or messages with the passages in the last question's."""
         if style == "completion":
             return Prompt.render(self, style)
         messages = [Message("system", self.instruction)]
         for shot in self.demonstrations:
             messages += [Message("user", shot.ask), Message("assistant", shot.reply)]
-        begun = f"{self.reply_start} {self.reply_so_far}" if self.reply_so_far else ""
-        parts = [self._passage_block(self.passages), self.ask, begun]
-        return (*messages, Message("user", "\n".join(filter(None, parts))))
+        parts = filter(None, [self._passage_block(self.passages), self.ask])
+        return (*messages, Message("user", "\n".join(parts)), *self._begun())
 
 
 def thought_prompt(

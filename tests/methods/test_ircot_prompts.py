@@ -156,11 +156,15 @@ def test_a_completion_goes_on_where_the_chain_stopped():
 def test_a_chat_has_the_demonstrations_before_the_passages_too():
     shots = thought_demonstrations([example()], 1, 0, 5)
     messages = thought_prompt(Query("q", "Who?"), shots, [ROME], ["A is b."]).render("chat")
-    assert [m.role for m in messages] == ["system", "user", "assistant", "user"]
+    assert [m.role for m in messages] == ["system", "user", "assistant", "user", "assistant"]
     assert messages[2].content == shots[0].reply
-    assert messages[3].content == (
-        f"Passage: Rome: {ROME.text}\nQuestion: Who?\n{REPLY_START} A is b.\n"
-    )
+    assert messages[3].content == f"Passage: Rome: {ROME.text}\nQuestion: Who?"
+    assert messages[4].content == "A is b.\n"
+
+
+def test_a_chat_without_thoughts_begins_no_turn():
+    messages = thought_prompt(Query("q", "Who?"), (), [ROME]).render("chat")
+    assert [m.role for m in messages] == ["system", "user"]
 
 
 def test_consecutive_steps_share_all_but_the_end_of_their_prompts():

@@ -123,9 +123,18 @@ def test_the_next_sentence_is_the_first_new_one(reply, thoughts, sentence):
         ("Adding up, 1,900 + 5 = 1,905.", False),
         ("He earned $3.5 * 2 = $7 in all.", False),
         ("He lived 1900-1950.", True),
+        ("Here are the facts:", False),
+        ("**Facts from the passages:**", False),
+        ("Sure, I can help with that.", False),
+        ("Let's look at the passages.", False),
+        ("I'll start with Ann.", False),
+        ("We need to find where Ann was born.", False),
+        ("Here Comes the Sun is a song.", True),
+        ("I Will Survive is a song.", True),
+        ("Letsie III is a king.", True),
     ],
 )
-def test_conclusions_and_sums_are_not_facts(sentence, factual):
+def test_conclusions_sums_and_announcements_are_not_facts(sentence, factual):
     assert is_factual(sentence) == factual
 
 
@@ -134,6 +143,7 @@ def test_the_query_is_the_last_fact_or_the_question():
     assert next_query("Q?", ["Ann is old.", "Bob is young."]) == "Bob is young."
     assert next_query("Q?", ["Ann is old.", "Thus it is so."]) == "Ann is old."
     assert next_query("Q?", ["So it is.", "Hence it is."]) == "Q?"
+    assert next_query("Q?", ["Ann is old.", "Here are more facts:"]) == "Ann is old."
 
 
 @pytest.mark.parametrize(

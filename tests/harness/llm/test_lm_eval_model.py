@@ -109,6 +109,13 @@ def test_chat_uses_the_models_template(tiny, local):
     assert tiny.count_tokens(messages) == tiny.count_tokens(text)
 
 
+def test_a_turn_of_the_assistant_is_gone_on_with(tiny):
+    messages = (Message("user", "Who?"), Message("assistant", "Ann was"))
+    text = tiny._context(messages[:1]) + "Ann was"
+    replies = dict(tiny.generate([GenerateRequest(messages, 6), GenerateRequest(text, 6)]))
+    assert replies[0] == replies[1]
+
+
 def test_properties(tiny):
     assert tiny.window == 2048
     assert tiny.capabilities == {"logprobs"}

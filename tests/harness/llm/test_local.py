@@ -59,6 +59,12 @@ def test_messages_go_through_the_chat_template(tiny):
     assert tiny.count_tokens(CHAT) == len(ids)
 
 
+def test_a_turn_of_the_assistant_is_gone_on_with(tiny):
+    begun = (*CHAT, Message("assistant", "Ann was born in Rome.\n"))
+    text = tiny.tokenizer.decode(tiny.encode(begun))
+    assert text == tiny.tokenizer.decode(tiny.encode(CHAT)) + "Ann was born in Rome.\n"
+
+
 def test_a_template_that_writes_the_start_token_does_not_double_it(tiny_model_dir):
     llm = load(tiny_model_dir)
     llm.tokenizer.chat_template = "{{ bos_token }}" + llm.tokenizer.chat_template
