@@ -68,7 +68,7 @@ class FlashRAGPrompt(Prompt):
         return Message("system", system), Message("user", self.ask)
 
 
-def flashrag_prompt(query: Query, passages: Sequence[Passage] | None = None) -> FlashRAGPrompt:
+def flashrag_prompt(query: Query, passages: Sequence[Passage] | None = None) -> Prompt:
     """Ask with passages, best first; None asks from the model's own knowledge."""
     instruction = CLOSED_BOOK if passages is None else READING
     return FlashRAGPrompt(

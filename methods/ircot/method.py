@@ -38,10 +38,10 @@ class IRCoT(Method):
             "A sentence has at most 64 tokens; the authors generate 200 and keep the first one.",
             "A reply that only repeats earlier sentences ends the chain; the authors' code goes on "
             "to the cap.",
-            'A sentence that only announces ("Here are the facts:") is no query; the authors\' models '
-            "write none.",
-            "A chat model goes on with its own turn that holds the chain so far; where a server may "
-            "not continue a turn, the user asks it to.",
+            'A sentence that only announces ("Here are the facts:") is no query; the models of '
+            "the paper write none.",
+            "A chat model goes on with its own turn that holds the chain so far; on a server, "
+            "which may not continue a turn, the user asks it to.",
             "Near-duplicate texts are compared by words, not characters.",
             "The reader is the one that every method here has: its demonstrations show no "
             "paragraphs, and in completion prompts the paragraph collected first comes last.",
