@@ -87,6 +87,9 @@ class Method(ABC):
     prompted_variant: ClassVar[str | None] = None
     """The method to use with a model that lacks what this one needs."""
 
+    runs: ClassVar[tuple[type[Method], ...]] = ()
+    """Methods that this one runs inside itself."""
+
     class Params(MethodParams):
         """Parameters of the method."""
 
@@ -128,6 +131,11 @@ class Method(ABC):
     def scratch(self) -> Path | None:
         """During ``write``: a folder that outlives an interruption."""
         return self.lent.scratch
+
+    @classmethod
+    def version(cls) -> int:
+        """The card's version, raised with those of the methods that this one runs."""
+        return cls.card.version + sum(other.version() - 1 for other in cls.runs)
 
     @property
     def needs_now(self) -> frozenset[Capability]:

@@ -224,7 +224,7 @@ def _config(
         ),
         method=MethodConfig(
             name=name,
-            version=method.card.version,
+            version=method.version(),
             prompt_format=PROMPT_FORMAT,
             params=method.params.model_dump(mode="json"),
             **({"inputs": inputs} if inputs else {}),

@@ -93,7 +93,7 @@ def _method(name: str) -> dict[str, Any]:
         "summary": card.summary,
         "paper": card.paper,
         "source": card.source,
-        "version": card.version,
+        "version": cls.version(),
         "oracle": card.oracle,
         "needs": sorted(cls.needs),
         "needs tokens": " ".join(cls.needs_tokens),

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from harness.method import Method, MethodParams
 from harness.records import Prediction, Query
+from methods.bm25 import BM25
 from methods.ircot.method import IRCoT
 from methods.no_retrieval import NoRetrieval
 from methods.standard_rag import RetrieveThenRead
@@ -36,6 +37,8 @@ class RouteParams(MethodParams):
 
 class Routed(Method):
     """Answers a question by one of three routes; subclasses choose which."""
+
+    runs = (NoRetrieval, BM25, IRCoT)
 
     class Params(RouteParams):
         """Parameters of the routes."""

@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from harness.errors import ConfigError
-from harness.method import Method, MethodParams, parse_params
+from harness.method import Method, MethodCard, MethodParams, later, parse_params
 from harness.records import Passage, Prediction, StorageReport
 from harness.testing.models import small_task
 
@@ -81,3 +81,23 @@ def test_numbers_that_no_manifest_can_hold_are_refused_as_parameters(value):
 
     with pytest.raises(ConfigError, match="method 'warm': parameter 'temperature' = .*finite"):
         parse_params(Warm, "warm", {"temperature": value})
+
+
+def test_a_methods_version_rises_with_those_that_it_runs():
+    class Inner(Plain):
+        card = MethodCard("Inner", "Inner.", version=3)
+
+    class Outer(Plain):
+        card = MethodCard("Outer", "Outer.", version=2)
+        runs = (Plain, Inner)
+
+    assert (Plain.version(), Inner.version(), Outer.version()) == (1, 3, 4)
+
+
+def test_a_later_parameter_counts_only_away_from_its_default():
+    class Grown(Plain):
+        class Params(Plain.Params):
+            order: str = later("best first", description="of passages")
+
+    assert Grown.Params().model_dump() == Plain.Params().model_dump()
+    assert Grown.Params(order="worst first").model_dump()["order"] == "worst first"
