@@ -84,14 +84,17 @@ def test_numbers_that_no_manifest_can_hold_are_refused_as_parameters(value):
 
 
 def test_a_methods_version_rises_with_those_that_it_runs():
-    class Inner(Plain):
-        card = MethodCard("Inner", "Inner.", version=3)
+    class First(Plain):
+        card = MethodCard("First", "First.")
+
+    class Third(Plain):
+        card = MethodCard("Third", "Third.", version=3)
 
     class Outer(Plain):
         card = MethodCard("Outer", "Outer.", version=2)
-        runs = (Plain, Inner)
+        runs = (First, Third)
 
-    assert (Plain.version(), Inner.version(), Outer.version()) == (1, 3, 4)
+    assert (First.version(), Third.version(), Outer.version()) == (1, 3, 4)
 
 
 def test_a_later_parameter_counts_only_away_from_its_default():
