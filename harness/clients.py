@@ -21,6 +21,7 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
+from harness.llm.fitting import Fitted
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
@@ -70,7 +71,8 @@ class LLMClient:
         scope = trace.current_scope()
         key = scope.next_key()
         vectors = 0 if soft_prompt is None else len(soft_prompt)
-        rendered, dropped = self._render(prompt, max_tokens + vectors)
+        fitted = self._fit(prompt, max_tokens, vectors)
+        rendered = fitted.rendered
         if stop is None:
             stop = ("\n",) if isinstance(rendered, str) else ()
         request = GenerateRequest(
@@ -85,22 +87,22 @@ class LLMClient:
             one_line,
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
-        scope.recorder.record(key, "generate", _generated(rendered, reply, dropped))
+        scope.recorder.record(key, "generate", _generated(fitted, reply))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
         key = scope.next_key()
-        rendered, dropped = self._render(prompt, self._longest(continuations))
-        request = ScoreRequest(rendered, tuple(continuations))
+        fitted = self._fit(prompt, self._longest(continuations))
+        request = ScoreRequest(fitted.rendered, tuple(continuations))
         scores: Scores = await _timed(self._submit, scope, "score", request)
         data = {
-            "prompt": as_text(rendered),
+            "prompt": as_text(fitted.rendered),
             "continuations": list(continuations),
             "logprobs": [_rounded(value) for value in scores.logprobs],
             "prompt_tokens": scores.prompt_tokens,
-            "passages_dropped": dropped,
+            **_not_shown(fitted),
         }
         scope.recorder.record(key, "score", data)
         return scores
@@ -111,14 +113,14 @@ class LLMClient:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
         key = scope.next_key()
-        rendered, dropped = self._render(prompt, 1)
-        request = NextTokenRequest(rendered, tuple(strings))
+        fitted = self._fit(prompt, 1)
+        request = NextTokenRequest(fitted.rendered, tuple(strings))
         result: NextTokenProbs = await _timed(self._submit, scope, "next_token_probs", request)
         data = {
-            "prompt": as_text(rendered),
+            "prompt": as_text(fitted.rendered),
             "probs": {text: _rounded(p) for text, p in result.probs.items()},
             "prompt_tokens": result.prompt_tokens,
-            "passages_dropped": dropped,
+            **_not_shown(fitted),
         }
         scope.recorder.record(key, "next_token_probs", data)
         return result
@@ -144,10 +146,10 @@ class LLMClient:
             return 0
         return max((self._model.count_tokens(text) or 0 for text in continuations), default=0)
 
-    def _render(self, prompt: Prompt | Rendered, max_tokens: int) -> tuple[Rendered, int]:
+    def _fit(self, prompt: Prompt | Rendered, max_tokens: int, vectors: int = 0) -> Fitted:
         if isinstance(prompt, Prompt):
-            return self._model.fit(prompt, max_tokens)
-        return prompt, 0
+            return self._model.fit(prompt, max_tokens, vectors)
+        return Fitted(prompt)
 
 
 async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:
@@ -198,14 +200,19 @@ class RetrieverClient:
         return StorageReport(parts, len(self._corpus))
 
 
-def _generated(prompt: Rendered, reply: Reply, dropped: int) -> dict[str, Any]:
+def _generated(fitted: Fitted, reply: Reply) -> dict[str, Any]:
     return {
-        "prompt": as_text(prompt),
+        "prompt": as_text(fitted.rendered),
         "reply": reply.text,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
-        "passages_dropped": dropped,
+        **_not_shown(fitted),
     }
+
+
+def _not_shown(fitted: Fitted) -> dict[str, int]:
+    cut = {"passages_cut": fitted.cut} if fitted.cut else {}
+    return {"passages_dropped": fitted.dropped, **cut}
 
 
 def _storable(reply: Reply) -> Reply:

@@ -38,7 +38,8 @@ class Demonstration:
 class Prompt:
     """An instruction, demonstrations, passages (best first), what is asked, how the reply begins.
 
-    Only ``passages`` may be shortened to fit a window, from the end.
+    Only ``passages`` may be shortened to fit a window: from the end, and the best one at a
+    sentence if even that is too long.
     """
 
     ask: str
@@ -53,9 +54,9 @@ class Prompt:
     longest: int | None = None
     """Tokens that the rendered prompt may have, below what the model's window allows."""
 
-    def without_last_passage(self) -> Prompt:
-        """The same prompt with the lowest-ranked passage left out."""
-        return replace(self, passages=self.passages[:-1])
+    def with_passages(self, passages: tuple[Passage, ...]) -> Prompt:
+        """The same prompt with other passages, best first."""
+        return replace(self, passages=passages)
 
     def render(self, style: PromptStyle) -> Rendered:
         """The text (completion models) or messages (chat models) to send."""

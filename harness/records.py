@@ -73,6 +73,7 @@ class Usage:
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     passages_dropped: int = 0
+    passages_cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Recorder:
             prompt_tokens=total("prompt_tokens"),
             completion_tokens=total("completion_tokens"),
             passages_dropped=total("passages_dropped") or 0,
+            passages_cut=total("passages_cut") or 0,
         )
 
 

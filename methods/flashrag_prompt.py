@@ -28,7 +28,8 @@ LONGEST = 2048
 FLASHRAG_SETTING = (
     "-p prompt=flashrag has FlashRAG's structure and limits in our words: zero-shot, instruction "
     "and documents before the question, best first, the whole reply as the answer, 32 new tokens, "
-    f"prompts up to {LONGEST} tokens (shortened by whole documents, not in the middle); a "
+    f"prompts up to {LONGEST} tokens (shortened by whole documents, the best at a sentence if it "
+    "is too long alone, not in the middle); a "
     "completion model still ends with its first line."
 )
 

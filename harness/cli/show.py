@@ -81,6 +81,7 @@ def _step(step: Mapping[str, Any], full: bool) -> str:
         )
     dropped = step.get("passages_dropped")
     note = f", {dropped} passages did not fit" if dropped else ""
+    note += ", the best passage was cut" if step.get("passages_cut") else ""
     prompt = indent(_visible(_shown(step["prompt"], full)), "       | ")
     head = f"{kind} ({step['prompt_tokens']:,} tokens{note})"
     return f"{head}\n{prompt}\n     = {_outcome(step, full)}"

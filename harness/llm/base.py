@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import CapabilityError, PromptTooLongError
+from harness.llm.fitting import Fitted, shortened
 from harness.llm.text import cut_after_line, cut_at_stop, first_line
 from harness.prompts import Message, Prompt, PromptStyle, Rendered
 
@@ -173,27 +174,33 @@ class LanguageModel(ABC):
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""
 
-    def fit(self, prompt: Prompt, max_tokens: int) -> tuple[Rendered, int]:
-        """Render ``prompt`` within the window, dropping passages from the end of the ranking.
+    def fit(self, prompt: Prompt, max_tokens: int, vectors: int = 0) -> Fitted:
+        """Render ``prompt`` within the window, beside ``max_tokens`` new ones and soft ``vectors``.
 
-        Returns the rendered prompt and the number of passages dropped. Raises
-        PromptTooLongError if it does not fit with none left.
+        Passages are dropped from the end of the ranking; where none fits whole, the best one is
+        cut (see ``harness.llm.fitting``). Raises PromptTooLongError if it does not fit with none
+        left.
         """
-        dropped = 0
-        window = self.window - max_tokens if self.window else None
+        window = self.window - max_tokens - vectors if self.window else None
         room = min((most for most in (window, prompt.longest) if most is not None), default=None)
-        while True:
-            rendered = prompt.render(self.prompt_style)
-            tokens = None if room is None else self.count_tokens(rendered)
-            if room is None or tokens is None or tokens <= room:
-                return rendered, dropped
-            if not prompt.passages:
-                raise PromptTooLongError(
-                    f"prompt of {tokens} tokens exceeds the {room} that '{self.name}' has room for "
-                    f"beside {max_tokens} new ones without any passage; shorten the question or "
-                    "use fewer demonstrations"
-                )
-            prompt, dropped = prompt.without_last_passage(), dropped + 1
+        rendered = prompt.render(self.prompt_style)
+        tokens = None if room is None else self.count_tokens(rendered)
+        if room is None or tokens is None or tokens <= room:
+            return Fitted(rendered)
+
+        def length(shorter: Prompt) -> int:
+            return self.count_tokens(shorter.render(self.prompt_style)) or 0
+
+        shorter, cut = shortened(prompt, lambda shorter: length(shorter) <= room)
+        if not shorter.passages and (tokens := length(shorter)) > room:
+            beside = f"{vectors} vectors of memories and " if vectors else ""
+            raise PromptTooLongError(
+                f"prompt of {tokens} tokens exceeds the {room} that '{self.name}' has room for "
+                f"beside {beside}{max_tokens} new ones without any passage; shorten the question "
+                "or use fewer demonstrations" + (" or memories" if vectors else "")
+            )
+        dropped = len(prompt.passages) - len(shorter.passages)
+        return Fitted(shorter.render(self.prompt_style), dropped, cut)
 
 
 def as_text(prompt: Rendered) -> str:

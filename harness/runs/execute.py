@@ -251,7 +251,9 @@ def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
 
 def _mean_usage(run: RunDirectory) -> Usage:
     rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
-    return Usage(**{key: _known_mean([row[key] for row in rows]) for key in rows[0]})
+    # A row of an earlier release counts less: what it does not name did not happen then.
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return Usage(**{key: _known_mean([row.get(key, 0) for row in rows]) for key in keys})
 
 
 def _known_mean(counts: Sequence[int | None]) -> float | None:

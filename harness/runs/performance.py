@@ -33,6 +33,7 @@ class Usage(Record):
 
     completion_tokens: Amount | None = None
     llm_calls: Amount | None = None
+    passages_cut: Amount | None = None
     passages_dropped: Amount | None = None
     prompt_tokens: Amount | None = None
     retrievals: Amount | None = None

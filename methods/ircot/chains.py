@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from harness.prompts import Example, demonstration
 from harness.records import Passage
+from harness.sentences import split_sentences
 from methods.decomposition import hops_of, resolve
 from methods.ircot.passages import SHOWN
-from methods.ircot.sentences import split_sentences
 
 LONGEST_FACT = 40
 """Words; a longer sentence is cut at a comma before."""

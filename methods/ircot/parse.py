@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from harness.sentences import split_sentences
 from methods.ircot.prompts import REPLY_START
-from methods.ircot.sentences import split_sentences
 
 _ANSWER = re.compile(r"(?s:.*)\banswer is(?::\s*|\s+)(\S[^\n]*)", re.IGNORECASE)
 _CONCLUSION = re.compile(r"\W*(?:thus|so|that is|therefore|hence)\b", re.IGNORECASE)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from harness.llm.base import GO_ON, as_messages
 from harness.prompts import Demonstration, Message, Prompt, QAPrompts
 from harness.records import Passage, Query
 
@@ -67,14 +66,7 @@ def test_a_bare_prompt_is_one_message():
     assert Prompt("Why?", reply_start="Because").render("completion") == "Why?\nBecause"
 
 
-def test_the_lowest_ranked_passage_is_dropped_first():
-    prompt = PROMPTS.read(QUERY, PASSAGES).without_last_passage()
+def test_passages_can_be_exchanged():
+    prompt = PROMPTS.read(QUERY, PASSAGES).with_passages(PASSAGES[:1])
     assert prompt.passages == PASSAGES[:1]
     assert prompt.ask == "Question: When was it built?"
-
-
-def test_elsewhere_a_begun_turn_is_gone_on_with_by_asking():
-    begun = (Message("user", "Who?"), Message("assistant", "Ann was"))
-    assert as_messages(begun) == (*begun, Message("user", GO_ON))
-    assert as_messages(begun[:1]) == begun[:1]
-    assert as_messages("Who?") == begun[:1]

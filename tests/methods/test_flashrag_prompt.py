@@ -43,7 +43,7 @@ def test_without_passages_the_model_is_asked_what_it_knows():
 def test_long_prompts_lose_documents_from_the_end_at_2048_tokens(window):
     many = [Passage(str(n), "T", "word " * 397) for n in range(9)]  # 400 words each as lines
     model = RuleModel(window=window)
-    rendered = model.fit(flashrag_prompt(ASKED, many), 32)[0]
+    rendered = model.fit(flashrag_prompt(ASKED, many), 32).rendered
     assert model.count_tokens(rendered) <= LONGEST
     assert "Doc 5(" in rendered and "Doc 6(" not in rendered
 

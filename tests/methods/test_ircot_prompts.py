@@ -177,8 +177,9 @@ def test_consecutive_steps_share_all_but_the_end_of_their_prompts():
 def test_a_small_window_drops_the_passages_collected_last():
     prompt = thought_prompt(Query("q", "Who?"), (), [ROME, ANN])
     full = len(prompt.render("completion").split())
-    rendered, dropped = RuleModel(window=full - 1).fit(prompt, 0)
-    assert dropped == 1
+    fitted = RuleModel(window=full - 1).fit(prompt, 0)
+    rendered = fitted.rendered
+    assert fitted.dropped == 1
     assert ROME.text in rendered and ANN.text not in rendered
 
 

@@ -9,6 +9,7 @@ from harness.llm.base import Reply
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.method import load_method, parse_params
+from harness.records import Query
 from harness.testing.models import RuleModel
 from tests.harness.programs import make_engine, queries
 from tests.methods.self_rag_lab import (
@@ -183,10 +184,19 @@ def test_the_bare_question_as_in_the_paper():
 
 
 def test_a_passage_that_does_not_fit_is_dropped_and_said_to_be_missing():
-    model = scripted(ALONE, window=133)
-    found = run(model, mode="always", k=1)
-    assert found.usage.passages_dropped == 1
+    asked = [Query("q", "Jon Abel?")]
+    found = ask(
+        "self-rag", scripted(ALONE, window=123), asked, retriever="bm25", mode="always", k=1
+    )
+    assert (found.usage.passages_dropped, found.usage.passages_cut) == (1, 0)
     assert found.answer == "Jon Abel"
+
+
+def test_a_passage_that_is_too_long_is_read_up_to_where_it_fits():
+    model = scripted({"<paragraph>": said("Mara Quint", USE[4])}, window=133)
+    found = run(model, mode="always", k=1)
+    assert (found.usage.passages_dropped, found.usage.passages_cut) == (0, 1)
+    assert "\nThe lighthouse of Vell was built</paragraph>" in model.requests[0].prompt
 
 
 @pytest.mark.parametrize(

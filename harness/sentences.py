@@ -42,6 +42,15 @@ def split_sentences(text: str) -> list[str]:
     return [part for line in text.splitlines() for part in _of_line(line.strip())]
 
 
+def sentence_ends(text: str) -> list[int]:
+    """Where in a text each of its sentences ends: ``text[:end]`` holds the sentences up to it."""
+    ends, end = [], 0
+    for sentence in split_sentences(text):
+        end = text.index(sentence, end) + len(sentence)
+        ends.append(end)
+    return ends
+
+
 def _of_line(line: str) -> list[str]:
     found, start = [], 0
     for end in _END.finditer(line):
