@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UnansweredError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -155,7 +155,11 @@ class LLMClient:
 async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:
     """Submit a request and add the seconds waited for it to its question."""
     start = perf_counter()
-    result = await submit(kind, request)
+    try:
+        result = await submit(kind, request)
+    except UnansweredError as error:
+        scope.recorder.unanswered = error
+        raise
     scope.recorder.seconds[kind] += perf_counter() - start
     return result
 
@@ -207,6 +211,9 @@ def _generated(fitted: Fitted, reply: Reply) -> dict[str, Any]:
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         **_not_shown(fitted),
+        # Only where there is something to tell: most traces are of models that do not think.
+        **({"thoughts": reply.thoughts} if reply.thoughts else {}),
+        **({"cut_off": True} if reply.cut_off else {}),
     }
 
 
@@ -216,9 +223,12 @@ def _not_shown(fitted: Fitted) -> dict[str, int]:
 
 
 def _storable(reply: Reply) -> Reply:
+    return replace(reply, text=_whole(reply.text), thoughts=_whole(reply.thoughts))
+
+
+def _whole(text: str) -> str:
     # Servers may cut a character in two; half of one cannot be written as UTF-8.
-    text = reply.text.encode(errors="replace").decode()
-    return reply if text == reply.text else replace(reply, text=text)
+    return text.encode(errors="replace").decode()
 
 
 def _rounded(value: float) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from harness import trace
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.corpus import Corpus
-from harness.errors import CapabilityError, ConfigError
+from harness.errors import CapabilityError, ConfigError, UnansweredError
 from harness.llm.base import Capability, LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
@@ -42,6 +42,8 @@ class Answered:
     prediction: Prediction
     seconds: float
     seconds_by_kind: dict[str, float]
+    unanswered: str | None = None
+    """Why the question has no answer that is the method's own: its server failed."""
 
 
 @dataclass(slots=True)
@@ -170,12 +172,17 @@ class Engine:
             prediction, error = _checked(await method.answer(query)), None
         except CapabilityError:
             raise
+        except UnansweredError as failure:
+            prediction, error, recorder.unanswered = Prediction(""), None, failure
         except Exception as exception:
             prediction, error = Prediction(""), describe_error(exception)
         finally:
             recorder.close()
             self.llm.release(query.id)
         seconds = perf_counter() - start
+        if recorder.unanswered is not None:
+            why = describe_error(recorder.unanswered)
+            return Answered(query.id, Prediction(""), seconds, dict(recorder.seconds), why)
         raw = prediction.raw if prediction.raw is not None else recorder.last_reply
         full = replace(
             prediction, raw=raw or "", steps=recorder.steps, usage=recorder.usage, error=error

@@ -73,7 +73,9 @@ class Usage:
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     passages_dropped: int = 0
+    """Passages that did not fit into a prompt."""
     passages_cut: int = 0
+    """Passages of which only a part fitted."""
 
 
 @dataclass(frozen=True, slots=True)

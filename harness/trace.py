@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from harness.errors import UnansweredError
 from harness.records import Json, Step, Usage
 
 Key = tuple[int, ...]
@@ -25,6 +26,8 @@ class Recorder:
     query_id: str
     _steps: dict[Key, Step] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    unanswered: UnansweredError | None = None
+    """What a server failed with; it counts even where the method went on without an answer."""
     _branches: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def record(self, key: Key, kind: str, data: Mapping[str, Json]) -> None:

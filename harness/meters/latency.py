@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from harness.engine import Answered, Engine
@@ -16,11 +17,13 @@ def measure_closed_loop(
     method: Method,
     queries: Sequence[Query],
     *,
+    count: int | None = None,
     device: str,
-    on_query: Callable[[], None] = lambda: None,
+    on_answer: Callable[[Answered], None] = lambda _: None,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Prediction]]:
-    """Answer ``queries`` one by one.
+    """Answer ``queries`` one by one until ``count`` are timed (all of them without it).
 
+    A query whose server failed is not timed: the time would be the server's, not the method's.
     ``engine`` must have window 1 and be warm, and ``method`` be opened with it. Returns the latency
     record (seconds per query, total and by kind of call), the memory record, and the predictions by
     question id, to be compared with the batched ones.
@@ -28,11 +31,13 @@ def measure_closed_loop(
     answered: list[Answered] = []
 
     def keep(result: Answered) -> None:
-        answered.append(result)
-        on_query()
+        if result.unanswered is None:
+            answered.append(result)
+        on_answer(result)
 
+    enough = takewhile(lambda _: count is None or len(answered) < count, queries)
     with PeakMemory(device) as memory:
-        engine.run(method, queries, keep)
+        engine.run(method, enough, keep)
     kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
     latency = {
         "seconds": [round(result.seconds, 6) for result in answered],

@@ -15,72 +15,90 @@ from harness.runs.predictions import prediction_line
 SAME_ERROR_LIMIT = 16
 
 
-class _Stored(NamedTuple):
-    """An answer as the line that is appended, and the error in it."""
+class _Taken(NamedTuple):
+    """An answer as the line that is appended, or why there is none."""
 
     question_id: str
     line: bytes
-    error: str | None
+    error: str | None = None
+    unanswered: str | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """What failures in a row have in common; None of a good answer."""
+        if self.unanswered is not None:
+            return "unanswered"
+        # Without what differs from question to question: counts, ids, addresses.
+        return self.error and re.sub(r"0x[0-9a-f]+|\d+", "#", self.error)
 
 
 class AnswerWriter:
-    """Appends predictions; stops the run when one error is all that comes.
+    """Appends predictions; stops the run when one kind of failure is all that comes.
 
-    Errors in a row with the same text are held back until something else happens, so that a run
-    stopped by, say, a dead server leaves nothing to clean up.
+    Failures of one kind in a row are held back until something else happens, so that a run
+    stopped by, say, a dead server leaves nothing to clean up. What a server left unanswered is
+    never appended: it is no answer of the method's, and the next run asks it again.
     """
 
     def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
         self.run, self.advance = run, advance
-        self.held: list[_Stored] = []
+        self.held: list[_Taken] = []
         self.written = 0
+        self.unanswered: dict[str, str] = {}
+        """Why questions of this session were left unanswered, by question id."""
 
     def __call__(self, answered: Answered) -> None:
         """Take one answer."""
-        stored = _stored(answered.question_id, answered.prediction)
-        if self.held and _kind(stored.error) != _kind(self.held[-1].error):
+        taken = _taken(answered)
+        if self.held and taken.kind != self.held[-1].kind:
             self._release()
-        if stored.error is None:
-            self._write(stored)
+        if taken.kind is None:
+            self._keep(taken)
             return
-        self.held.append(stored)
+        self.held.append(taken)
         if len(self.held) >= SAME_ERROR_LIMIT:
             self._stop()
 
     def close(self, everything: int) -> None:
-        """Write what was held back, unless every question of the session failed alike."""
+        """Keep what was held back, unless every question of the session failed alike."""
         if self.held and len(self.held) == everything and not self.run.answered:
             self._stop()
         self._release()
 
     def _release(self) -> None:
-        for stored in self.held:
-            self._write(stored)
+        for taken in self.held:
+            self._keep(taken)
         self.held = []
 
-    def _write(self, stored: _Stored) -> None:
-        self.run.append(stored.question_id, stored.line)
+    def _keep(self, taken: _Taken) -> None:
+        if taken.unanswered is not None:
+            self.unanswered[taken.question_id] = taken.unanswered
+            return
+        self.run.append(taken.question_id, taken.line)
         self.written += 1
         self.advance(1)
 
     def _stop(self) -> None:
+        last = self.held[-1]
         raise RunFailedError(
-            f"{self.run.folder}: stopped, {len(self.held)} questions in a row failed with "
-            f"{self.held[-1].error}; mend the cause and run again, answers so far are "
-            "kept"
+            f"{self.run.folder}: stopped, {len(self.held)} questions in a row "
+            + (
+                f"were left unanswered, the last for {last.unanswered}; see to the model's server "
+                if last.unanswered is not None
+                else f"failed with {last.error}; mend the cause "
+            )
+            + "and run again, answers so far are kept"
         )
 
 
-def _kind(error: str | None) -> str | None:
-    """An error without what differs from question to question: counts, ids, addresses."""
-    return error and re.sub(r"0x[0-9a-f]+|\d+", "#", error)
-
-
-def _stored(question_id: str, prediction: Prediction) -> _Stored:
+def _taken(answered: Answered) -> _Taken:
     """The prediction, or a failed one if it holds what cannot be stored, such as a NaN."""
+    question_id, prediction = answered.question_id, answered.prediction
+    if answered.unanswered is not None:
+        return _Taken(question_id, b"", unanswered=answered.unanswered)
     try:
         line = prediction_line(question_id, prediction)
     except (TypeError, ValueError) as error:
         prediction = Prediction("", usage=prediction.usage, error=describe_error(error))
         line = prediction_line(question_id, prediction)
-    return _Stored(question_id, line, prediction.error)
+    return _Taken(question_id, line, prediction.error)

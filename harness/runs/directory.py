@@ -4,6 +4,7 @@ Layout of ``RUNS/<task>/<method>/<run id>/``:
 
 manifest.json      config, provenance and status; written atomically
 predictions.jsonl  one line a question, appended as answers come, put in question order at the end
+unanswered.jsonl   questions whose server failed; there only while there are any (unanswered.py)
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
 scores.jsonl       written by scoring, which can be done again at any time
 scores.json        which metrics and predictions these scores are of
@@ -20,10 +21,11 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from harness.errors import InputError
 from harness.files import atomic_file, locked, remove_leftovers, write_json, writing
-from harness.runs.manifest import MANIFEST, Manifest
+from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.predictions import read_predictions
 
 FSYNC_SECONDS = 1.0
@@ -40,6 +42,8 @@ class RunDirectory:
     _file: FileIO | None = None
     _synced: float = 0.0
     answered: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    """Of the answered questions those that were recorded with an error when this was opened."""
 
     def __enter__(self) -> RunDirectory:
         with writing(self.folder):
@@ -48,7 +52,7 @@ class RunDirectory:
             held.enter_context(locked(self.folder, "run"))
             with writing(self.folder):
                 remove_leftovers(self.folder)
-                self.answered = self._recover()
+                self._recover()
             self._held = held.pop_all()
         return self
 
@@ -65,8 +69,15 @@ class RunDirectory:
         """Replace the manifest atomically."""
         write_json(self.folder / MANIFEST, manifest.written())
 
+    def change_manifest(self, **parts: Any) -> None:
+        """Change parts of the manifest that is there; all else stays as it was written."""
+        self.write_manifest(read_manifest(self.folder).model_copy(update=parts))
+
     def append(self, question_id: str, line: bytes) -> None:
-        """Write one ``prediction_line``; it survives a kill at once, a power cut after a second."""
+        """Write one ``prediction_line``; it survives a kill at once, a power cut after a second.
+
+        It takes the place of an earlier line of the question, which must be a failed one.
+        """
         with writing(self.predictions_path):
             if self._file is None:
                 # Unbuffered: nothing is left behind that a later close could fail to write.
@@ -79,12 +90,15 @@ class RunDirectory:
     def finish(self) -> None:
         """Put the predictions in question order, so that equal runs are equal files."""
         self._close()
-        rows = {row["question_id"]: line for line, row in read_predictions(self.predictions_path)}
-        if list(rows) == list(self.question_ids):
+        there = [
+            (row["question_id"], line) for line, row in read_predictions(self.predictions_path)
+        ]
+        rows = dict(there)  # the last line of a question counts
+        ordered = [(id_, rows[id_]) for id_ in self.question_ids if id_ in rows]
+        if there == ordered:
             return
         with atomic_file(self.predictions_path) as file:
-            for question_id in self.question_ids:
-                file.write(rows[question_id])
+            file.writelines(line for _, line in ordered)
 
     def _close(self) -> None:
         if self._file is None:
@@ -98,27 +112,30 @@ class RunDirectory:
             os.fsync(self._file.fileno())
             self._synced = monotonic()
 
-    def _recover(self) -> set[str]:
-        """Ids already answered; a truncated last line is cut off and will be answered again."""
+    def _recover(self) -> None:
+        """See what is answered; a truncated last line is cut off and will be answered again."""
         path = self.predictions_path
         if not path.exists():
-            return set()
+            return
         with path.open("rb+") as file:
             data = file.read()
             end = data.rfind(b"\n") + 1
             if end < len(data):
                 file.truncate(end)
         known = set(self.question_ids)
-        answered: set[str] = set()
         for number, (_, row) in enumerate(read_predictions(path), start=1):
             question_id = row["question_id"]
-            if question_id not in known or question_id in answered:
+            # A failed question may have been asked again (run --retry-errors).
+            repeated = question_id in self.answered and question_id not in self.failed
+            if question_id not in known or repeated:
                 raise InputError(
                     f"{path}:{number}: 'question_id' {question_id!r} is repeated or not of this "
                     "run; delete the run folder"
                 )
-            answered.add(question_id)
-        return answered
+            self.answered.add(question_id)
+            self.failed.discard(question_id)
+            if row.get("error") is not None:
+                self.failed.add(question_id)
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
@@ -19,12 +19,15 @@ from harness.llm.catalogue import ModelConfig
 from harness.method import Method
 from harness.metrics import added_metrics
 from harness.progress import bar
-from harness.records import Prediction
+from harness.records import Query
 from harness.retrieval.base import Retriever
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import RunDirectory
 from harness.runs.manifest import (
+    FINISHED,
+    INCOMPLETE,
     MANIFEST,
+    RUNNING,
     CardRecord,
     Hardware,
     Harness,
@@ -33,15 +36,23 @@ from harness.runs.manifest import (
     read_manifest,
 )
 from harness.runs.performance import (
-    Latency,
     Storage,
-    Throughput,
-    Usage,
+    add_throughput,
+    counting_retries,
     read_performance,
     update_performance,
 )
-from harness.runs.predictions import read_predictions
+from harness.runs.predictions import has_errors
+from harness.runs.provenance import (
+    harness_version,
+    model_provenance,
+    note_model,
+    package_versions,
+)
 from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
+from harness.runs.timing import time_queries
+from harness.runs.unanswered import read_unanswered, write_unanswered
+from harness.runs.usage import mean_usage
 from harness.runs.write_phase import calling, memory_path, write_memory
 
 if TYPE_CHECKING:
@@ -68,6 +79,8 @@ class RunPlan:
     data: TaskData
     measuring: Measuring = Measuring()
     window: int = 128
+    retry_errors: bool = False
+    """Ask again what is recorded as an error, in finished runs too."""
 
     @property
     def label(self) -> str:
@@ -83,6 +96,7 @@ class RunPlan:
             and self._has_metrics(folder)
             and is_scored(folder)
             and self._is_measured(folder)
+            and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
 
     @property
@@ -94,7 +108,8 @@ class RunPlan:
         return read_manifest(folder).metrics == self.added_metrics
 
     def _is_measured(self, folder: Path) -> bool:
-        wanted = min(self.measuring.queries, len(self.data.questions))
+        answered = len(self.data.questions) - len(read_unanswered(folder))
+        wanted = min(self.measuring.queries, answered)
         latency = read_performance(folder).latency
         return len(latency.seconds if latency else ()) >= wanted
 
@@ -133,21 +148,18 @@ class _Run:
         engine = self.open_method(plan.window)
         with writing(root):
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
-        with RunDirectory(folder, ids) as run:
-            manifest = _manifest(plan, self.llm, self.retriever)
+        with RunDirectory(folder, ids) as run, counting_retries(folder, self.llm):
+            manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
-            finished = _is_finished(folder) and len(run.answered) == len(ids)
+            finished = _is_finished(folder) and not self.left(run)
             if not finished:
                 _forget_other_hardware(run, manifest.hardware)
                 run.write_manifest(manifest)
             write_memory(self.method, plan.data, memory_path(root, plan.config), run)
             if not finished:
-                self.answer(engine, run)
-                run.finish()
-                update_performance(folder, usage=_mean_usage(run), storage=self.storage())
-                run.write_manifest(manifest.model_copy(update={"status": "finished"}))
+                self.ask(engine, run)
             elif not plan._has_metrics(folder):
-                _replace(run, metrics=plan.added_metrics)
+                run.change_manifest(metrics=plan.added_metrics)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -155,6 +167,11 @@ class _Run:
                 self.measure(run)
                 _file_hardware(run, manifest.hardware)
         return folder
+
+    def left(self, run: RunDirectory) -> list[Query]:
+        """What is still to be asked, or to be asked again."""
+        settled = run.answered - (run.failed if self.plan.retry_errors else set())
+        return [q.query for q in self.plan.data.questions if q.id not in settled]
 
     def open_method(self, window: int) -> Engine:
         """An engine, and the method opened with what it lends."""
@@ -165,19 +182,49 @@ class _Run:
         self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold))
         return engine
 
-    def answer(self, engine: Engine, run: RunDirectory) -> None:
-        """Ask what is not answered yet."""
-        questions = self.plan.data.questions
-        left = [question.query for question in questions if question.id not in run.answered]
+    def ask(self, engine: Engine, run: RunDirectory) -> None:
+        """Ask what is left; the run ends if every question is answered or was left unanswered."""
+        before = read_unanswered(run.folder)
+        ended_before = set(run.question_ids) <= run.answered | before.keys()
+        try:
+            unanswered = self.answer(engine, run)
+        except RunFailedError:
+            # Only asked again: what the earlier sessions came to still stands.
+            if ended_before:
+                self.end(run, before)
+            raise
+        self.end(run, unanswered)
+
+    def end(self, run: RunDirectory, unanswered: Mapping[str, str]) -> None:
+        """Put down that every question was asked, and score the answers."""
+        missing = [id_ for id_ in run.question_ids if id_ not in run.answered]
+        run.finish()
+        usage = mean_usage(run.predictions_path)
+        update_performance(run.folder, usage=usage, storage=self.storage())
+        write_unanswered(run.folder, {id_: unanswered[id_] for id_ in missing})
+        run.change_manifest(status=INCOMPLETE if missing else FINISHED)
+        score_run(run.folder)
+
+    def answer(self, engine: Engine, run: RunDirectory) -> dict[str, str]:
+        """Ask what is left and return why what of it was left unanswered, by question id."""
+        left, everything = self.left(run), len(self.plan.data.questions)
         start = monotonic()
-        with bar(self.console, self.plan.label, len(questions), len(run.answered)) as shown:
-            keep = AnswerWriter(run, shown.advance)
+        with bar(self.console, self.plan.label, everything, everything - len(left)) as shown:
+
+            def advance(steps: int) -> None:
+                shown.advance(steps)
+                if self.llm.concurrency:  # at once, not at the end: a run may be killed
+                    note_model(run, self.llm)
+
+            keep = AnswerWriter(run, advance)
             try:
                 engine.run(self.method, left, keep)
                 keep.close(everything=len(left))
             finally:
+                note_model(run, self.llm)
                 if keep.written:
-                    _add_throughput(run.folder, keep.written, monotonic() - start)
+                    add_throughput(run.folder, keep.written, monotonic() - start)
+        return keep.unanswered
 
     def storage(self) -> Storage:
         """The method's own account."""
@@ -186,45 +233,32 @@ class _Run:
             return Storage(parts=dict(report.parts), documents=report.documents)
 
     def measure(self, run: RunDirectory) -> None:
-        """Time single queries, and see that their answers are those of the batches."""
-        from harness.meters.latency import measure_closed_loop
-
-        plan, engine = self.plan, self.open_method(window=1)
-        queries = [question.query for question in plan.data.questions[: plan.measuring.queries]]
-        warmup = min(plan.measuring.warmup, len(queries))
-        device = str(self.llm.provenance().get("device", "remote"))
-        if warmup:
-            with bar(self.console, f"{plan.label}, warm-up", warmup) as shown:
-                engine.run(self.method, queries[:warmup], lambda _: shown.advance())
-        with bar(self.console, f"{plan.label}, latency", len(queries)) as shown:
-            latency, memory, answers = measure_closed_loop(
-                engine, self.method, queries, device=device, on_query=shown.advance
-            )
-        same = _same_as_batched(run, answers)
-        record = Latency(**latency, warmup=warmup, same_as_batched=same)
-        update_performance(run.folder, latency=record, memory=memory)
+        """Time single queries, those that were answered in the batches."""
+        plan = self.plan
+        queries = [q.query for q in plan.data.questions if q.id in run.answered]
+        count = min(plan.measuring.queries, len(queries))
+        time_queries(
+            self.open_method(window=1),
+            self.method,
+            queries,
+            run,
+            count=count,
+            warmup=min(plan.measuring.warmup, count),
+            device=str(self.llm.provenance().get("device", "remote")),
+            label=plan.label,
+            console=self.console,
+        )
 
 
 def _is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
 
 
-def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
-    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
-    for key, single in answers.items():
-        if single.error and not batched[key]["error"]:
-            raise RunFailedError(
-                f"{run.folder}: question {key!r} was answered before but failed while it was timed "
-                f"({single.error}); run again, all answers are kept"
-            )
-    return sum(batched[key]["answer"] == single.answer for key, single in answers.items())
-
-
 def _file_hardware(run: RunDirectory, hardware: Hardware) -> None:
     """A run timed on another machine than it was answered on keeps no throughput."""
     if read_manifest(run.folder).hardware.fingerprint != hardware.fingerprint:
         update_performance(run.folder, throughput=None)
-        _replace(run, hardware=hardware)
+        run.change_manifest(hardware=hardware)
 
 
 def _forget_other_hardware(run: RunDirectory, hardware: Hardware) -> None:
@@ -235,37 +269,12 @@ def _forget_other_hardware(run: RunDirectory, hardware: Hardware) -> None:
         update_performance(run.folder, throughput=None, latency=None, memory=None)
 
 
-def _replace(run: RunDirectory, **parts: Any) -> None:
-    """Change parts of a manifest that is there; all else stays as it was written."""
-    run.write_manifest(read_manifest(run.folder).model_copy(update=parts))
-
-
-def _add_throughput(folder: Path, questions: int, seconds: float) -> None:
-    """Sessions of an interrupted run add up."""
-    before = read_performance(folder).throughput or Throughput(questions=0, seconds=0.0)
-    total = Throughput(
-        questions=before.questions + questions, seconds=round(before.seconds + seconds, 3)
-    )
-    update_performance(folder, throughput=total)
-
-
-def _mean_usage(run: RunDirectory) -> Usage:
-    rows = [row["usage"] for _, row in read_predictions(run.predictions_path)]
-    # A row of an earlier release counts less: what it does not name did not happen then.
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return Usage(**{key: _known_mean([row.get(key, 0) for row in rows]) for key in keys})
-
-
-def _known_mean(counts: Sequence[int | None]) -> float | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) / len(known) if len(known) == len(counts) else None
-
-
-def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) -> Manifest:
+def _manifest(
+    plan: RunPlan, llm: LanguageModel, retriever: Retriever | None, folder: Path
+) -> Manifest:
     from harness.meters.hardware import describe_hardware
-    from harness.runs.provenance import harness_version, package_versions
 
-    model = llm.provenance()
+    model = model_provenance(llm, folder)
     hardware = describe_hardware().record(str(model.get("device", "remote")))
     return Manifest(
         schema_version=plan.config.schema_version,
@@ -281,5 +290,5 @@ def _manifest(plan: RunPlan, llm: LanguageModel, retriever: Retriever | None) ->
         harness=Harness(**harness_version()),
         packages=package_versions(),
         created=datetime.now(UTC).date().isoformat(),
-        status="running",
+        status=RUNNING,
     )

@@ -19,6 +19,9 @@ from harness.fingerprint import canonical_json, fingerprint
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
+RUNNING, FINISHED, INCOMPLETE = "running", "finished", "incomplete"
+"""Statuses. ``incomplete``: every question was asked, a server left some unanswered."""
+
 Count = Annotated[int, Field(ge=0)]
 
 _ALL_TABLES = (
@@ -208,7 +211,12 @@ class Manifest(Record):
     @property
     def is_finished(self) -> bool:
         """Whether every question was answered."""
-        return self.status == "finished"
+        return self.status == FINISHED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every question was answered, or left unanswered by a server that failed."""
+        return self.status in (FINISHED, INCOMPLETE)
 
     @property
     def is_of_shipped_slice(self) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from harness.files import read_json, write_json
 from harness.runs.manifest import Count, Record, parse_record
+
+if TYPE_CHECKING:
+    from harness.llm.base import LanguageModel
 
 PERFORMANCE = "performance.json"
 
@@ -29,9 +34,13 @@ class Throughput(Record):
 
 
 class Usage(Record):
-    """Means per question."""
+    """Means per question, of ``empty`` and ``cut_off`` the share of questions; None is unknown."""
 
     completion_tokens: Amount | None = None
+    cut_off: Amount | None = None
+    """Questions whose last reply was ended by the token limit."""
+    empty: Amount | None = None
+    """Questions that got an empty reply or have an empty answer, without an error."""
     llm_calls: Amount | None = None
     passages_cut: Amount | None = None
     passages_dropped: Amount | None = None
@@ -74,12 +83,35 @@ class Performance(Record):
     storage: Storage | None = None
     latency: Latency | None = None
     memory: Memory | None = None
+    retries: Count | None = None
+    """Requests sent again because a server failed, in all sessions; absent without any."""
 
 
 def read_performance(folder: Path) -> Performance:
     """What a run cost; an empty record before anything was measured. Raises InputError."""
     path = folder / PERFORMANCE
     return parse_record(path, read_json(path), Performance) if path.exists() else Performance()
+
+
+def add_throughput(folder: Path, questions: int, seconds: float) -> None:
+    """Add a session's answers; sessions of an interrupted run add up."""
+    before = read_performance(folder).throughput or Throughput(questions=0, seconds=0.0)
+    total = Throughput(
+        questions=before.questions + questions, seconds=round(before.seconds + seconds, 3)
+    )
+    update_performance(folder, throughput=total)
+
+
+@contextmanager
+def counting_retries(folder: Path, llm: LanguageModel) -> Iterator[None]:
+    """Add the requests that were sent again meanwhile to those of earlier sessions."""
+    before = llm.retries
+    try:
+        yield
+    finally:
+        if llm.retries > before:
+            known = read_performance(folder).retries or 0
+            update_performance(folder, retries=known + llm.retries - before)
 
 
 def update_performance(folder: Path, **parts: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.fingerprint import canonical_json
-from harness.records import Prediction
+from harness.records import Prediction, Usage
 
 
 def prediction_line(question_id: str, prediction: Prediction) -> bytes:
@@ -32,11 +32,19 @@ def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
         "raw": prediction.raw or "",
         "retrieved_ids": prediction.ranked_ids,
         "steps": [{"kind": step.kind, **step.data} for step in prediction.steps],
-        "usage": asdict(prediction.usage),
+        "usage": _usage(prediction.usage),
         "error": prediction.error,
     }
     told = prediction.read is None or prediction.read_ids == read_ids(row)
     return row if told else {**row, "read_ids": prediction.read_ids}
+
+
+def _usage(usage: Usage) -> dict[str, int | None]:
+    """Counts; cut passages are named only where there are any, as rows of earlier runs are."""
+    counts: dict[str, int | None] = asdict(usage)
+    if not usage.passages_cut:
+        del counts["passages_cut"]
+    return counts
 
 
 def read_ids(row: Mapping[str, Any]) -> list[str]:
@@ -53,6 +61,11 @@ def read_ids(row: Mapping[str, Any]) -> list[str]:
         if step.get("kind") == "select" and "memories_read" in step
     ]
     return [id_ for ids in noted for id_ in ids] if noted else list(row["retrieved_ids"])
+
+
+def has_errors(path: Path) -> bool:
+    """Whether any prediction of a file is recorded as an error. Raises InputError."""
+    return any(row.get("error") is not None for _, row in read_predictions(path))
 
 
 def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:

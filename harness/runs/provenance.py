@@ -1,4 +1,4 @@
-"""Provenance of a run beside its config: versions of packages, the harness's commit."""
+"""Provenance of a run beside its config: the model's own, versions of packages, the commit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.runs.directory import RunDirectory
+from harness.runs.manifest import MANIFEST, read_manifest
+
+if TYPE_CHECKING:
+    from harness.llm.base import LanguageModel
 
 PACKAGES = (
     "torch",
@@ -23,6 +29,21 @@ PACKAGES = (
     "numpy",
     "openai",
 )
+
+
+def model_provenance(llm: LanguageModel, folder: Path) -> dict[str, Any]:
+    """What a model tells of itself; what its server refused in earlier sessions still counts."""
+    now = llm.provenance()
+    known = read_manifest(folder).model_provenance if (folder / MANIFEST).exists() else {}
+    adapted = sorted({*known.get("adapted", ()), *now.get("adapted", ())})
+    return {**now, "adapted": adapted} if adapted else now
+
+
+def note_model(run: RunDirectory, llm: LanguageModel) -> None:
+    """Write a model's provenance again if it changed: servers tell what they refuse when asked."""
+    now = model_provenance(llm, run.folder)
+    if now != read_manifest(run.folder).model_provenance:
+        run.change_manifest(model_provenance=now)
 
 
 def package_versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from harness.records import Question
 from harness.runs.directory import runs_folder
 from harness.runs.manifest import MANIFEST, TaskConfig, read_manifest
 from harness.runs.predictions import read_predictions
+from harness.runs.unanswered import read_unanswered
 
 
 def gold_path(root: Path, task: TaskConfig) -> Path:
@@ -44,9 +45,9 @@ def write_gold(path: Path, questions: Sequence[Question]) -> None:
 
 
 def score_run(folder: Path) -> bool:
-    """Score one finished run; returns False (and does nothing) if it is unfinished."""
+    """Score one run that has ended; returns False (and does nothing) if it has not."""
     manifest = read_manifest(folder)
-    if not manifest.is_finished:
+    if not manifest.has_ended:
         return False
     check_metrics(manifest.metrics, str(folder / MANIFEST))
     gold = read_gold(gold_of(folder, manifest.config.task))
@@ -55,10 +56,12 @@ def score_run(folder: Path) -> bool:
     retrieves = manifest.config.retriever is not None or any(
         row["retrieved_ids"] for row in answered
     )
-    if [row["question_id"] for row in answered] != list(gold):
+    unanswered = {} if manifest.is_finished else read_unanswered(folder)
+    expected = [question_id for question_id in gold if question_id not in unanswered]
+    if [row["question_id"] for row in answered] != expected:
         raise InputError(
-            f"{predictions}: its {len(answered)} lines are not the run's {len(gold)} questions in "
-            "order; run the same board again to complete it"
+            f"{predictions}: its {len(answered)} lines are not the run's {len(expected)} questions "
+            "in order; run the same board again to complete it"
         )
     added = added_metrics(manifest.metrics)
     rows = [_score_row(row, gold, retrieves, added) for row in answered]

@@ -105,6 +105,13 @@ def answer_train(
                 keep = AnswerWriter(kept, shown.advance)
                 engine.run(strategy, left, keep)
                 keep.close(everything=len(left))
+        if keep.unanswered:
+            # What is learnt from a server's failures would be wrong, and for ever.
+            raise RunFailedError(
+                f"{label}: {len(keep.unanswered)} train questions were left unanswered, the last "
+                f"for {list(keep.unanswered.values())[-1]}; see to the model's server and run "
+                "again, answers so far are kept"
+            )
         path = kept.predictions_path
         return {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}
 

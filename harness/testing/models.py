@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
@@ -78,12 +79,14 @@ class RuleModel(LanguageModel):
         """Reply by the rule."""
         for index, request in enumerate(requests):
             text = request.cut(self.reply(request))
-            if not self.verbose and len(text.split()) > request.max_tokens:
+            cut_off = not self.verbose and len(text.split()) > request.max_tokens
+            if cut_off:
                 text = " ".join(text.split()[: request.max_tokens])
             prompt, words = as_text(request.prompt), text.split()
             watched = words[: request.max_tokens] if request.watch else []
             choices = [self._choice(prompt, word, request) for word in watched]
-            yield index, Reply(text, len(prompt.split()), len(words), tuple(choices))
+            counts = len(prompt.split()), len(words)
+            yield index, Reply(text, *counts, tuple(choices), cut_off=cut_off)
 
     def has_token(self, text: str) -> bool:
         """Whether ``tokens`` holds it."""
@@ -151,7 +154,8 @@ class ScriptedModel(RuleModel):
             reply = line if isinstance(line, Reply) else Reply(line)
             text = request.cut(reply.text)
             tokens = self.count_tokens(request.prompt), len(text.split())
-            yield index, Reply(text, *tokens, reply.choices)
+            whole = replace(reply, text=text, prompt_tokens=tokens[0], completion_tokens=tokens[1])
+            yield index, whole
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """The log-probabilities of the script."""

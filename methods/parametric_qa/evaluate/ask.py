@@ -22,12 +22,17 @@ def ask(
 ) -> dict[str, Prediction]:
     """Predictions of an opened method by question id; a failed one has an ``error`` and no answer.
 
-    Raises RunFailedError if all failed.
+    Raises RunFailedError if all failed, or if a server left one unanswered.
     """
     found: dict[str, Prediction] = {}
     with bar(console, label, len(queries)) as shown:
 
         def keep(done: Answered) -> None:
+            if done.unanswered:
+                raise RunFailedError(
+                    f"{label}: question {done.question_id!r} was left unanswered "
+                    f"({done.unanswered}); see to the model's server and run again"
+                )
             found[done.question_id] = done.prediction
             shown.advance()
 

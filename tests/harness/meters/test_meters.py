@@ -109,7 +109,7 @@ def test_the_closed_loop_asks_one_query_at_a_time() -> None:
         opened.method,
         queries,
         device="cpu",
-        on_query=lambda: steps.append(1),
+        on_answer=lambda _: steps.append(1),
     )
     assert set(batches) == {1}
     assert len(batches) == 2 * len(queries)

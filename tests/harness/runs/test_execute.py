@@ -13,6 +13,7 @@ from harness.llm.base import GenerateRequest
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import execute as module
+from harness.runs import timing
 from harness.runs.execute import execute
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
@@ -274,8 +275,8 @@ def test_progress_counts_what_was_answered_before(files: Path, out: Path, monkey
 
 def test_progress_of_timing_counts_the_timed_queries(files: Path, out: Path, monkeypatch) -> None:
     seen = []
-    bar = module.bar
-    monkeypatch.setattr(module, "bar", lambda *args: seen.append(args[1:]) or bar(*args))
+    bar = timing.bar
+    monkeypatch.setattr(timing, "bar", lambda *args: seen.append(args[1:]) or bar(*args))
     go(files, out, queries=5)
     label = "toy / ask"
-    assert seen[1:] == [(f"{label}, warm-up", 1), (f"{label}, latency", 5)]
+    assert seen == [(f"{label}, warm-up", 1), (f"{label}, latency", 5)]

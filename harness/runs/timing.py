@@ -1,0 +1,88 @@
+"""Timing of a run: single queries one after the other, and whether they are answered alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.engine import Answered, Engine
+from harness.errors import RunFailedError
+from harness.method import Method
+from harness.progress import bar
+from harness.records import Prediction, Query
+from harness.runs.directory import RunDirectory
+from harness.runs.performance import Latency, update_performance
+from harness.runs.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Queries come one at a time, each with all its retries: a dead server takes minutes for every one.
+LOST_LIMIT = 5
+
+
+def time_queries(
+    engine: Engine,
+    method: Method,
+    queries: Sequence[Query],
+    run: RunDirectory,
+    *,
+    count: int,
+    warmup: int,
+    device: str,
+    label: str,
+    console: Console,
+) -> None:
+    """Time ``count`` of the queries after a warm-up, and put it into performance.json.
+
+    One whose server failed is not timed; the next takes its place. Raises RunFailedError if the
+    server answers nothing any more, or if the method fails where it did not in the batches.
+    """
+    from harness.meters.latency import measure_closed_loop
+
+    if warmup:
+        with bar(console, f"{label}, warm-up", warmup) as shown:
+            engine.run(method, queries[:warmup], _Patience(label, shown.advance))
+    with bar(console, f"{label}, latency", count) as shown:
+        latency, memory, answers = measure_closed_loop(
+            engine,
+            method,
+            queries,
+            count=count,
+            device=device,
+            on_answer=_Patience(label, shown.advance),
+        )
+    same = _same_as_batched(run, answers)
+    record = Latency(**latency, warmup=warmup, same_as_batched=same)
+    update_performance(run.folder, latency=record, memory=memory)
+
+
+class _Patience:
+    """Counts timed queries; stops when a server leaves one after the other unanswered."""
+
+    def __init__(self, label: str, advance: Callable[[], None]) -> None:
+        self.label, self.advance, self.lost = label, advance, 0
+
+    def __call__(self, answered: Answered) -> None:
+        if answered.unanswered is None:
+            self.lost = 0
+            self.advance()
+            return
+        self.lost += 1
+        if self.lost >= LOST_LIMIT:
+            raise RunFailedError(
+                f"{self.label}: stopped while single queries were timed, {self.lost} in a row were "
+                f"left unanswered, the last for {answered.unanswered}; see to the model's server "
+                "and run again, all answers are kept"
+            )
+
+
+def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
+    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
+    for key, single in answers.items():
+        if single.error and not batched[key]["error"]:
+            raise RunFailedError(
+                f"{run.folder}: question {key!r} was answered before but failed while it was timed "
+                f"({single.error}); run again, all answers are kept"
+            )
+    return sum(batched[key]["answer"] == single.answer for key, single in answers.items())

@@ -1,0 +1,83 @@
+"""Usage of a run: means per question over its predictions, and what in them calls for caution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.runs.performance import Usage, read_performance
+from harness.runs.predictions import read_predictions
+from harness.runs.unanswered import read_unanswered
+
+MANY = 0.1
+"""Share of the questions from which on a doubt is told aloud: one in ten. That many answers lost
+can move EM by ten points, more than a 95 % interval over 100 questions or more is wide to one
+side, so that they alone could decide a comparison."""
+
+
+def mean_usage(path: Path) -> Usage:
+    """Means over the predictions of a file. Raises InputError for a broken line."""
+    rows = [row for _, row in read_predictions(path)]
+    names = set(rows[0]["usage"]) | {"passages_cut"}
+    means = {name: _mean([row["usage"].get(name, 0) for row in rows]) for name in names}
+    return Usage(
+        **means,
+        empty=_mean([is_empty(row) for row in rows]),
+        cut_off=_mean([is_cut_off(row) for row in rows]),
+    )
+
+
+def is_empty(row: Mapping[str, Any]) -> bool:
+    """Whether a question got an empty reply or has an empty answer, though nothing failed."""
+    if row["error"] is not None:
+        return False
+    texts = [row["answer"], *(step["reply"] for step in _generations(row))]
+    return not all(text.strip() for text in texts)
+
+
+def is_cut_off(row: Mapping[str, Any]) -> bool:
+    """Whether the token limit ended the last reply; earlier ones may be longer than is used."""
+    return any(step.get("cut_off", False) for step in _generations(row)[-1:])
+
+
+def cautions(folder: Path) -> Iterator[str]:
+    """What the user of a run that has ended should know before its scores; one line each."""
+    asked_again = "running the same board again asks them again"
+    unanswered = read_unanswered(folder)
+    if unanswered:
+        yield (
+            f"{len(unanswered):,} questions were left unanswered, the last for "
+            f"{list(unanswered.values())[-1]}; {asked_again}"
+        )
+    errors = [row["error"] for _, row in read_predictions(folder / "predictions.jsonl")]
+    failed = [error for error in errors if error is not None]
+    if failed:
+        yield (
+            f"{len(failed):,} of {len(errors):,} questions failed and count as wrong answers, the "
+            f"last with {failed[-1]}; --retry-errors asks them again"
+        )
+    usage = read_performance(folder).usage
+    if usage is not None and (usage.empty or 0) >= MANY:
+        yield (
+            f"{_percent(usage.empty)} of the questions got an empty reply or have an empty answer; "
+            "'memory-harness show' tells what the model was asked and wrote"
+        )
+    if usage is not None and (usage.cut_off or 0) >= MANY:
+        yield (
+            f"{_percent(usage.cut_off)} of the questions have a last reply that the token limit "
+            "cut off; raise the method's max_tokens, or switch off the model's thinking"
+        )
+
+
+def _generations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [step for step in row["steps"] if step["kind"] == "generate"]
+
+
+def _mean(counts: Sequence[int | None]) -> float | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(known) if len(known) == len(counts) else None
+
+
+def _percent(share: float | None) -> str:
+    return f"{100 * (share or 0):.0f} %"
