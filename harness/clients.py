@@ -70,7 +70,7 @@ class LLMClient:
         scope = trace.current_scope()
         key = scope.next_key()
         vectors = 0 if soft_prompt is None else len(soft_prompt)
-        rendered, dropped = self._render(prompt, max_tokens + vectors)
+        rendered, dropped = self._render(prompt, max_tokens + vectors + self._model.thinking_tokens)
         if stop is None:
             stop = ("\n",) if isinstance(rendered, str) else ()
         request = GenerateRequest(
@@ -202,6 +202,8 @@ def _generated(prompt: Rendered, reply: Reply, dropped: int) -> dict[str, Any]:
     return {
         "prompt": as_text(prompt),
         "reply": reply.text,
+        **({"thoughts": reply.thoughts} if reply.thoughts else {}),
+        **({"cut_off": True} if reply.cut_off else {}),
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "passages_dropped": dropped,
@@ -210,8 +212,11 @@ def _generated(prompt: Rendered, reply: Reply, dropped: int) -> dict[str, Any]:
 
 def _storable(reply: Reply) -> Reply:
     # Servers may cut a character in two; half of one cannot be written as UTF-8.
-    text = reply.text.encode(errors="replace").decode()
-    return reply if text == reply.text else replace(reply, text=text)
+    text, thoughts = (
+        part.encode(errors="replace").decode() for part in (reply.text, reply.thoughts)
+    )
+    unchanged = (text, thoughts) == (reply.text, reply.thoughts)
+    return reply if unchanged else replace(reply, text=text, thoughts=thoughts)
 
 
 def _rounded(value: float) -> float | None:

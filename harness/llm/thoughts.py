@@ -73,3 +73,12 @@ def part(text: str, *, opened: bool = False) -> tuple[str, str]:
 def opened_by(prompt: str) -> Tags | None:
     """The tags whose opening one ends a prompt, as some chat templates have it."""
     return next((tags for tags in TAGS if prompt.rstrip().endswith(tags.opening)), None)
+
+
+def without_thoughts(prompt: str) -> str:
+    """A chat's prompt after which an answer comes next: thoughts that it opens are ended."""
+    tags = opened_by(prompt)
+    if tags is not None:
+        return prompt.rstrip() + tags.ending
+    # Harmony's template leaves the channel to the model.
+    return prompt + _HARMONY.closing if prompt.endswith("<|start|>assistant") else prompt
