@@ -71,7 +71,7 @@ class LLMClient:
         scope = trace.current_scope()
         key = scope.next_key()
         vectors = 0 if soft_prompt is None else len(soft_prompt)
-        fitted = self._fit(prompt, max_tokens, vectors)
+        fitted = self._fit(prompt, max_tokens + self._model.thinking_tokens, vectors)
         rendered = fitted.rendered
         if stop is None:
             stop = ("\n",) if isinstance(rendered, str) else ()

@@ -69,7 +69,7 @@ class Reply:
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     choices: tuple[TokenChoice, ...] = ()
-    """Every generated token, if tokens were watched."""
+    """Every generated token of the text, if tokens were watched."""
     thoughts: str = ""
     """What a reasoning model wrote before its answer; no part of the text."""
     cut_off: bool = False
@@ -128,6 +128,8 @@ class LanguageModel(ABC):
     prompt_style: PromptStyle = "completion"
     window: int | None = None
     """Prompt plus completion tokens; None when the backend does not say."""
+    thinking_tokens: int = 0
+    """Tokens that may be written before an answer, beside its own."""
     concurrency: int = 0
     """0: calls are sent in batches. n: up to n single calls run at once (remote servers)."""
     retries: int = 0

@@ -25,6 +25,7 @@ Kind = Literal["transformers", "openai", "lm-eval"]
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _ONLY_TRANSFORMERS = ("revision", "quantization", "adapter", "gguf_file", "wheel")
 _OF_THE_PATH = ("wheel", "gguf_file", "revision")
+_THINKING = {"thinking", "thinking_tokens"}
 _SECRET_ARGS = re.compile(
     r"(^|,)\s*(\w*api_key|((auth|hf|access)_)?token|password|secret|headers?)\s*=|://[^,/]*@", re.I
 )
@@ -73,6 +74,12 @@ class ModelConfig(BaseModel):
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
     max_concurrency: int = Field(8, ge=1, description="openai: requests at once")
     lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
+    thinking: Literal["on", "off"] | None = Field(
+        None, description="reasoning models; None leaves it to the chat template or the server"
+    )
+    thinking_tokens: int = Field(
+        2048, ge=0, description="most tokens of thoughts, beside those of the answer"
+    )
     trained_for: tuple[str, ...] = Field(
         (), description="methods whose authors fine-tuned this model, such as corag"
     )
@@ -173,6 +180,8 @@ class ModelConfig(BaseModel):
             "lm-eval": {"lm_eval_args"},
         }
         values = self.model_dump(include=kept | by_kind[self.kind])
+        # Left out at their defaults, which no model had to set before there were any.
+        values |= self.model_dump(include=_THINKING, exclude_defaults=True)
         if self.wheel:
             values["weights_sha256"] = self.wheel.sha256
         if self.kind == "lm-eval":
@@ -240,9 +249,9 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
 
 
 def _tag(key: str, value: Any) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and key != "thinking":
         return last_part(value)
-    return f"{key}-{value}" if isinstance(value, int) else key
+    return f"{key}-{value}" if key == "thinking" or isinstance(value, int) else key
 
 
 def _from_text(text: str) -> ModelConfig:

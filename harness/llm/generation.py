@@ -18,11 +18,13 @@ from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
 from harness.llm.runtime import Runtime
+from harness.llm.thoughts import part
 
 if TYPE_CHECKING:
     import torch
 
     from harness.llm.hooks import StopAtStrings
+    from harness.llm.thinking import Progress
 
 # Far above twice the largest change that batching and prefix sharing made to a logit (3e-5 with
 # SmolLM2-135M; test_invariance measures it), and rare: it replayed 1 of 64 NQ answers.
@@ -36,15 +38,15 @@ def generate_all(
     from harness.llm.decoding import read_shared
 
     prompts = [runtime.encode(request.prompt) for request in requests]
-    groups: dict[tuple[int, bool, tuple[str, ...]], list[int]] = {}
+    groups: dict[tuple[int, int, bool, tuple[str, ...]], list[int]] = {}
     for index, request in enumerate(requests):
-        key = (request.max_tokens, request.soft_prompt is not None, request.watch)
-        groups.setdefault(key, []).append(index)
-    for (_, soft, watch), indices in groups.items():
+        soft, room = request.soft_prompt is not None, _room(runtime, request)
+        groups.setdefault((request.max_tokens, room, soft, request.watch), []).append(index)
+    for (_, room, soft, watch), indices in groups.items():
         alone = runtime.exact and bool(watch)
         prefix = read_shared(runtime, [] if soft or alone else [prompts[i] for i in indices])
         run = partial(_generate_batch, runtime, prompts, requests, prefix)
-        own = [prompt[prefix.length :] for prompt in prompts]
+        own = [range(len(prompt) - prefix.length + room) for prompt in prompts]
         held = length_sorted_batches(indices, own, runtime.batch_size, runtime.held_tokens)
         for batch in ([i] for i in indices) if alone else held:
             yield from zip(batch, halving(run, batch), strict=True)
@@ -57,7 +59,7 @@ def _generate_batch(
     prefix: SharedPrefix,
     batch: Sequence[int],
 ) -> list[Reply]:
-    """Replies to a batch of indices, whose requests have ``max_tokens`` and ``watch`` in common."""
+    """Replies to a batch of indices whose requests write as much and watch the same tokens."""
     mine = [prompts[i] for i in batch], [requests[i] for i in batch]
     prefixes = [_longest(runtime, prefix, prompts[i], requests[i]) for i in batch]
     replies, leads = _decode(runtime, *mine, prefixes)
@@ -80,14 +82,17 @@ def _decode(
     """Replies and, per row, the smallest lead of the chosen token over the next one."""
     from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings, TokenWatch
     from harness.llm.kvcache import plain_layers
+    from harness.llm.thinking import ForcedEndings
 
     watched = requests[0].watch
     seen = TokenWatch([_token_id(runtime, text) for text in watched])
     eos = _eos_ids(runtime)
     lines = [request.one_line for request in requests]
-    stop = StopAtStrings(runtime.tokenizer, [request.stop for request in requests], eos, lines)
+    progress = [_progress(runtime, *row) for row in zip(prompts, requests, strict=True)]
+    stops, most = [request.stop for request in requests], requests[0].max_tokens
+    stop = StopAtStrings(runtime.tokenizer, stops, eos, lines, progress, most)
     leads = LeadWatch()
-    rest = [GumbelSampler(requests, runtime.device), leads]
+    rest = [GumbelSampler(requests, runtime.device), ForcedEndings(progress), leads]
     write = _write if plain_layers(runtime.model.config) else _write_by_transformers
     output = write(
         runtime,
@@ -101,12 +106,30 @@ def _decode(
     replies, lengths = [], []
     for row, request in enumerate(requests):
         tokens = _until_end(output[row].tolist(), eos, stop.ended_at[row])
-        text = _text(runtime, tokens, eos, special=bool(watched))
-        choices = _choices(runtime, tokens, watched, partial(seen.step, row)) if watched else ()
+        start = progress[row].begin(len(tokens))
+        thoughts, text = _texts(runtime, tokens, start, eos, progress[row], special=bool(watched))
+        steps = partial(seen.step, row)
+        choices = _choices(runtime, tokens, start, watched, steps) if watched else ()
         length = _length(prompts[row], request)
-        replies.append(Reply(request.cut(text), length, len(tokens), choices))
+        cut_off = stop.cut_off[row]
+        replies.append(Reply(request.cut(text), length, len(tokens), choices, thoughts, cut_off))
         lengths.append(len(tokens))
     return replies, [leads.smallest(row, length) for row, length in enumerate(lengths)]
+
+
+def _room(runtime: Runtime, request: GenerateRequest) -> int:
+    """Tokens that a model may write before its answer: it thinks in a chat alone."""
+    chat = not isinstance(request.prompt, str)
+    return runtime.thinking.room if runtime.thinking is not None and chat else 0
+
+
+def _progress(runtime: Runtime, prompt: list[int], request: GenerateRequest) -> Progress:
+    from harness.llm.thinking import Progress, opens_thoughts
+
+    if not _room(runtime, request):
+        return Progress(runtime.tokenizer, None, opened=False)
+    opened = opens_thoughts(runtime.tokenizer, prompt)
+    return Progress(runtime.tokenizer, runtime.thinking, opened)
 
 
 def _token_id(runtime: Runtime, text: str) -> int:
@@ -116,21 +139,32 @@ def _token_id(runtime: Runtime, text: str) -> int:
     return found
 
 
-def _text(runtime: Runtime, tokens: list[int], eos: set[int], *, special: bool) -> str:
-    if special and tokens and tokens[-1] in eos:
+def _texts(
+    runtime: Runtime,
+    tokens: list[int],
+    start: int,
+    eos: set[int],
+    progress: Progress,
+    *,
+    special: bool,
+) -> tuple[str, str]:
+    """The thoughts, and the answer that begins at token ``start``; tags may be special tokens."""
+    if tokens and tokens[-1] in eos and (special or progress.is_thinking):
         tokens = tokens[:-1]
-    text: str = runtime.tokenizer.decode(tokens, skip_special_tokens=not special)
-    return text
+    before = runtime.tokenizer.decode(tokens[:start]) if start else ""
+    answer = runtime.tokenizer.decode(tokens[start:], skip_special_tokens=not special)
+    return part(before + answer, opened=progress.opened)
 
 
 def _choices(
     runtime: Runtime,
     tokens: list[int],
+    start: int,
     watched: Sequence[str],
     step: Callable[[int], tuple[float, list[float]]],
 ) -> tuple[TokenChoice, ...]:
     choices = []
-    for place, token in enumerate(tokens):
+    for place, token in enumerate(tokens[start:], start):
         logprob, probs = step(place)
         text = runtime.tokenizer.decode([token])
         choices.append(TokenChoice(text, logprob, dict(zip(watched, probs, strict=True))))
@@ -198,7 +232,7 @@ def _write(
 
     from harness.llm.decoding import Decoder
 
-    most = requests[0].max_tokens
+    most = requests[0].max_tokens + _room(runtime, requests[0])
     with torch.inference_mode():
         decoder = Decoder(runtime, _inputs(runtime, prompts, requests, prefixes), prefixes, most)
         for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
@@ -232,7 +266,7 @@ def _write_by_transformers(
         output: torch.Tensor = runtime.model.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
-            max_new_tokens=requests[0].max_tokens,
+            max_new_tokens=requests[0].max_tokens + _room(runtime, requests[0]),
             do_sample=False,
             pad_token_id=runtime.tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList(processors),

@@ -10,6 +10,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 
 from harness.llm.base import GenerateRequest
 from harness.llm.text import first_line_ended
+from harness.llm.thinking import Progress
 
 
 class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
@@ -89,7 +90,11 @@ class TokenWatch(LogitsProcessor):  # type: ignore[misc]
 
 
 class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row at its end token, a stop string or, if one line is wanted, the line's end."""
+    """Ends a row at its end token, a stop string or, if one line is wanted, the line's end.
+
+    Of a row with ``progress``, only the answer counts for strings and lines, and it ends when that
+    has ``most`` tokens.
+    """
 
     def __init__(
         self,
@@ -97,13 +102,18 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
         stops: Sequence[Sequence[str]],
         eos: Collection[int] = (),
         one_line: Sequence[bool] = (),
+        progress: Sequence[Progress] = (),
+        most: int | None = None,
     ) -> None:
-        self.tokenizer, self.eos = tokenizer, frozenset(eos)
+        self.tokenizer, self.eos, self.most = tokenizer, frozenset(eos), most
         self.stops = [tuple(stop for stop in row if stop) for row in stops]
         # Bytes of the longest stop string bound the tokens it may span; a few more for overlap.
         self.tails = [max((len(s.encode()) for s in row), default=0) + 4 for row in self.stops]
         self.one_line = list(one_line) or [False] * len(stops)
+        self.progress = list(progress) or [Progress(tokenizer, None, False) for _ in stops]
         self.ended_at: list[int | None] = [None] * len(stops)
+        self.cut_off = [True] * len(stops)
+        """Whether nothing but a limit ended the row."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """[rows] booleans: which rows are done; ``input_ids`` are new ones alone."""
@@ -117,9 +127,26 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
     def _ended(self, row: int, ids: list[int]) -> bool:
         if self.ended_at[row] is not None:
             return True
-        text = self.tokenizer.decode(ids[-self.tails[row] :]) if self.stops[row] else ""
-        line = self.tokenizer.decode(ids, skip_special_tokens=True) if self.one_line[row] else ""
-        said = first_line_ended(line) or any(stop in text for stop in self.stops[row])
-        if said or ids[-1] in self.eos:
+        self.progress[row].see(ids)
+        said = ids[-1] in self.eos or self._said(row, ids[self.progress[row].answer_at :])
+        if said:
+            self.cut_off[row] = False
+        if said or self._is_full(self.progress[row], len(ids)):
             self.ended_at[row] = len(ids)
         return self.ended_at[row] is not None
+
+    def _said(self, row: int, answer: list[int]) -> bool:
+        """Whether a row's answer so far ends it by a stop string or a line's end."""
+        progress = self.progress[row]
+        if progress.is_thinking:
+            return False
+        text = self.tokenizer.decode(answer[-self.tails[row] :]) if self.stops[row] else ""
+        if progress.thinks and len(answer) <= self.tails[row]:
+            text = text.lstrip()
+        line = self.tokenizer.decode(answer, skip_special_tokens=True) if self.one_line[row] else ""
+        return first_line_ended(line) or any(stop in text for stop in self.stops[row])
+
+    def _is_full(self, progress: Progress, written: int) -> bool:
+        if self.most is None or progress.is_thinking:
+            return False
+        return written - (progress.answer_at or 0) >= self.most

@@ -46,6 +46,8 @@ class LocalModel(LanguageModel):
     ) -> None:
         import torch
 
+        from harness.llm.thinking import switch, thinking_of
+
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name, self.prompt_style = config.name, config.prompt_style
         self.config = config.on(place.type)
@@ -53,10 +55,16 @@ class LocalModel(LanguageModel):
         model = load_model(self.config, path, place)
         if config.adapter is not None:
             model = with_adapter(config, config.adapter, model)
-        self.runtime = Runtime.of(self.name, model, tokenizer, place, batch_size)
+        thinking = thinking_of(self.config, tokenizer)
+        template = switch(self.config, tokenizer)
+        self.runtime = Runtime.of(
+            self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
+        )
         """The model as it answers now: with a method's adapter while one is open."""
         self.revision = commit(path, config.revision)
         self.window = config.window or getattr(model.config, "max_position_embeddings", None)
+        if thinking is not None and self.prompt_style == "chat":
+            self.thinking_tokens = thinking.room
 
     @property
     def model(self) -> Any:

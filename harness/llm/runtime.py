@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,10 +10,13 @@ from harness.errors import ConfigError
 from harness.llm.batches import length_sorted_batches
 from harness.llm.loading import reason
 from harness.llm.prefix import KeptPrompts
+from harness.llm.thoughts import without_thoughts
 from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
     import torch
+
+    from harness.llm.thinking import Thinking
 
 CPU_BATCH, GPU_BATCH = 16, 64
 # On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
@@ -52,6 +55,10 @@ class Runtime:
     """Padded tokens of the prompts that are written on at once."""
     kept: KeptPrompts | None
     """Prompts of questions under way; on a GPU, reading them in batches is worth more."""
+    thinking: Thinking | None = None
+    """How it thinks before it answers in a chat."""
+    template: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the chat template."""
     replays: Replays = field(default_factory=Replays)
 
     @classmethod
@@ -62,6 +69,8 @@ class Runtime:
         tokenizer: Any,
         device: torch.device,
         batch_size: int | None = None,
+        thinking: Thinking | None = None,
+        template: Mapping[str, Any] | None = None,
     ) -> Self:
         """The runtime of a model on its device; ``batch_size`` None takes the device's own."""
         import torch
@@ -81,17 +90,24 @@ class Runtime:
             batch_tokens=CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS,
             held_tokens=CPU_HELD_TOKENS if on_cpu else GPU_BATCH_TOKENS,
             kept=KeptPrompts(CPU_KEPT_TOKENS) if on_cpu else None,
+            thinking=thinking,
+            template=template or {},
         )
 
-    def encode(self, prompt: Rendered) -> list[int]:
-        """Token ids of a rendered prompt: special tokens as the model expects them."""
+    def encode(self, prompt: Rendered, *, thoughts: bool = True) -> list[int]:
+        """Token ids of a rendered prompt: special tokens as the model expects them.
+
+        Without ``thoughts``, an answer is to come next: a chat ends with thoughts that are over.
+        """
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt)["input_ids"]
         else:
             # The template itself writes the special tokens, <s> among them.
             *asked, last = prompt
             begun = last.content if last.role == "assistant" else ""
-            text = self._chat(asked if begun else prompt) + begun
+            # An answer that has begun comes after thoughts.
+            thoughts = thoughts and not begun
+            text = self._chat(asked if begun else prompt, thoughts=thoughts) + begun
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids) or [self.start]
 
@@ -118,22 +134,24 @@ class Runtime:
         """Length-sorted batches that suit the device."""
         return length_sorted_batches(indices, prompts, self.batch_size, self.batch_tokens)
 
-    def _chat(self, messages: Sequence[Message]) -> str:
+    def _chat(self, messages: Sequence[Message], *, thoughts: bool) -> str:
         if self.tokenizer.chat_template is None:
             raise ConfigError(
                 f"model '{self.name}' has no chat template; set prompt_style: completion"
             )
+        quiet = self.thinking.quiet if self.thinking and not thoughts else {}
+        arguments = {**self.template, **quiet}
         turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
             text: str = self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=False
+                turns, add_generation_prompt=True, tokenize=False, **arguments
             )
         except Exception as error:
             raise ConfigError(
                 f"model '{self.name}': its chat template refuses these messages "
                 f"({reason(error)}); set prompt_style: completion"
             ) from error
-        return text
+        return text if thoughts else without_thoughts(text)
 
 
 def _begins(tokenizer: Any) -> tuple[int, ...]:

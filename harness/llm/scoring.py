@@ -29,7 +29,7 @@ def score_all(runtime: Runtime, requests: Sequence[ScoreRequest]) -> Iterator[tu
     pairs: list[Pair] = []
     owners: list[int] = []
     for index, request in enumerate(requests):
-        prompt = runtime.encode(request.prompt)
+        prompt = runtime.encode(request.prompt, thoughts=False)
         pairs += [(prompt, _token_ids(runtime, text)) for text in request.continuations]
         owners += [index] * len(request.continuations)
     known: list[dict[int, float]] = [{} for _ in requests]
@@ -47,7 +47,7 @@ def next_token_all(
     runtime: Runtime, requests: Sequence[NextTokenRequest]
 ) -> Iterator[tuple[int, NextTokenProbs]]:
     """The probability of each string's first token after each request's prompt."""
-    prompts = [runtime.encode(request.prompt) for request in requests]
+    prompts = [runtime.encode(request.prompt, thoughts=False) for request in requests]
     firsts = [_first_tokens(runtime, request.strings) for request in requests]
     run = partial(_next_token_batch, runtime, prompts, firsts)
     for batch in _batches(runtime, prompts):

@@ -121,7 +121,7 @@ def test_special_tokens_are_not_part_of_the_text(tiny):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.llm.hooks.GumbelSampler", Forced)
         answer = reply(tiny, replace(LONG, max_tokens=4))
-    assert answer == Reply("", len(tiny.encode(PROMPT)), 4)
+    assert answer == Reply("", len(tiny.encode(PROMPT)), 4, cut_off=True)
 
 
 def test_a_seed_fixes_a_sample_in_any_batch(tiny):

@@ -1,0 +1,84 @@
+"""Thoughts: what a reasoning model writes before its answer, and where they end.
+
+Known tags, and models that write them (their cards and vLLM's and SGLang's lists of parsers):
+
+- ``<think>``: DeepSeek-R1 and its distillations, Qwen3, QwQ, SmolLM3, GLM-4.5, MiniMax-M2
+- ``[THINK]``: Magistral since 2507
+- ``<seed:think>``: Seed-OSS
+- ``◁think▷``: Kimi's thinking models
+- ``<|channel|>analysis<|message|>``: gpt-oss (harmony), if the special tokens are in the text
+
+Thoughts without tags of their own are not told apart: ``<thinking>``, which no such model writes
+unasked, sentences as those of Granite 3.2, and harmony without its special tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What a kind of models writes before and after its thoughts."""
+
+    opening: str
+    closing: str
+    ending: str
+    """What ends thoughts that go on for too long, as the model itself would end them."""
+
+
+def _tags(opening: str, closing: str) -> Tags:
+    return Tags(opening, closing, f"\n{closing}\n\n")
+
+
+_HARMONY = Tags(
+    "<|channel|>analysis<|message|>",
+    "<|channel|>final<|message|>",
+    "<|end|><|start|>assistant<|channel|>final<|message|>",
+)
+TAGS = (
+    _tags("<think>", "</think>"),
+    _tags("[THINK]", "[/THINK]"),
+    _tags("<seed:think>", "</seed:think>"),
+    _tags("◁think▷", "◁/think▷"),
+    _HARMONY,
+)
+_ANY = re.compile("|".join(re.escape(t) for tags in TAGS for t in (tags.opening, tags.closing)))
+_BETWEEN_CHANNELS = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call)\|>")
+
+
+def part(text: str, *, opened: bool = False) -> tuple[str, str]:
+    """The thoughts and the answer in a reply; text without tags is all answer, unchanged.
+
+    ``opened``: the prompt ended with the opening tag, so the text begins with thoughts. A closing
+    tag that nothing opened says the same. Thoughts that do not end leave no answer. Several blocks
+    are joined by an empty line; blank space before the answer is left out, as models put it there.
+    """
+    found = _ANY.search(text)
+    if found is None:
+        return (text.strip(), "") if opened else ("", text)
+    tags = next(tags for tags in TAGS if found.group() in (tags.opening, tags.closing))
+    pieces = re.split(f"({re.escape(tags.opening)}|{re.escape(tags.closing)})", text)
+    thoughts, answer, inside = [], [], opened
+    for piece, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        if tags is _HARMONY:
+            piece = _BETWEEN_CHANNELS.sub("", piece)
+        (thoughts if inside or tag == tags.closing else answer).append(piece)
+        inside = tag == tags.opening
+    kept = [thought.strip() for thought in thoughts if thought.strip()]
+    return "\n\n".join(kept), "".join(answer).lstrip()
+
+
+def opened_by(prompt: str) -> Tags | None:
+    """The tags whose opening one ends a prompt, as some chat templates have it."""
+    return next((tags for tags in TAGS if prompt.rstrip().endswith(tags.opening)), None)
+
+
+def without_thoughts(prompt: str) -> str:
+    """A chat's prompt after which an answer comes next: thoughts that it opens are ended."""
+    tags = opened_by(prompt)
+    if tags is not None:
+        return prompt.rstrip() + tags.ending
+    # Harmony's template leaves the channel to the model.
+    return prompt + _HARMONY.closing if prompt.endswith("<|start|>assistant") else prompt
