@@ -10,7 +10,6 @@ import pytest
 from harness.report import NOT_COMPARABLE
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
-from tests.harness.lab import CountingModel
 
 BEFORE = Path(__file__).parent / "before"
 COMMANDS = {
@@ -65,10 +64,16 @@ def test_scores_made_again_are_the_same(cli: CommandLine, before: Path) -> None:
 
 
 def test_a_finished_board_is_finished(cli: CommandLine, before: Path) -> None:
+    newer = newer_runs(before)
     done = cli("run", "board.yaml", "--out", "whole")
     assert done.code == 0, done.err
-    assert done.err.count("finished before") == 8
-    assert isinstance(cli.model, CountingModel) and cli.model.calls == 0
+    assert done.err.count("finished before") == 8 - len(newer) == 6
+
+
+def newer_runs(before: Path) -> list[Path]:
+    """Runs of methods that have a higher version now, so that theirs are other runs."""
+    runs = before.glob("whole/*/*/*/predictions.jsonl")
+    return [path for path in runs if path.parents[1].name == "ircot"]
 
 
 def test_an_interrupted_board_continues_to_the_same_bytes(cli: CommandLine, before: Path) -> None:
@@ -78,6 +83,7 @@ def test_an_interrupted_board_continues_to_the_same_bytes(cli: CommandLine, befo
     assert done.code == 0, done.err
     whole = sorted(before.glob("whole/**/predictions.jsonl"))
     assert len(whole) == 8
-    for path in [*whole, *before.glob("whole/**/scores.jsonl")]:
+    same = [path for path in whole if path not in newer_runs(before)]
+    for path in [*same, *(path.with_name("scores.jsonl") for path in same)]:
         again = before / "stopped" / path.relative_to(before / "whole")
         assert again.read_bytes() == path.read_bytes()

@@ -1,6 +1,7 @@
 """Run folders and the outputs of commands, made at commit 5693356: ``python make.py FOLDER``.
 
-Eight questions, a model that follows rules, four methods, two seeds; ``stopped`` was interrupted.
+Eight questions, a model that follows rules, four methods, two seeds; ``stopped`` was interrupted
+(its run of ircot, now of another version, gave way to the first three rows of one of bm25).
 """
 
 from __future__ import annotations
