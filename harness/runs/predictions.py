@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.fingerprint import canonical_json
-from harness.records import Prediction, Usage, Usage
+from harness.records import Prediction, Usage
 
 
 def prediction_line(question_id: str, prediction: Prediction) -> bytes:
@@ -45,11 +45,6 @@ def _usage(usage: Usage) -> dict[str, int | None]:
     if not usage.passages_cut:
         del counts["passages_cut"]
     return counts
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    # Only where it happened, so that rows of earlier releases are still what is written today.
-    return {k: v for k, v in asdict(usage).items() if k != "passages_cut" or v}
 
 
 def read_ids(row: Mapping[str, Any]) -> list[str]:
