@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.runs.execute import Measuring, RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
+from harness.runs.usage import cautions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,12 +42,17 @@ def load_data(board: Board) -> list[TaskData]:
 
 
 def plan_runs(
-    board: Board, device: str | None = None, data: Sequence[TaskData] | None = None
+    board: Board,
+    device: str | None = None,
+    data: Sequence[TaskData] | None = None,
+    *,
+    retry_errors: bool = False,
 ) -> Iterator[RunPlan]:
     """Every run of a board, model by model and task by task; loads questions, not models.
 
     ``device`` decides what a model's dtype ``auto`` means, and so the run's identity. ``data`` is
-    what ``load_data`` gave, if it was called before.
+    what ``load_data`` gave, if it was called before. ``retry_errors``: what is recorded as an error
+    is to be asked again.
     """
     from harness.meters.hardware import default_device
 
@@ -62,7 +69,8 @@ def plan_runs(
                 for seed in board.seeds:
                     method = cls(params)
                     config = _config(name, method, inputs, known, task_data, seed)
-                    yield RunPlan(config, method, model, task_data, measuring)
+                    plan = RunPlan(config, method, model, task_data, measuring)
+                    yield replace(plan, retry_errors=retry_errors)
 
 
 def run_board(
@@ -131,7 +139,9 @@ def _execute_all(
     try:
         for plan in able:
             with _going_on(failures):
-                execute(plan, root, llm, retrievers.open(plan), console)
+                folder = execute(plan, root, llm, retrievers.open(plan), console)
+                for caution in cautions(folder):
+                    say(console, f"warning: {plan.label}: {caution}")
     finally:
         llm.close()
 

@@ -17,6 +17,9 @@ PLUGIN_HELP = "Module or .py file with METHODS, TASKS, BOARDS, …"
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help=PLUGIN_HELP)]
 RunsFolder = Annotated[Path, typer.Argument(help="Folder of runs (the --out of 'run').")]
 Model = Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="Ask again what is recorded as an error.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 
@@ -48,7 +51,9 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def run_all(board: Board, out: Path, device: str | None, batch_size: int | None) -> bool:
+def run_all(
+    board: Board, out: Path, device: str | None, batch_size: int | None, retry_errors: bool
+) -> bool:
     """Prepare and run all of a board; whether there was any run."""
     from harness.boards.preparation import Work
     from harness.boards.prepare import prepare, resolve
@@ -65,6 +70,6 @@ def run_all(board: Board, out: Path, device: str | None, batch_size: int | None)
     # Before anything is prepared, which may take an hour: files may be missing.
     data = load_data(resolved) if resolved.methods else []
     prepare(resolved, out, make)
-    plans = list(plan_runs(resolved, device, data))
+    plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
     run_board(plans, out, screen, batch_size=batch_size, device=device)
     return bool(plans)

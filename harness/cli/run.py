@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.common import Device, Model, Plugins, load_plugins, run_all
+from harness.cli.common import Device, Model, Plugins, RetryErrors, load_plugins, run_all
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ def run(
     latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Device = None,
+    retry_errors: RetryErrors = False,
     plugin: Plugins = None,
 ) -> None:
     """Answer, measure and score the runs of a board, or of one method on one task.
 
-    Finished runs are kept; an interrupted one continues where it stopped.
+    Finished runs are kept; an interrupted one continues where it stopped, and what a server left
+    unanswered is asked again.
     """
     from harness.boards.config import parse_changes
 
@@ -62,7 +64,7 @@ def run(
             "latency": {"queries": latency_queries},
         }
     )
-    if run_all(chosen.changed(changes), out, device, batch_size):
+    if run_all(chosen.changed(changes), out, device, batch_size, retry_errors):
         typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 
 

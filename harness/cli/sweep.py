@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Device, Model, Plugins, load_plugins, run_all
+from harness.cli.common import Device, Model, Plugins, RetryErrors, load_plugins, run_all
 from harness.errors import ConfigError
 
 
@@ -20,6 +20,7 @@ def sweep(
     limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
     model: Model = None,
     device: Device = None,
+    retry_errors: RetryErrors = False,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -44,5 +45,5 @@ def sweep(
         for entry in expanded.methods:
             typer.echo(line(entry))
         return
-    run_all(expanded, out, device, batch_size)
+    run_all(expanded, out, device, batch_size, retry_errors)
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)

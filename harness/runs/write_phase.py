@@ -87,7 +87,10 @@ def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
 def answer_train(
     parent: Method, strategy: Method, corpus: Corpus, questions: Sequence[Question], label: str
 ) -> dict[str, dict[str, Any]]:
-    """Answer train questions with another method, inside ``parent.write``; rows by question id.
+    """Answer train questions with another method, inside ``parent.write``.
+
+    Returns their rows by question id, in the order of the questions. Raises RunFailedError if a
+    server left one unanswered.
 
     The strategy gets the parent's model, retriever, prompts and seed. Shows progress; answers are
     kept in the parent's scratch folder, so that an interrupted write goes on where it was.
@@ -113,7 +116,8 @@ def answer_train(
                 "again, answers so far are kept"
             )
         path = kept.predictions_path
-        return {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}
+        rows = {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}
+        return {question_id: rows[question_id] for question_id in ids}
 
 
 @contextmanager

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
+from harness.llm.base import Reply
 from harness.method import Method
 from harness.prompts import Message
-from harness.records import Prediction, Query
+from harness.records import Prediction, Query, Usage
 from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, ScriptedModel
 from tests.harness.programs import DATA, Shuffled, Steps, predictions, queries
@@ -177,3 +179,27 @@ def test_calls_of_one_question_share_a_batch():
     model = Shuffled()
     predictions(Steps(_sample_three), queries(3), model)
     assert model.sizes == [3, 6]
+
+
+def test_a_step_tells_thoughts_and_a_cut_reply_only_where_there_are_any():
+    async def body(method, query):
+        replies = [await method.llm.generate(f"{word} {query.text}") for word in ("a", "b", "c")]
+        return Prediction(replies[0].text)
+
+    plain = Reply("Paris")
+    thinking = Reply("Paris", thoughts="France has \ud800 one capital.")
+    limit = Reply("", thoughts="Let me", cut_off=True)
+    model = ScriptedModel({"a ": plain, "b ": thinking, "c ": limit})
+    (found,) = predictions(Steps(body), queries(1), model).values()
+    one, two, three = (step.data for step in found.steps)
+    assert not {"thoughts", "cut_off"} & one.keys()
+    assert (two["thoughts"], "cut_off" in two) == ("France has ? one capital.", False)
+    assert (three["thoughts"], three["cut_off"]) == ("Let me", True)
+    assert prediction_row("q", found)["steps"][2]["cut_off"] is True
+
+
+def test_counts_of_cut_passages_are_stored_where_there_are_any():
+    usage = Usage(llm_calls=1, passages_dropped=2)
+    assert "passages_cut" not in prediction_row("q", Prediction("", usage=usage))["usage"]
+    row = prediction_row("q", Prediction("", usage=replace(usage, passages_cut=3)))
+    assert row["usage"]["passages_cut"] == 3

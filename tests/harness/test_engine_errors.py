@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from harness.errors import CapabilityError
+from harness.errors import CapabilityError, UnansweredError
 from harness.llm.base import as_text
 from harness.records import Prediction, Query
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever
@@ -187,3 +187,34 @@ def test_methods_outside_an_engine_cannot_call():
     open_with(method, ScriptedModel(), WordRetriever(DATA.corpus), DATA.corpus)
     with pytest.raises(RuntimeError, match=r"only inside Method.answer"):
         asyncio.run(method.answer(Query("q", "x")))
+
+
+@pytest.mark.parametrize("concurrency", [0, 2])
+@pytest.mark.parametrize("swallow", [False, True])
+def test_what_a_server_failed_with_is_told_whatever_the_method_makes_of_it(concurrency, swallow):
+    class Gone(RuleModel):
+        def generate(self, requests):
+            raise UnansweredError("503")
+            yield
+
+    async def body(method, query):
+        try:
+            return await ask_once(method, query)
+        except Exception as error:
+            if swallow:
+                return Prediction("my own")
+            raise ValueError("no answer") from error
+
+    model = Gone()
+    model.concurrency = concurrency
+    for found in answer_all(Steps(body), queries(3), model).values():
+        assert found.unanswered == "UnansweredError: 503"
+        assert found.prediction == Prediction("")
+
+
+def test_a_method_with_a_server_of_its_own_may_say_that_it_failed():
+    async def body(method, query):
+        raise UnansweredError("my server")
+
+    (found,) = answer_all(Steps(body), queries(1)).values()
+    assert (found.unanswered, found.prediction.error) == ("UnansweredError: my server", None)
