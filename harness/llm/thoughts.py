@@ -60,7 +60,9 @@ def part(text: str, *, opened: bool = False) -> tuple[str, str]:
         return (text.strip(), "") if opened else ("", text)
     tags = next(tags for tags in TAGS if found.group() in (tags.opening, tags.closing))
     pieces = re.split(f"({re.escape(tags.opening)}|{re.escape(tags.closing)})", text)
-    thoughts, answer, inside = [], [], opened
+    thoughts: list[str] = []
+    answer: list[str] = []
+    inside = opened
     for piece, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
         if tags is _HARMONY:
             piece = _BETWEEN_CHANNELS.sub("", piece)
