@@ -15,6 +15,7 @@ import pytest
 
 from harness import registry
 from tests.tiny import build_tiny_model
+from tests.tiny_thinker import build_tiny_thinkers
 
 # Before any test imports torch or a hub client; subprocesses inherit them.
 os.environ.update(
@@ -95,3 +96,9 @@ def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with random weights, built once."""
     return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def thinkers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny model, trained to think, with each of its chat templates."""
+    return build_tiny_thinkers(tmp_path_factory.mktemp("thinkers"))

@@ -26,24 +26,25 @@ LESSONS = {
 """Question: thoughts and answer. Both have several lines, and thoughts hold stop strings."""
 
 
-def build_tiny_thinker(path: Path, template: str) -> Path:
-    """Save the tiny model, trained to think, with one of TEMPLATES, to ``path``."""
+def build_tiny_thinkers(folder: Path) -> dict[str, Path]:
+    """Save the tiny model, trained to think, once with each of TEMPLATES."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    build_tiny_model(path)
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    build_tiny_model(folder / "plain")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "plain")
     # As Qwen3 and DeepSeek-R1 have them: tokens of their own, but not special.
     tokenizer.add_tokens([OPENING, CLOSING])
-    tokenizer.chat_template = TEMPLATES[template]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(folder / "plain")
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         _train(model, tokenizer)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    for name, template in TEMPLATES.items():
+        tokenizer.chat_template = template
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return {name: folder / name for name in TEMPLATES}
 
 
 def asked(question: str) -> list[dict[str, str]]:
@@ -68,7 +69,7 @@ def _train(model, tokenizer, steps: int = 150) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.05, f"the tiny model did not learn its lessons (loss {loss:.2f})"
+    assert loss.item() < 0.05, f"the tiny model did not learn its lessons (loss {loss:.2f})"
 
 
 def _rows(tokenizer, question: str, lesson: tuple[str, str]):
@@ -80,11 +81,12 @@ def _rows(tokenizer, question: str, lesson: tuple[str, str]):
     thoughts, answer = lesson
     turn = tokenizer.apply_chat_template(
         asked(question), add_generation_prompt=True, tokenize=False
-    ).removesuffix(f"{OPENING}\n")
+    )
     end = tokenizer.eos_token
     opened = f"{turn}{OPENING}\n"
     yield ids(turn), ids(f"{OPENING}\n{thoughts}\n{CLOSING}\n\n{answer}{end}")
     yield ids(opened), ids(f"{thoughts}\n{CLOSING}\n\n{answer}{end}")
     yield ids(f"{opened}\n{CLOSING}\n\n"), ids(f"{answer}{end}")
-    begun = ids(opened + thoughts)[: len(ids(opened)) + 4]
-    yield [*begun, *ids(f"\n{CLOSING}\n\n")], ids(f"{answer}{end}")
+    for length in (-1, 1, 2, 4, 6):
+        begun = ids(opened + thoughts)[: len(ids(opened)) + length]
+        yield [*begun, *ids(f"\n{CLOSING}\n\n")], ids(f"{answer}{end}")

@@ -118,9 +118,10 @@ def _decode(
 
 
 def _room(runtime: Runtime, request: GenerateRequest) -> int:
-    """Tokens that a model may write before its answer: it thinks in a chat alone."""
-    chat = not isinstance(request.prompt, str)
-    return runtime.thinking.room if runtime.thinking is not None and chat else 0
+    """Tokens that a model may write before its answer: it thinks where a chat asks for a reply."""
+    prompt = request.prompt
+    asks = not isinstance(prompt, str) and prompt[-1].role != "assistant"
+    return runtime.thinking.room if runtime.thinking is not None and asks else 0
 
 
 def _progress(runtime: Runtime, prompt: list[int], request: GenerateRequest) -> Progress:

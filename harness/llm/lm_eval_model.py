@@ -26,10 +26,12 @@ from harness.llm.base import (
     as_messages,
 )
 from harness.llm.identity import places
+from harness.llm.thoughts import opened_by, part, without_thoughts
 from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
+    from harness.llm.thinking import Thinking
 
 # lm-eval answers a list as a whole; shorter lists lose less when a run is interrupted.
 CHUNK = 64
@@ -41,6 +43,10 @@ class LMEvalModel(LanguageModel):
     ``batch_size`` and ``device`` are handed to lm-eval unless ``lm_eval_args`` sets them.
     Greedy requests go in lm-eval's batches; sampled ones go one at a time under torch's seed,
     because lm-eval knows no seed per request (servers then use the seed they were opened with).
+
+    A model whose tokenizer shows how it thinks may write ``thinking_tokens`` more. lm-eval ends no
+    thoughts by force, so those that are longer leave no answer, and it shows no special tokens.
+    Whether the limit cut a reply is told by its tokens, encoded again.
     """
 
     def __init__(
@@ -48,11 +54,14 @@ class LMEvalModel(LanguageModel):
     ) -> None:
         self.config, self.name, self.prompt_style = config, config.name, config.prompt_style
         self._lm = _open(config, {"batch_size": batch_size, "device": device})
+        self._thinking = _thinking(config, self._lm)
         from lm_eval.api.model import TemplateLM
 
         self._template: bool = isinstance(self._lm, TemplateLM)
         longest = getattr(self._lm, "max_length", None)
         self.window = config.window or (longest if isinstance(longest, int) else None)
+        if self._thinking is not None and self.prompt_style == "chat":
+            self.thinking_tokens = self._thinking.budget
         if self._has_loglikelihood():
             self.capabilities = frozenset({"logprobs"})
 
@@ -69,18 +78,39 @@ class LMEvalModel(LanguageModel):
     def _generate(self, requests: list[GenerateRequest]) -> list[str]:
         import torch
 
-        arguments = [(self._context(r.prompt), _generation_arguments(r)) for r in requests]
+        rooms = [self._room(r) for r in requests]
+        arguments = [
+            (self._context(r.prompt), _generation_arguments(r, room))
+            for r, room in zip(requests, rooms, strict=True)
+        ]
         with torch.random.fork_rng(enabled=requests[0].temperature > 0):
             if requests[0].temperature > 0:
                 torch.manual_seed(requests[0].seed)
             return self._ask("generate_until", arguments)
 
     def _reply(self, request: GenerateRequest, text: str) -> Reply:
-        text = request.cut(text)
+        context, room = self._context(request.prompt), self._room(request)
+        opened = bool(room) and isinstance(context, str) and opened_by(context) is not None
+        thoughts, whole = part(text, opened=opened)
+        kept = self._first_tokens(whole, request.max_tokens) if room else whole
+        answer = request.cut(kept)
         # lm-eval returns text only, and encoding it again may give more tokens than were made.
-        reply = self._encode(text, add_special_tokens=False) or []
-        length = min(len(reply), request.max_tokens)
-        return Reply(text, self.count_tokens(request.prompt) or 0, length)
+        written, most = self._encode(text, add_special_tokens=False), request.max_tokens + room
+        length = None if written is None else min(len(written), most)
+        cut_off = answer == kept and (kept != whole or length == most)
+        return Reply(
+            answer, self.count_tokens(request.prompt), length, thoughts=thoughts, cut_off=cut_off
+        )
+
+    def _room(self, request: GenerateRequest) -> int:
+        """Tokens that the model may write before its answer, where a chat asks for one."""
+        prompt = request.prompt
+        asks = not isinstance(prompt, str) and prompt[-1].role != "assistant"
+        return self._thinking.budget if self._thinking is not None and asks else 0
+
+    def _first_tokens(self, text: str, most: int) -> str:
+        ids = self._encode(text, add_special_tokens=False) or []
+        return text if len(ids) <= most else str(self._lm.tok_decode(ids[:most]))
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Log-probabilities through ``loglikelihood``; its trailing-space rule applies.
@@ -88,7 +118,7 @@ class LMEvalModel(LanguageModel):
         lm-eval moves spaces at the end of a prompt to the continuation before encoding.
         """
         for index, request in enumerate(requests):
-            context = self._context(request.prompt)
+            context = self._context(request.prompt, thoughts=False)
             pairs = [(context, continuation) for continuation in request.continuations]
             logprobs = tuple(float(pair[0]) for pair in self._ask("loglikelihood", pairs))
             before = len(self._encode(context.rstrip()) or [])
@@ -103,7 +133,7 @@ class LMEvalModel(LanguageModel):
         if not self._template or self._encode("a") is None:
             raise CapabilityError(f"model '{self.name}' shows lm-eval no tokens to ask about")
         for index, request in enumerate(requests):
-            context = self._context(request.prompt)
+            context = self._context(request.prompt, thoughts=False)
             ids = self._encode(context) or []
             asked = [((context, s), ids, self._first_token(s)) for s in request.strings]
             found = self._lm._loglikelihood_tokens(asked, disable_tqdm=True)
@@ -138,14 +168,19 @@ class LMEvalModel(LanguageModel):
             return True
         return True
 
-    def _context(self, prompt: Rendered) -> Any:
-        """What lm-eval takes as a prompt: a text, or its own form of messages for a server."""
+    def _context(self, prompt: Rendered, *, thoughts: bool = True) -> Any:
+        """What lm-eval takes as a prompt: a text, or its own form of messages for a server.
+
+        Without ``thoughts``, a text after which an answer comes next.
+        """
         if isinstance(prompt, str):
             return prompt
         *asked, last = prompt
         begun = last.content if last.role == "assistant" else ""
         context = self._chat(asked if begun else prompt)
-        return context + begun if isinstance(context, str) else self._chat(as_messages(prompt))
+        if not isinstance(context, str):
+            return self._chat(as_messages(prompt))
+        return context if thoughts and not begun else without_thoughts(context) + begun
 
     def _chat(self, messages: Sequence[Message]) -> Any:
         turns = [{"role": m.role, "content": m.content} for m in messages]
@@ -189,14 +224,35 @@ def _call(method: Callable[..., list[Any]], instances: list[Any]) -> list[Any]:
     return method(instances, disable_tqdm=True) if quiet else method(instances)
 
 
-def _generation_arguments(request: GenerateRequest) -> dict[str, Any]:
+def _generation_arguments(request: GenerateRequest, room: int) -> dict[str, Any]:
     sampling = {"temperature": request.temperature} if request.temperature > 0 else {}
     return {
-        "until": list(request.stop),
-        "max_gen_toks": request.max_tokens,
+        # Thoughts may hold stop strings; what follows them is cut here.
+        "until": [] if room else list(request.stop),
+        "max_gen_toks": request.max_tokens + room,
         "do_sample": request.temperature > 0,
         **sampling,
     }
+
+
+def _thinking(config: ModelConfig, lm: Any) -> Thinking | None:
+    """How lm-eval's model thinks, switched on or off as the config says."""
+    from lm_eval.models.huggingface import HFLM
+
+    from harness.llm.thinking import switch, thinking_of
+
+    # Its own attribute alone: some models load a tokenizer when asked for it.
+    tokenizer = vars(lm).get("tokenizer")
+    if config.thinking and not isinstance(lm, HFLM):
+        raise ConfigError(
+            f"model '{config.name}': lm-eval's '{config.path}' is told in lm_eval_args whether to "
+            "think (such as enable_thinking=False); leave thinking out"
+        )
+    if not hasattr(tokenizer, "get_added_vocab"):
+        return None
+    if config.thinking:
+        lm.chat_template_args = {**lm.chat_template_args, **switch(config, tokenizer)}
+    return thinking_of(config, tokenizer)
 
 
 def _open(config: ModelConfig, options: Mapping[str, Any]) -> Any:

@@ -54,8 +54,7 @@ def thinking_of(config: ModelConfig, tokenizer: Any) -> Thinking | None:
             f"model '{config.name}': thinking works with prompt_style: chat; set it, or leave "
             "thinking out"
         )
-    held = (*tokenizer.get_added_vocab(), _template(tokenizer))
-    tags = next((tags for tags in TAGS if any(tags.closing in text for text in held)), None)
+    tags = _tags_in(*tokenizer.get_added_vocab(), _template(tokenizer))
     if tags is None:
         if config.thinking == "on":
             known = ", ".join(tags.opening for tags in TAGS)
@@ -79,12 +78,18 @@ def switch(config: ModelConfig, tokenizer: Any) -> Mapping[str, bool]:
     name = _switch(template) if config.thinking else None
     if name is not None:
         return {name: config.thinking == "on"}
-    if config.thinking == "off" and any(tags.closing in template for tags in TAGS):
+    if config.thinking == "off" and _tags_in(template):
         raise ConfigError(
             f"model '{config.name}': its chat template has no switch for thoughts "
             f"({' or '.join(SWITCHES)}); leave thinking out, or set thinking_tokens: 0"
         )
     return {}
+
+
+def _tags_in(*texts: str) -> Tags | None:
+    """The first tags that a model's vocabulary or chat template shows."""
+    whole = "\n".join(texts)
+    return next((t for t in TAGS if t.opening in whole or t.closing in whole), None)
 
 
 def _template(tokenizer: Any) -> str:

@@ -26,6 +26,8 @@ STORAGE_PARTS = frozenset(
 )
 PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib"})
 
+_THOUGHTS = "What do I know of this? Let me think."
+
 T = TypeVar("T")
 
 
@@ -62,6 +64,7 @@ def check_method(
                 check_storage(lab, memory),
                 check_memory(lab, first, memory),
                 check_strange_replies(lab, memory),
+                check_thoughts(lab, memory),
             ]
     return tuple(rule.name for rule in kept)
 
@@ -173,6 +176,18 @@ def check_strange_replies(lab: Lab, memory: Path) -> Rule:
     for case in _strange_cases():
         lab.answer(method, case)
     return Rule(lab.cls, "odd replies and empty results get an answer in a bounded number of calls")
+
+
+def check_thoughts(lab: Lab, memory: Path) -> Rule:
+    """What a reasoning model thinks stands in the trace of its call and nowhere else."""
+    rule = Rule(lab.cls, "thoughts are no part of a prompt, a query or an answer")
+    case = Case("a model that thinks", rules=RuleModel(thoughts=_THOUGHTS))
+    for question_id, row in lab.answer(lab.loaded(memory), case).items():
+        steps = [{k: v for k, v in step.items() if k != "thoughts"} for step in row["steps"]]
+        for name, value in {**row, "steps": steps}.items():
+            place = f"{case.name}, question {question_id}: {name}"
+            rule.require(_THOUGHTS not in canonical_json(value), place)
+    return rule
 
 
 def _strange_cases() -> Iterator[Case]:

@@ -56,7 +56,8 @@ class RuleModel(LanguageModel):
 
     ``reply`` turns a request into text, which is cut before the first stop string and after
     ``max_tokens`` words unless ``verbose``. ``probability`` gives the probability of a text after
-    a prompt. A token is a word. ``tokens`` and ``trained_for`` may be set to play a checkpoint.
+    a prompt. A token is a word. ``thoughts`` come with every reply. ``tokens`` and ``trained_for``
+    may be set to play a checkpoint.
     """
 
     capabilities = frozenset({"logprobs"})
@@ -70,9 +71,11 @@ class RuleModel(LanguageModel):
         style: PromptStyle = "completion",
         window: int | None = None,
         verbose: bool = False,
+        thoughts: str = "",
         name: str = "rules",
     ) -> None:
         self.reply, self.probability, self.verbose = reply, probability, verbose
+        self.thoughts = thoughts
         self.prompt_style, self.window, self.name = style, window, name
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
@@ -85,8 +88,8 @@ class RuleModel(LanguageModel):
             prompt, words = as_text(request.prompt), text.split()
             watched = words[: request.max_tokens] if request.watch else []
             choices = [self._choice(prompt, word, request) for word in watched]
-            counts = len(prompt.split()), len(words)
-            yield index, Reply(text, *counts, tuple(choices), cut_off=cut_off)
+            counts = len(prompt.split()), len(words) + len(self.thoughts.split())
+            yield index, Reply(text, *counts, tuple(choices), self.thoughts, cut_off)
 
     def has_token(self, text: str) -> bool:
         """Whether ``tokens`` holds it."""
@@ -153,9 +156,8 @@ class ScriptedModel(RuleModel):
             line = self._replies.next(as_text(request.prompt))
             reply = line if isinstance(line, Reply) else Reply(line)
             text = request.cut(reply.text)
-            tokens = self.count_tokens(request.prompt), len(text.split())
-            whole = replace(reply, text=text, prompt_tokens=tokens[0], completion_tokens=tokens[1])
-            yield index, whole
+            asked, written = self.count_tokens(request.prompt), len(text.split())
+            yield index, replace(reply, text=text, prompt_tokens=asked, completion_tokens=written)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """The log-probabilities of the script."""

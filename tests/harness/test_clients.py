@@ -9,7 +9,7 @@ import pytest
 
 from harness.llm.base import Reply
 from harness.method import Method
-from harness.prompts import Message
+from harness.prompts import Message, Prompt
 from harness.records import Prediction, Query, Usage
 from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, ScriptedModel
@@ -143,6 +143,33 @@ def test_half_a_character_in_a_reply_can_be_stored():
 
     (found,) = predictions(Steps(body), queries(1), ScriptedModel(["tower \ud83d"])).values()
     assert found.answer == found.raw == found.steps[0].data["reply"] == "tower ?"
+
+
+def test_thoughts_and_a_limit_stand_in_the_trace_alone():
+    async def body(method, query):
+        return Prediction((await method.llm.generate("x")).text)
+
+    whole = Reply("Paris", thoughts="half \ud83d", cut_off=True)
+    (found,) = predictions(Steps(body), queries(1), ScriptedModel([whole])).values()
+    (step,) = found.steps
+    assert (found.answer, step.data["thoughts"], step.data["cut_off"]) == ("Paris", "half ?", True)
+    (found,) = predictions(Steps(body), queries(1), ScriptedModel(["Paris"])).values()
+    assert not {"thoughts", "cut_off"} & set(found.steps[0].data)
+
+
+def test_thoughts_take_their_place_in_the_window():
+    async def body(method, query):
+        passages = await method.retriever.search("Vell", k=4)
+        prompt = Prompt(query.text, passages=tuple(passages))
+        return Prediction((await method.llm.generate(prompt, max_tokens=10)).text)
+
+    model = RuleModel(window=70)
+    dropped = []
+    for model.thinking_tokens in (0, 30):
+        (found,) = predictions(Steps(body), [Query("q", "Vell?")], model).values()
+        assert found.usage.prompt_tokens + model.thinking_tokens + 10 <= 70
+        dropped.append(found.usage.passages_dropped)
+    assert dropped[0] < dropped[1]
 
 
 def test_every_call_leaves_a_complete_step():

@@ -10,6 +10,7 @@ from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.prompts import Message
+from tests.tiny_thinker import LESSONS
 
 PROMPTS = tuple(f"Question: who wrote book {i}?\nAnswer:" for i in range(5))
 
@@ -127,6 +128,8 @@ def test_properties(tiny):
 def test_dummy_has_no_tokens(dummy, capfd):
     replies = dict(dummy.generate([GenerateRequest("a")] * 3))
     assert [replies[i].text for i in range(3)] == ["lol"] * 3
+    # Nobody counted.
+    assert (replies[0].prompt_tokens, replies[0].completion_tokens) == (None, None)
     ((_, scores),) = dummy.score([ScoreRequest("a", ("b", "c"))])
     assert len(scores.logprobs) == 2
     assert dummy.window is None
@@ -174,3 +177,57 @@ def test_arguments_of_the_config_win(tiny_model_dir):
     model = LMEvalModel(resolve_model(f"lm-eval:hf,{args}"), batch_size=1, device="cpu")
     assert model._lm.batch_size == 3
     model.close()
+
+
+def thinker(folder, **options) -> LMEvalModel:
+    # It was trained without the <s> that lm-eval would put first.
+    spec = f"lm-eval:hf,pretrained={folder},dtype=float32,add_bos_token=False"
+    config = resolve_model({"name": spec, "prompt_style": "chat", **options})
+    return LMEvalModel(config, batch_size=2, device="cpu")
+
+
+@pytest.mark.parametrize("template", ["switch", "opened"])
+def test_thoughts_are_parted_and_have_their_own_budget(thinkers, template):
+    model = thinker(thinkers[template], thinking_tokens=60)
+    assert model.thinking_tokens == 60
+    chats = [(Message("user", question),) for question in LESSONS]
+    replies = dict(model.generate([GenerateRequest(chat, stop=("\n",)) for chat in chats]))
+    limited = dict(model.generate([GenerateRequest(chat, max_tokens=1) for chat in chats]))
+    for index, (thoughts, answer) in enumerate(LESSONS.values()):
+        assert replies[index].thoughts == limited[index].thoughts == thoughts
+        assert replies[index].text == answer.split("\n")[0]
+        assert not replies[index].cut_off
+        assert answer.startswith(limited[index].text) and limited[index].cut_off
+        assert len(model._encode(limited[index].text)) <= 2
+
+
+def test_thoughts_that_do_not_end_leave_no_answer(thinkers):
+    model = thinker(thinkers["opened"], thinking_tokens=2)
+    ((_, reply),) = model.generate(
+        [GenerateRequest((Message("user", "The capital of France?"),), 2)]
+    )
+    assert (reply.text, reply.cut_off, reply.completion_tokens) == ("", True, 4)
+    assert "France".startswith(reply.thoughts[:6])
+
+
+def test_thinking_is_switched_off(thinkers):
+    chats = [(Message("user", question),) for question in LESSONS]
+    off = thinker(thinkers["switch"], thinking="off")
+    replies = dict(off.generate([GenerateRequest(chat, stop=("\n",)) for chat in chats]))
+    for index, (_, answer) in enumerate(LESSONS.values()):
+        assert (replies[index].thoughts, replies[index].text) == ("", answer.split("\n")[0])
+    with pytest.raises(ConfigError, match="enable_thinking=False"):
+        LMEvalModel(resolve_model({"name": "lm-eval:dummy", "thinking": "off"}))
+
+
+def test_probabilities_of_a_reasoning_model_are_those_of_an_answer(thinkers):
+    model = thinker(thinkers["opened"])
+    asked = NextTokenRequest((Message("user", "The capital of France?"),), ("Paris", "the"))
+    ((_, found),) = model.next_token_probs([asked])
+    assert found.probs["Paris"] > 0.9
+
+
+def test_the_limit_is_told_from_the_models_end(tiny):
+    requests = [GenerateRequest(PROMPTS[0], max_tokens=8), GenerateRequest(PROMPTS[0], 8, ("e",))]
+    replies = dict(tiny.generate(requests))
+    assert [replies[i].cut_off for i in range(2)] == [True, False]

@@ -147,6 +147,12 @@ class EndlessSearch(Good):
         return Prediction("")
 
 
+class ThinkingAloud(Good):
+    async def answer(self, query):
+        reply = await self.llm.generate(query.text)
+        return Prediction(f"{reply.thoughts}{reply.text}")
+
+
 class Fragile(Good):
     async def answer(self, query):
         reply = await self.llm.generate(query.text)

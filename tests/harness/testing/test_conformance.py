@@ -38,6 +38,7 @@ from tests.harness.testing.broken_methods import (
     Remembering,
     Stranger,
     Thawed,
+    ThinkingAloud,
     Undescribed,
 )
 
@@ -55,6 +56,7 @@ def test_a_good_method_passes_and_what_was_checked_is_told():
         "storage() reports bytes by part",
         "the memory is what write() left in its folder",
         "odd replies and empty results get an answer in a bounded number of calls",
+        "thoughts are no part of a prompt, a query or an answer",
     )
 
 
@@ -83,6 +85,7 @@ def test_a_good_method_passes_and_what_was_checked_is_told():
         (Fragile, "an empty reply, completion model.*IndexError"),
         (NeedsPassages, "a retriever that finds 0 passages.*IndexError"),
         (Normalising, "probabilities of 0.0.*ZeroDivisionError"),
+        (ThinkingAloud, "a model that thinks, question q0: answer"),
         (Formatting, "question q5: KeyError: 'trade'"),
         (NegativeStorage, "text = -1, not a number of bytes"),
         (FloatStorage, "memory vectors = 1.5"),
