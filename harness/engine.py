@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from harness import trace
 from harness.clients import LLMClient, RetrieverClient
+from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError, UnansweredError
 from harness.llm.base import Capability, LanguageModel
@@ -94,6 +95,7 @@ class Engine:
         prompts: QAPrompts | None = None,
         seed: int = 0,
         gold: Mapping[str, Question] | None = None,
+        task: TaskCard | None = None,
         scratch: Path | None = None,
     ) -> Lent:
         """What a method is opened with: the model and the retriever, called through this engine."""
@@ -103,6 +105,7 @@ class Engine:
             prompts or QAPrompts(),
             seed,
             gold or {},
+            task,
             scratch,
         )
 

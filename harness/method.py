@@ -18,6 +18,7 @@ from harness.registry import find, load
 
 if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
+    from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
     from harness.llm.base import Capability, LanguageModel
 
@@ -64,6 +65,8 @@ class Lent:
     seed: int = 0
     gold: Mapping[str, Question] = field(default_factory=dict)
     """The evaluated questions by id, for methods whose card says ``oracle``; empty for others."""
+    task: TaskCard | None = None
+    """The task's card, for methods that read it (``reads_task``); None for others."""
     scratch: Path | None = None
     """During ``write``: a folder that outlives an interruption, removed once all is written."""
 
@@ -87,6 +90,8 @@ class Method(ABC):
     prompted_variant: ClassVar[str | None] = None
     """The method to use with a model that lacks what this one needs."""
 
+    reads_task: ClassVar[bool] = False
+    """Whether it is told the task's name and hops; the hops then are part of a run's identity."""
     runs: ClassVar[tuple[type[Method], ...]] = ()
     """Methods that this one runs inside itself."""
 
@@ -168,6 +173,17 @@ class Method(ABC):
         They become part of the run's identity; see ``harness.fingerprint.folder_fingerprint``.
         """
         return {}
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What a manifest records beside the config, such as where a file of ``inputs`` lay."""
+        return {}
+
+    def check_task(self, task: TaskCard) -> None:
+        """Raise ConfigError if the method cannot be asked this task's questions.
+
+        Called before a model is loaded.
+        """
 
     def check_model(self, llm: LanguageModel) -> None:
         """Raise ConfigError if files that parameters name do not fit the run's model.

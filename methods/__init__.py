@@ -7,6 +7,7 @@ METHODS: dict[str, str] = {
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",
+    "corag-reworded": "methods.corag.method:CoRAGReworded",
     "adaptive-rag": "methods.adaptive_rag.method:AdaptiveRAG",
     "adaptive-rag-dataset-prior": "methods.adaptive_rag.controls:AdaptiveRAGDatasetPrior",
     "adaptive-rag-llm-router": "methods.adaptive_rag.llm_router:AdaptiveRAGLLMRouter",

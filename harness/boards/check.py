@@ -36,8 +36,12 @@ class Expected:
 
 
 def check_plan(plan: RunPlan) -> None:
-    """Raise InputError for too few train questions, CapabilityError for a model of another kind."""
+    """Raise InputError for too few train questions, CapabilityError for a model of another kind.
+
+    ConfigError for a task that the method cannot be asked.
+    """
     check_shots(plan.data, plan.method.params.shots)
+    plan.method.check_task(plan.data.card)
     check_needs(plan.method, Expected.of(plan.model))
     if plan.method.adapter is not None and plan.model.kind != "transformers":
         raise CapabilityError(

@@ -218,7 +218,7 @@ def _config(
     from harness.retrieval.open import retriever_config
 
     retriever = method.retriever_name
-    version = data.card.version
+    version, hops = data.card.version, data.card.hops
     return RunConfig(
         task=TaskConfig(
             name=data.name,
@@ -231,6 +231,7 @@ def _config(
             train_fingerprint=data.train_fingerprint,
             **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
             **({} if version == 1 else {"version": version}),
+            **({"hops": hops} if method.reads_task and hops else {}),
         ),
         method=MethodConfig(
             name=name,

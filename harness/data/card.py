@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +44,8 @@ class TaskCard(_Frozen):
     title: str
     version: int = Field(1, ge=1)
     """Raised whenever shipped data changes, so that scores of two versions never mix."""
+    hops: Literal["single", "multi"] | None = None
+    """Whether an answer takes one document or several put together; None if nobody says."""
     metrics: tuple[str, ...] = ()
     """``em``, ``f1``, ``contains`` and retrieval are always scored; others only if named here."""
     licence: str = ""

@@ -157,6 +157,11 @@ class LanguageModel(ABC):
         """Tokens of a rendered prompt, special tokens included; None when unknown."""
         return None
 
+    @property
+    def turn_end(self) -> str:
+        """The token that ends the model's turn in a chat; empty where nobody knows it."""
+        return ""
+
     def provenance(self) -> dict[str, Any]:
         """What a manifest records beside the config: revision, dtype, device, checksums."""
         return {}

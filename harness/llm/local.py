@@ -104,6 +104,11 @@ class LocalModel(LanguageModel):
         """Whether the tokenizer holds ``text`` as one token."""
         return self.runtime.token_id(text) is not None
 
+    @property
+    def turn_end(self) -> str:
+        """The first token that the chat template puts after the model's own words."""
+        return self.runtime.turn_end() if self.prompt_style == "chat" else ""
+
     def count_tokens(self, prompt: Rendered) -> int:
         """Tokens of a rendered prompt, special tokens included."""
         return len(self.encode(prompt))

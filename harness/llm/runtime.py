@@ -111,6 +111,14 @@ class Runtime:
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids) or [self.start]
 
+    def turn_end(self) -> str:
+        """The token that the chat template puts first after a reply."""
+        said = "reply"
+        turns = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": said}]
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        rest = self.tokenizer(text.rpartition(said)[2], add_special_tokens=False)["input_ids"]
+        return str(self.tokenizer.decode(rest[:1]))
+
     def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
         """A prompt's ids where a soft prompt parts them: what the tokenizer puts first, the rest.
 

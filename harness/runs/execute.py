@@ -179,7 +179,8 @@ class _Run:
         engine = Engine(self.llm, self.retriever, data.corpus, window=window)
         gold = {q.id: q for q in data.questions} if self.method.card.oracle else {}
         prompts = qa_prompts(data, self.method.params.shots, config.seed)
-        self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold))
+        task = data.card if self.method.reads_task else None
+        self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold, task=task))
         return engine
 
     def ask(self, engine: Engine, run: RunDirectory) -> None:
@@ -282,6 +283,7 @@ def _manifest(
         config=plan.config,
         method_card=CardRecord(**asdict(plan.method.card)),
         non_default_params=plan.method.params.model_dump(mode="json", exclude_defaults=True),
+        **({"method_provenance": dict(places)} if (places := plan.method.provenance) else {}),
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),

@@ -61,6 +61,8 @@ class TaskConfig(Record):
     """Of the train questions' metadata; left out without any and for what a card vouches for."""
     version: int = 1
     """Of the task's card. Left out when it is 1, as in runs made before it counted."""
+    hops: str | None = None
+    """The card's, of a method that is told them (``Method.reads_task``); left out of others."""
 
     @property
     def asked(self) -> int:
@@ -72,7 +74,8 @@ class TaskConfig(Record):
 
         What came after the first tables is there only where a run has it.
         """
-        return {name: getattr(self, name) for name in _ALL_TABLES} | self.written()
+        every = {name: getattr(self, name) for name in _ALL_TABLES} | self.written()
+        return {k: v for k, v in every.items() if k != "hops"}
 
     def without_questions(self) -> dict[str, Any]:
         """What is left if it does not matter which questions are asked: what a memory is of."""
@@ -193,6 +196,8 @@ class Manifest(Record):
     config: RunConfig
     method_card: CardRecord = CardRecord()
     non_default_params: dict[str, Any] = {}
+    method_provenance: dict[str, Any] = {}
+    """Where files lay that count by their content; left out without any."""
     model_provenance: dict[str, Any] = {}
     retriever_provenance: dict[str, Any] | None = None
     task_provenance: dict[str, Any] = {}

@@ -116,7 +116,8 @@ class Lab:
         engine.rules, engine.max_calls = case.rules, self.max_calls
         prompts = qa_prompts(data, min(method.params.shots, len(data.train)), seed=0)
         gold = {q.id: q for q in data.questions} if method.card.oracle else {}
-        method.open(engine.lend(prompts=prompts, gold=gold))
+        task = data.card if method.reads_task else None
+        method.open(engine.lend(prompts=prompts, gold=gold, task=task))
         return engine
 
     def able(self, rules: RuleModel) -> RuleModel:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from asyncio import gather
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
 from harness import trace
-from harness.method import Method, MethodParams
+from harness.method import Lent, Method, MethodParams
 from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query
 from methods.corag.chain import (
-    NO_INFORMATION,
     Chain,
     Hop,
     parse_sub_answer,
     parse_sub_query,
     rank_passages,
 )
-from methods.corag.prompts import MULTI_HOP
+from methods.corag.tasks import task_description
 
 if TYPE_CHECKING:
+    from harness.data.card import TaskCard
     from harness.llm.base import Capability
 
 RETRY_TEMPERATURE = 0.7
@@ -32,6 +32,10 @@ RETRY_TEMPERATURE = 0.7
 
 class ChainPrompts(Protocol):
     """The four prompts that a chain is made with."""
+
+    @property
+    def no_information(self) -> str:
+        """The answer of documents that tell nothing; how likely it is, is a chain's penalty."""
 
     def sub_query(self, query: Query, chain: Chain) -> Prompt:
         """Ask for the next sub-query."""
@@ -75,22 +79,44 @@ class ChainOfRetrieval(Method):
         beam_size: int = Field(1, ge=1, le=64, description="tree: chains kept per depth")
         rollouts: int = Field(2, ge=0, le=64, description="tree: continuations tried per chain")
         rollout_steps: int = Field(2, ge=1, le=32, description="tree: hops of a continuation")
-        task_description: str = Field(MULTI_HOP, description="the task, told to the model")
+        task_description: str | dict[str, str] | None = Field(
+            None,
+            description="the task, told to the model: a text, or texts by task name, 'single-hop', "
+            "'multi-hop' or 'any'; null: as the prompts say of the task's kind",
+        )
         sub_query_tokens: int = Field(64, ge=1, description="longest sub-query, in tokens")
         sub_answer_tokens: int = Field(128, ge=1, description="longest sub-answer, in tokens")
         max_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
 
     params: Params
+    asking: ChainPrompts
+    reads_task = True
 
     @property
     def needs_now(self) -> frozenset[Capability]:
         """Comparing chains takes log-probabilities."""
         return self.needs if self.params.strategy == "greedy" else self.needs | {"logprobs"}
 
-    @property
+    def open(self, lent: Lent) -> None:
+        """Take what a run lends, and make the prompts for its task."""
+        super().open(lent)
+        self.asking = self.ask_as(self.describe_task(lent.task))
+
     @abstractmethod
-    def asking(self) -> ChainPrompts:
-        """The prompts of the chain."""
+    def ask_as(self, description: str) -> ChainPrompts:
+        """The prompts of the chain for a task of this description."""
+
+    @abstractmethod
+    def descriptions(self) -> Mapping[str, str]:
+        """What the prompts say of tasks, by name or kind (see ``task_description``)."""
+
+    def describe_task(self, task: TaskCard | None) -> str:
+        """What the model is told of a task. Raises ConfigError if nothing says it."""
+        return task_description(self.params.task_description, self.descriptions(), task)
+
+    def check_task(self, task: TaskCard) -> None:
+        """Refuse a task that nothing describes."""
+        self.describe_task(task)
 
     async def answer(self, query: Query) -> Prediction:
         """Choose a chain, then read the question's own passages with it."""
@@ -185,10 +211,14 @@ class ChainOfRetrieval(Method):
         return sum(penalties) / len(penalties)
 
     async def _penalty(self, query: Query, chain: Chain) -> float:
-        """Mean log-probability, per token, that the chain tells nothing about the question."""
-        space = " " if self.llm.model.prompt_style == "completion" else ""
-        prompt = self.asking.chain_alone(query, chain)
-        scores = await self.llm.score(prompt, [space + NO_INFORMATION])
+        """Mean log-probability, per token, that the chain tells nothing about the question.
+
+        As in the released code, the token that ends the turn is one of them.
+        """
+        model, asking = self.llm.model, self.asking
+        space = " " if model.prompt_style == "completion" else ""
+        refusal = f"{space}{asking.no_information}{model.turn_end}"
+        scores = await self.llm.score(asking.chain_alone(query, chain), [refusal])
         penalty = scores.logprobs[0] / max(scores.token_counts[0], 1)
         sub_queries = [hop.query for hop in chain]
         trace.note("penalty", penalty=_json(penalty), sub_queries=sub_queries)

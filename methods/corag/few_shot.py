@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from harness.prompts import Demonstration, Example, Prompt, QAPrompts, demonstration
 from harness.records import Passage, Query
 from methods.corag.chain import NO_INFORMATION, Chain, Hop
-from methods.corag.prompts import MULTI_HOP
 from methods.decomposition import hops_of, resolve
 
 SEARCHING = (
@@ -30,7 +29,12 @@ class FewShotPrompts:
     """The four prompts of a chain, with demonstrations made of train questions."""
 
     house: QAPrompts
-    task_description: str = MULTI_HOP
+    task_description: str
+
+    @property
+    def no_information(self) -> str:
+        """The answer of passages that tell nothing."""
+        return NO_INFORMATION
 
     def sub_query(self, query: Query, chain: Chain) -> Prompt:
         """Ask for the next sub-query; every demonstration is at the same step, or its last."""

@@ -1,117 +1,98 @@
-"""Prompts of ``corag``: one user turn of titled sections, as the checkpoint was tuned on."""
+"""Prompts of a fine-tuned model: one user turn each, filled into the templates of a wording."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from harness.prompts import Message, Prompt, PromptStyle, Rendered
 from harness.records import Passage, Query
-from methods.corag.chain import NO_INFORMATION, Chain
-
-MULTI_HOP = "Answer questions that take facts from more than one document."
-
-SEARCHING = (
-    "You answer the main query with the help of a search engine, one search at a time. Read the "
-    "intermediate queries and answers so far, then write the next simple question to search for. "
-    "Where earlier answers did not help, put the main query in other words or split it up. Keep "
-    "the question simple: the search engine may not follow a complex one."
-)
-NEXT_QUERY = (
-    "Reply with one simple follow-up question that helps to answer the main query. No explanation "
-    "and nothing else."
-)
-ANSWERING = (
-    "Answer the query from the documents below. Use nothing but the documents and make nothing "
-    f'up. If they hold nothing useful, reply "{NO_INFORMATION}".'
-)
-SHORTLY = "Reply with a short answer. No explanation and nothing else."
-CONCLUDING = (
-    "Answer the main query by putting together what the documents and the intermediate queries "
-    "and answers say. A model wrote the intermediate answers, so some may be wrong."
-)
-ANSWER_ONLY = "Reply with a fitting answer. No explanation and nothing else."
-
-Section = tuple[str, str]
+from methods.corag.chain import Chain
+from methods.corag.wording import REWORDED, Wording, fill
 
 
 @dataclass(frozen=True, slots=True)
-class SectionPrompt(Prompt):
-    """What the model is to do, documents with the best one last, sections, the form of the reply.
+class TemplatePrompt(Prompt):
+    """A template, what goes into its places, and documents, of which the best one comes last."""
 
-    ``ask`` is the form of the reply.
-    """
-
-    sections: tuple[Section, ...] = ()
-    numbered: bool = False
-    """Documents begin with 'Doc 0:', 'Doc 1:' and so on."""
+    template: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    document: str = ""
+    """The template of one document."""
 
     def render(self, style: PromptStyle) -> Rendered:
         """One user message; for a completion model the same text and how the reply begins."""
-        sections = [*self._documents(), *self.sections]
-        parts = [self.instruction, *(f"## {name}\n{text}" for name, text in sections), self.ask]
-        text = "\n\n".join(parts)
+        documents = [passage.contents.strip() for passage in reversed(self.passages)]
+        shown = {"documents": joined(self.document, documents), **self.values}
+        text = fill(self.template, **shown)
         if style == "chat":
             return (Message("user", text),)
         return f"{text}\n\n{self.reply_start}"
 
-    def _documents(self) -> list[Section]:
-        texts = [passage.contents.strip() for passage in reversed(self.passages)]
-        if self.numbered:
-            texts = [f"Doc {n}: {text}" for n, text in enumerate(texts)]
-        return [("Documents", "\n\n".join(texts))] if texts else []
-
 
 @dataclass(frozen=True, slots=True)
-class SectionPrompts:
+class TemplatePrompts:
     """The four prompts of a chain in the checkpoint's form."""
 
-    task_description: str = MULTI_HOP
+    task_description: str
+    wording: Wording = REWORDED
+
+    @property
+    def no_information(self) -> str:
+        """The answer of documents that tell nothing."""
+        return self.wording.no_information
 
     def sub_query(self, query: Query, chain: Chain) -> Prompt:
         """Ask for the next sub-query."""
-        return SectionPrompt(
-            NEXT_QUERY,
-            SEARCHING,
+        return TemplatePrompt(
+            query.text,
+            template=self.wording.sub_query,
+            values=self._values(query, chain),
             reply_start="Follow-up question:",
-            sections=(
-                ("Previous intermediate queries and answers", _history(chain)),
-                ("Task description", self.task_description),
-                ("Main query to answer", query.text),
-            ),
         )
 
     def sub_answer(self, sub_query: str, passages: Sequence[Passage]) -> Prompt:
         """Ask what the documents say to a sub-query; ``passages`` best first."""
-        return SectionPrompt(
-            SHORTLY, ANSWERING, passages=tuple(passages), sections=(("Query", sub_query),)
+        return TemplatePrompt(
+            sub_query,
+            template=self.wording.sub_answer,
+            values={"query": sub_query},
+            document=self.wording.document,
+            passages=tuple(passages),
         )
 
     def chain_alone(self, query: Query, chain: Chain) -> Prompt:
         """Ask the main query with the chain's queries and answers as the only documents."""
-        documents = "\n\n".join(f"Q: {hop.query}\nA: {hop.answer}" for hop in chain)
-        return SectionPrompt(
-            SHORTLY, ANSWERING, sections=(("Documents", documents), ("Query", query.text))
+        told = [
+            fill(self.wording.chain_document, query=hop.query, answer=hop.answer) for hop in chain
+        ]
+        documents = joined(self.wording.document, told)
+        return TemplatePrompt(
+            query.text,
+            template=self.wording.sub_answer,
+            values={"query": query.text, "documents": documents},
         )
 
     def final_answer(self, query: Query, chain: Chain, passages: Sequence[Passage]) -> Prompt:
         """Ask the main query with its own passages, best first, and the chain."""
-        return SectionPrompt(
-            ANSWER_ONLY,
-            CONCLUDING,
+        return TemplatePrompt(
+            query.text,
+            template=self.wording.final_answer,
+            values=self._values(query, chain),
+            document=self.wording.final_document,
             passages=tuple(passages),
-            numbered=True,
-            sections=(
-                ("Intermediate queries and answers", _history(chain)),
-                ("Task description", self.task_description),
-                ("Main query", query.text),
-            ),
         )
 
+    def _values(self, query: Query, chain: Chain) -> dict[str, str]:
+        hops = [
+            fill(self.wording.hop, number=n + 1, index=n, query=hop.query, answer=hop.answer)
+            for n, hop in enumerate(chain)
+        ]
+        history = "".join(hops).strip() or self.wording.nothing_yet
+        return {"history": history, "task": self.task_description, "query": query.text}
 
-def _history(chain: Chain) -> str:
-    lines = [
-        f"Intermediate query {n}: {hop.query}\nIntermediate answer {n}: {hop.answer}"
-        for n, hop in enumerate(chain, 1)
-    ]
-    return "\n".join(lines) or "Nothing yet"
+
+def joined(template: str, documents: Iterable[str]) -> str:
+    """Documents one after another, each in the template, numbered as they stand."""
+    texts = [fill(template, number=n + 1, index=n, document=d) for n, d in enumerate(documents)]
+    return "".join(texts).strip()

@@ -1,4 +1,4 @@
-"""CoRAG and CoRAG prompted played from scripts: what their prompts hold and what was asked."""
+"""CoRAG reworded and prompted played from scripts: what their prompts hold and what was asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever
 from methods.corag.chain import NO_INFORMATION
-from methods.corag.method import CoRAG, CoRAGPrompted
+from methods.corag.method import CoRAGPrompted, CoRAGReworded
 from tests.harness.programs import DATA, make_engine
 
 Model = TypeVar("Model", bound=RuleModel)
@@ -133,8 +133,8 @@ def trained(model: Model) -> Model:
 
 
 FORMS = {
-    "corag": Form(
-        CoRAG,
+    "corag-reworded": Form(
+        CoRAGReworded,
         sub_query="## Main query to answer\n",
         sub_answer="## Query\n{}",
         after="Intermediate query 1: {}\nIntermediate answer 1: said\n\n## Task",

@@ -11,7 +11,9 @@ from harness.method import load_method
 from harness.registry import names
 from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
+from methods.corag.checkout import read_checkout
 from tests.harness.programs import predictions, queries
+from tests.methods.corag_checkout import write_checkout
 
 # Writing a memory by default takes a minute: a router learns the shipped tasks' hop types.
 # Even so it is trained four times.
@@ -22,6 +24,15 @@ UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book"
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
 
 
+@pytest.fixture
+def needed(tmp_path, monkeypatch) -> dict:
+    """Parameters that a method must be given, by its name: CoRAG's prompts are not shipped."""
+    checkout = write_checkout(tmp_path)
+    authors = read_checkout(checkout).prompts_fingerprint
+    monkeypatch.setattr("methods.corag.method.AUTHORS", authors)
+    return {"corag": {"prompts": str(checkout), "task_description": "answer"}}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -30,8 +41,8 @@ READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
         if n not in READ_VECTORS
     ],
 )
-def test_conformance(name):
-    check_method(load_method(name), {**QUICK, **UNTRAINED}.get(name))
+def test_conformance(name, needed):
+    check_method(load_method(name), {**QUICK, **UNTRAINED, **needed}.get(name))
 
 
 @pytest.mark.parametrize("name", names("methods"))

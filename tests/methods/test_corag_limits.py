@@ -17,8 +17,9 @@ from harness.method import load_method
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel, WordRetriever, pick_words, small_task
 from methods.corag.chain import NO_INFORMATION
-from methods.corag.method import CoRAG, CoRAGPrompted
-from methods.corag.prompts import SectionPrompts
+from methods.corag.method import CoRAG, CoRAGPrompted, CoRAGReworded
+from methods.corag.prompts import TemplatePrompts
+from methods.corag.wording import REWORDED
 from tests.harness.programs import DATA, answer_all, open_with, predictions, queries
 from tests.methods.corag_lab import FORMS, Form, notes, searches, trained
 from tests.tiny_checkpoints import build_tiny_llama_chat
@@ -131,15 +132,16 @@ def test_the_seed_decides_what_is_sampled_and_only_that(form: Form):
 def test_corag_stops_at_once_on_a_model_that_was_not_trained_for_it():
     model = RuleModel(name="plain-model")
     with pytest.raises(CapabilityError) as caught:
-        answer_all(CoRAG(), queries(1), model)
-    for said in ("'CoRAG'", "'plain-model'", "training for 'corag'", "'corag-prompted'"):
+        answer_all(CoRAGReworded(), queries(1), model)
+    for said in ("'CoRAGReworded'", "'plain-model'", "training for 'corag'", "'corag-prompted'"):
         assert said in str(caught.value)
     assert answer_all(CoRAGPrompted(), queries(1), model)
 
 
 def test_the_names_lead_to_the_classes():
-    assert (load_method("corag"), load_method("corag-prompted")) == (CoRAG, CoRAGPrompted)
-    assert CoRAG.prompted_variant == "corag-prompted"
+    names = ("corag", "corag-reworded", "corag-prompted")
+    assert tuple(map(load_method, names)) == (CoRAG, CoRAGReworded, CoRAGPrompted)
+    assert CoRAG.prompted_variant == CoRAGReworded.prompted_variant == "corag-prompted"
 
 
 def test_the_defaults_are_the_papers():
@@ -165,7 +167,7 @@ def checkpoint(tmp_path_factory):
 def test_a_checkpoint_of_the_authors_form_answers_end_to_end(checkpoint, strategy):
     data = small_task()
     limits = {"sub_query_tokens": 6, "sub_answer_tokens": 6, "max_tokens": 6, "final_k": 3, "k": 2}
-    method = CoRAG(CoRAG.Params(strategy=strategy, **SMALL, **limits))
+    method = CoRAGReworded(CoRAGReworded.Params(strategy=strategy, **SMALL, **limits))
     found = {}
     engine = open_with(
         method,
@@ -190,18 +192,23 @@ def test_a_checkpoint_of_the_authors_form_answers_end_to_end(checkpoint, strateg
 def test_the_penalty_of_a_checkpoint_is_its_mean_log_probability_of_the_refusal(checkpoint):
     import torch
 
-    method = CoRAG(CoRAG.Params(strategy="best_of_n", chains=1, max_path_length=0, max_tokens=4))
+    method = CoRAGReworded(
+        CoRAGReworded.Params(strategy="best_of_n", chains=1, max_path_length=0, max_tokens=4)
+    )
     query = DATA.questions[0].query
     (found,) = predictions(method, [query], checkpoint).values()
     (note,) = notes(found, "penalty")
 
-    (message,) = SectionPrompts().chain_alone(query, ()).render("chat")
+    prompts = TemplatePrompts(REWORDED.tasks["any"])
+    (message,) = prompts.chain_alone(query, ()).render("chat")
     tokenizer = checkpoint.tokenizer
     turn = [{"role": message.role, "content": message.content}]
     text = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
     prompt, refusal = (
-        tokenizer(part, add_special_tokens=False)["input_ids"] for part in (text, NO_INFORMATION)
+        tokenizer(part, add_special_tokens=False)["input_ids"]
+        for part in (text, f"{NO_INFORMATION}<|eot_id|>")
     )
+    assert refusal[-1] == tokenizer.eos_token_id, "the end of the turn is one token of the mean"
     with torch.inference_mode():
         logits = checkpoint.model(torch.tensor([prompt + refusal])).logits[0].log_softmax(-1)
     places = range(len(prompt) - 1, len(prompt) + len(refusal) - 1)

@@ -22,7 +22,7 @@ from methods.corag.few_shot import (
     demonstrated_chain,
     describe,
 )
-from methods.corag.prompts import SectionPrompts
+from methods.corag.prompts import TemplatePrompts
 
 QUERY = Query("q", "Where was the builder born?")
 CHAIN = (Hop("Who built it?", "Mara Quint"), Hop("Where was she born?", NO_INFORMATION))
@@ -102,7 +102,7 @@ def test_passages_are_ranked_by_their_best_rank(own, hops, ranked):
 
 
 def test_the_checkpoints_sub_query_prompt_is_one_user_turn():
-    (message,) = SectionPrompts("Answer trivia.").sub_query(QUERY, CHAIN).render("chat")
+    (message,) = TemplatePrompts("Answer trivia.").sub_query(QUERY, CHAIN).render("chat")
     assert message.role == "user"
     assert message.content.split("\n\n")[1:-1] == [
         "## Previous intermediate queries and answers\n"
@@ -114,19 +114,19 @@ def test_the_checkpoints_sub_query_prompt_is_one_user_turn():
 
 
 def test_a_chain_that_has_not_begun_is_nothing_yet():
-    (message,) = SectionPrompts().sub_query(QUERY, ()).render("chat")
+    (message,) = TemplatePrompts("Answer.").sub_query(QUERY, ()).render("chat")
     assert "## Previous intermediate queries and answers\nNothing yet\n\n" in message.content
 
 
 def test_the_checkpoints_sub_answer_prompt_has_the_best_document_last():
-    (message,) = SectionPrompts().sub_answer("Ports?", [BEST, SECOND]).render("chat")
+    (message,) = TemplatePrompts("Answer.").sub_answer("Ports?", [BEST, SECOND]).render("chat")
     parts = message.content.split("\n\n")
     assert NO_INFORMATION in parts[0]
     assert parts[1:-1] == ["## Documents\nVell\nAn island.", "Oster\nA port.", "## Query\nPorts?"]
 
 
 def test_the_checkpoints_last_prompt_numbers_documents_as_they_stand():
-    prompt = SectionPrompts().final_answer(QUERY, CHAIN, [BEST, SECOND])
+    prompt = TemplatePrompts("Answer.").final_answer(QUERY, CHAIN, [BEST, SECOND])
     (message,) = prompt.render("chat")
     parts = message.content.split("\n\n")
     assert parts[1:3] == ["## Documents\nDoc 0: Vell\nAn island.", "Doc 1: Oster\nA port."]
@@ -138,7 +138,7 @@ def test_the_checkpoints_last_prompt_numbers_documents_as_they_stand():
 
 
 def test_the_checkpoints_penalty_prompt_has_the_chain_as_documents():
-    (message,) = SectionPrompts().chain_alone(QUERY, CHAIN).render("chat")
+    (message,) = TemplatePrompts("Answer.").chain_alone(QUERY, CHAIN).render("chat")
     parts = message.content.split("\n\n")
     assert parts[1:-1] == [
         "## Documents\nQ: Who built it?\nA: Mara Quint",
@@ -148,7 +148,7 @@ def test_the_checkpoints_penalty_prompt_has_the_chain_as_documents():
 
 
 def test_a_completion_model_is_told_how_the_reply_begins():
-    text = SectionPrompts().sub_answer("Ports?", [BEST]).render("completion")
+    text = TemplatePrompts("Answer.").sub_answer("Ports?", [BEST]).render("completion")
     assert text.endswith("nothing else.\n\nAnswer:")
 
 

@@ -1,0 +1,305 @@
+"""CoRAG in its authors' strings, from a checkout or a file, and what each row may be called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.boards.check import check_plan
+from harness.boards.config import parse_board
+from harness.boards.run import plan_runs
+from harness.data.card import TaskCard, custom_task
+from harness.errors import ConfigError, InputError
+from harness.llm.base import as_text
+from harness.llm.catalogue import ModelConfig
+from harness.method import load_method
+from harness.records import Passage, Query
+from harness.testing.models import RuleModel
+from methods.corag.chain import Hop
+from methods.corag.checkout import read_checkout
+from methods.corag.method import CoRAG, CoRAGPrompted, CoRAGReworded
+from methods.corag.prompts import TemplatePrompts
+from methods.corag.tasks import task_description
+from methods.corag.wording import REWORDED, fill, read_wording
+from tests.harness.programs import answer_all, make_engine, queries
+from tests.methods.corag_checkout import PROMPTS, functions, write_checkout
+from tests.methods.corag_lab import FORMS, trained
+
+QUERY = Query("q", "Who {query} built {documents}?")
+CHAIN = (Hop("Where is {history}?", "in {task} "), Hop("Who?", " Mara\\n"))
+DOCUMENTS = [Passage("a", "Oster", "A {query} port."), Passage("b", "", "An island.")]
+MULTI, SINGLE = (TaskCard(name=n, title=n, hops=n) for n in ("multi", "single"))
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    return write_checkout(tmp_path / "LMOps")
+
+
+@pytest.fixture
+def known(checkout, monkeypatch) -> Path:
+    """The checkout, taken for the authors' own."""
+    authors = read_checkout(checkout).prompts_fingerprint
+    monkeypatch.setattr("methods.corag.method.AUTHORS", authors)
+    return checkout
+
+
+@pytest.mark.parametrize("chain", [(), CHAIN[:1], CHAIN], ids=["no hop", "one", "two"])
+@pytest.mark.parametrize("documents", [[], DOCUMENTS], ids=["no document", "two"])
+def test_prompts_are_the_strings_that_the_code_itself_makes(checkout, chain, documents):
+    wording, theirs = read_checkout(checkout), functions()
+    prompts = TemplatePrompts("a kind", wording)
+    asked, found = [hop.query for hop in chain], [hop.answer for hop in chain]
+    texts = [document.contents.strip() for document in reversed(documents)]
+    for mine, own in [
+        (
+            prompts.sub_query(QUERY, chain),
+            theirs["get_generate_subquery_prompt"](QUERY.text, asked, found, "a kind"),
+        ),
+        (
+            prompts.sub_answer("Ports?", documents),
+            theirs["get_generate_intermediate_answer_prompt"]("Ports?", texts),
+        ),
+        (
+            prompts.final_answer(QUERY, chain, documents),
+            theirs["get_generate_final_answer_prompt"](QUERY.text, asked, found, "a kind", texts),
+        ),
+        (
+            prompts.chain_alone(QUERY, chain),
+            theirs["get_generate_intermediate_answer_prompt"](
+                QUERY.text,
+                [f"Asked: {q}\nFound: {a}" for q, a in zip(asked, found, strict=True)],
+            ),
+        ),
+    ]:
+        (message,) = mine.render("chat")
+        assert {"role": message.role, "content": message.content} == own[0]
+    assert (prompts.no_information, wording.tasks) == (
+        "No word of it",
+        {"multi-hop": "combine facts"},
+    )
+
+
+def test_a_checkout_is_found_by_any_of_its_folders_and_never_run(checkout):
+    folders = [checkout, checkout / "corag", checkout / "corag" / "src"]
+    assert len({read_checkout(folder).fingerprint for folder in folders}) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{task_desc}", "{task_desc.upper()}", r"prompts.py, line \d+: \{task_desc.upper\(\)\}"),
+        ("{query}\n\nOne", "{query!r}\n\nOne", r"line \d+: \{query\}"),
+        ("# Aim\n{query}\n\nOne", "One", "'sub_query' lacks {query}"),
+        ("def get_generate_subquery_prompt", "def other", "has no function 'get_generate_sub"),
+        ("prompt = f", "text = f", "0 times 'prompt' in get_generate_subquery_prompt"),
+        ("past or 'None'", "past or 'Nil'", "show a chain differently"),
+        ("Step {idx+1} found", "Step {idx+1} said", "show a chain differently"),
+        ("def ", "def def ", "cannot be read as Python"),
+        ("Ask on.", "\0", "cannot be read as Python"),
+    ],
+)
+def test_code_that_changed_is_refused_and_not_guessed_at(tmp_path, old, new, message):
+    assert old in PROMPTS
+    folder = write_checkout(tmp_path, PROMPTS.replace(old, new, 1))
+    with pytest.raises(InputError, match=message.replace("{query}", r"\{query\}")) as caught:
+        read_checkout(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_the_code_says_where_to_get_it(tmp_path):
+    with pytest.raises(InputError, match=r"no corag/src/prompts.py; clone https://github.com/"):
+        read_checkout(tmp_path)
+
+
+def as_file(path: Path, **changes) -> Path:
+    values = {k: v for k, v in {**REWORDED.model_dump(), **changes}.items() if v is not None}
+    path.write_text(json.dumps(values) if path.suffix == ".json" else yaml.safe_dump(values))
+    return path
+
+
+@pytest.mark.parametrize("name", ["words.yaml", "words.json"])
+def test_a_file_says_what_a_checkout_says(checkout, tmp_path, name):
+    wording = read_checkout(checkout)
+    path = as_file(tmp_path / name, **wording.model_dump())
+    assert read_wording(path) == wording
+    assert read_wording(path).fingerprint == wording.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sub_querry": "x"}, r"'sub_querry': .*did you mean 'sub_query'"),
+        ({"hop": None}, "'hop': Field required"),
+        ({"hop": "{query}"}, "'hop' lacks {answer}"),
+        ({"sub_query": "{history}{task}{query}{documents}"}, "'sub_query' has no place for {doc"),
+        ({"no_information": ""}, "'no_information'"),
+        ({"tasks": ["x"]}, "'tasks'"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named_with_its_key(tmp_path, changes, message):
+    path = as_file(tmp_path / "words.yaml", **changes)
+    with pytest.raises(InputError, match=message.replace("{", r"\{")) as caught:
+        read_wording(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "a: [", "!!python/object/apply:os.getcwd []"])
+def test_no_mapping_and_no_object_is_read(tmp_path, text):
+    (path := tmp_path / "words.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"words.yaml: (is not a mapping|cannot be read)"):
+        read_wording(path)
+
+
+def test_braces_in_what_is_filled_in_mean_nothing():
+    assert (
+        fill("{query} {x} {answer}", query="{answer}", answer="{query}") == "{answer} {x} {query}"
+    )
+
+
+def test_the_example_in_the_readme_is_a_wording(tmp_path):
+    text = (ROOT / "methods/corag/README.md").read_text(encoding="utf-8")
+    (path := tmp_path / "words.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    assert read_wording(path).hop == "{number}. {query} {answer}\n"
+
+
+def plans(method: str, task: str = "hotpotqa", **params):
+    board = parse_board(
+        {
+            "name": "b",
+            "tasks": [{"name": task, "limit": 2}],
+            "methods": [{"name": method, "params": params}],
+            "models": ["corag-llama3.1-8b"],
+        },
+        "test",
+    )
+    return list(plan_runs(board, "cpu"))
+
+
+def test_corag_without_the_authors_prompts_names_both_ways_out(tmp_path):
+    for stops in (lambda: plans("corag"), lambda: make_engine(CoRAG(), trained(RuleModel()))):
+        with pytest.raises(ConfigError) as caught:
+            stops()
+        message = str(caught.value)
+        assert "-p prompts=PATH" in message and "'corag-reworded'" in message
+        assert "\n" not in message
+
+
+def test_corag_takes_no_other_words_than_its_authors(checkout, tmp_path):
+    for path in (checkout, as_file(tmp_path / "words.yaml")):
+        with pytest.raises(ConfigError, match="not the prompts that CoRAG was tuned on.*reworded"):
+            plans("corag", prompts=str(path))
+        assert plans("corag-reworded", prompts=str(path))
+
+
+def test_the_prompts_count_in_a_run_by_what_they_say_and_not_by_their_place(known, tmp_path):
+    elsewhere = write_checkout(tmp_path / "elsewhere")
+    same = as_file(tmp_path / "words.yaml", **read_checkout(known).model_dump())
+    found = [plans("corag", prompts=str(p))[0] for p in (known, elsewhere, same)]
+    assert len({plan.config.run_id for plan in found}) == 1
+    assert "prompts" not in found[0].config.method.params
+    assert [plan.method.provenance for plan in found] == [
+        {"prompts": str(path)} for path in (known, elsewhere, same)
+    ]
+    (other,) = plans("corag-reworded", prompts=str(same))
+    (own,) = plans("corag-reworded")
+    assert "prompts" in other.config.method.inputs and own.config.method.inputs == {}
+    assert other.config.run_id != own.config.run_id
+
+
+def test_corag_asks_in_the_authors_words_alone(known):
+    model = trained(RuleModel(style="chat"))
+    params = {"prompts": str(known), "max_path_length": 1, "task_description": "a kind"}
+    found = answer_all(CoRAG(CoRAG.Params(**params)), queries(1), model)
+    prompts = [
+        step.data["prompt"]
+        for row in found.values()
+        for step in row.prediction.steps
+        if step.kind == "generate"
+    ]
+    firsts = [prompt.removeprefix("<user>\n").splitlines()[0] for prompt in prompts]
+    assert firsts == ["Ask on.", "Read.", "End."]
+
+
+def test_corag_is_refused_on_a_model_that_is_not_asked_in_turns(known):
+    method = CoRAG(CoRAG.Params(prompts=str(known)))
+    method.check_model(RuleModel(style="chat"))
+    with pytest.raises(ConfigError, match="model 'rules': CoRAG was tuned on turns of a chat"):
+        method.check_model(RuleModel(style="completion"))
+
+
+def described(cls, task, **params):
+    return cls(cls.Params(**params)).describe_task(task)
+
+
+@pytest.mark.parametrize("cls", [CoRAGReworded, CoRAGPrompted])
+def test_a_task_is_described_by_its_hops(cls):
+    known = REWORDED.tasks
+    assert described(cls, MULTI) == known["multi-hop"]
+    assert described(cls, SINGLE) == known["single-hop"]
+    assert described(cls, custom_task("own").card) == known["any"] == described(cls, None)
+    assert len(set(known.values())) == 3
+
+
+def test_a_description_may_be_given_for_all_tasks_or_by_name_and_kind():
+    given = {"single": "A", "multi-hop": "B", "any": "C"}
+    found = [
+        described(CoRAGReworded, task, task_description=given) for task in (SINGLE, MULTI, None)
+    ]
+    assert found == ["A", "B", "C"]
+    assert described(CoRAGReworded, MULTI, task_description="D") == "D"
+    assert task_description({"nq": "A"}, {"any": "B"}, MULTI) == "B"
+
+
+def test_the_authors_multi_hop_description_serves_no_other_task(known, tmp_path):
+    (plan,) = plans("corag", prompts=str(known))
+    check_plan(plan)
+    (plan,) = plans("corag", task="nq", prompts=str(known))
+    with pytest.raises(ConfigError, match=r"task 'nq': the prompts describe multi-hop tasks alone"):
+        check_plan(plan)
+    given = {"nq": "Answer what people typed into a search engine."}
+    (plan,) = plans("corag", task="nq", prompts=str(known), task_description=given)
+    check_plan(plan)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_run_is_told_its_task_and_its_hops_make_its_id(form, tmp_path):
+    name = next(key for key, value in FORMS.items() if value is form)
+    single, multi = (plans(name, task=task)[0] for task in ("triviaqa", "musique"))
+    assert (single.config.task.hops, multi.config.task.hops) == ("single", "multi")
+    assert plans("bm25", task="musique")[0].config.task.hops is None
+    assert "hops" not in single.config.task.settings(), "tables compare it with other methods"
+    model = form.script(["Oster port"])
+    method = form.cls(form.cls.Params(max_path_length=1))
+    make_engine(method, model, prompts=form.prompts, task=SINGLE).run(queries(1), lambda _: None)
+    prompts = " ".join(as_text(request.prompt) for request in model.requests)
+    assert REWORDED.tasks["single-hop"] in prompts
+    assert REWORDED.tasks["multi-hop"] not in prompts
+
+
+def test_each_row_has_a_name_of_its_own():
+    names = ("corag", "corag-reworded", "corag-prompted")
+    cards = [load_method(name).card for name in names]
+    assert len({card.title for card in cards}) == 3
+    assert "other words" in cards[1].summary
+    assert [load_method(name).version() for name in names] == [2, 1, 2]
+
+
+def test_the_token_that_ends_a_turn_counts_in_the_penalty_of_a_local_chat_model(tmp_path):
+    from harness.llm.local import LocalModel
+    from tests.tiny import build_tiny_model
+    from tests.tiny_checkpoints import build_tiny_llama_chat
+
+    llama, chatml = build_tiny_llama_chat(tmp_path / "a"), build_tiny_model(tmp_path / "b")
+    for folder, style, end in [
+        (llama, "chat", "<|eot_id|>"),
+        (chatml, "chat", "<|im_end|>"),
+        (chatml, "completion", ""),
+    ]:
+        config = ModelConfig(name="tiny", path=str(folder), prompt_style=style)
+        assert LocalModel(config, str(folder)).turn_end == end
+    assert RuleModel(style="chat").turn_end == ""
