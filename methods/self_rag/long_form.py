@@ -64,7 +64,7 @@ async def beam_search(
     return beam[0]
 
 
-def first_segment(reply: Reply, threshold: float | None) -> Segment:
+def first_segment(reply: Reply, threshold: float) -> Segment:
     """A reply up to the first token that asks for passages (see ``wants_passages``)."""
     marks = 0
     for place, choice in enumerate(reply.choices):
@@ -72,6 +72,11 @@ def first_segment(reply: Reply, threshold: float | None) -> Segment:
         if wants_passages(choice, threshold):
             return Segment(_before_mark(reply.text, marks), reply.choices[:place], True)
     return Segment(reply.text, reply.choices, False)
+
+
+def first_paragraph(text: str) -> str:
+    """The text up to its first blank line."""
+    return text.partition("\n\n")[0]
 
 
 def _before_mark(text: str, number: int) -> str:

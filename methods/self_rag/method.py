@@ -12,10 +12,10 @@ from pydantic import Field
 from harness.llm.base import Reply
 from harness.method import MethodCard
 from harness.records import Passage, Prediction, Query
-from methods.self_rag.long_form import Draft, beam_search, first_segment
+from methods.self_rag.long_form import Draft, beam_search, first_paragraph, first_segment
 from methods.self_rag.prompts import SelfRAGPrompt
-from methods.self_rag.reflection import Reflective
-from methods.self_rag.scores import Candidate, critique_of, retrieval_share
+from methods.self_rag.reflection import Reflective, Wish
+from methods.self_rag.scores import Candidate, critique_of, most_agreed, retrieval_share
 from methods.self_rag.tokens import (
     NO_RETRIEVAL,
     REFLECTION,
@@ -24,6 +24,9 @@ from methods.self_rag.tokens import (
     first_line,
     one_line,
 )
+
+DECISION_TOKENS = 25
+"""Long form: of so many tokens one must be [Retrieval] (run_long_form_static.py)."""
 
 
 class SelfRAG(Reflective):
@@ -37,27 +40,49 @@ class SelfRAG(Reflective):
         ),
         paper="Asai et al., Self-RAG, ICLR 2024, arXiv:2310.11511",
         source="AkariAsai/self-rag, run_short_form.py and run_long_form_static.py",
+        version=2,
         deviations=(
             "Needs a released checkpoint such as selfrag-llama2-7b; no run with a checkpoint of "
             "full size was made here, only with a tiny random one of the same shape.",
-            "The question comes with a short-answer instruction, in the task format that the model "
-            "was trained on: the published output is sentences, whose exact match against short "
-            "answers says little (-p short_answer=false asks the bare question, as the paper).",
-            "k is 5, as in the checklist of this harness and the paper's closed tasks; its open "
-            "questions have 10 (-p k=10).",
-            "The default encoder is all-MiniLM-L6-v2, which needs no hub; the paper's is "
-            "contriever-msmarco (-p retriever=contriever-msmarco).",
-            "The retrieval decision compares probabilities, as the paper says; the released code "
-            "compares log-probabilities, which turns the ratio round.",
+            "Score: paper and released command add the text's own probability to the weighted "
+            "critique, and so does this. The weights 1, 1 and 0.5 are the paper's; the released "
+            "command for short answers leaves utility at its program's default, 1 "
+            "(-p utility_weight=1).",
+            "Decision: [Retrieval] needs more than 0.2 of its probability and [No Retrieval]'s "
+            "together, as the paper says. The released command holds 0.2 against the same ratio "
+            "of log-probabilities, which turns it round: it retrieves unless [Retrieval] has over "
+            "about 0.72, seen as always (issue 45; -p mode=always).",
+            "The paper's short answers to open questions: -p k=10 -p short_answer=false "
+            "-p retriever=contriever-msmarco (five of its ten passages are a web search engine's). "
+            "The released command: the same and -p utility_weight=1 -p mode=always. For closed "
+            "tasks both have k=5, -p closed=true and, the command, -p max_tokens=50.",
+            "By default the question comes with a short-answer instruction, in the task format "
+            "that the model was trained on: the published output is sentences, whose exact match "
+            "against short answers says little. The instruction is this harness's, also where the "
+            "paper's tasks have one of their own.",
+            "k is 5 by default, as in the checklist of this harness.",
+            "The default encoder is all-MiniLM-L6-v2, which needs no hub.",
             "The answer is the first line of the chosen text; a paragraph that the model itself "
-            "writes is left out of it.",
+            "writes is left out of it. The released code takes the whole text (metric: contains), "
+            "without a '#' or ':' at its start.",
+            "Shares are of exact probabilities; the released code reads its 5,000 likeliest "
+            "tokens and takes e^-100 for others. A text of no token has probability 0, there 1.",
+            "Long form, as published (-p form=long): paper and command have beam 2, weights 1, 1, "
+            "0.5; the command has -p max_tokens=300 and, for ASQA, -p mode=always. Its "
+            "max_depth=7 makes six segments (-p max_depth=6); max_depth here counts segments.",
+            "Long form: the text's own probability is not added by default, since the released "
+            "code drops that option on the way; the paper's formula has it "
+            "(-p sequence_score=true).",
             "Long form: parts of a score are read inside the segment that is kept, utility "
-            "included, which the released code always counts 0.",
-            "Long form: a finished draft stays in the beam, and a segment's score below 0 counts 0 "
-            "in the product of scores.",
+            "included; the released code reads them in all that was generated and always counts "
+            "utility 0.",
+            "Long form: a finished draft stays in the beam, a segment's score below 0 counts 0 in "
+            "the product of scores, and a draft goes on from its own text alone; in the released "
+            "code from that of drafts beside it, too.",
             "Long form: passages are retrieved once for the question, as in the released code; the "
             "paper retrieves for every segment.",
-            "Long form: max_depth counts segments, one more than the released code's loop makes.",
+            "Long form: the answer is the text alone, on one line: no citations, and a segment "
+            "said twice stays.",
         ),
     )
     needs = frozenset({"logprobs"})
@@ -69,7 +94,14 @@ class SelfRAG(Reflective):
 
         shots: int = Field(0, ge=0, le=0, description="none: the checkpoint takes no demonstration")
         short_answer: bool = Field(True, description="instruct the model to answer in a few words")
-        sequence_score: bool = Field(False, description="add the mean token probability to scores")
+        sequence_score: bool | None = Field(
+            None,
+            description="add the text's own probability, the geometric mean of its tokens', to "
+            "scores; null: in short form alone, as the released code does",
+        )
+        closed: bool = Field(
+            False, description="short form: add up the scores of equal answers, for closed tasks"
+        )
         form: Literal["short", "long"] = Field(
             "short", description="one text for each passage, or a tree of segments"
         )
@@ -81,17 +113,27 @@ class SelfRAG(Reflective):
 
     params: Params
 
-    async def retrieval_probability(self, query: Query) -> float:
-        """The share of [Retrieval] at the first token of the response."""
-        reply = await self._generate(self._prompt(query), max_tokens=1)
-        return retrieval_share(reply.choices)
+    async def wish(self, query: Query) -> Wish:
+        """The share of [Retrieval] at the first token of the response.
+
+        Long form: the model must also say it soon, as the released code decides.
+        """
+        short = self.params.form == "short"
+        reply = await self._generate(self._prompt(query), 1 if short else DECISION_TOKENS)
+        said = short or RETRIEVAL in first_paragraph(reply.text)
+        return Wish(retrieval_share(reply.choices), said)
 
     async def unaided(self, query: Query) -> Prediction:
-        """Go on after [No Retrieval]."""
+        """Go on after [No Retrieval]; a long answer ends at a blank line."""
         prompt = replace(self._prompt(query), reply_start=NO_RETRIEVAL)
         reply = await self._generate(prompt, self.params.max_tokens)
-        answer = first_line if self.params.form == "short" else one_line
-        return Prediction(answer(reply.text), raw=reply.text)
+        if self.params.form == "short":
+            return Prediction(first_line(reply.text), raw=reply.text)
+        return Prediction(one_line(first_paragraph(reply.text)), raw=reply.text)
+
+    def best(self, candidates: Sequence[Candidate]) -> Candidate:
+        """That of the best score or, of a closed task, of the answer with the best sum."""
+        return most_agreed(candidates) if self.params.closed else super().best(candidates)
 
     async def aided(self, query: Query, passages: list[Passage]) -> Prediction:
         """The best of the answers with one passage each, or the best path of the tree."""
@@ -108,15 +150,16 @@ class SelfRAG(Reflective):
     async def candidate(self, query: Query, passage: Passage) -> Candidate:
         """Go on after the passage; the reflection tokens on the way are the critique."""
         reply = await self._generate(self._prompt(query, passage), self.params.max_tokens)
-        critique = critique_of(reply.choices, likelihood=self.params.sequence_score)
+        likelihood = self.params.sequence_score is not False
+        critique = critique_of(reply.choices, likelihood=likelihood)
         return Candidate(reply.text, first_line(reply.text), self.scored(passage, critique))
 
     async def _extended(self, query: Query, draft: Draft, passage: Passage) -> Draft:
         prompt = replace(self._prompt(query, passage), reply_so_far=draft.so_far)
         reply = await self._generate(prompt, self.params.max_tokens, stop=(RETRIEVAL,))
-        adaptive = self.params.mode == "adaptive"
-        segment = first_segment(reply, self.params.threshold if adaptive else None)
-        critique = critique_of(segment.choices, likelihood=self.params.sequence_score)
+        segment = first_segment(reply, self.params.threshold)
+        likelihood = self.params.sequence_score is True
+        critique = critique_of(segment.choices, likelihood=likelihood)
         return draft.then(segment, self.scored(passage, critique))
 
     def _prompt(self, query: Query, *passages: Passage) -> SelfRAGPrompt:

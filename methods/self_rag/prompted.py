@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.method import MethodCard
 from harness.records import Passage, Prediction, Query
 from methods.self_rag import prompted_prompts as ask
-from methods.self_rag.reflection import Reflective
+from methods.self_rag.reflection import Reflective, Wish
 from methods.self_rag.scores import Candidate, Critique, support_score, utility_score
 
 
@@ -47,9 +47,9 @@ class SelfRAGPrompted(Reflective):
 
     params: Params
 
-    async def retrieval_probability(self, query: Query) -> float:
+    async def wish(self, query: Query) -> Wish:
         """The share of Yes."""
-        return (await self.llm.choose(ask.retrieval(query), ask.YES_NO))["Yes"]
+        return Wish((await self.llm.choose(ask.retrieval(query), ask.YES_NO))["Yes"])
 
     async def unaided(self, query: Query) -> Prediction:
         """The closed-book answer."""

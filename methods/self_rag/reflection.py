@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +14,14 @@ from harness import trace
 from harness.method import Method, MethodParams
 from harness.records import Passage, Prediction, Query
 from methods.self_rag.scores import Candidate, Critique, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The probability that the model wants passages, and whether it went on to ask for them."""
+
+    probability: float
+    said: bool = True
 
 
 class Reflective(Method):
@@ -48,12 +57,16 @@ class Reflective(Method):
     async def aided(self, query: Query, passages: list[Passage]) -> Prediction:
         """Of the answers with one passage each, the one with the best score."""
         candidates = await asyncio.gather(*(self.candidate(query, p) for p in passages))
-        best = max(candidates, key=lambda candidate: candidate.score)
+        best = self.best(candidates)
         return Prediction(best.answer, passages, raw=best.text)
 
+    def best(self, candidates: Sequence[Candidate]) -> Candidate:
+        """The candidate with the best score; of equals, the first."""
+        return max(candidates, key=lambda candidate: candidate.score)
+
     @abstractmethod
-    async def retrieval_probability(self, query: Query) -> float:
-        """Probability that the model wants passages."""
+    async def wish(self, query: Query) -> Wish:
+        """What the model thinks of retrieving."""
 
     @abstractmethod
     async def unaided(self, query: Query) -> Prediction:
@@ -76,7 +89,13 @@ class Reflective(Method):
     async def _retrieves(self, query: Query) -> bool:
         if self.params.mode != "adaptive":
             return self.params.mode == "always"
-        probability = await self.retrieval_probability(query)
-        decision = probability > self.params.threshold
-        trace.note("retrieval decision", probability=round(probability, 6), retrieve=decision)
+        wish = await self.wish(query)
+        decision = wish.said and wish.probability > self.params.threshold
+        unsaid = {} if wish.said else {"said": False}
+        trace.note(
+            "retrieval decision",
+            probability=round(wish.probability, 6),
+            retrieve=decision,
+            **unsaid,
+        )
         return decision

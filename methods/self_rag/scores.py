@@ -7,11 +7,12 @@ never judged counts 0.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.llm.base import TokenChoice
-from methods.self_rag.tokens import RELEVANCE, RETRIEVAL, RETRIEVE, SUPPORT, UTILITY
+from methods.self_rag.tokens import NO_RETRIEVAL, RELEVANCE, RETRIEVAL, RETRIEVE, SUPPORT, UTILITY
 
 UTILITY_LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -72,6 +73,15 @@ def utility_score(levels: Sequence[float]) -> float:
     return sum(w * p for w, p in zip(UTILITY_LEVELS, levels, strict=True)) / total
 
 
+def most_agreed(candidates: Sequence[Candidate]) -> Candidate:
+    """The best candidate of the answer whose scores add up to most; of equals, the first."""
+    totals: dict[str, float] = defaultdict(float)
+    for candidate in candidates:
+        totals[candidate.answer] += candidate.score
+    answer = max(totals, key=totals.__getitem__)
+    return max((c for c in candidates if c.answer == answer), key=lambda c: c.score)
+
+
 def retrieval_share(choices: Sequence[TokenChoice]) -> float:
     """Probability of [Retrieval] against [No Retrieval] at the first of the choices."""
     return share(*_probs(choices[0], RETRIEVE[:2])) if choices else 0.0
@@ -92,12 +102,18 @@ def critique_of(choices: Sequence[TokenChoice], *, likelihood: bool = False) -> 
     )
 
 
-def wants_passages(choice: TokenChoice, threshold: float | None) -> bool:
-    """Whether a token asks for passages: [Retrieval], or [No Retrieval] above the threshold."""
+def wants_passages(choice: TokenChoice, threshold: float) -> bool:
+    """Whether a token inside an answer asks for passages, as the released code decides.
+
+    [Retrieval] does. [No Retrieval] does if [Retrieval] and [Continue to Use Evidence] together
+    have more than ``threshold`` of what [Retrieval] and [No Retrieval] have.
+    """
     token = choice.text.strip()
-    if token == RETRIEVAL:
-        return True
-    return token in RETRIEVE[:2] and threshold is not None and retrieval_share([choice]) > threshold
+    if token != NO_RETRIEVAL:
+        return token == RETRIEVAL
+    wanted, unwanted, going_on = _probs(choice, RETRIEVE)
+    total = wanted + unwanted
+    return total > 0 and (wanted + going_on) / total > threshold
 
 
 def _probs(choice: TokenChoice, tokens: Sequence[str]) -> list[float]:

@@ -63,7 +63,7 @@ def run(model, **params):
 
 
 def test_three_passages_scored_by_hand():
-    found = run(decide(0.9))
+    found = run(decide(0.9), sequence_score=False)
     scores = notes(found, "critique")
     assert [s["passage_id"] for s in scores] == IDS
     assert [s["relevance"] for s in scores] == pytest.approx([0.75, 0.9, 0.25])
@@ -77,18 +77,24 @@ def test_three_passages_scored_by_hand():
 
 
 def test_weights_decide_which_answer_wins():
-    found = run(decide(0.9), support_weight=2.0, utility_weight=0.0)
+    found = run(decide(0.9), sequence_score=False, support_weight=2.0, utility_weight=0.0)
     assert [s["score"] for s in notes(found, "critique")] == pytest.approx([2.05, 1.7, 0.25])
     assert found.answer == "Mara Quint"
 
 
 def test_without_any_weight_the_first_passage_wins():
-    found = run(decide(0.9), relevance_weight=0, support_weight=0, utility_weight=0)
-    assert found.answer == "Mara Quint"
+    nothing = {"relevance_weight": 0, "support_weight": 0, "utility_weight": 0}
+    assert run(decide(0.9), sequence_score=False, **nothing).answer == "Mara Quint"
 
 
-def test_the_sequence_score_adds_the_mean_token_probability():
-    found = run(decide(0.9), sequence_score=True)
+def test_without_any_weight_the_likeliest_text_wins():
+    nothing = {"relevance_weight": 0, "support_weight": 0, "utility_weight": 0}
+    assert run(decide(0.9), **nothing).answer == "Jon Abel"
+
+
+@pytest.mark.parametrize("params", [{}, {"sequence_score": True}])
+def test_as_published_the_texts_own_probability_counts(params):
+    found = run(decide(0.9), **params)
     scores = notes(found, "critique")
     assert [s["likelihood"] for s in scores] == pytest.approx([0.5, 0.25, 0.9])
     assert [s["score"] for s in scores] == pytest.approx([2.1, 2.0, 1.15])
@@ -101,7 +107,7 @@ def test_the_sequence_score_adds_the_mean_token_probability():
 def test_passages_are_retrieved_only_above_the_threshold(p, retrieves):
     found = run(decide(p))
     assert found.usage.retrievals == int(retrieves)
-    assert found.answer == ("Oster" if retrieves else "Jon Abel")
+    assert found.answer == ("Mara Quint" if retrieves else "Jon Abel")
     assert notes(found, "retrieval decision") == [{"probability": p, "retrieve": retrieves}]
 
 
@@ -142,7 +148,25 @@ def test_mode_never_asks_once():
 
 def test_mode_always_asks_for_each_passage():
     found = run(scripted(PASSAGES), mode="always")
-    assert (found.answer, found.usage.llm_calls, found.usage.retrievals) == ("Oster", 3, 1)
+    assert (found.answer, found.usage.llm_calls, found.usage.retrievals) == ("Mara Quint", 3, 1)
+
+
+def test_the_released_commands_weight_of_utility():
+    found = run(decide(0.9), utility_weight=1, mode="always")
+    assert [s["score"] for s in notes(found, "critique")] == pytest.approx([2.3, 2.45, 1.15])
+    assert found.answer == "Oster"
+
+
+def test_in_a_closed_task_the_scores_of_equal_answers_add_up():
+    def says(text: str, relevance: float):
+        return said((REL, {REL: relevance, IRR: 1 - relevance}), text)
+
+    texts = [says("true", 0.4), says("false", 0.7), says("true", 0.5)]
+    model = dict(zip(PASSAGES, texts, strict=True))
+    params = {"mode": "always", "sequence_score": False}
+    assert run(scripted(model), **params).answer == "false"
+    found = run(scripted(model), **params, closed=True)
+    assert (found.answer, found.raw) == ("true", texts[2].text)
 
 
 def test_a_retriever_that_finds_nothing():

@@ -48,7 +48,8 @@ def settings_of_a_run(draw):
         params["beam_width"] = draw(st.integers(1, 3))
         params["max_depth"] = draw(st.integers(1, 4))
         params["ignore_contradictions"] = draw(st.booleans())
-        params["sequence_score"] = draw(st.booleans())
+        params["sequence_score"] = draw(st.sampled_from([None, False, True]))
+        params["closed"] = draw(st.booleans())
     return name, params
 
 
@@ -102,7 +103,7 @@ def test_one_at_a_time_and_in_batches(chosen):
 
 
 @pytest.mark.parametrize(
-    "params", [{"form": "long"}, {"mode": "always", "sequence_score": True}, {"mode": "never"}]
+    "params", [{"form": "long"}, {"mode": "always", "closed": True}, {"mode": "never"}]
 )
 def test_conformance_beyond_the_defaults(params):
     check_method(load_method("self-rag"), params)
@@ -133,7 +134,10 @@ def test_the_tokens_are_those_of_the_checkpoint(checkpoint):
     assert checkpoint.trained_for == {"self-rag"}
 
 
-@pytest.mark.parametrize("params", [{}, {"form": "long", "max_depth": 2, "k": 2}])
+LONG_AT_ONCE = {"form": "long", "mode": "always", "max_depth": 2, "k": 2}
+
+
+@pytest.mark.parametrize("params", [{}, LONG_AT_ONCE])
 def test_a_checkpoint_end_to_end_alone_and_in_batches(checkpoint, params):
     values = {"k": 3, "max_tokens": 12, "threshold": 0.0, **params}
     batched = run_small_task(build("self-rag", values), checkpoint)

@@ -149,7 +149,7 @@ def test_contradicted_segments_may_be_left_out(ignore, answer):
 
 @pytest.mark.parametrize(
     ("mode", "p", "answer"),
-    [("adaptive", 0.3, "A. AG."), ("adaptive", 0.2, "A.B."), ("always", 0.3, "A.B.")],
+    [("adaptive", 0.3, "A. AG."), ("adaptive", 0.2, "A.B."), ("always", 0.3, "A. AG.")],
 )
 def test_no_retrieval_inside_an_answer_is_held_against_the_threshold(mode, p, answer):
     unsure = said((REL, {REL: 0.9, IRR: 0.1}), "A.", (NO_RET, {RET: p, NO_RET: 1 - p}), "B.")
@@ -159,16 +159,46 @@ def test_no_retrieval_inside_an_answer_is_held_against_the_threshold(mode, p, an
     assert found.answer.replace("A. B.", "A.B.") == answer
 
 
+@pytest.mark.parametrize(
+    ("reply", "p", "retrieves"),
+    [
+        (("Well,", RET), 0.21, True),
+        (("Well,", RET), 0.2, False),
+        (("Well,",), 0.9, False),
+        (("Well,", "\n\n", RET), 0.9, False),
+        ((RET,), 0.21, True),
+    ],
+)
+def test_the_model_must_say_that_it_wants_passages_and_mean_it(reply, p, retrieves):
+    # The share counts at the first token, whichever that is.
+    first = said((reply[0], {RET: p, NO_RET: 1 - p}), *reply[1:])
+    passages = {"<paragraph>": segment("A.", 0.5)}
+    model = scripted({**passages, "[No Retrieval]": said("alone"), "": first})
+    found = run(model, mode="adaptive")
+    assert (found.usage.retrievals, found.answer) == ((1, "A.") if retrieves else (0, "alone"))
+    assert model.requests[0].max_tokens == 25
+    (note,) = notes(found, "retrieval decision")
+    assert note["probability"] == pytest.approx(p)
+    assert note.get("said", True) == (RET in said(*reply).text.split("\n\n")[0])
+
+
+def test_without_passages_a_long_answer_ends_at_a_blank_line():
+    model = scripted({"[No Retrieval]": said("One.\nTwo.", "\n\n", "Three."), "": wants(0.1)})
+    assert run(model, mode="adaptive").answer == "One. Two."
+
+
 def test_the_model_may_decide_against_retrieval():
     model = scripted({"[No Retrieval]": said("One.\n", "Two.", USE[4]), "": wants(0.2)})
     found = run(model, mode="adaptive")
     assert (found.answer, found.usage.retrievals, found.usage.llm_calls) == ("One. Two.", 0, 2)
 
 
-def test_the_sequence_score_counts_too():
+def test_the_sequence_score_counts_if_asked_for():
     def sure(text: str, p: float) -> Reply:
         return said((REL, {REL: 0.5, IRR: 0.5}), text, p=p)
 
-    found = run(script([sure("A.", 0.25)], [sure("B.", 0.75)]), sequence_score=True)
+    replies = [sure("A.", 0.25)], [sure("B.", 0.75)]
+    assert scores(run(script(*replies))) == pytest.approx([0.5, 0.5]), "not by default"
+    found = run(script(*replies), sequence_score=True)
     assert scores(found) == pytest.approx([0.75, 1.25])
     assert found.answer == "B."

@@ -134,24 +134,33 @@ def ends(probability: float, token: str = NO_RET):
 
 def test_a_segment_ends_where_passages_are_wanted():
     reply = said(REL, "One.", FULL, ends(0.9, RET), "Two.")
-    assert first_segment(reply, None) == Segment(f"{REL}One.{FULL}", reply.choices[:3], True)
+    assert first_segment(reply, 1.0) == Segment(f"{REL}One.{FULL}", reply.choices[:3], True)
 
 
 def test_a_segment_whose_end_was_cut_off_as_a_stop_string():
     reply = said("One.", ends(0.9, RET))
     cut = type(reply)("One.", choices=reply.choices)
-    assert first_segment(cut, None) == Segment("One.", reply.choices[:1], True)
+    assert first_segment(cut, 1.0) == Segment("One.", reply.choices[:1], True)
 
 
 @pytest.mark.parametrize(
     ("probability", "threshold", "text"),
-    [(0.21, 0.2, "One."), (0.2, 0.2, None), (0.19, 0.2, None), (0.9, None, None)],
+    [(0.21, 0.2, "One."), (0.2, 0.2, None), (0.19, 0.2, None), (0.9, 1.0, None)],
 )
 def test_no_retrieval_ends_a_segment_only_above_the_threshold(probability, threshold, text):
     reply = said("One.", ends(probability), "Two.")
     found = first_segment(reply, threshold)
     assert found.wants_more == (text is not None)
     assert found.text == (text or reply.text)
+
+
+def test_going_on_with_the_evidence_counts_as_wanting_passages_inside_an_answer():
+    mark = (NO_RET, {RET: 0.1, NO_RET: 0.5, "[Continue to Use Evidence]": 0.4})
+    reply = said("One.", mark, "Two.")
+    # (0.1 + 0.4) / (0.1 + 0.5), as the released code has it.
+    assert first_segment(reply, 0.83).wants_more
+    assert not first_segment(reply, 0.84).wants_more
+    assert not first_segment(said("One.", (NO_RET, {}), "Two."), 0.0).wants_more
 
 
 def test_the_text_is_cut_at_the_mark_that_ended_it():

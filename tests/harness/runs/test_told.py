@@ -23,7 +23,10 @@ class Told(Ask):
 
 class Reading(Told):
     reads_task = True
-    provenance = {"words": "somewhere"}
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        return {"words": "somewhere"}
 
 
 @pytest.fixture(autouse=True)
