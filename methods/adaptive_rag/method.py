@@ -54,10 +54,12 @@ class AdaptiveRAG(Routed):
             "The default router is all-MiniLM-L6-v2 with a head of three, which needs no hub; the "
             "paper's is T5-large (-p router=google-t5/t5-large), read by its first step as there. "
             "Full-size T5 routers were not trained here.",
-            "The default router trains for 2 epochs at a rate of 2e-4; the paper's for 15 to 35 at "
-            "3e-5.",
-            "Silver labels come from at most 100 train questions of the run's own task; the paper "
-            "pools 500 questions of each of six datasets.",
+            "The default router trains for 2 epochs at a rate of 2e-4 and keeps the best of them; "
+            "the paper's is trained anew for 15, 20, 25, 30 and 35 epochs at 3e-5.",
+            "Silver labels come from at most 100 train questions of the run's own task, those of "
+            "the smallest SHA-256 that are no demonstration; the paper pools 500 dev questions of "
+            "each of six datasets (SQuAD and 2WikiMultihopQA beside the four here), one router for "
+            "all.",
             "The epoch is chosen on train questions held out by the hash of their id; the "
             "official code chooses it on labels of test questions.",
             "A train question that no route answers may get a bias label, as the paper says; the "
@@ -65,7 +67,13 @@ class AdaptiveRAG(Routed):
             "Bias labels come from the train questions of the shipped samples, which for NQ, "
             "TriviaQA and partly HotpotQA and MuSiQue are questions of the public dev splits: set "
             "bias_tasks to other tasks, or [], when a full dev split is evaluated.",
+            "Bias labels are of four datasets and the run's own task; the official code's of six. "
+            "A dataset is multi-hop if most of its train questions say so (metadata.hops), and "
+            "single-hop if they say nothing; there its name decides.",
             "NQ questions that MuSiQue contains are not removed from the bias labels.",
+            "A question is asked by its own route alone; the official results are picked after all "
+            "three routes have answered every question, which gives the same answers at another "
+            "cost.",
             *ROUTE_DEVIATIONS,
         ),
     )

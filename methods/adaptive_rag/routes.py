@@ -20,7 +20,8 @@ PAPER = (
 ROUTE_DEVIATIONS = (
     "Routes A, B and C are the methods no-retrieval, bm25 and ircot of this harness with their "
     "prompts and depths: B reads 5 passages (the paper: 15, and 6 for GPT), C searches 4 a step "
-    "(the paper: 6, and 3 for GPT).",
+    "(the paper: 6, and 3 for GPT). What these three depart in, they say themselves.",
+    "The paper's models are Flan-T5 XL and XXL and GPT-3.5; routes were not run with them here.",
 )
 
 

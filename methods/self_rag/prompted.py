@@ -28,12 +28,19 @@ class SelfRAGPrompted(Reflective):
             "This is not Self-RAG: the model was not fine-tuned and has no reflection tokens; its "
             "decisions are read from the probabilities of the words Yes, Partly, No and of Bad, "
             "Poor, Fair, Good, Perfect as the next word.",
-            "The answer with a passage comes from the reading prompt of every other method here, "
-            "32 tokens long at most instead of 100.",
+            "The answer with a passage, or without any, comes from the prompts of every other "
+            "method here with their demonstrations, 32 tokens long at most instead of 100.",
             "The judgements are only as good as the model: the default one (135M) tells gold "
             "passages from others hardly better than a coin (see prompted_prompts.py).",
             "Relevance, support and utility take a call each; a trained model emits them while it "
             "answers.",
+            "Yes, Partly and No stand for full, partial and no support, the five words for "
+            "Self-RAG's utilities 1 to 5; the threshold of 0.2 is held against the share of Yes, "
+            "which says nothing of how often a model that was not trained for it retrieves.",
+            "The score is the weighted critique alone: the text's own probability, which Self-RAG "
+            "adds, is left out.",
+            "There is no long form and no sum over equal answers.",
+            "k is 5, as in the checklist of this harness; Self-RAG's open questions have 10.",
             "The default encoder is all-MiniLM-L6-v2, which needs no hub; the paper's is "
             "contriever-msmarco (-p retriever=contriever-msmarco).",
         ),
