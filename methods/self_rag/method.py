@@ -93,6 +93,13 @@ class SelfRAG(Reflective):
         """Parameters of Self-RAG."""
 
         shots: int = Field(0, ge=0, le=0, description="none: the checkpoint takes no demonstration")
+        threshold: float = Field(
+            0.2,
+            ge=0,
+            le=1,
+            description="adaptive: retrieve above this probability; long form: in every mode also "
+            "what [No Retrieval] inside an answer is held against",
+        )
         short_answer: bool = Field(True, description="instruct the model to answer in a few words")
         sequence_score: bool | None = Field(
             None,

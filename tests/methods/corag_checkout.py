@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import yaml
+
+from methods.corag.wording import REWORDED
 
 PROMPTS = '''
 raise SystemExit("this file was run")
@@ -104,3 +109,10 @@ def functions() -> dict:
     found: dict = {}
     exec(PROMPTS.replace(RAISES.strip(), ""), found)
     return found
+
+
+def as_file(path: Path, **changes) -> Path:
+    """A file of the house's wording, changed; None leaves a key out."""
+    values = {k: v for k, v in {**REWORDED.model_dump(), **changes}.items() if v is not None}
+    path.write_text(json.dumps(values) if path.suffix == ".json" else yaml.safe_dump(values))
+    return path

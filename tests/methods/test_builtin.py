@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
-from harness.method import load_method
+from harness.method import load_method, parse_params
 from harness.registry import names
 from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
@@ -50,6 +52,16 @@ def test_the_class_says_what_it_is(name):
     cls = load_method(name)
     assert cls.__doc__ and cls.Params.__doc__
     assert cls.card.source, "say where the algorithm comes from"
+
+
+@pytest.mark.parametrize("name", names("methods"))
+def test_parameters_that_a_card_recommends_are_there_and_take_the_value(name):
+    cls = load_method(name)
+    for said in cls.card.deviations:
+        for key, value in re.findall(r"-p (\w+)(?:=([\w./-]*\w))?", said):
+            assert key in cls.Params.model_fields, said
+            if value and not value.isupper():  # PATH stands for a path
+                parse_params(cls, name, {key: yaml.safe_load(value)})
 
 
 def test_titles_are_unique():

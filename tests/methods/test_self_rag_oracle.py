@@ -31,7 +31,8 @@ def llm(tmp_path_factory) -> LocalModel:
     folder = build_tiny_self_rag(tmp_path_factory.mktemp("self-rag") / "model")
     config = ModelConfig(name="tiny", path=str(folder), trained_for=("self-rag",))
     llm = LocalModel(config, str(folder), device="cpu")
-    likes = [llm.tokenizer.convert_tokens_to_ids(token) for token in SELF_RAG_TOKENS]
+    liked = (*SELF_RAG_TOKENS, "</s>")
+    likes = [llm.tokenizer.convert_tokens_to_ids(token) for token in liked]
     with torch.no_grad():
         llm.model.lm_head.weight[likes] *= 1.6
     return llm
@@ -117,7 +118,7 @@ def test_decisions_are_the_papers(llm):
 
 
 def test_scores_are_the_papers_with_the_texts_own_probability(llm):
-    supports, uses, winners = set(), set(), set()
+    supports, uses, winners, ends = set(), set(), set(), set()
     for question, found in (rows := answered(llm, mode="always")):
         critiques = notes(found, "critique")
         texts = [Text(llm, prompt(question.text, passage), MOST) for passage in found.ranked]
@@ -132,9 +133,12 @@ def test_scores_are_the_papers_with_the_texts_own_probability(llm):
             uses.add(round(use, 3))
         best = texts[scores.index(max(scores))]
         told = llm.tokenizer.decode(best.tokens, skip_special_tokens=False)
+        # The end token's own probability counts, as it does in what the released code reads.
+        ends |= {text.tokens[-1] == llm.tokenizer.eos_token_id for text in texts}
         assert found.raw == told.removesuffix("</s>")
         winners.add(scores.index(max(scores)))
     assert len(rows) == 8 and min(len(supports), len(uses)) > 4 and len(winners) > 1
+    assert ends == {True, False}
 
 
 def segment(text: Text, threshold: float) -> tuple[Text, str]:

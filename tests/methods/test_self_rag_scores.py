@@ -7,6 +7,7 @@ import math
 import pytest
 
 from methods.self_rag.long_form import Draft, Segment, first_segment
+from methods.self_rag.method import SelfRAG
 from methods.self_rag.scores import (
     Critique,
     Weights,
@@ -82,6 +83,16 @@ def test_support_and_utility_are_read_where_first_emitted():
 def test_tokens_may_carry_blanks():
     reply = said((f" {FULL}", {FULL: 0.7, PART: 0.2, NONE: 0.1}))
     assert critique_of(reply.choices).support == pytest.approx(0.8)
+
+
+def test_the_card_says_where_the_released_decision_turns():
+    # log p / (log p + log(1 - p)) falls from 1 to 0; the command retrieves above 0.2.
+    low, high = 0.5, 1.0
+    for _ in range(50):
+        p = (low + high) / 2
+        retrieves = math.log(p) / (math.log(p) + math.log1p(-p)) > 0.2
+        low, high = (p, high) if retrieves else (low, p)
+    assert any(f"over about {low:.2f}" in said for said in SelfRAG.card.deviations)
 
 
 def test_no_tokens_no_critique():
