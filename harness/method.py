@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
     from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
+    from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
 
 
@@ -184,6 +185,13 @@ class Method(ABC):
 
         Called before a model is loaded.
         """
+
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What the method's own parts were trained on; a run asks none of these questions.
+
+        Follows from ``params`` alone, before anything is written. See ``harness.data.trained_on``.
+        """
+        return ()
 
     def check_model(self, llm: LanguageModel) -> None:
         """Raise ConfigError if files that parameters name do not fit the run's model.

@@ -1,4 +1,4 @@
-"""Sentences, and where they end. Pure functions over English text; no model, no download."""
+"""Lines and sentences, and where they end. Pure functions of text; sentences are English."""
 
 from __future__ import annotations
 
@@ -33,13 +33,23 @@ _NEXT = re.compile(r"\s*[\"'\u201c\u2018(\[]*(?!\w\.)(\w*)")
 """The next word, unless it is an initial."""
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text without their ends: a line feed, alone or after a carriage return.
+
+    Nothing else ends one: ``str.splitlines`` also breaks at form feeds, U+0085, U+2028 and others,
+    which stand inside titles and answers.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, stripped, in order; line breaks end a sentence.
 
     Abbreviations ("Dr.", "St.", "No. 5"), initials ("J. K. Rowling"), acronyms ("U.S."), decimals,
     list numbers and ellipses inside a sentence do not end it.
     """
-    return [part for line in text.splitlines() for part in _of_line(line.strip())]
+    return [part for line in split_lines(text) for part in _of_line(line.strip())]
 
 
 def sentence_ends(text: str) -> list[int]:

@@ -55,15 +55,28 @@ def task_caption(
 def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tuple[str, ...]:
     """Model, corpus, questions, seeds, hardware and date of comparable runs."""
     task, n = runs[0].manifest.config.task, len(runs[0].question_ids)
-    limit = "" if task.limit is None else f", limit {task.limit:,}"
+    limit = "" if task.limit is None else f", drawn at random by hash (limit {task.limit:,})"
     size = "" if task.passages is None else f"{task.passages:,} passages, "
     return (
         f"Model: {_model(runs)}.",
         f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
         f"Questions: {n:,} of split {task.split}{limit}, "
         f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
+        *learnt(runs),
         f"Hardware: {hardware.text}. {_origin(runs)}.",
     )
+
+
+def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Which questions were left out because something learnt from them, and what nobody knows."""
+    lines: dict[str, None] = {}
+    for manifest in (run.manifest for run in runs):
+        if note := manifest.task_provenance.get("left_out"):
+            lines[f"Left out of {manifest.config.task.name}: {note}."] = None
+        for part, count in manifest.trained_on.items():
+            if count is None:
+                lines[f"Nobody noted what {part} learnt from: asked questions, perhaps."] = None
+    return tuple(lines)
 
 
 def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -83,6 +96,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     return (
         f"Model: {_model(runs)}.",
         f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
+        *learnt(runs),
         f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the "
         "tables of the tasks.",
         _quality(rows),

@@ -24,6 +24,7 @@ METHODS: dict[str, str] = {
 
 COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
+    "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-forgetting": "methods.parametric_qa.cli.forgetting:evaluate_forgetting",
     "evaluate-update": "methods.parametric_qa.cli.update:evaluate_update",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.boards.preparation import Preparation, work_of
-from harness.boards.task_entry import TaskFiles
+from harness.boards.task_entry import TaskFiles, TaskSource
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.llm.catalogue import DEFAULT_MODEL
 
@@ -17,14 +17,13 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TaskEntry(_Entry):
-    """A task of a board: a name of the table, or local files under a name of one's own."""
+class TaskEntry(TaskSource):
+    """A task of a board, and how much of it."""
 
-    name: str
-    split: str = "sample"
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(
+        None, ge=1, description="size of a fixed random sample of the questions, by the hash of ids"
+    )
     documents: int | None = Field(None, ge=1, description="size of a sub-pool with all gold")
-    files: TaskFiles = TaskFiles()
 
 
 class MethodEntry(_Entry):
@@ -58,7 +57,9 @@ class GridEntry(_Entry):
 class Board(_Entry):
     """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own.
 
-    ``methods`` may be empty if the board only prepares.
+    A limit keeps a fixed random sample of a task's questions, not the first. ``leave_out_trained``
+    leaves out, for every method, questions that a method's or model's trained parts learnt from;
+    without it they stop the board. ``methods`` may be empty if the board only prepares.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Board(_Entry):
     models: tuple[str | dict[str, Any], ...] = Field((DEFAULT_MODEL,), min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     limit: int | None = Field(None, ge=1)
+    leave_out_trained: bool = False
     latency: LatencyEntry = LatencyEntry()
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
@@ -89,7 +91,7 @@ class Board(_Entry):
         """The board with other values; a limit is then every task's."""
         given = {
             key: value
-            for key in ("models", "limit", "seeds")
+            for key in ("models", "limit", "seeds", "leave_out_trained")
             if (value := getattr(changes, key)) is not None
         }
         of_tasks: dict[str, Any] = {"limit": None} if changes.limit is not None else {}
@@ -109,6 +111,7 @@ class Changes(_Entry):
     models: tuple[str, ...] | None = None
     limit: int | None = Field(None, ge=1)
     documents: int | None = Field(None, ge=1)
+    leave_out_trained: bool | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     latency: QueriesEntry = QueriesEntry()
 

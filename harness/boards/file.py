@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from harness.boards.config import Board, MethodEntry, TaskEntry, parse_board
+from harness.boards.config import Board, MethodEntry, parse_board
 from harness.boards.preparation import Preparation
+from harness.boards.task_entry import TaskSource, is_path
 from harness.errors import InputError
 from harness.registry import board_file
+
+Source = TypeVar("Source", bound=TaskSource)
 
 _PLACES = ("questions", "train", "corpus", "data_dir")
 _LOCAL = ("path:", "gguf:")
@@ -24,7 +27,7 @@ def read_board(name: str) -> Board:
     values, path = board_values(name)
     board = parse_board(values, str(path))
     changes: dict[str, Any] = {
-        "tasks": tuple(_task(task, path) for task in board.tasks),
+        "tasks": tuple(task_beside(task, path) for task in board.tasks),
         "models": tuple(_model(model, path) for model in board.models),
         "methods": tuple(
             MethodEntry(name=entry.name, params=_values(entry.params, path))
@@ -53,11 +56,17 @@ def board_values(name: str) -> tuple[Any, Path]:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
 
 
-def _task(task: TaskEntry, board: Path) -> TaskEntry:
+def task_beside(task: Source, file: Path) -> Source:
+    """A task's entry of a board's or a recipe's file, its paths as seen from the working folder."""
     paths = {
-        key: _beside(Path(path), board) for key in _PLACES if (path := getattr(task.files, key))
+        key: _beside(Path(path), file) for key in _PLACES if (path := getattr(task.files, key))
     }
-    return task.model_copy(update={"files": task.files.model_copy(update=paths)}) if paths else task
+    changes: dict[str, Any] = {}
+    if paths:
+        changes["files"] = task.files.model_copy(update=paths)
+    if is_path(task.name):
+        changes["name"] = _local(task.name, file)
+    return task.model_copy(update=changes) if changes else task
 
 
 def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:

@@ -13,6 +13,7 @@ from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
+from harness.data.trained_on import TrainedOn, check_untrained, record_of_weights
 from harness.engine import check_needs
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
@@ -62,15 +63,20 @@ def plan_runs(
     # Here, before questions are read: files may be missing, and reading large ones takes long.
     identities = [_identity(model) for model in models]
     data = load_data(board) if data is None else data
+    # All of a board at once: rows of one table must answer the same questions.
+    learnt = [cls(params).trained_on() for _, cls, params, _ in methods]
+    tuned = [_tuned(model) for model in models]
+    everything = [part for parts in (*learnt, *tuned) for part in parts]
+    data = [check_untrained(d, everything, leave_out=board.leave_out_trained) for d in data]
     measuring = Measuring(board.latency.queries, board.latency.warmup)
-    for model, known in zip(models, identities, strict=True):
+    for model, known, parts in zip(models, identities, tuned, strict=True):
         for task_data in data:
-            for name, cls, params, inputs in methods:
+            for (name, cls, params, inputs), own in zip(methods, learnt, strict=True):
                 for seed in board.seeds:
                     method = cls(params)
                     config = _config(name, method, inputs, known, task_data, seed)
                     plan = RunPlan(config, method, model, task_data, measuring)
-                    yield replace(plan, retry_errors=retry_errors)
+                    yield replace(plan, retry_errors=retry_errors, trained=(*own, *parts))
 
 
 def run_board(
@@ -197,6 +203,13 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
 
 def _identity(model: ModelConfig) -> ModelSettings:
     return ModelSettings(name=model.name, **identity(model))
+
+
+def _tuned(model: ModelConfig) -> list[TrainedOn]:
+    """Records beside a model's local weights."""
+    name = f"model '{model.name}'"
+    folders = [Path(place) for place in places(model).values()]
+    return [part for folder in folders for part in record_of_weights(folder, name)]
 
 
 def _inputs(method: Method) -> dict[str, str]:

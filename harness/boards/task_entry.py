@@ -1,20 +1,30 @@
-"""The questions and corpus that a board's task entry names."""
+"""The questions and corpus that a task's entry names, in a board, a recipe or on a command line."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from harness.errors import ConfigError, InputError
 from harness.registry import names, task_folder
 
 if TYPE_CHECKING:
+    from harness.data.card import Task
+    from harness.data.corpus import Corpus
     from harness.data.task import TaskData
+    from harness.records import Question
 
 
 class TaskFiles(BaseModel):
-    """Local files and places; all optional. Those in a board's file lie beside it."""
+    """Local files and places; all optional. Those in a board's or recipe's file lie beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,16 +35,114 @@ class TaskFiles(BaseModel):
     revision: str | None = None
 
 
+class TaskSource(BaseModel):
+    """A task: a name of the table, a path to its card, or local files under a name of one's own.
+
+    A path has a ``/`` or ends in ``.yaml``: a folder with a task.yaml, or a card's file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    split: str = "sample"
+    files: TaskFiles = TaskFiles()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, written: SerializerFunctionWrapHandler) -> Any:
+        return self.name if self == type(self)(name=self.name) else written(self)
+
+    def __repr__(self) -> str:
+        return repr(self.model_dump(mode="json"))
+
+    @property
+    def is_of_table(self) -> bool:
+        """Whether it is a known task's shipped sample, which its name says all about."""
+        return self == type(self)(name=self.name) and not is_path(self.name)
+
+    @property
+    def given_files(self) -> list[Path]:
+        """The files that it names. Raises InputError for one that is not there."""
+        given = [self.files.questions, self.files.train, self.files.corpus]
+        files = [path for path in given if path is not None]
+        for path in files:
+            if not path.is_file():
+                raise InputError(f"{path}: file not found; check the path")
+        return files
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether its name is one of the user's own, so that it has no files but those given."""
+        return not is_path(self.name) and self.name not in names("tasks")
+
+    def load(self, limit: int | None = None) -> TaskData:
+        """The questions and corpus. Raises InputError."""
+        return load_task_data(self.name, self.split, limit, self.files)
+
+    def corpus(self) -> tuple[str, Corpus]:
+        """The task's name and its corpus; with a corpus file alone, no questions are needed."""
+        from harness.data.corpus import Corpus
+
+        if self.files.corpus is not None and self.files.questions is None:
+            return open_task(self.name, own=True).name, Corpus.open(self.files.corpus)
+        data = self.load()
+        return data.name, data.corpus
+
+    def train_questions(self) -> tuple[Question, ...]:
+        """The train questions alone. Raises InputError if there are none."""
+        from harness.data.questions import read_questions
+        from harness.data.splits import find_source
+
+        path, files = self.files.train, self.files
+        task = open_task(self.name, own=path is not None)
+        if path is None:
+            source = find_source(task, self.split, files.data_dir, files.revision, verify=True)
+            path = source.find("train")
+        if path is None:
+            raise InputError(
+                f"task '{task.name}' has no train questions to learn from; leave it out or give "
+                "files: {train: FILE}"
+            )
+        return read_questions(path)
+
+
+def is_path(name: str) -> bool:
+    """Whether a task's name is a path to its card."""
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def open_task(name: str, *, own: bool) -> Task:
+    """The card of a task; with files of one's ``own``, a name need not be known.
+
+    Raises ConfigError for an unknown name.
+    """
+    from harness.data.card import Task, custom_task
+
+    if is_path(name):
+        place = Path(name).expanduser()
+        card = place if place.suffix in (".yaml", ".yml") else place / "task.yaml"
+        if not card.is_file():
+            raise ConfigError(
+                f"unknown task '{name}': there is no {card}; give the folder of a task.yaml, or a "
+                "name of 'memory-harness list tasks'"
+            )
+        return Task.from_folder(place)
+    is_custom = own and name not in names("tasks")
+    return custom_task(name) if is_custom else Task.from_folder(task_folder(name))
+
+
 def load_task_data(
     name: str, split: str, limit: int | None, files: TaskFiles, documents: int | None = None
 ) -> TaskData:
-    """Load a task of the table, or local files under a name of the user's own.
+    """Load a task of the table, of a card, or local files under a name of the user's own.
 
     ``documents`` cuts the corpus to a sub-pool of so many passages.
     """
-    from harness.data.card import Task, custom_task
     from harness.data.task import load_task
 
-    own = files.questions is not None and name not in names("tasks")
-    task = custom_task(name) if own else Task.from_folder(task_folder(name))
+    task = open_task(name, own=files.questions is not None)
     return load_task(task, split=split, limit=limit, documents=documents, **files.model_dump())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,38 @@ Model = Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, pa
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what is recorded as an error.")
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="N questions of each task: a fixed random sample, by the hash of their ids."),
+]
+TASK_HELP = "A name, or a folder with a task.yaml."
+Split = Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")]
+Questions = Annotated[Path | None, typer.Option(help="Questions, FlashRAG's JSONL or Parquet.")]
+TrainFile = Annotated[Path | None, typer.Option(help="Train questions, in the same form.")]
+CorpusFile = Annotated[Path | None, typer.Option(help="Corpus, FlashRAG's JSONL or Parquet.")]
+DataDir = Annotated[Path | None, typer.Option(help="Local folder of full datasets.")]
+Revision = Annotated[str | None, typer.Option(help="Commit of the hub dataset.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
+
+
+def task_values(
+    split: str | None,
+    questions: Path | None,
+    train: Path | None,
+    corpus: Path | None,
+    data_dir: Path | None,
+    revision: str | None,
+) -> dict[str, Any]:
+    """What options say of a task beside its name, as a board's entry has it."""
+    files = {
+        "questions": questions,
+        "train": train,
+        "corpus": corpus,
+        "data_dir": data_dir,
+        "revision": revision,
+    }
+    entry = {"split": split, "files": {k: v for k, v in files.items() if v is not None}}
+    return {key: value for key, value in entry.items() if value}
 
 
 def console() -> Console:

@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.common import Device, Model, Plugins, RetryErrors, load_plugins, run_all
+from harness.cli.common import (
+    TASK_HELP,
+    CorpusFile,
+    DataDir,
+    Device,
+    Limit,
+    Model,
+    Plugins,
+    Questions,
+    RetryErrors,
+    Revision,
+    Split,
+    TrainFile,
+    load_plugins,
+    run_all,
+    task_values,
+)
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,21 +34,28 @@ def run(
     board: Annotated[str | None, typer.Argument(help="Board name or YAML file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
     method: Annotated[str | None, typer.Option(help="Run this method alone.")] = None,
-    task: Annotated[str | None, typer.Option(help="Run on this task alone.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"Run on this task alone. {TASK_HELP}")] = None,
     param: Annotated[list[str] | None, typer.Option("-p", help="Method parameter, k=10.")] = None,
     model: Model = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    limit: Limit = None,
     documents: Annotated[
         int | None, typer.Option(help="Corpus of N passages, the questions' gold among them.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samples and demonstrations.")] = None,
-    split: Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")] = None,
-    questions: Annotated[Path | None, typer.Option(help="Questions, FlashRAG JSONL.")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Corpus, FlashRAG JSONL.")] = None,
-    train: Annotated[Path | None, typer.Option(help="Train questions, FlashRAG JSONL.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Local folder of full datasets.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Commit of the hub dataset.")] = None,
+    split: Split = None,
+    questions: Questions = None,
+    corpus: CorpusFile = None,
+    train: TrainFile = None,
+    data_dir: DataDir = None,
+    revision: Revision = None,
     latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
+    leave_out_trained: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-trained",
+            help="Leave out, for all methods, questions that trained parts learnt from.",
+        ),
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
@@ -46,20 +69,14 @@ def run(
     from harness.boards.config import parse_changes
 
     load_plugins(plugin)
-    files = {
-        "questions": questions,
-        "corpus": corpus,
-        "train": train,
-        "data_dir": data_dir,
-        "revision": revision,
-    }
-    entry = {"split": split, "files": {k: v for k, v in files.items() if v is not None}}
+    entry = task_values(split, questions, train, corpus, data_dir, revision)
     chosen = _board(board, method, task, _params(param), entry)
     changes = parse_changes(
         {
             "models": (model,) if model else None,
             "limit": limit,
             "documents": documents,
+            "leave_out_trained": leave_out_trained or None,
             "seeds": (seed,) if seed is not None else None,
             "latency": {"queries": latency_queries},
         }
@@ -94,12 +111,11 @@ def _board(
     from harness.boards.config import parse_board
     from harness.boards.file import read_board
 
-    entry = {key: value for key, value in entry.items() if value}
     if board is not None:
         if method or task or params or entry:
             raise ConfigError(
                 "a board names its own methods, tasks and files; with one, give only --model, "
-                "--limit, --documents, --seed and --latency-queries"
+                "--limit, --documents, --seed, --leave-out-trained and --latency-queries"
             )
         return read_board(board)
     if method is None or task is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Device, Model, Plugins, RetryErrors, load_plugins, run_all
+from harness.cli.common import Device, Limit, Model, Plugins, RetryErrors, load_plugins, run_all
 from harness.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def sweep(
     list_only: Annotated[
         bool, typer.Option("--list", help="Print the methods and their parameters; run nothing.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    limit: Limit = None,
     model: Model = None,
     device: Device = None,
     retry_errors: RetryErrors = False,

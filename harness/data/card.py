@@ -72,10 +72,14 @@ class Task:
 
     @classmethod
     def from_folder(cls, path: str | Path) -> Task:
-        """Read ``task.yaml`` in a folder. Raises InputError naming the key and the fix."""
+        """Read ``task.yaml`` in a folder, or a card's own file.
+
+        Raises InputError naming the key and the fix.
+        """
         import yaml
 
-        file = Path(path) / "task.yaml"
+        path = Path(path)
+        file = path if path.suffix in (".yaml", ".yml") else path / "task.yaml"
         try:
             values = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -85,7 +89,7 @@ class Task:
             raise InputError(f"{file}: not valid YAML ({reason})") from error
         if not isinstance(values, dict):
             raise InputError(f"{file}: is not a mapping; expected keys such as 'name' and 'title'")
-        return cls(_parse_card(file, values), Path(path))
+        return cls(_parse_card(file, values), file.parent)
 
 
 def custom_task(name: str) -> Task:

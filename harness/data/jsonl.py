@@ -1,4 +1,4 @@
-"""JSON Lines read as a stream, with errors that name the file, the line, the field and the fix."""
+"""Rows of JSON Lines and Parquet read as a stream; errors name file, line, field and fix."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from harness.data.parquet import as_lines, is_parquet
 from harness.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
@@ -20,7 +21,10 @@ _BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One JSON object of a file. ``line`` counts from 1, ``start`` is its offset in bytes."""
+    """One JSON object of a file. ``line`` counts from 1.
+
+    ``start`` is its offset in bytes, in the lines that the file is read as (``as_lines``).
+    """
 
     path: Path
     line: int
@@ -29,7 +33,17 @@ class Row:
 
     def error(self, problem: str) -> InputError:
         """An error at this row; ``problem`` says what is wrong and how to fix it."""
-        return InputError(f"{self.path}:{self.line}: {problem}")
+        return InputError(f"{self.where}: {problem}")
+
+    @property
+    def where(self) -> str:
+        """File and line, or row, for messages."""
+        return place(self.path, self.line)
+
+    @property
+    def counted(self) -> str:
+        """``line 3``, or ``row 3`` of a file without lines."""
+        return f"{_unit(self.path)} {self.line}"
 
     def require(self, field: str, expected: str) -> Any:
         """The field's value. Raises InputError if the row has no such field or it is null."""
@@ -43,6 +57,12 @@ class Row:
     def text(self, field: str, expected: str = "a string") -> str:
         """A string field that is not blank, unchanged. Raises InputError."""
         return self._string(field, self.require(field, expected))
+
+    def text_or_none(self, field: str) -> str:
+        """A string field, unchanged; empty if it is missing, null or blank. Raises InputError."""
+        value = self.values.get(field)
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        return "" if blank else self._string(field, value)
 
     def texts(self, field: str) -> tuple[str, ...]:
         """A field that is a list of at least one string, none blank. Raises InputError."""
@@ -64,14 +84,14 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield every object of a JSON Lines file, holding one line in memory at a time.
+    """Yield every object of a JSON Lines or Parquet file, holding one line in memory at a time.
 
     A UTF-8 byte order mark, CRLF line ends and blank lines are accepted. Raises InputError for a
     file that cannot be read, bytes that are not UTF-8, broken JSON (NaN, infinities, NUL and
     unpaired surrogates included) and lines that are not objects.
     """
     end = 0
-    with _open(path) as file:
+    with _open(as_lines(path)) as file:
         for line, raw in enumerate(file, 1):
             end += len(raw)
             body = raw.removeprefix(_BOM) if line == 1 else raw
@@ -88,6 +108,15 @@ def decode(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+def place(path: Path, line: int) -> str:
+    """Where a row is, for messages: Parquet has rows, not lines."""
+    return f"{path}: row {line}" if is_parquet(path) else f"{path}:{line}"
+
+
+def _unit(path: Path) -> str:
+    return "row" if is_parquet(path) else "line"
+
+
 def _open(path: Path) -> BinaryIO:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected a file with one JSON object a line")
@@ -98,6 +127,9 @@ def _open(path: Path) -> BinaryIO:
         raise InputError(f"{path}: file not found; check the path") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    if head.startswith(b"PAR1"):
+        file.close()
+        raise InputError(f"{path}: is a Parquet file; give it a name that ends in .parquet")
     for magic, name in _PACKED.items():
         if head.startswith(magic):
             file.close()
@@ -106,7 +138,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _parse(path: Path, line: int, start: int, body: bytes) -> dict[str, Any]:
-    where = f"{path}:{line}:"
+    where = f"{place(path, line)}:"
     try:
         values = decode(body)
     except UnicodeDecodeError as error:

@@ -8,15 +8,28 @@ from typing import BinaryIO
 
 from harness.errors import InputError
 from harness.files import atomic_file, cache_dir
-from harness.fingerprint import file_sha256
+from harness.fingerprint import known_sha256
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet by its name."""
+    return path.suffix.lower() == ".parquet"
+
+
+def as_lines(path: Path) -> Path:
+    """The file that the rows of ``path`` are read from: itself unless it is Parquet."""
+    return as_json_lines(path) if is_parquet(path) else path
 
 
 def as_json_lines(path: Path) -> Path:
     """The rows of a Parquet file in a file of the cache, made once for each content.
 
-    Raises InputError for a file that is not Parquet or a cache that cannot be written.
+    Raises InputError for a file that is not there or not Parquet, or a cache that cannot be
+    written.
     """
-    lines = cache_dir("parquet") / f"{file_sha256(path)}.jsonl"
+    if not path.is_file():
+        raise InputError(f"{path}: file not found; check the path")
+    lines = cache_dir("parquet") / f"{known_sha256(path)}.jsonl"
     if not lines.is_file():
         with atomic_file(lines) as file:
             _write(path, file)

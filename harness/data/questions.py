@@ -1,4 +1,4 @@
-"""Questions: reading them, and checks against the corpus and the demonstrations."""
+"""Questions: reading them, where they stand, and checks against the corpus."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
     file, line, field and fix.
     """
     path = Path(path)
-    lines: dict[str, int] = {}
+    lines: dict[str, str] = {}
     questions = []
     for row in read_rows(path):
         question = _question(row)
-        first = lines.setdefault(question.id, row.line)
-        if first != row.line:
+        first = lines.setdefault(question.id, row.counted)
+        if first != row.counted:
             raise row.error(
-                f"'id' {question.id!r} was already used on line {first}; "
-                "give each question its own id"
+                f"'id' {question.id!r} was already used on {first}; give each question its own id"
             )
         questions.append(question)
     if not questions:
@@ -49,15 +48,9 @@ def check_gold(path: Path, questions: Sequence[Question], corpus: Corpus) -> Non
                 )
 
 
-def check_disjoint(path: Path, train: Sequence[Question], questions: Iterable[Question]) -> None:
-    """Raise InputError if a train question is also asked: it would give its answer away."""
-    asked = {question.id: question.text for question in questions}
-    for question in train:
-        if asked.get(question.id) == question.text:
-            raise _row(path, question.id).error(
-                f"'id' {question.id!r} is also one of the questions asked; "
-                "remove it from the train file"
-            )
+def where_asked(path: Path, question: Question) -> str:
+    """A question by its id and its place in a file, for messages."""
+    return f"{question.id!r} ({_row(path, question.id).where})"
 
 
 def questions_fingerprint(questions: Iterable[Question]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.data.card import Task
-from harness.data.parquet import as_json_lines
 from harness.errors import InputError, did_you_mean
 from harness.files import check_slug
 from harness.fingerprint import file_sha256
@@ -72,15 +71,14 @@ class Folder:
         if kind == "corpus":
             return _first_file(self._folder / "corpus.jsonl", self._root / "corpus.jsonl")
         if kind == "train":
-            path = None if self._split == "train" else _first_file(self._path("train"))
-            return path and _readable(path)
+            return None if self._split == "train" else _first_file(self._path("train"))
         path = self._path(self._split)
         if not path.is_file():
             raise InputError(
                 f"{path}: file not found; a data folder holds "
                 f"{self._folder.name}/<split>.jsonl and corpus.jsonl"
             )
-        return _readable(path)
+        return path
 
     def provenance(self) -> dict[str, str]:
         """A local folder."""
@@ -151,7 +149,7 @@ class Hub:
         commit = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", str(path))
         if commit:
             self._revision = commit[1]
-        return _readable(Path(path))
+        return Path(path)
 
 
 def find_source(
@@ -177,10 +175,6 @@ def vouches(source: Source, task: Task, path: Path) -> bool:
 
 def _first_file(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
-
-
-def _readable(path: Path) -> Path:
-    return as_json_lines(path) if path.suffix == ".parquet" else path
 
 
 def _check_unchanged(path: Path, expected: str) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.card import Task, TaskCard
 from harness.data.corpus import Corpus
+from harness.data.leaks import part_asked, repeated
 from harness.data.questions import (
-    check_disjoint,
     check_gold,
     metadata_fingerprint,
     questions_fingerprint,
     read_questions,
+    where_asked,
 )
 from harness.data.splits import Kind, find_source, vouches
 from harness.data.subpool import sub_pool
@@ -21,15 +23,20 @@ from harness.errors import InputError
 from harness.fingerprint import sample_by_hash
 from harness.records import Question
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskData:
     """One split, loaded and validated.
 
-    ``questions`` and ``train`` share no question. ``questions_fingerprint`` covers the questions
+    ``questions`` and ``train`` share no question, by normalised text: a train question that is also
+    asked is left out of ``train``. ``questions_fingerprint`` covers the questions
     after ``limit``; neither it nor ``train_fingerprint`` depends on metadata. ``provenance`` says
     where the files came from: ``source`` (shipped, folder, hub or files), ``questions``, ``train``
-    and ``corpus`` (paths, as far as read), for the hub ``repo`` and the resolved ``revision``.
+    and ``corpus`` (paths, as far as read), for the hub ``repo`` and the resolved ``revision``;
+    ``train_left_out``, ``repeated`` and ``left_out``, if there are any, what was found of questions
+    that stand twice.
     """
 
     name: str
@@ -151,12 +158,12 @@ def _read(
     # Questions first: they are small, and a corpus may take minutes.
     asked = read_questions(files.questions)
     shown = read_questions(files.train) if files.train else ()
-    if files.train:
-        check_disjoint(files.train, shown, asked)
+    shown, leaked = part_asked(shown, asked)
     whole = Corpus.open(files.corpus)
     check_gold(files.questions, asked, whole)
     if files.train:
         check_gold(files.train, shown, whole)
+    notes = _notes(files, asked, leaked)
     paths = {"questions": files.questions, "train": files.train, "corpus": files.corpus}
     kept = _sample(asked, limit)
     pool = whole if documents is None else sub_pool(whole, kept, documents)
@@ -171,10 +178,25 @@ def _read(
         train_metadata=None if files.vouched else metadata_fingerprint(shown),
         corpus_fingerprint=pool.fingerprint,
         card=task.card,
-        provenance={**files.provenance, **{k: str(v) for k, v in paths.items() if v}},
+        provenance={**files.provenance, **{k: str(v) for k, v in paths.items() if v}, **notes},
         limit=limit,
         whole=whole,
     )
+
+
+def _notes(files: _Files, asked: Sequence[Question], leaked: Sequence[Question]) -> dict[str, str]:
+    """What to say of questions that stand in both files, or twice in one; warns of it."""
+    notes = {}
+    if leaked and files.train:
+        first = where_asked(files.train, leaked[0])
+        notes["train_left_out"] = f"{len(leaked):,}, which are also asked, the first {first}"
+        _log.warning("train questions left out: %s", notes["train_left_out"])
+    if again := repeated(asked):
+        first = where_asked(files.questions, again[0])
+        notes["repeated"] = f"{len(again):,} ask what an earlier one asks, the first {first}"
+        if files.provenance["source"] != "shipped":
+            _log.warning("questions: %s; each of them counts", notes["repeated"])
+    return notes
 
 
 def _sample(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.sentences import split_lines
+
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """``text`` before the earliest of the stop strings; empty stop strings are ignored."""
@@ -12,7 +14,7 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> str:
 
 def first_line(text: str) -> str:
     """The first line that is not empty, stripped; empty if there is none."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return next((line.strip() for line in split_lines(text) if line.strip()), "")
 
 
 def first_line_ended(text: str) -> bool:

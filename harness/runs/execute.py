@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from harness.data.demonstrations import qa_prompts
+from harness.data.trained_on import TrainedOn, counts
 from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
@@ -81,6 +82,8 @@ class RunPlan:
     window: int = 128
     retry_errors: bool = False
     """Ask again what is recorded as an error, in finished runs too."""
+    trained: tuple[TrainedOn, ...] = ()
+    """What the method's and the model's parts were trained on, none of it asked."""
 
     @property
     def label(self) -> str:
@@ -288,6 +291,7 @@ def _manifest(
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),
         **({"metrics": plan.added_metrics} if plan.added_metrics else {}),
+        **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),
         packages=package_versions(),

@@ -203,6 +203,11 @@ class Manifest(Record):
     task_provenance: dict[str, Any] = {}
     metrics: tuple[str, ...] = ()
     """Answer metrics that the task adds to those always scored; left out without any."""
+    trained_on: dict[str, Count | None] = {}
+    """Trained parts, and how many questions they learnt from, none of them asked; None: not known.
+
+    Left out if nothing trained took part.
+    """
     hardware: Hardware
     harness: Harness = Harness()
     packages: dict[str, Any] = {}

@@ -114,7 +114,8 @@ def read_gold(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
     try:
-        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+        with path.open("rb") as file:
+            rows = [json.loads(line) for line in file]
         return {row["id"]: row for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); delete it and run the same board") from error

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from harness.data.leaks import normal_text
 from harness.fingerprint import sample_by_hash
 from harness.records import Question
 
@@ -38,14 +39,16 @@ def bias_labels(
 ) -> list[Labelled]:
     """The hop label of each dataset for its first ``most`` questions, but for ids ``taken``.
 
-    A question that two datasets hold is labelled once, as in the first.
+    A question that two datasets hold, by its normalised text, is labelled once, as in the first.
     """
     labelled: dict[str, Labelled] = {}
     for questions in datasets:
         label = hop_label(questions)
         for question in questions[:most]:
             if question.id not in taken:
-                labelled.setdefault(question.id, Labelled(question.id, question.text, label))
+                labelled.setdefault(
+                    normal_text(question.text), Labelled(question.id, question.text, label)
+                )
     return list(labelled.values())
 
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from harness import trace
-from harness.data.questions import read_questions
+from harness.boards.task_entry import TaskSource
+from harness.data.leaks import part_asked
+from harness.data.questions import questions_fingerprint
+from harness.data.trained_on import TRAINED_ON, TrainedOn, read_record, write_record
 from harness.errors import InputError
 from harness.files import write_json
 from harness.fingerprint import folder_fingerprint
@@ -65,8 +68,8 @@ class AdaptiveRAG(Routed):
             "A train question that no route answers may get a bias label, as the paper says; the "
             "official code drops it.",
             "Bias labels come from the train questions of the shipped samples, which for NQ, "
-            "TriviaQA and partly HotpotQA and MuSiQue are questions of the public dev splits: set "
-            "bias_tasks to other tasks, or [], when a full dev split is evaluated.",
+            "TriviaQA and partly HotpotQA and MuSiQue are questions of the public dev splits: a "
+            "run that asks one of them stops unless bias_tasks are others, or it is left out.",
             "Bias labels are of four datasets and the run's own task; the official code's of six. "
             "A dataset is multi-hop if most of its train questions say so (metadata.hops), and "
             "single-hop if they say nothing; there its name decides.",
@@ -95,9 +98,10 @@ class AdaptiveRAG(Routed):
         bias_questions: int = Field(
             400, ge=0, description="train questions of each dataset that get its hop label"
         )
-        bias_tasks: tuple[str, ...] = Field(
-            ("nq", "triviaqa", "hotpotqa", "musique"),
-            description="tasks whose shipped train questions get hop labels, beside the run's own",
+        bias_tasks: tuple[TaskSource, ...] = Field(
+            tuple(TaskSource(name=name) for name in ("nq", "triviaqa", "hotpotqa", "musique")),
+            description="tasks whose train questions get hop labels, beside the run's own: names, "
+            "or entries as a board has them",
         )
         validation: float = Field(
             0.2, ge=0, lt=1, description="share of the silver labels that chooses the epoch"
@@ -120,7 +124,27 @@ class AdaptiveRAG(Routed):
         from methods.adaptive_rag.router import local_router
 
         folder = local_router(self.params.router)
-        return {} if folder is None else {"router": folder_fingerprint(folder)}
+        own = {} if folder is None else {"router": _content(folder)}
+        files = {
+            f"bias task {task.name}": questions_fingerprint(task.train_questions())
+            for task in self.params.bias_tasks
+            if not task.is_of_table
+        }
+        return own | files
+
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """The router's bias labels, and what a local router learnt from before.
+
+        Silver labels are of the run's own train questions, none of which is asked.
+        """
+        from methods.adaptive_rag.router import local_router
+
+        most, folder = self.params.bias_questions, local_router(self.params.router)
+        bias = [question for questions in self._bias_tasks() for question in questions[:most]]
+        labels = (TrainedOn.of("the router (-p bias_tasks, bias_questions)", bias),) if bias else ()
+        if folder is None:
+            return labels
+        return (*labels, read_record(folder, f"router '{self.params.router}'"))
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Label train questions, train the router, write it and ``labels.json``.
@@ -135,8 +159,11 @@ class AdaptiveRAG(Routed):
         place, datasets = find_router(self.params.router), [train, *self._bias_tasks()]
         revision = getattr(read_config(place), "_commit_hash", None)
         silver, unanswered = self._silver_labels(corpus, train)
-        examples, validation = hold_out(silver, self.params.validation)
-        bias = bias_labels(datasets, self.params.bias_questions, {example.id for example in silver})
+        examples, held_out = hold_out(silver, self.params.validation)
+        validation, _ = part_asked(held_out, examples)
+        bias, _ = part_asked(
+            bias_labels(datasets, self.params.bias_questions, {each.id for each in silver}), silver
+        )
         if not (examples or bias):
             raise InputError(
                 f"Adaptive-RAG has nothing to learn from: routes answered {len(silver)} train "
@@ -157,6 +184,8 @@ class AdaptiveRAG(Routed):
             "majority accuracy": trained.majority,
         }
         trained.router.save(folder / "router")
+        learnt = {"silver": examples, "bias": bias, "validation": validation}
+        write_record(folder / "router", learnt)
         write_json(folder / "labels.json", report)
 
     async def answer(self, query: Query) -> Prediction:
@@ -181,18 +210,7 @@ class AdaptiveRAG(Routed):
         self._router = open_router(folder / "router", self.params.max_length)
 
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
-        from harness.data.card import Task
-        from harness.data.splits import find_source
-        from harness.registry import task_folder
-
-        for name in self.params.bias_tasks:
-            task = Task.from_folder(task_folder(name))
-            path = find_source(task, "sample", None, None, verify=True).find("train")
-            if path is None:
-                raise InputError(
-                    f"task '{name}' ships no train questions; leave it out of bias_tasks"
-                )
-            yield read_questions(path)
+        return (task.train_questions() for task in self.params.bias_tasks)
 
     def _silver_labels(
         self, corpus: Corpus, train: Sequence[Question]
@@ -203,8 +221,8 @@ class AdaptiveRAG(Routed):
         """
         from harness.runs.write_phase import answer_train
 
-        shown = {example.question.id for example in self.prompts.examples}
-        left = sample((q for q in train if q.id not in shown), self.params.silver_questions)
+        usable, _ = part_asked(train, (example.question for example in self.prompts.examples))
+        left = sample(usable, self.params.silver_questions)
         silver: list[Labelled] = []
         for label in LABELS:
             route, name = self.strategy(label), f"route-{label.lower()}"
@@ -231,6 +249,11 @@ class AdaptiveRAG(Routed):
 def is_correct(row: dict[str, Any], question: Question) -> bool:
     """Whether a stored answer equals a golden one after normalisation; an error is not correct."""
     return not row["error"] and exact_match(row["answer"], question.golden_answers) == 1.0
+
+
+def _content(folder: Path) -> str:
+    # What a router was trained on changes none of its answers.
+    return folder_fingerprint(folder, {path.name for path in folder.iterdir()} - {TRAINED_ON})
 
 
 def _counts(examples: Sequence[Labelled]) -> dict[str, int]:

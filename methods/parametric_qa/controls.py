@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from harness.data.trained_on import TrainedOn
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
@@ -18,6 +19,7 @@ from methods.parametric_qa.method import (
     SharedParams,
     reader_adapter,
     reading_prompt,
+    shared_record,
 )
 
 PAPER = ParametricQA.card.paper
@@ -80,6 +82,10 @@ class ParametricQAClosedBook(Method):
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
 
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What the reader was tuned on."""
+        return shared_record(self.params.shared)
+
     async def answer(self, query: Query) -> Prediction:
         """Ask as parametric-qa asks, with nothing before the question."""
         prompt = reading_prompt(query.text, self.prompts.demonstrations)
@@ -109,3 +115,7 @@ class ParametricQABM25(BM25):
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
+
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What the reader was tuned on."""
+        return shared_record(self.params.shared)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from harness import trace
+from harness.data.trained_on import TrainedOn, read_record
 from harness.errors import ConfigError
 from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Prompt
@@ -114,6 +115,10 @@ class ParametricQA(Method):
 
         shared = self.params.shared
         return {"shared": folder_fingerprint(find_bundle(shared), CONTENTS)} if shared else {}
+
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What the shared parts were trained on."""
+        return shared_record(self.params.shared)
 
     @property
     def model(self) -> LocalModel:
@@ -250,6 +255,13 @@ def reader_adapter(shared: str | None) -> Path | None:
     from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
 
     return adapter_of(find_bundle(shared)) if shared else None
+
+
+def shared_record(shared: str | None) -> tuple[TrainedOn, ...]:
+    """What trained shared parts learnt from; nothing if there are none."""
+    from methods.parametric_qa.shared.bundle import find_bundle
+
+    return (read_record(find_bundle(shared), f"shared parts '{shared}'"),) if shared else ()
 
 
 def reading_prompt(question: str, demonstrations: tuple[Any, ...] = ()) -> Prompt:

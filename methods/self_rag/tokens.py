@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.sentences import split_lines
+
 RETRIEVAL, NO_RETRIEVAL = "[Retrieval]", "[No Retrieval]"
 RELEVANT, IRRELEVANT = "[Relevant]", "[Irrelevant]"
 FULLY, PARTIALLY = "[Fully supported]", "[Partially supported]"
@@ -23,7 +25,7 @@ _PARAGRAPH = re.compile(rf"{PARAGRAPH}.*?(?:{END_OF_PARAGRAPH}|\Z)", re.DOTALL)
 
 def first_line(text: str) -> str:
     """The first line that holds more than control tokens and paragraphs, without them."""
-    return next((line for raw in _plain(text).splitlines() if (line := " ".join(raw.split()))), "")
+    return next((line for raw in split_lines(_plain(text)) if (line := " ".join(raw.split()))), "")
 
 
 def one_line(text: str) -> str:

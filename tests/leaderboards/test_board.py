@@ -56,7 +56,8 @@ def test_caption(runs: Path, write_run) -> None:
     for part in (
         "Model: smollm2-135m (dtype=fp32), revision 12fd25f7.",
         "Corpus: nq, 5,000 passages, fingerprint nqcnqcnqcnqc.",
-        "Questions: 20 of split sample, limit 20, fingerprint nqqnqqnqqnqq. Seed: 3.",
+        "Questions: 20 of split sample, drawn at random by hash (limit 20), fingerprint nqqnqqn",
+        "nqqnqqnqqnqq. Seed: 3.",
         "Hardware: 2 x Intel Xeon, 24 GB, no GPU, cpu, 2 threads.",
         "Runs of 2026-11-22, memory-harness 0.1.0 (0123456)",
         NOT_COMPARABLE,
@@ -237,3 +238,16 @@ def test_a_servers_client_lends_the_model_no_memory(runs: Path, write_run) -> No
     assert not table.notes
     text = render(runs)
     assert " MB RSS" not in text and "\u2021" not in text
+
+
+def test_the_caption_tells_what_was_left_out_and_what_nobody_noted(runs: Path, write_run) -> None:
+    note = "1 of 24 questions, which shared parts 'mine' learnt from"
+    source = {"source": "files", "left_out": note}
+    trained = {"shared parts 'mine'": 12, "router 'old'": None}
+    write_run("a", manifest={"task_provenance": source, "trained_on": trained})
+    write_run("b", manifest={"task_provenance": source})
+    caption = build(runs).tables[0].caption
+    assert caption.count(f"Left out of nq: {note}.") == 1
+    assert [line for line in caption if "router 'old'" in line] == [
+        "Nobody noted what router 'old' learnt from: asked questions, perhaps."
+    ]

@@ -62,13 +62,13 @@ def test_most_questions_decide_the_hop_type_of_a_dataset(hops, label):
 
 def test_bias_labels_are_of_the_first_questions_of_each_dataset():
     single = [question(n, hops=1, prefix="s") for n in range(4)]
-    multi = [question(n, hops=2, prefix="m") for n in range(3)]
+    multi = [question(n, hops=2, prefix="m") for n in range(4, 7)]
     labelled = bias_labels([single, multi], 2, set())
     assert [(e.id, e.label) for e in labelled] == [
         ("s0", "B"),
         ("s1", "B"),
-        ("m0", "C"),
-        ("m1", "C"),
+        ("m4", "C"),
+        ("m5", "C"),
     ]
     assert labelled[0].text == "look what is common 0 ?"
 
@@ -89,6 +89,13 @@ def test_a_question_of_two_datasets_is_labelled_as_in_the_first():
         ("t0", "B"),
         ("t1", "C"),
     ]
+
+
+def test_a_question_of_two_datasets_is_known_by_its_text():
+    """NQ's and MuSiQue's ids differ, and so may the spelling."""
+    first = Question("nq_7", "Who wrote Hamlet?", ("x",), (), {"hops": 1})
+    again = Question("2hop_9", "who wrote  \u201cHamlet\u201d", ("x",), (), {"hops": 2})
+    assert [(e.id, e.label) for e in bias_labels([[first], [again]], 9, set())] == [("nq_7", "B")]
 
 
 def test_the_sample_has_the_smallest_hashes_whatever_the_order():

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.common import check_writable, console
+from harness.cli.common import (
+    CorpusFile,
+    DataDir,
+    Questions,
+    Revision,
+    Split,
+    TrainFile,
+    check_writable,
+    console,
+    task_values,
+)
 from harness.report import checked_options, given, save
+from methods.parametric_qa.cli.tasks import task_entry
 
 if TYPE_CHECKING:
     from methods.parametric_qa.evaluate.evaluate_write import EvaluateOptions
@@ -17,6 +28,12 @@ if TYPE_CHECKING:
 def evaluate_write(
     task: Annotated[str, typer.Option(help="Task whose corpus gives the passages.")],
     passages: Annotated[int, typer.Option(help="How many to write.")] = 16,
+    split: Split = None,
+    questions: Questions = None,
+    train: TrainFile = None,
+    corpus: CorpusFile = None,
+    data_dir: DataDir = None,
+    revision: Revision = None,
     slots: Annotated[int | None, typer.Option(help="Vectors of a memory (default 8).")] = None,
     z_dim: Annotated[int | None, typer.Option(help="Dimension of a vector (default: all).")] = None,
     init: Annotated[str, typer.Option(help="random, spans or encoder.")] = "random",
@@ -41,9 +58,11 @@ def evaluate_write(
     if out is not None:
         check_writable(out)
     settings = given(steps=steps, learning_rate=learning_rate, anchor=anchor, stop_below=stop_below)
+    task_of = task_values(split, questions, train, corpus, data_dir, revision)
     values = given(
-        task=task, passages=passages, slots=slots, z_dim=z_dim, init=init, settings=settings,
-        shared=shared, seed=seed, max_tokens=max_tokens, device=device, model=model,
+        task=task_entry(task, task_of), passages=passages, slots=slots, z_dim=z_dim, init=init,
+        settings=settings, shared=shared, seed=seed, max_tokens=max_tokens, device=device,
+        model=model,
     )  # fmt: skip
     typer.echo(evaluated(checked_options(EvaluateOptions, values), out))
 

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import check_writable, console
+from harness.cli.common import (
+    CorpusFile,
+    DataDir,
+    Questions,
+    Revision,
+    Split,
+    TrainFile,
+    check_writable,
+    console,
+    task_values,
+)
 from harness.report import checked_options, given, save
+from methods.parametric_qa.cli.tasks import task_entries
 
 
 def evaluate_forgetting(
@@ -18,7 +29,15 @@ def evaluate_forgetting(
     task: Annotated[
         list[str] | None, typer.Option(help="Task; repeat for more (default nq, triviaqa).")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Questions of each task.")] = 100,
+    split: Split = None,
+    questions: Questions = None,
+    train: TrainFile = None,
+    corpus: CorpusFile = None,
+    data_dir: DataDir = None,
+    revision: Revision = None,
+    limit: Annotated[
+        int, typer.Option(help="Questions of each task: a fixed random sample, by the hash of ids.")
+    ] = 100,
     passages: Annotated[int, typer.Option(help="Held-out passages of each task.")] = 100,
     after: Annotated[
         str | None, typer.Option(help="A fully tuned model instead, path:FOLDER/model.")
@@ -41,8 +60,9 @@ def evaluate_forgetting(
 
     if out is not None:
         check_writable(out)
+    task_of = task_values(split, questions, train, corpus, data_dir, revision)
     values = given(
-        tasks=tuple(task) if task else None, limit=limit, passages=passages, shared=shared,
+        tasks=task_entries(task, task_of), limit=limit, passages=passages, shared=shared,
         after=after, model=model, seed=seed, device=device,
     )  # fmt: skip
     options = checked_options(forgetting.ForgettingOptions, values)

@@ -7,10 +7,20 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from harness.cli.common import check_writable
+from harness.cli.common import (
+    CorpusFile,
+    DataDir,
+    Questions,
+    Revision,
+    Split,
+    TrainFile,
+    check_writable,
+    task_values,
+)
 from harness.errors import ConfigError
 from harness.escape import csv_text
 from harness.report import given
+from methods.parametric_qa.cli.tasks import task_entry
 
 _LABELS = {"z": "mean z", "map": "the map", "words": "TF-IDF of the text", "chance": "chance"}
 
@@ -19,6 +29,12 @@ def map_memories(
     task: Annotated[str, typer.Option(help="Task whose corpus is mapped.")],
     out: Annotated[Path, typer.Option(help="Folder for the picture and its data.")],
     shared: Annotated[str | None, typer.Option(help="Shared parts (default: shipped).")] = None,
+    split: Split = None,
+    questions: Questions = None,
+    train: TrainFile = None,
+    corpus: CorpusFile = None,
+    data_dir: DataDir = None,
+    revision: Revision = None,
     documents: Annotated[int | None, typer.Option(help="How many (default: all).", min=1)] = None,
     projection: Annotated[str, typer.Option(help="tsne or umap.")] = "tsne",
     model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
@@ -26,14 +42,17 @@ def map_memories(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
 ) -> None:
     """Map memories in two dimensions; do passages of one article lie together?"""
+    from harness.boards.task_entry import TaskSource
     from methods.parametric_qa.evaluate import memory_map
     from methods.parametric_qa.evaluate.memory_map_files import save_map
 
     if projection not in get_args(memory_map.Projection):
         raise ConfigError(f"--projection {projection}: take tsne or umap")
     check_writable(out)
+    entry = task_entry(task, task_values(split, questions, train, corpus, data_dir, revision))
+    source = TaskSource.model_validate(entry)
     found = memory_map.map_memories(
-        task, documents=documents, projection=cast(memory_map.Projection, projection), seed=seed,
+        source, documents=documents, projection=cast(memory_map.Projection, projection), seed=seed,
         device=device, **given(shared=shared, model=model),
     )  # fmt: skip
     paths = save_map(found, out, csv_text)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.boards.preparation import Work
 from harness.files import atomic_file
-from harness.fingerprint import fingerprint
+from harness.fingerprint import fingerprint, known_sha256
 from harness.report import checked_options, given
 
 if TYPE_CHECKING:
@@ -29,16 +29,18 @@ class Train(Work):
     def check(self) -> None:
         """Raise what training by the recipe would raise before a model is loaded."""
         from methods.parametric_qa.train.from_recipe import checked_recipe
-        from methods.parametric_qa.train.training_data import shipped_task
+        from methods.parametric_qa.train.training_data import read_training_tasks
 
-        for task in checked_recipe(self.train, self.changes).tasks:
-            shipped_task(task)
+        read_training_tasks(checked_recipe(self.train, self.changes).tasks)
 
     def content(self) -> str | None:
-        """The recipe's values: its file may be edited."""
+        """The recipe's values, and files of its tasks: both may be edited."""
         from methods.parametric_qa.train.from_recipe import checked_recipe
 
-        return fingerprint(checked_recipe(self.train, self.changes).model_dump(mode="json"))
+        recipe = checked_recipe(self.train, self.changes)
+        files = [file for task in recipe.tasks for file in task.given_files]
+        values = recipe.model_dump(mode="json")
+        return fingerprint([values, *map(known_sha256, files)] if files else values)
 
     def make(self, folder: Path, device: str | None, console: Console) -> None:
         """Train, and tell what validation found."""

@@ -7,12 +7,29 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import check_writable, console
+from harness.cli.common import (
+    CorpusFile,
+    DataDir,
+    Questions,
+    Revision,
+    Split,
+    TrainFile,
+    check_writable,
+    console,
+    task_values,
+)
 from harness.report import checked_options, given, save
+from methods.parametric_qa.cli.tasks import task_entry
 
 
 def evaluate_update(
     task: Annotated[str, typer.Option(help="Task whose questions and corpus are used.")] = "nq",
+    split: Split = None,
+    questions: Questions = None,
+    train: TrainFile = None,
+    corpus: CorpusFile = None,
+    data_dir: DataDir = None,
+    revision: Revision = None,
     facts: Annotated[int, typer.Option(help="How many facts change.")] = 50,
     shared: Annotated[
         str | None, typer.Option(help="Shared parts: a shipped name or a folder.")
@@ -37,8 +54,10 @@ def evaluate_update(
 
     if out is not None:
         check_writable(out)
+    task_of = task_values(split, questions, train, corpus, data_dir, revision)
     values = given(
-        task=task, facts=facts, shared=shared, steps=steps, text=text, model=model, seed=seed,
+        task=task_entry(task, task_of),
+        facts=facts, shared=shared, steps=steps, text=text, model=model, seed=seed,
         device=device,
     )  # fmt: skip
     found = updating.evaluate_update(checked_options(updating.UpdateOptions, values), console())

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.data.card import Task
-from harness.data.task import load_task
+from harness.boards.task_entry import TaskSource
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.fingerprint import sample_by_hash
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
 from harness.meters.hardware import describe_hardware, set_torch_threads
-from harness.registry import task_folder
 from methods.parametric_qa.evaluate.reconstruction import Reconstruction, reconstruct
 from methods.parametric_qa.memory.quantise import quantised
 from methods.parametric_qa.shared.bundle import adapter_of
@@ -46,7 +44,7 @@ class EvaluateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str
+    task: TaskSource
     passages: int = Field(16, ge=1)
     slots: int | None = Field(None, ge=1, description="None: the shared parts', else 8")
     z_dim: int | None = Field(None, ge=1, description="None: the shared parts', else full width")
@@ -88,8 +86,8 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     With ``out``, finished batches are kept there until the end, so that an interrupted evaluation
     goes on where it was. Raises InputError or ConfigError for options that do not fit.
     """
-    corpus = load_task(Task.from_folder(task_folder(options.task))).corpus
-    passages = choose(corpus, options.passages, options.task)
+    name, corpus = options.task.corpus()
+    passages = choose(corpus, options.passages, name)
     trained = trained_parts(options)
     set_torch_threads()
     llm = open_local(options.model, options.device)
@@ -110,7 +108,7 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
         scores = reconstruct(llm, parts, quantised(written.codes, "float16"), documents, names)
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
-    facts = _facts(options, llm, parts, corpus) | {"write_seconds": round(seconds, 3)}
+    facts = _facts(options, name, llm, parts, corpus) | {"write_seconds": round(seconds, 3)}
     return Evaluation(facts, scores.summary(parts, BITS_A_NUMBER), scores, written)
 
 
@@ -169,12 +167,12 @@ def fitting_parts(
 
 
 def _facts(
-    options: EvaluateOptions, llm: LocalModel, parts: SharedParts, corpus: Corpus
+    options: EvaluateOptions, task: str, llm: LocalModel, parts: SharedParts, corpus: Corpus
 ) -> dict[str, Any]:
     return {
         "model": llm.name,
         "model_fingerprint": parts.config.model_fingerprint,
-        "task": options.task,
+        "task": task,
         "corpus_fingerprint": corpus.fingerprint,
         "passages": options.passages,
         "max_tokens": options.max_tokens,

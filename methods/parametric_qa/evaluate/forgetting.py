@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.data.card import Task
+from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import TaskData, load_task
+from harness.data.task import TaskData
+from harness.data.trained_on import check_untrained
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
-from harness.files import read_json
 from harness.fingerprint import sample_by_hash
 from harness.llm.base import ScoreRequest
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
@@ -24,7 +24,6 @@ from harness.method import Method
 from harness.metrics.answer import exact_match, token_f1
 from harness.progress import bar
 from harness.records import Passage, Prediction, Question
-from harness.registry import task_folder
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.evaluate.ask import ask, circumstances
@@ -32,8 +31,9 @@ from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.method import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
 from methods.parametric_qa.shared.initial import document_text
-from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
-from methods.parametric_qa.train.training_data import TrainingTask, shipped_task
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.train.account import Account, read_account
+from methods.parametric_qa.train.training_data import TrainingTask, read_training_tasks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,9 @@ class ForgettingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: tuple[str, ...] = Field(("nq", "triviaqa"), min_length=1)
+    tasks: tuple[TaskSource, ...] = Field(
+        (TaskSource(name="nq"), TaskSource(name="triviaqa")), min_length=1
+    )
     limit: int = Field(100, ge=1, description="questions of each task")
     passages: int = Field(100, ge=1, description="held-out passages of each task")
     shared: str | None = Field(None, description="None: the shipped ones, unless after is given")
@@ -126,7 +128,7 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     """
     folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
     other = resolve_model(options.after) if options.after else None
-    material = _material(options, _trained_on(folder, other))
+    material = _material(options, _account(folder, other))
     parts = SharedParts.load(folder) if folder is not None else None
     set_torch_threads()
     llm = open_local(options.model, options.device)
@@ -184,26 +186,22 @@ def perplexity_terms(
     return found
 
 
-def _trained_on(folder: Path | None, other: ModelConfig | None) -> dict[str, str]:
-    """Names and corpus fingerprints of the tasks that training used; empty without a record."""
+def _account(folder: Path | None, other: ModelConfig | None) -> Account:
+    """What is noted of training; nothing without an account of it."""
     if folder is None and other is not None:
         # Full fine-tuning writes the model into the folder of the shared parts.
         folder = Path(other.path).expanduser().parent
-    if folder is None or not (folder / CONFIG_FILE).is_file():
-        return {}
-    return dict(read_json(folder / CONFIG_FILE).get("training", {}).get("corpora", {}))
+    return Account() if folder is None else read_account(folder)
 
 
-def _material(options: ForgettingOptions, trained_on: Mapping[str, str]) -> list[_Material]:
-    names = dict.fromkeys(options.tasks)
-    asked = [load_task(Task.from_folder(task_folder(n)), limit=options.limit) for n in names]
-    tasks = {name: shipped_task(name) for name in dict.fromkeys([*trained_on, *names])}
-    for name, corpus in trained_on.items():
-        if tasks[name].corpus.fingerprint != corpus:
-            raise ConfigError(
-                f"training used another corpus of '{name}' than ships now, so nobody knows which "
-                "passages it never read; train again: memory-harness train"
-            )
+def _material(options: ForgettingOptions, training: Account) -> list[_Material]:
+    asked = [
+        check_untrained(source.load(options.limit), training.trained, leave_out=True)
+        for source in dict.fromkeys(options.tasks)
+    ]
+    used = read_training_tasks(dict.fromkeys([*training.tasks, *options.tasks]))
+    tasks = {task.name: task for task in used}
+    training.check(tasks)
     # Two tasks may hold the same passage of Wikipedia under different ids.
     seen = frozenset(
         document_text(task.corpus.get(id_)) for task in tasks.values() for id_ in task.free

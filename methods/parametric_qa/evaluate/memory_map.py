@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.card import Task
-from harness.data.task import load_task
+from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL
-from harness.registry import task_folder
 from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class MemoryMap:
 
 
 def map_memories(
-    task: str,
+    task: TaskSource,
     shared: str = DEFAULT_SHARED,
     documents: int | None = None,
     projection: Projection = "tsne",
@@ -74,8 +72,8 @@ def map_memories(
     from methods.parametric_qa.shared.bundle import find_bundle
     from methods.parametric_qa.shared.open_bundle import trained_bundle
 
-    corpus = load_task(Task.from_folder(task_folder(task))).corpus
-    passages = choose(corpus, documents, task) if documents else list(corpus)
+    name, corpus = task.corpus()
+    passages = choose(corpus, documents, name) if documents else list(corpus)
     if len(passages) < LEAST:
         raise ConfigError(f"a map of {len(passages)} documents shows nothing; take {LEAST} or more")
     # Their errors, before a model is loaded and memories are written.
@@ -91,7 +89,7 @@ def map_memories(
     facts = {
         "model": llm.name,
         "shared": shared,
-        "task": task,
+        "task": name,
         "corpus_fingerprint": corpus.fingerprint,
         "documents": len(passages),
         "projection": projection,

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.data.card import Task
+from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import load_task
+from harness.data.trained_on import check_untrained
 from harness.engine import Engine
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.meters.hardware import set_torch_threads
 from harness.metrics.answer import contains
 from harness.progress import say
 from harness.records import Prediction
-from harness.registry import task_folder
 from harness.retrieval.open import open_retriever
 from methods.bm25 import BM25
 from methods.parametric_qa.evaluate.ask import ask, circumstances
@@ -36,8 +35,7 @@ from methods.parametric_qa.evaluate.changing import (
     second_version,
 )
 from methods.parametric_qa.evaluate.evaluate_write import open_local
-from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA
-from methods.parametric_qa.shared.bundle import find_bundle
+from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA, shared_record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +53,7 @@ class UpdateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str = "nq"
+    task: TaskSource = TaskSource(name="nq")
     facts: int = Field(50, ge=1)
     shared: str | None = Field(DEFAULT_SHARED, description="None: untrained ones")
     steps: int = Field(0, ge=0, le=1000, description="optimisation steps on each code")
@@ -113,10 +111,10 @@ def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
     passages stay as they are, also if one happens to hold an old answer. Raises InputError or
     ConfigError for options that do not fit.
     """
-    data = load_task(Task.from_folder(task_folder(options.task)))
-    facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, options.task)
-    if options.shared is not None:
-        find_bundle(options.shared)  # or its error, before a model is loaded
+    data = check_untrained(
+        options.task.load(), shared_record(options.shared), leave_out=True
+    )  # and errors of the shared parts, before a model is loaded
+    facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, data.name)
     set_torch_threads()
     llm = open_local(options.model, options.device)
     return evaluate_changes(data, facts, llm, options, console)

@@ -27,10 +27,10 @@ def train(
     from harness.meters.hardware import default_device, set_torch_threads
     from methods.parametric_qa.train.curves import read_curves
     from methods.parametric_qa.train.training import train as train_parts
-    from methods.parametric_qa.train.training_data import shipped_task
+    from methods.parametric_qa.train.training_data import read_training_tasks
 
     plan = checked_recipe(recipe, changes)
-    tasks = [shipped_task(name) for name in plan.tasks]
+    tasks = read_training_tasks(plan.tasks)
     set_torch_threads()
     llm = open_model(resolve_model(plan.model).on(device or default_device()), device=device)
     if not isinstance(llm, LocalModel):

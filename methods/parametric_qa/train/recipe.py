@@ -9,6 +9,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.boards.file import task_beside
+from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from methods.parametric_qa.shared.bundle import SelectorConfig
 
@@ -62,7 +64,9 @@ class Recipe(_Part):
 
     name: str
     model: str | dict[str, Any]
-    tasks: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[TaskSource, ...] = Field(
+        min_length=1, description="names, or entries as a board has them"
+    )
     slots: int = Field(32, ge=1, le=512)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
@@ -119,7 +123,9 @@ def read_recipe(name: str) -> Recipe:
         raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return parse_recipe(values, str(path))
+    recipe = parse_recipe(values, str(path))
+    tasks = tuple(task_beside(task, path) for task in recipe.tasks)
+    return recipe.model_copy(update={"tasks": tasks})
 
 
 def parse_recipe(values: Any, source: str) -> Recipe:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.trained_on import TRAINED_ON, write_record
 from harness.errors import InputError
 from harness.files import writing
 from methods.parametric_qa.shared.bundle import CONTENTS
@@ -18,17 +20,26 @@ from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
     from methods.parametric_qa.shared.bundle import Bundle
+    from methods.parametric_qa.train.training_data import TrainingTask
     from methods.parametric_qa.train.tuning import Mode
 
 FRESH = ".fresh"
 # The configuration goes first and comes last.
-FILES = (*CONTENTS, MODEL_FOLDER)
+FILES = (*CONTENTS, MODEL_FOLDER, TRAINED_ON)
 
 
 def save_trained(
-    llm: LocalModel, model: Any, mode: Mode, bundle: Bundle, out: Path, account: dict[str, Any]
+    llm: LocalModel,
+    model: Any,
+    mode: Mode,
+    bundle: Bundle,
+    tasks: Iterable[TrainingTask],
+    out: Path,
+    account: dict[str, Any],
 ) -> None:
     """Write shared parts and what was tuned of the model beside earlier ones, then swap them.
+
+    What they were trained on is noted beside them.
 
     Raises InputError if there is no room; then the earlier ones are as they were.
     """
@@ -44,6 +55,7 @@ def save_trained(
                 llm.tokenizer.save_pretrained(fresh / MODEL_FOLDER)
             save_tuned(model, mode, fresh, llm.name)
         bundle.save(fresh, account)
+        write_record(fresh, {task.name: task.questions for task in tasks})
     except SafetensorError as error:
         reason = " ".join(str(error).split())
         raise InputError(

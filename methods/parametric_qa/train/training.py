@@ -62,7 +62,7 @@ def train(
     _train_selector(recipe, features, bundle.selector, codes, curves, console)
     curves.write()
     account = _account(recipe, llm, features, curves)
-    save_trained(llm, model, recipe.tuning.mode, bundle, out, account)
+    save_trained(llm, model, recipe.tuning.mode, bundle, tasks, out, account)
     return out
 
 

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.data.card import Task
+from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
-from harness.data.questions import read_questions
-from harness.data.splits import find_source
-from harness.errors import InputError
+from harness.data.leaks import part_asked
+from harness.data.questions import check_gold
+from harness.errors import ConfigError, InputError
 from harness.prompts import demonstration
 from harness.records import Passage, Question
-from harness.registry import task_folder
 
 HELD_OUT = 5
 """One train question in so many is kept for validation, chosen by the hash of its id."""
@@ -33,41 +32,67 @@ class TrainingTask:
     train: tuple[Question, ...]
     validation: tuple[Question, ...]
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """All that training sees of its questions, validation included."""
+        return (*self.train, *self.validation)
+
 
 def training_task(
     name: str, corpus: Corpus, evaluated: Iterable[Question], train: Sequence[Question]
 ) -> TrainingTask:
-    """Part a task's features: train questions that share a gold passage or their id with an
-    evaluated question are left out, and so are the passages that one needs.
+    """Part a task's features: train questions that share a gold passage, their id or their text
+    (normalised) with an evaluated question are left out, and so are the passages that one needs.
     """
     asked = list(evaluated)
     needed = {gold for question in asked for gold in question.gold_doc_ids}
     known = {question.id for question in asked}
     usable = [
         q
-        for q in train
+        for q in part_asked(train, asked)[0]
         if q.id not in known and q.gold_doc_ids and not needed & set(q.gold_doc_ids)
     ]
     validation = tuple(q for q in usable if _bucket(q.id) % HELD_OUT == 0)
     needed |= {gold for question in validation for gold in question.gold_doc_ids}
     kept = tuple(q for q in usable if _bucket(q.id) % HELD_OUT and not needed & set(q.gold_doc_ids))
+    kept, _ = part_asked(kept, validation)
     free = tuple(id_ for id_ in corpus.ids if id_ not in needed)
     return TrainingTask(name, corpus, free, kept, validation)
 
 
-def shipped_task(name: str) -> TrainingTask:
-    """The features of a task's shipped sample. Raises InputError if it ships no train questions."""
-    task = Task.from_folder(task_folder(name))
-    source = find_source(task, "sample", None, None, verify=True)
-    paths = {part: source.find(part) for part in ("questions", "train", "corpus")}
-    if None in paths.values():
-        missing = ", ".join(part for part, path in paths.items() if path is None)
-        raise InputError(f"task '{name}' ships no {missing}; leave it out of the recipe's tasks")
-    questions, train, corpus = (paths[part] for part in ("questions", "train", "corpus"))
-    assert questions and train and corpus
-    return training_task(
-        name, Corpus.open(corpus), read_questions(questions), read_questions(train)
-    )
+def read_training_task(source: TaskSource) -> TrainingTask:
+    """The features of a task: the questions of its split are evaluated, its train questions taught.
+
+    Files of one's own need no questions to be asked: ``files: {train: FILE, corpus: FILE}``. Raises
+    InputError for a task without train questions.
+    """
+    files = source.files
+    if files.train and not files.questions and source.is_custom:
+        if not files.corpus:
+            raise InputError(
+                f"task '{source.name}' needs the corpus of its train questions; give files: "
+                "{corpus: FILE}"
+            )
+        name, corpus = source.corpus()
+        train = source.train_questions()
+        check_gold(files.train, train, corpus)
+        return training_task(name, corpus, (), train)
+    data = source.load()
+    if not data.train:
+        raise InputError(
+            f"task '{data.name}' has no train questions to learn from; leave it out or give "
+            "files: {train: FILE}"
+        )
+    return training_task(data.name, data.corpus, data.questions, data.train)
+
+
+def read_training_tasks(sources: Iterable[TaskSource]) -> list[TrainingTask]:
+    """The features of several tasks. Raises ConfigError if two have the same name."""
+    tasks = list(map(read_training_task, sources))
+    names = [task.name for task in tasks]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"task '{twice}' stands twice in the recipe; give each another name")
+    return tasks
 
 
 def golden_answer(corpus: Corpus | Mapping[str, Passage], question: Question) -> str:

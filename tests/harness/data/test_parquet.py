@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from harness.data.card import custom_task
 from harness.data.parquet import as_json_lines
 from harness.data.task import Task, load_task
 from harness.errors import InputError
@@ -32,7 +33,7 @@ QUESTIONS = [
 ]
 FILES = {
     "toyqa/dev": QUESTIONS,
-    "toyqa/train": [{**QUESTIONS[0], "id": "t1"}],
+    "toyqa/train": [{**QUESTIONS[0], "id": "t1", "question": "quand?"}],
     "corpus": [{"id": "d1", "contents": "T\none"}, {"id": "d2", "contents": "T\ntwo"}],
 }
 
@@ -79,6 +80,47 @@ def test_a_file_is_converted_once_and_again_when_it_changes(folder, tmp_path, mo
     assert as_json_lines(folder / "corpus.parquet") == lines
     assert lines.stat() == written
     assert as_json_lines(folder / "toyqa/dev.parquet") != lines
+
+
+@pytest.mark.parametrize("kind", ["questions", "train", "corpus"])
+def test_a_file_of_ones_own_may_be_parquet_and_is_named_with_its_row(folder, tmp_path, kind):
+    from datasets import Dataset
+
+    names = {"questions": "toyqa/dev", "train": "toyqa/train", "corpus": "corpus"}
+    files = {part: folder / f"{name}.parquet" for part, name in names.items()}
+    data = load_task(custom_task("mine"), **files)
+    assert (len(data.questions), len(data.train), len(data.corpus)) == (2, 1, 2)
+    assert data.corpus[1].text == "two"
+    assert data.provenance[kind] == str(files[kind])
+    broken = [{**row, "id": "same"} for row in [*FILES[names[kind]], *FILES[names[kind]]]]
+    files[kind] = tmp_path / "broken.parquet"
+    Dataset.from_list(broken).to_parquet(files[kind])
+    with pytest.raises(InputError) as caught:
+        load_task(custom_task("mine"), **files)
+    problem = f"{files[kind]}: row 2: 'id' 'same' was already used on row 1; give each "
+    assert str(caught.value).startswith(problem)
+
+
+def test_a_leak_in_parquet_is_named_with_its_row(folder, tmp_path):
+    from datasets import Dataset
+
+    train = tmp_path / "train.parquet"
+    Dataset.from_list([*FILES["toyqa/train"], {**QUESTIONS[1], "id": "t9"}]).to_parquet(train)
+    files = {"questions": folder / "toyqa/dev.jsonl", "corpus": folder / "corpus.jsonl"}
+    data = load_task(custom_task("mine"), **files, train=train)
+    assert data.provenance["train_left_out"].endswith(f"the first 't9' ({train}: row 2)")
+
+
+def test_parquet_under_another_name_is_named_as_such(folder, tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes((folder / "corpus.parquet").read_bytes())
+    with pytest.raises(InputError, match="is a Parquet file; give it a name that ends in .parq"):
+        load_task(custom_task("mine"), questions=folder / "toyqa/dev.jsonl", corpus=path)
+
+
+def test_missing_parquet_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.parquet: file not found; check the path"):
+        load_task(custom_task("mine"), questions=tmp_path / "gone.parquet", corpus=tmp_path)
 
 
 def test_what_is_not_parquet_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def test_a_training_that_diverges_leaves_earlier_shared_parts(
     tiny_model_dir, earlier, tmp_path, monkeypatch, changes, words
 ):
     out = Path(shutil.copytree(earlier, tmp_path / "out"))
-    monkeypatch.setattr(training_data, "shipped_task", lambda name: toy_task())
+    monkeypatch.setattr(training_data, "read_training_task", lambda source: toy_task())
     path = tmp_path / "mine.yaml"
     plan = recipe(model=f"path:{tiny_model_dir}", warmup=0, **changes)
     path.write_text(plan.model_dump_json())

@@ -145,7 +145,7 @@ def test_years_become_years_and_names_names(task):
 
 
 @pytest.mark.parametrize("name", ["nq", "triviaqa", "hotpotqa", "musique"])
-def test_every_shipped_task_makes_fifty(name):
+def test_every_read_training_task_makes_fifty(name):
     data = load_task(Task.from_folder(task_folder(name)))
     facts = changed_facts(data.questions, data.corpus, 50, 0, name)
     gold = [id_ for fact in facts for id_ in fact.question.gold_doc_ids]

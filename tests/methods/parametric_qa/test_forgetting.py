@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness import registry
+from harness.boards.task_entry import TaskSource
 from harness.cli import main as cli
 from harness.data.corpus import Corpus
 from harness.errors import InputError
@@ -27,7 +28,7 @@ from methods.parametric_qa.evaluate.forgetting import (
     perplexity_terms,
 )
 from methods.parametric_qa.shared.parts import CONFIG_FILE
-from methods.parametric_qa.train.training_data import TrainingTask, shipped_task
+from methods.parametric_qa.train.training_data import TrainingTask, read_training_task
 from tests.methods.parametric_qa.lab import load_tiny, quiet
 from tests.methods.parametric_qa.small_tasks import FOUNDERS, YEARS, write_shared, write_task
 from tests.tiny import build_tiny_model, save_tiny_adapter
@@ -174,7 +175,8 @@ def test_scores_are_those_of_the_answers_and_texts_are_held_out(
         gold = (golds[row.question_id],)
         assert row.em_after == exact_match(row.answer_after, gold)
         assert row.f1_before == token_f1(row.answer_before, gold)
-    assert not {row.passage_id for row in found.passages} & set(shipped_task("small").free)
+    free = read_training_task(TaskSource(name="small")).free
+    assert not {row.passage_id for row in found.passages} & set(free)
 
 
 def test_without_an_adapter_the_model_is_measured_once_and_the_table_says_so(
@@ -245,7 +247,7 @@ def test_passages_that_the_record_of_training_names_are_left_out(
     registry.register("tasks", "twin", twin)
     assert call("--passages", 16, "--shared", shared)[0] == 0
     values = json.loads((shared / CONFIG_FILE).read_text())
-    record = {"corpora": {"twin": shipped_task("twin").corpus.fingerprint}}
+    record = {"corpora": {"twin": read_training_task(TaskSource(name="twin")).corpus.fingerprint}}
     (shared / CONFIG_FILE).write_text(json.dumps({**values, "training": record}))
     code, _, errors = call("--passages", 16, "--shared", shared)
     # Of twelve passages of evaluated questions and four of validation, twin trained on eleven.

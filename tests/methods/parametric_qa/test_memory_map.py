@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError
 from methods.parametric_qa.evaluate.memory_map import chance, map_memories, project, same_title
 from methods.parametric_qa.evaluate.memory_map_files import save_map
@@ -84,7 +85,7 @@ def shared(tiny_model_dir, tmp_path):
 @pytest.mark.slow
 def test_the_map_of_a_task_as_files(tiny_model_dir, shared, tmp_path):
     model = f"path:{tiny_model_dir}"
-    found = map_memories("nq", shared, 40, "tsne", model, "cpu", 0)
+    found = map_memories(TaskSource(name="nq"), shared, 40, "tsne", model, "cpu", 0)
     paths = {path.name: path for path in save_map(found, tmp_path / "one", str.upper)}
     assert set(paths) == {"map.csv", "dimensions.csv", "summary.json", "map.png", "map.svg"}
     with paths["map.csv"].open(encoding="utf-8", newline="") as file:
@@ -97,11 +98,11 @@ def test_the_map_of_a_task_as_files(tiny_model_dir, shared, tmp_path):
     assert float(dimensions[-1]["cumulative_share"]) == pytest.approx(1)
     assert json.loads(paths["summary.json"].read_text())["facts"]["documents"] == 40
     assert ElementTree.parse(paths["map.svg"]).getroot().tag.endswith("svg")
-    again = map_memories("nq", shared, 40, "tsne", model, "cpu", 0)
+    again = map_memories(TaskSource(name="nq"), shared, 40, "tsne", model, "cpu", 0)
     for path in save_map(again, tmp_path / "two", str.upper):
         assert path.read_bytes() == paths[path.name].read_bytes(), path.name
 
 
 def test_too_few_documents_are_refused(shared, tiny_model_dir):
     with pytest.raises(ConfigError, match="map of 3 documents shows nothing; take 8 or more"):
-        map_memories("nq", shared, 3, "tsne", f"path:{tiny_model_dir}", "cpu", 0)
+        map_memories(TaskSource(name="nq"), shared, 3, "tsne", f"path:{tiny_model_dir}", "cpu", 0)

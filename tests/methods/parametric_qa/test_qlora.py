@@ -134,7 +134,7 @@ def test_rounded_weights_cannot_be_trained_themselves(tiny_model_dir, tmp_path):
 
 
 def test_a_recipe_names_the_rounded_model(tiny_model_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_data, "shipped_task", lambda name: toy_task())
+    monkeypatch.setattr(training_data, "read_training_task", lambda source: toy_task())
     entry = {"name": "tiny", "path": str(tiny_model_dir), "quantization": "nf4"}
     path = tmp_path / "mine.yaml"
     path.write_text(recipe(model=entry, steps=1).model_dump_json())

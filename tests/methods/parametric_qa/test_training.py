@@ -150,7 +150,7 @@ def test_the_command_trains_and_says_what_validation_found(
     from methods.parametric_qa.train import from_recipe as commands
     from methods.parametric_qa.train import training_data
 
-    monkeypatch.setattr(training_data, "shipped_task", lambda name: task)
+    monkeypatch.setattr(training_data, "read_training_task", lambda source: task)
     path = tmp_path / "mine.yaml"
     path.write_text(recipe(model=f"path:{tiny_model_dir}").model_dump_json())
     lines = list(commands.train(str(path), tmp_path / "out", {"steps": 2}, "cpu", quiet()))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
 from harness.records import Passage, Question
-from methods.parametric_qa.train.training_data import golden_answer, shipped_task, training_task
+from methods.parametric_qa.train.training_data import (
+    golden_answer,
+    read_training_task,
+    training_task,
+)
 
 
 def passages(*ids):
@@ -41,12 +46,12 @@ def test_questions_without_gold_documents_teach_nothing():
 
 
 @pytest.mark.parametrize("name", ["nq", "triviaqa", "hotpotqa", "musique"])
-def test_shipped_tasks_lend_nothing_that_their_questions_need(name):
+def test_read_training_tasks_lend_nothing_that_their_questions_need(name):
     from harness.data.questions import read_questions
     from harness.registry import task_folder
 
     evaluated = read_questions(task_folder(name) / "sample" / "questions.jsonl")
-    task = shipped_task(name)
+    task = read_training_task(TaskSource(name=name))
     needed = {gold for q in evaluated for gold in q.gold_doc_ids}
     assert not needed & set(task.free)
     for q in (*task.train, *task.validation):
