@@ -21,6 +21,7 @@ from harness.llm.base import (
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
+from harness.llm.style import prompt_style, settled, why_styled
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -48,15 +49,16 @@ class LocalModel(LanguageModel):
 
         from harness.llm.thinking import switch, thinking_of
 
+        config = settled(config)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.name, self.prompt_style = config.name, config.prompt_style
+        self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
         tokenizer = load_tokenizer(self.config, path)
         model = load_model(self.config, path, place)
         if config.adapter is not None:
             model = with_adapter(config, config.adapter, model)
         thinking = thinking_of(self.config, tokenizer)
-        template = switch(self.config, tokenizer)
+        template = {**config.template, **switch(self.config, tokenizer)}
         self.runtime = Runtime.of(
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )
@@ -89,6 +91,12 @@ class LocalModel(LanguageModel):
     def encode(self, prompt: Rendered) -> list[int]:
         """Token ids of a rendered prompt: special tokens as the model expects them."""
         return self.runtime.encode(prompt)
+
+    def pairs(
+        self, prompt: Rendered, continuations: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """Token ids of a rendered prompt and of each continuation, encoded together."""
+        return self.runtime.pairs(prompt, continuations)
 
     def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
         """A prompt's ids before and after where a soft prompt goes."""
@@ -162,6 +170,7 @@ class LocalModel(LanguageModel):
             "attention": self.model.config._attn_implementation,
             "parameters": self.model.num_parameters(),
             "trust_remote_code": self.config.trust_remote_code,
+            **why_styled(self.config),
             **places(self.config),
         }
 
