@@ -55,7 +55,7 @@ def _stop_clock(lm: Any) -> None:
     # Its own attribute alone: some models load a tokenizer when asked for it.
     tokenizer = vars(lm).get("tokenizer")
     if isinstance(template := getattr(tokenizer, "chat_template", None), str):
-        tokenizer.chat_template = stopped(template)  # type: ignore[union-attr]
+        tokenizer.chat_template = stopped(template)
 
 
 def _give_arguments(config: ModelConfig, lm: Any) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
 from harness.llm.base import (
     Capability,
@@ -54,11 +55,16 @@ class LocalModel(LanguageModel):
         self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
         tokenizer = load_tokenizer(self.config, path)
+        thinking, switched = thinking_of(self.config, tokenizer), switch(self.config, tokenizer)
+        if both := switched.keys() & config.template.keys():
+            raise ConfigError(
+                f"model '{config.name}': thinking and template both set '{min(both)}'; leave one of "
+                "them out"
+            )
+        template = {**config.template, **switched}
         model = load_model(self.config, path, place)
         if config.adapter is not None:
             model = with_adapter(config, config.adapter, model)
-        thinking = thinking_of(self.config, tokenizer)
-        template = {**config.template, **switch(self.config, tokenizer)}
         self.runtime = Runtime.of(
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )

@@ -199,6 +199,20 @@ def test_lm_eval_models_without_arguments_refuse_them():
         LMEvalModel(resolve_model(spec))
 
 
+def test_thinking_is_switched_in_one_place(folder):
+    template = THINKING + "{{ '<think>' if enable_thinking else '' }}"
+    (folder / "chat_template.jinja").write_text(template)
+    config = ModelConfig(
+        name="tiny",
+        path=str(folder),
+        prompt_style="chat",
+        thinking="off",
+        template={"enable_thinking": True},
+    )
+    with pytest.raises(ConfigError, match="thinking and template both set 'enable_thinking'"):
+        LocalModel(config, str(folder), device="cpu")
+
+
 def test_a_template_that_refuses_says_why(folder):
     llm = model(folder, "{{ raise_exception('no system role') }}")
     with pytest.raises(ConfigError, match="refuses these messages.*no system role"):
