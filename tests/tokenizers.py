@@ -8,9 +8,11 @@ from tests.tiny import SENTENCES, save_tiny_llama
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 WORDS = (*SENTENCES, "Yes No", "12 15")
+# Mistral's: no special token before a reply, but a space.
 CHAT = (
-    "{{ bos_token }}{% for message in messages %}[INST] {{ message['content'] }} [/INST]"
-    "{% endfor %}"
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    "{{ ' ' + message['content'] + eos_token }}"
+    "{% else %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}{% endfor %}"
 )
 
 

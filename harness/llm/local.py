@@ -58,8 +58,8 @@ class LocalModel(LanguageModel):
         thinking, switched = thinking_of(self.config, tokenizer), switch(self.config, tokenizer)
         if both := switched.keys() & config.template.keys():
             raise ConfigError(
-                f"model '{config.name}': thinking and template both set '{min(both)}'; leave one of "
-                "them out"
+                f"model '{config.name}': thinking and template both set '{min(both)}'; leave it "
+                "out of one of them"
             )
         template = {**config.template, **switched}
         model = load_model(self.config, path, place)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from harness.errors import ConfigError
 from harness.llm.batches import length_sorted_batches
 from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
@@ -102,8 +103,14 @@ class Runtime:
     def pairs(
         self, prompt: Rendered, continuations: Sequence[str]
     ) -> tuple[list[int], list[list[int]]]:
-        """Ids of a prompt whose thoughts are over and of each continuation (see encoding.py)."""
+        """Ids of a prompt whose thoughts are over and of each continuation (see encoding.py).
+
+        A reply in a chat follows as the template writes replies, after a space in Mistral's.
+        """
         text, whole = self._text(prompt, thoughts=False)
+        if not isinstance(prompt, str) and prompt[-1].role != "assistant":
+            space = self._space(prompt, text)
+            continuations = [_after(space, text) for text in continuations]
         ids, after = self.encoder.pairs(text, continuations, whole=whole)
         return ids or [self.start], after
 
@@ -156,7 +163,22 @@ class Runtime:
         thoughts = thoughts and not begun
         return self._chat(asked if begun else prompt, thoughts=thoughts) + begun, False
 
+    def _space(self, messages: Sequence[Message], text: str) -> str:
+        """Blank space that the chat template puts between its prompt and a reply."""
+        said = "reply"
+        turns = (*messages, Message("assistant", said))
+        try:
+            whole = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
+        except ConfigError:  # a template that writes no replies
+            return ""
+        between = whole.rpartition(said)[0].removeprefix(text)
+        return "" if between.strip() else between
+
     def _chat(self, messages: Sequence[Message], *, thoughts: bool) -> str:
         quiet = self.thinking.quiet if self.thinking and not thoughts else {}
         text = render_chat(self.name, self.tokenizer, messages, {**self.template, **quiet})
         return text if thoughts else without_thoughts(text)
+
+
+def _after(space: str, text: str) -> str:
+    return space + text if text and not text[0].isspace() else text

@@ -124,8 +124,17 @@ def test_a_chat_prompt_is_rendered_once_and_begins_once(llm):
     assert ids == llm.encode(CHAT)
     assert ids.count(llm.tokenizer.bos_token_id) == 1
     for text, own in zip(("Yes", "12 15"), after, strict=True):
-        assert llm.tokenizer.decode([*ids, *own]).endswith(f"[/INST]{text}")
+        assert llm.tokenizer.decode([*ids, *own]).endswith(f"[/INST] {text}")
         assert llm.tokenizer.bos_token_id not in own
+
+
+def test_a_reply_follows_a_chat_as_the_template_writes_replies(llm, tiny_model_dir):
+    """After "[/INST]" Mistral's models write " Yes", and ChatML's write "Yes" on a new line."""
+    _, after = llm.pairs(CHAT, ("Yes", " Yes", "No"))
+    assert [tokens(llm, own) for own in after] == [["▁Yes"], ["▁Yes"], ["▁No"]]
+    chatml = load(tiny_model_dir, "chat")
+    _, after = chatml.pairs(CHAT, ("Yes", "no"))
+    assert [chatml.tokenizer.decode(own) for own in after] == ["Yes", "no"]
 
 
 def test_added_tokens_stand_after_a_prompt_as_they_are(folder):
