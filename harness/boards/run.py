@@ -19,6 +19,7 @@ from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
+from harness.llm.style import settled
 from harness.method import Method, MethodParams, load_method, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
@@ -59,7 +60,7 @@ def plan_runs(
 
     methods = [_parsed(entry) for entry in expand(board).methods]
     device = device or default_device()
-    models = [resolve_model(spec).on(device) for spec in board.models]
+    models = [settled(resolve_model(spec).on(device)) for spec in board.models]
     # Here, before questions are read: files may be missing, and reading large ones takes long.
     identities = [_identity(model) for model in models]
     data = load_data(board) if data is None else data
@@ -101,7 +102,7 @@ def run_board(
                 check_plan(plan)
                 todo.append(plan)
     for model, group in groupby(todo, key=lambda plan: plan.model):
-        say(console, f"loading {model.name}")
+        say(console, f"loading {model.name}{_style_of(model)}")
         with _going_on(failures):
             ready = list(group)
             llm = _open_llm(ready[0], batch_size, device)
@@ -210,6 +211,13 @@ def _tuned(model: ModelConfig) -> list[TrainedOn]:
     name = f"model '{model.name}'"
     folders = [Path(place) for place in places(model).values()]
     return [part for folder in folders for part in record_of_weights(folder, name)]
+
+
+def _style_of(model: ModelConfig) -> str:
+    """What a model's user did not choose, to be said."""
+    if not model.style_reason:
+        return ""
+    return f" (prompt_style {model.prompt_style}, since {model.style_reason})"
 
 
 def _inputs(method: Method) -> dict[str, str]:

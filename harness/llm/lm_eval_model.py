@@ -7,14 +7,12 @@ except ``TemplateLM._loglikelihood_tokens`` for single tokens, the hook every ba
 from __future__ import annotations
 
 import inspect
-import logging
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CapabilityError, ConfigError, HarnessError, InputError, did_you_mean
+from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -25,13 +23,16 @@ from harness.llm.base import (
     Scores,
     as_messages,
 )
+from harness.llm.encoding import parted
 from harness.llm.identity import places
+from harness.llm.lm_eval_open import open_lm, thinking_in
+from harness.llm.style import prompt_style
+from harness.llm.template import dated
 from harness.llm.thoughts import opened_by, part, without_thoughts
 from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
-    from harness.llm.thinking import Thinking
 
 # lm-eval answers a list as a whole; shorter lists lose less when a run is interrupted.
 CHUNK = 64
@@ -52,9 +53,9 @@ class LMEvalModel(LanguageModel):
     def __init__(
         self, config: ModelConfig, *, batch_size: int | None = None, device: str | None = None
     ) -> None:
-        self.config, self.name, self.prompt_style = config, config.name, config.prompt_style
-        self._lm = _open(config, {"batch_size": batch_size, "device": device})
-        self._thinking = _thinking(config, self._lm)
+        self.config, self.name, self.prompt_style = config, config.name, prompt_style(config)
+        self._lm = open_lm(config, {"batch_size": batch_size, "device": device})
+        self._thinking = thinking_in(config, self._lm)
         from lm_eval.api.model import TemplateLM
 
         self._template: bool = isinstance(self._lm, TemplateLM)
@@ -134,17 +135,15 @@ class LMEvalModel(LanguageModel):
             raise CapabilityError(f"model '{self.name}' shows lm-eval no tokens to ask about")
         for index, request in enumerate(requests):
             context = self._context(request.prompt, thoughts=False)
-            ids = self._encode(context) or []
-            asked = [((context, s), ids, self._first_token(s)) for s in request.strings]
+            if "" in request.strings:
+                raise InputError(f"model '{self.name}' has no token for ''")
+            wholes = [self._encode(context + string) or [] for string in request.strings]
+            ids, after = parted(self._encode(context) or [], wholes)
+            texts = [(context, string) for string in request.strings]
+            asked = [(text, ids, own[:1]) for text, own in zip(texts, after, strict=True)]
             found = self._lm._loglikelihood_tokens(asked, disable_tqdm=True)
             pairs = zip(request.strings, found, strict=True)
             yield index, NextTokenProbs({s: math.exp(pair[0]) for s, pair in pairs}, len(ids))
-
-    def _first_token(self, string: str) -> list[int]:
-        ids = self._encode(string, add_special_tokens=False)
-        if not ids:
-            raise InputError(f"model '{self.name}' has no token for {string!r}")
-        return ids[:1]
 
     def _ask(self, kind: str, arguments: Sequence[tuple[Any, Any]]) -> list[Any]:
         from lm_eval.api.instance import Instance
@@ -185,12 +184,15 @@ class LMEvalModel(LanguageModel):
     def _chat(self, messages: Sequence[Message]) -> Any:
         turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            return self._lm.apply_chat_template(turns)
+            context = self._lm.apply_chat_template(turns)
         except Exception as error:
             raise ConfigError(
                 f"model '{self.name}' has no usable chat template ({error}); set prompt_style: "
                 "completion"
             ) from error
+        if not isinstance(context, str):
+            return context
+        return dated(self.name, context, self.config.template)
 
     def _encode(self, text: Any, **options: bool) -> list[int] | None:
         encode = getattr(self._lm, "tok_encode", None)
@@ -233,50 +235,3 @@ def _generation_arguments(request: GenerateRequest, room: int) -> dict[str, Any]
         "do_sample": request.temperature > 0,
         **sampling,
     }
-
-
-def _thinking(config: ModelConfig, lm: Any) -> Thinking | None:
-    """How lm-eval's model thinks, switched on or off as the config says."""
-    from lm_eval.models.huggingface import HFLM
-
-    from harness.llm.thinking import switch, thinking_of
-
-    # Its own attribute alone: some models load a tokenizer when asked for it.
-    tokenizer = vars(lm).get("tokenizer")
-    if config.thinking and not isinstance(lm, HFLM):
-        raise ConfigError(
-            f"model '{config.name}': lm-eval's '{config.path}' is told in lm_eval_args whether to "
-            "think (such as enable_thinking=False); leave thinking out"
-        )
-    if not hasattr(tokenizer, "get_added_vocab"):
-        return None
-    if config.thinking:
-        lm.chat_template_args = {**lm.chat_template_args, **switch(config, tokenizer)}
-    return thinking_of(config, tokenizer)
-
-
-def _open(config: ModelConfig, options: Mapping[str, Any]) -> Any:
-    if not os.environ.get("LMEVAL_LOG_LEVEL"):
-        logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # Imported for its registrations: a plugin may have registered first, and lm-eval then
-    # takes its own table for complete.
-    import lm_eval.models  # noqa: F401
-    from lm_eval.api.registry import get_model, model_registry
-
-    known = list(model_registry.keys())
-    if config.path not in known:
-        raise ConfigError(f"lm-eval has no model '{config.path}'{did_you_mean(config.path, known)}")
-    given = {part.partition("=")[0].strip() for part in config.lm_eval_args.split(",")}
-    remote_code = {"trust_remote_code": True} if config.trust_remote_code else {}
-    extra = {k: v for k, v in {**options, **remote_code}.items() if v is not None}
-    try:
-        return get_model(config.path).create_from_arg_string(
-            config.lm_eval_args, {k: v for k, v in extra.items() if k not in given}
-        )
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"model '{config.name}': lm-eval cannot open '{config.path}' with "
-            f"'{config.lm_eval_args}' ({type(error).__name__}: {error})"
-        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
 
 
+# transformers reads a tokenizer.model with them.
+_READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+
+
 @contextmanager
-def explained(config: ModelConfig, part: str, path: str) -> Iterator[None]:
+def explained(config: ModelConfig, part: str, path: str, fix: str = "") -> Iterator[None]:
     """Turn whatever a loader raises into one InputError that names the model and the fix."""
     import torch
 
     try:
         yield
     except Exception as error:
-        fix = (
-            f"for {part}, give a local folder or a hub id in reach that fits the model; weights "
-            "must be safetensors, since pickle files can run code"
-        )
+        fix = fix or f"for {part}, give a local folder or a hub id in reach that fits the model"
         if isinstance(error, torch.OutOfMemoryError):
             fix = "set quantization: nf4, or take a smaller model or another device"
         raise InputError(
@@ -37,8 +39,31 @@ def explained(config: ModelConfig, part: str, path: str) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """The first line of an error, after its type unless that is plain from the text."""
-    line = next(iter(str(error).strip().splitlines()), "")
+    lines = str(error).strip().splitlines() or [""]
+    # A list's first line says nothing without the rest.
+    line = " ".join(" ".join(lines).split()) if lines[0].rstrip().endswith(":") else lines[0]
     return line if isinstance(error, OSError | HarnessError) else f"{type(error).__name__}: {line}"
+
+
+_WHOLE_TOKENIZER = (
+    "a tokenizer is tokenizer.json, or a vocabulary (tokenizer.model, vocab.json with merges.txt) "
+    "beside tokenizer_config.json: give a local folder or a hub id in reach that holds it"
+)
+_CONVERT = (
+    "weights must be safetensors, since pickle files can run code (.bin is one): name a revision "
+    "that holds them (the hub's converter offers one as hf:ORG/NAME@refs/pr/N, see the "
+    "repository's pull requests), or convert those that you trust: python -c \"from "
+    "transformers import AutoModelForCausalLM as M; M.from_pretrained('FOLDER', "
+    "use_safetensors=False).save_pretrained('FOLDER')\""
+)
+
+
+def only_pickles(folder: Path) -> str:
+    """What to do about a folder whose weights are .bin files alone; empty if they are not."""
+    names = [file.name for file in folder.iterdir()]
+    pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in names)
+    safe = any(name.endswith(".safetensors") for name in names)
+    return "" if safe or not pickled else _CONVERT.replace("FOLDER", str(folder))
 
 
 def load_tokenizer(config: ModelConfig, path: str) -> Any:
@@ -46,10 +71,13 @@ def load_tokenizer(config: ModelConfig, path: str) -> Any:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    with explained(config, "the tokenizer", path):
+    with explained(config, "the tokenizer", path, _tokenizer_fix()):
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=config.revision, trust_remote_code=config.trust_remote_code
         )
+        # Where a vocabulary is missing, transformers makes a tokenizer that knows no word.
+        if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            raise InputError("its vocabulary is missing")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id or 0
     return tokenizer
@@ -69,7 +97,7 @@ def load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     }
     if config.quantization is not None:
         options["quantization_config"] = _quantization(config.quantization, options["dtype"])
-    with explained(config, "the weights", path):
+    with explained(config, "the weights", path, _weights_fix(path)):
         model = AutoModelForCausalLM.from_pretrained(
             path,
             revision=config.revision,
@@ -82,6 +110,27 @@ def load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     model.generation_config = GenerationConfig(eos_token_id=eos)
     _never_repack(model)
     return model.eval().requires_grad_(False)
+
+
+def _tokenizer_fix() -> str:
+    missing = [package for package, module in _READERS.items() if not _is_there(module)]
+    if not missing:
+        return _WHOLE_TOKENIZER
+    return f"a tokenizer.model is read with them: pip install {' '.join(missing)}"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def _weights_fix(path: str) -> str:
+    if Path(path).is_dir():
+        return only_pickles(Path(path))
+    return f"if the repository holds them in another format: {_CONVERT}"
 
 
 def commit(path: str, revision: str | None) -> str | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
 from harness.llm.base import (
     Capability,
@@ -21,6 +22,7 @@ from harness.llm.base import (
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
+from harness.llm.style import prompt_style, settled, why_styled
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -48,15 +50,21 @@ class LocalModel(LanguageModel):
 
         from harness.llm.thinking import switch, thinking_of
 
+        config = settled(config)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.name, self.prompt_style = config.name, config.prompt_style
+        self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
         tokenizer = load_tokenizer(self.config, path)
+        thinking, switched = thinking_of(self.config, tokenizer), switch(self.config, tokenizer)
+        if both := switched.keys() & config.template.keys():
+            raise ConfigError(
+                f"model '{config.name}': thinking and template both set '{min(both)}'; leave it "
+                "out of one of them"
+            )
+        template = {**config.template, **switched}
         model = load_model(self.config, path, place)
         if config.adapter is not None:
             model = with_adapter(config, config.adapter, model)
-        thinking = thinking_of(self.config, tokenizer)
-        template = switch(self.config, tokenizer)
         self.runtime = Runtime.of(
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )
@@ -89,6 +97,12 @@ class LocalModel(LanguageModel):
     def encode(self, prompt: Rendered) -> list[int]:
         """Token ids of a rendered prompt: special tokens as the model expects them."""
         return self.runtime.encode(prompt)
+
+    def pairs(
+        self, prompt: Rendered, continuations: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """Token ids of a rendered prompt and of each continuation, encoded together."""
+        return self.runtime.pairs(prompt, continuations)
 
     def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
         """A prompt's ids before and after where a soft prompt goes."""
@@ -162,6 +176,7 @@ class LocalModel(LanguageModel):
             "attention": self.model.config._attn_implementation,
             "parameters": self.model.num_parameters(),
             "trust_remote_code": self.config.trust_remote_code,
+            **why_styled(self.config),
             **places(self.config),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.llm.identity import model_folder
+from harness.llm.style import settled
 
 
 def open_model(
@@ -16,6 +17,7 @@ def open_model(
     process; servers ignore them. Raises InputError if weights are missing, ConfigError if the
     config cannot work.
     """
+    config = settled(config)
     model = _open(config, batch_size, device)
     model.trained_for = frozenset(config.trained_for)
     return model

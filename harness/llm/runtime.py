@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError
 from harness.llm.batches import length_sorted_batches
-from harness.llm.loading import reason
+from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
+from harness.llm.template import render_chat
 from harness.llm.thoughts import without_thoughts
 from harness.prompts import Message, Rendered
 
@@ -40,14 +41,12 @@ class Runtime:
 
     name: str
     model: Any
-    tokenizer: Any
+    encoder: Encoder
     device: torch.device
     exact: bool
     """Whether no answer depends on its batch; below fp32, rounding is too coarse for that."""
     start: int
     """What an empty prompt becomes: a model must read something before it can write."""
-    begins: tuple[int, ...]
-    """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
     batch_size: int
     batch_tokens: int
     """Padded tokens that are read at once."""
@@ -81,11 +80,10 @@ class Runtime:
         return cls(
             name=name,
             model=model,
-            tokenizer=tokenizer,
+            encoder=Encoder.of(tokenizer),
             device=device,
             exact=model.dtype == torch.float32 and not quantised,
             start=next((token for token in starts if token is not None), 0),
-            begins=_begins(tokenizer),
             batch_size=batch_size or (CPU_BATCH if on_cpu else GPU_BATCH),
             batch_tokens=CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS,
             held_tokens=CPU_HELD_TOKENS if on_cpu else GPU_BATCH_TOKENS,
@@ -99,24 +97,40 @@ class Runtime:
 
         Without ``thoughts``, an answer is to come next: a chat ends with thoughts that are over.
         """
-        if isinstance(prompt, str):
-            ids = self.tokenizer(prompt)["input_ids"]
-        else:
-            # The template itself writes the special tokens, <s> among them.
-            *asked, last = prompt
-            begun = last.content if last.role == "assistant" else ""
-            # An answer that has begun comes after thoughts.
-            thoughts = thoughts and not begun
-            text = self._chat(asked if begun else prompt, thoughts=thoughts) + begun
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return list(ids) or [self.start]
+        text, whole = self._text(prompt, thoughts=thoughts)
+        return self.encoder.ids(text, whole=whole) or [self.start]
+
+    def pairs(
+        self, prompt: Rendered, continuations: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """Ids of a prompt whose thoughts are over and of each continuation (see encoding.py).
+
+        A reply in a chat follows as the template writes replies, after a space in Mistral's.
+        """
+        text, whole = self._text(prompt, thoughts=False)
+        if not isinstance(prompt, str) and prompt[-1].role != "assistant":
+            space = self._space(prompt, text)
+            continuations = [_after(space, text) for text in continuations]
+        ids, after = self.encoder.pairs(text, continuations, whole=whole)
+        return ids or [self.start], after
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self.encoder.tokenizer
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
+        return self.encoder.begins
 
     def turn_end(self) -> str:
         """The token that the chat template puts first after a reply."""
         said = "reply"
-        turns = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": said}]
-        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
-        rest = self.tokenizer(text.rpartition(said)[2], add_special_tokens=False)["input_ids"]
+        turns = Message("user", "ask"), Message("assistant", said)
+        text = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
+        before, _, after = text.rpartition(said)
+        _, (rest,) = self.encoder.pairs(before + said, [after], whole=False)
         return str(self.tokenizer.decode(rest[:1]))
 
     def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -129,12 +143,8 @@ class Runtime:
         return list(prompt[:length]), list(prompt[length:])
 
     def token_id(self, text: str) -> int | None:
-        """The id of ``text`` if it is one token, as spelt in the vocabulary or in plain text."""
-        spelt: int | None = self.tokenizer.convert_tokens_to_ids(text)
-        if spelt is not None and self.tokenizer.convert_ids_to_tokens(spelt) == text:
-            return spelt
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids[0] if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id else None
+        """The id of ``text`` if it is one token, as spelt in the vocabulary or within a text."""
+        return self.encoder.token_id(text)
 
     def batches(
         self, indices: Iterable[int], prompts: Sequence[Sequence[int]]
@@ -142,28 +152,33 @@ class Runtime:
         """Length-sorted batches that suit the device."""
         return length_sorted_batches(indices, prompts, self.batch_size, self.batch_tokens)
 
-    def _chat(self, messages: Sequence[Message], *, thoughts: bool) -> str:
-        if self.tokenizer.chat_template is None:
-            raise ConfigError(
-                f"model '{self.name}' has no chat template; set prompt_style: completion"
-            )
-        quiet = self.thinking.quiet if self.thinking and not thoughts else {}
-        arguments = {**self.template, **quiet}
-        turns = [{"role": m.role, "content": m.content} for m in messages]
+    def _text(self, prompt: Rendered, *, thoughts: bool) -> tuple[str, bool]:
+        """A prompt as text, and whether the tokenizer is to put its special tokens before it."""
+        if isinstance(prompt, str):
+            return prompt, True
+        # The template itself writes the special tokens, <s> among them.
+        *asked, last = prompt
+        begun = last.content if last.role == "assistant" else ""
+        # An answer that has begun comes after thoughts.
+        thoughts = thoughts and not begun
+        return self._chat(asked if begun else prompt, thoughts=thoughts) + begun, False
+
+    def _space(self, messages: Sequence[Message], text: str) -> str:
+        """Blank space that the chat template puts between its prompt and a reply."""
+        said = "reply"
+        turns = (*messages, Message("assistant", said))
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=False, **arguments
-            )
-        except Exception as error:
-            raise ConfigError(
-                f"model '{self.name}': its chat template refuses these messages "
-                f"({reason(error)}); set prompt_style: completion"
-            ) from error
+            whole = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
+        except ConfigError:  # a template that writes no replies
+            return ""
+        between = whole.rpartition(said)[0].removeprefix(text)
+        return "" if between.strip() else between
+
+    def _chat(self, messages: Sequence[Message], *, thoughts: bool) -> str:
+        quiet = self.thinking.quiet if self.thinking and not thoughts else {}
+        text = render_chat(self.name, self.tokenizer, messages, {**self.template, **quiet})
         return text if thoughts else without_thoughts(text)
 
 
-def _begins(tokenizer: Any) -> tuple[int, ...]:
-    # Compared with a text, since some tokenizers put tokens after it, too.
-    empty, text = tokenizer("")["input_ids"], tokenizer("a")["input_ids"]
-    length = next((i for i, (x, y) in enumerate(zip(empty, text, strict=False)) if x != y), None)
-    return tuple(empty[: min(len(empty), len(text)) if length is None else length])
+def _after(space: str, text: str) -> str:
+    return space + text if text and not text[0].isspace() else text

@@ -29,8 +29,8 @@ def score_all(runtime: Runtime, requests: Sequence[ScoreRequest]) -> Iterator[tu
     pairs: list[Pair] = []
     owners: list[int] = []
     for index, request in enumerate(requests):
-        prompt = runtime.encode(request.prompt, thoughts=False)
-        pairs += [(prompt, _token_ids(runtime, text)) for text in request.continuations]
+        prompt, after = runtime.pairs(request.prompt, request.continuations)
+        pairs += [(prompt, continuation) for continuation in after]
         owners += [index] * len(request.continuations)
     known: list[dict[int, float]] = [{} for _ in requests]
     run = partial(_score_batch, runtime, pairs)
@@ -47,8 +47,11 @@ def next_token_all(
     runtime: Runtime, requests: Sequence[NextTokenRequest]
 ) -> Iterator[tuple[int, NextTokenProbs]]:
     """The probability of each string's first token after each request's prompt."""
-    prompts = [runtime.encode(request.prompt, thoughts=False) for request in requests]
-    firsts = [_first_tokens(runtime, request.strings) for request in requests]
+    prompts, firsts = [], []
+    for request in requests:
+        prompt, after = runtime.pairs(request.prompt, request.strings)
+        prompts.append(prompt)
+        firsts.append(_first_tokens(runtime, request.strings, after))
     run = partial(_next_token_batch, runtime, prompts, firsts)
     for batch in _batches(runtime, prompts):
         yield from zip(batch, halving(run, batch), strict=True)
@@ -88,15 +91,10 @@ def _scores(pairs: Sequence[Pair], logprobs: dict[int, float]) -> Scores:
     )
 
 
-def _token_ids(runtime: Runtime, text: str) -> list[int]:
-    ids: list[int] = runtime.tokenizer(text, add_special_tokens=False)["input_ids"]
-    if not ids:
-        raise ConfigError(f"continuation {text!r} has no tokens")
-    return ids
-
-
-def _first_tokens(runtime: Runtime, strings: Sequence[str]) -> dict[str, int]:
-    first = {text: _token_ids(runtime, text)[0] for text in strings}
+def _first_tokens(
+    runtime: Runtime, strings: Sequence[str], after: Sequence[list[int]]
+) -> dict[str, int]:
+    first = {text: ids[0] for text, ids in zip(strings, after, strict=True)}
     if len(set(first.values())) < len(first):
         raise ConfigError(
             f"strings {list(first)} share a first token in '{runtime.name}' and cannot be told "

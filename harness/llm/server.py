@@ -17,6 +17,7 @@ from harness.errors import ConfigError, HarnessError, InputError
 from harness.llm.base import GenerateRequest, LanguageModel, Reply, as_messages
 from harness.llm.catalogue import ModelConfig, local_folder
 from harness.llm.identity import places
+from harness.llm.style import prompt_style
 from harness.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ServerModel(LanguageModel):
     def __init__(self, config: ModelConfig, *, timeout: float = 300, max_retries: int = 5) -> None:
         from openai import OpenAI
 
-        self.config, self.name, self.prompt_style = config, config.name, config.prompt_style
+        self.config, self.name, self.prompt_style = config, config.name, prompt_style(config)
         self.window, self.concurrency = config.window, config.max_concurrency
         self.url = config.base_url or DEFAULT_URL
         self._key_variable = config.api_key_env or DEFAULT_KEY_VARIABLE

@@ -55,8 +55,7 @@ def _gguf(body: str) -> dict[str, Any]:
 def _openai(body: str) -> dict[str, Any]:
     match = re.fullmatch(r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+))?", body)
     values = match.groupdict() if match else {"path": body}
-    # Servers mostly hold instruction-tuned models; `prompt_style: completion` asks for the other.
-    return {**values, "name": to_slug(values["path"]), "kind": "openai", "prompt_style": "chat"}
+    return {**values, "name": to_slug(values["path"]), "kind": "openai"}
 
 
 def _lm_eval(body: str) -> dict[str, Any]:

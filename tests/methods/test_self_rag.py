@@ -245,7 +245,10 @@ def test_demonstrations_are_refused_rather_than_ignored():
 
 
 def test_a_model_without_the_tokens_is_refused_before_any_work(tiny_model_dir):
-    llm = LocalModel(ModelConfig(name="tiny", path=str(tiny_model_dir)), str(tiny_model_dir))
+    llm = LocalModel(
+        ModelConfig(name="tiny", path=str(tiny_model_dir), prompt_style="completion"),
+        str(tiny_model_dir),
+    )
     message = (
         r"needs the tokens .*\[Retrieval\].*which model 'tiny' lacks; "
         r"use the method 'self-rag-prompted'"

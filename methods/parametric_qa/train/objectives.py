@@ -99,14 +99,12 @@ class Objectives:
 
     def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
         """Memories, question, golden answer."""
-        return [
-            self._row(
-                memory,
-                reading_prompt(a.question.text),
-                self._reply(self.features.answer(a.task, a.question)),
-            )
-            for a, memory in zip(asked, self._memories(model, asked), strict=True)
-        ]
+        rows = []
+        for a, memory in zip(asked, self._memories(model, asked), strict=True):
+            prompt = reading_prompt(a.question.text)
+            reply = self._reply(prompt, self.features.answer(a.task, a.question))
+            rows.append(self._row(memory, prompt, reply))
+        return rows
 
     def row_losses(self, model: Any, rows: Sequence[Row]) -> Tensor:
         """Loss of each row [rows], in nats a token."""
@@ -171,10 +169,10 @@ class Objectives:
         start, asked = llm.part(llm.encode(prompt.render(llm.prompt_style)))
         return Row(memory, asked, target, start)
 
-    def _reply(self, answer: str) -> list[int]:
+    def _reply(self, prompt: Prompt, answer: str) -> list[int]:
         """An answer's tokens with its end: a line's in a completion, a turn's in a chat."""
         llm = self.features.llm
         if llm.prompt_style == "completion":
             answer = f" {answer}\n"
-        ids: list[int] = llm.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        _, (ids,) = llm.pairs(prompt.render(llm.prompt_style), [answer])
         return ids if llm.prompt_style == "completion" else [*ids, self.end]

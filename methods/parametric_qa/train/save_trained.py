@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def save_trained(
             fresh.mkdir()
             if mode == "full":
                 _rename_model(bundle, model)
-                llm.tokenizer.save_pretrained(fresh / MODEL_FOLDER)
+                _tokenizer(llm).save_pretrained(fresh / MODEL_FOLDER)
             save_tuned(model, mode, fresh, llm.name)
         bundle.save(fresh, account)
         write_record(fresh, {task.name: task.questions for task in tasks})
@@ -68,6 +69,15 @@ def save_trained(
             if (fresh / name).exists():
                 os.replace(fresh / name, out / name)  # noqa: PTH105
         fresh.rmdir()
+
+
+def _tokenizer(llm: LocalModel) -> Any:
+    """Without a chat template if the model learned completions: that says how it is prompted."""
+    if llm.prompt_style == "chat":
+        return llm.tokenizer
+    tokenizer = deepcopy(llm.tokenizer)
+    tokenizer.chat_template = None
+    return tokenizer
 
 
 def _rename_model(bundle: Bundle, model: Any) -> None:

@@ -48,7 +48,7 @@ def test_loading_imports_nothing_heavy():
         ("gguf:/a.gguf", {"path": "/", "gguf_file": "a.gguf"}),
         (
             "openai:org/m@1@http://localhost:8000/v1/",
-            {"path": "org/m@1", "base_url": "http://localhost:8000/v1", "prompt_style": "chat"},
+            {"path": "org/m@1", "base_url": "http://localhost:8000/v1", "prompt_style": None},
         ),
         ("openai:gpt-4o-mini", {"path": "gpt-4o-mini", "base_url": None, "kind": "openai"}),
         (

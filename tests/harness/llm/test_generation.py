@@ -10,6 +10,7 @@ import pytest
 from harness.llm import generation
 from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import ModelConfig
+from harness.llm.encoding import Encoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 
@@ -193,7 +194,7 @@ def test_soft_prompts_and_plain_ones_in_one_call(tiny):
 
 def test_prompts_of_one_token_and_of_none(tiny, monkeypatch):
     no_bos = tiny.tokenizer.backend_tokenizer.post_processor
-    without = replace(tiny.runtime, tokenizer=WithoutStart(tiny.tokenizer))
+    without = replace(tiny.runtime, encoder=Encoder.of(WithoutStart(tiny.tokenizer)))
     monkeypatch.setattr(tiny, "runtime", without)
     assert no_bos is not None
     assert tiny.encode("") == [tiny.tokenizer.bos_token_id]

@@ -50,7 +50,13 @@ def adapter(tmp_path: Path) -> Path:
 
 def of(spec, **options):
     """The identity of a spec, of one with options, or of a board's mapping."""
-    return identity(resolve_model({"name": spec, **options} if options else spec))
+    return identity(resolved(spec, **options))
+
+
+def resolved(spec, **options):
+    """A model whose prompt style is known, since that of a hub id is asked of the hub."""
+    config = resolve_model({"name": spec, **options} if options else spec)
+    return config if config.prompt_style else config.with_style("completion", "")
 
 
 def test_the_default_model_is_what_it_was_in_every_earlier_run():
@@ -81,7 +87,7 @@ def test_the_default_model_is_what_it_was_in_every_earlier_run():
     ],
 )
 def test_models_from_elsewhere_are_what_their_settings_say(spec):
-    config = resolve_model(spec)
+    config = resolved(spec)
     assert identity(config) == config.settings()
     assert places(config) == {}
 

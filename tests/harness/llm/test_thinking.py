@@ -268,7 +268,9 @@ def test_what_cannot_be_had_is_refused_by_name(thinkers, tiny_model_dir):
         opened(thinkers["opened"], thinking="off")
     with pytest.raises(ConfigError, match="no tags of thoughts.*leave thinking out"):
         opened(tiny_model_dir, thinking="on")
-    config = ModelConfig(name="t", path=str(tiny_model_dir), thinking="off")
+    config = ModelConfig(
+        name="t", path=str(tiny_model_dir), thinking="off", prompt_style="completion"
+    )
     with pytest.raises(ConfigError, match="prompt_style: chat"):
         LocalModel(config, str(tiny_model_dir))
     opened(tiny_model_dir, thinking="off")

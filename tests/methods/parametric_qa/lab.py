@@ -31,7 +31,9 @@ NAMES = ("hamlet", "paris", "curie", "telephone", "nile")
 
 
 def load_tiny(folder: Path) -> LocalModel:
-    return LocalModel(ModelConfig(name="tiny", path=str(folder)), str(folder))
+    return LocalModel(
+        ModelConfig(name="tiny", path=str(folder), prompt_style="completion"), str(folder)
+    )
 
 
 def make_parts(llm: LocalModel, slots: int = 4, z_dim: int = 64) -> SharedParts:

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.numeric
 
 @pytest.fixture(scope="module")
 def tiny(tiny_model_dir) -> LocalModel:
-    return LocalModel(ModelConfig(name="tiny", path=str(tiny_model_dir)), str(tiny_model_dir))
+    return LocalModel(
+        ModelConfig(name="tiny", path=str(tiny_model_dir), prompt_style="completion"),
+        str(tiny_model_dir),
+    )
 
 
 @pytest.fixture(scope="module")

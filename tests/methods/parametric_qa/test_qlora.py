@@ -34,7 +34,10 @@ QUERY = Query("q", "Who wrote Hamlet?")
 
 
 def load(path, kind: str | None = "nf4") -> LocalModel:
-    return LocalModel(ModelConfig(name="tiny", path=str(path), quantization=kind), str(path))
+    return LocalModel(
+        ModelConfig(name="tiny", path=str(path), quantization=kind, prompt_style="completion"),
+        str(path),
+    )
 
 
 def weights(model) -> dict[str, torch.Tensor]:

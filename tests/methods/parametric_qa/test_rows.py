@@ -10,6 +10,7 @@ import torch
 from harness.data.corpus import Corpus
 from harness.llm import generation
 from harness.llm.base import GenerateRequest
+from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.llm.prefix import NO_PREFIX
 from harness.records import Passage, Question
@@ -21,6 +22,7 @@ from methods.parametric_qa.train.recipe import Recipe
 from methods.parametric_qa.train.training_data import training_task
 from methods.parametric_qa.write.sequences import Row, pack
 from tests.methods.parametric_qa.lab import load_tiny, make_parts
+from tests.tokenizers import build_spaced
 
 QUESTION = Question("q", "Who wrote Hamlet?", ("William Shakespeare",), ("hamlet",))
 
@@ -65,6 +67,21 @@ def test_a_reply_ends_as_the_style_has_it(llm, objectives):
         assert llm.tokenizer.decode(target[:-1]) == "William Shakespeare"
     else:
         assert llm.tokenizer.decode(target) == " William Shakespeare\n"
+
+
+def test_a_reply_has_no_token_that_nobody_writes(tmp_path):
+    """A tokenizer that puts a space before every text would begin each target with one."""
+    config = ModelConfig(name="tiny", path=str(tmp_path), prompt_style="completion")
+    llm = LocalModel(config, str(build_spaced(tmp_path)))
+    corpus = Corpus.from_passages([Passage("a", "A", "yes")])
+    features = Features(llm, [training_task("toy", corpus, [], [QUESTION])])
+    recipe = Recipe(name="r", model="tiny", tasks=("toy",), slots=4, z_dim=64, steps=1)
+    bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
+    objectives = Objectives(features, recipe, bundle, {})
+    (row,) = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])
+    prompt = reading_prompt(QUESTION.text).render("completion")
+    whole = llm.encode(f"{prompt} William Shakespeare\n")
+    assert [*row.start, *row.prompt, *row.target] == whole
 
 
 def test_the_start_token_stands_before_a_memory_and_only_once(llm):

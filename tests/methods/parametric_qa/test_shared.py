@@ -24,7 +24,9 @@ pytestmark = pytest.mark.numeric
 
 
 def load(path) -> LocalModel:
-    return LocalModel(ModelConfig(name="tiny", path=str(path)), str(path))
+    return LocalModel(
+        ModelConfig(name="tiny", path=str(path), prompt_style="completion"), str(path)
+    )
 
 
 @pytest.fixture(scope="module")

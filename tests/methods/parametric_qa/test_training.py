@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from harness.errors import ConfigError, InputError, RunFailedError
+from harness.llm.catalogue import resolve_model
+from harness.llm.style import prompt_style
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.shared.parts import model_fingerprint
@@ -100,6 +102,9 @@ def test_a_fully_trained_model_is_another_model(tiny_model_dir, task, tmp_path):
     parts.check_model(load_tiny(tmp_path / "model").model, "trained")
     with pytest.raises(ConfigError, match="train shared parts for this one"):
         parts.check_model(load_tiny(tiny_model_dir).model, "tiny")
+    # It learned completions, though the model that it was made of has a chat template.
+    assert prompt_style(resolve_model(f"path:{tiny_model_dir}")) == "chat"
+    assert prompt_style(resolve_model(f"path:{tmp_path / 'model'}")) == "completion"
 
 
 def test_a_lora_is_saved_without_a_path_of_this_machine(tiny_model_dir, task, tmp_path):

@@ -1,0 +1,74 @@
+"""Options of a model's entry that are checked before anything is opened: no secrets, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.errors import ConfigError
+from harness.llm.template import check_argument
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+_SECRET_ARGS = re.compile(
+    r"(^|,)\s*(\w*api_key|((auth|hf|access)_)?token|password|secret|headers?)\s*=|://[^,/]*@", re.I
+)
+
+
+class WheelFile(BaseModel):
+    """A weights file inside an installed Python distribution."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+def url_without_credentials(url: str | None) -> str | None:
+    """The URL without a slash at its end. Raises ConfigError if it holds a key or is none."""
+    parts = urlsplit(url or "")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(
+            "base_url must hold no user, password or query; put the key in an environment "
+            "variable and name it in api_key_env"
+        )
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
+        raise ConfigError("base_url must look like http://host:port/v1")
+    return url.rstrip("/") if url else url
+
+
+def variable_name(name: str | None) -> str | None:
+    """The name of an environment variable. Raises ConfigError if it looks like a key itself."""
+    if name is not None and not _ENVIRONMENT_NAME.fullmatch(name):
+        raise ConfigError(
+            "api_key_env must be the NAME of an environment variable (capital letters, digits "
+            "and '_'), never the key itself"
+        )
+    return name
+
+
+def args_without_secrets(args: str) -> str:
+    """lm-eval's arguments. Raises ConfigError if one of them is a key, token or header."""
+    if _SECRET_ARGS.search(args):
+        raise ConfigError(
+            "lm_eval_args must hold no key, token or header: they end up in the run's files; "
+            "lm-eval reads keys from OPENAI_API_KEY and ANTHROPIC_API_KEY"
+        )
+    return args
+
+
+def template_arguments(arguments: Any) -> Any:
+    """Arguments for a chat template, a day as text. Raises ConfigError for one that is refused."""
+    if not isinstance(arguments, Mapping):
+        raise ConfigError("template takes arguments by name, such as {enable_thinking: false}")
+    # YAML reads 2024-07-26 as a date.
+    texts = {k: v.isoformat() if isinstance(v, date) else v for k, v in arguments.items()}
+    for key, value in texts.items():
+        check_argument(str(key), value)
+    return texts
