@@ -12,7 +12,7 @@ from harness.llm.fitting import Fitted
 from harness.prompts import Prompt, QAPrompts, passage_line
 from harness.records import Passage, Prediction, Query
 from harness.testing.models import RuleModel
-from methods.corag.prompts import SectionPrompt
+from methods.flashrag_prompt import FlashRAGPrompt
 from methods.ircot.prompts import ThoughtPrompt
 from methods.self_rag.prompts import SelfRAGPrompt
 from tests.harness.programs import Steps, predictions
@@ -47,7 +47,7 @@ def passages(source: random.Random, count: int) -> tuple[Passage, ...]:
 
 
 @pytest.mark.parametrize("style", ["completion", "chat"])
-@pytest.mark.parametrize("form", [Prompt, SectionPrompt, SelfRAGPrompt, ThoughtPrompt])
+@pytest.mark.parametrize("form", [Prompt, FlashRAGPrompt, SelfRAGPrompt, ThoughtPrompt])
 def test_bisection_keeps_what_a_linear_search_keeps(form, style):
     source = random.Random(1)
     compared = 0
