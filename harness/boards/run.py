@@ -207,10 +207,12 @@ def _identity(model: ModelConfig) -> ModelSettings:
 
 
 def _tuned(model: ModelConfig) -> list[TrainedOn]:
-    """Records beside a model's local weights."""
+    """Records beside a model's local weights, also where they stand in lm-eval's arguments."""
     name = f"model '{model.name}'"
-    folders = [Path(place) for place in places(model).values()]
-    return [part for folder in folders for part in record_of_weights(folder, name)]
+    folders = places(model)
+    arguments = folders.pop("lm_eval_args", "").split(",")
+    values = [*folders.values(), *(argument.partition("=")[2] for argument in arguments)]
+    return [part for value in values if value for part in record_of_weights(Path(value), name)]
 
 
 def _style_of(model: ModelConfig) -> str:

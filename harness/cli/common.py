@@ -24,6 +24,13 @@ Limit = Annotated[
     int | None,
     typer.Option(help="N questions of each task: a fixed random sample, by the hash of their ids."),
 ]
+LeaveOutTrained = Annotated[
+    bool,
+    typer.Option(
+        "--leave-out-trained",
+        help="Leave out, for all methods, questions that trained parts learnt from.",
+    ),
+]
 TASK_HELP = "A name, or a folder with a task.yaml."
 Split = Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")]
 Questions = Annotated[Path | None, typer.Option(help="Questions, FlashRAG's JSONL or Parquet.")]

@@ -12,6 +12,7 @@ from harness.cli.common import (
     CorpusFile,
     DataDir,
     Device,
+    LeaveOutTrained,
     Limit,
     Model,
     Plugins,
@@ -49,13 +50,7 @@ def run(
     data_dir: DataDir = None,
     revision: Revision = None,
     latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
-    leave_out_trained: Annotated[
-        bool,
-        typer.Option(
-            "--leave-out-trained",
-            help="Leave out, for all methods, questions that trained parts learnt from.",
-        ),
-    ] = False,
+    leave_out_trained: LeaveOutTrained = False,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Device = None,
     retry_errors: RetryErrors = False,

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Device, Limit, Model, Plugins, RetryErrors, load_plugins, run_all
+from harness.cli.common import (
+    Device,
+    LeaveOutTrained,
+    Limit,
+    Model,
+    Plugins,
+    RetryErrors,
+    load_plugins,
+    run_all,
+)
 from harness.errors import ConfigError
 
 
@@ -18,6 +27,7 @@ def sweep(
         bool, typer.Option("--list", help="Print the methods and their parameters; run nothing.")
     ] = False,
     limit: Limit = None,
+    leave_out_trained: LeaveOutTrained = False,
     model: Model = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
@@ -39,7 +49,13 @@ def sweep(
             f"board '{chosen.name}' has no grid to sweep; add one, such as grid: "
             "{method: bm25, params: {k: [3, 10]}}, or use 'memory-harness run'"
         )
-    changes = parse_changes({"models": (model,) if model else None, "limit": limit})
+    changes = parse_changes(
+        {
+            "models": (model,) if model else None,
+            "limit": limit,
+            "leave_out_trained": leave_out_trained or None,
+        }
+    )
     expanded = expand(chosen.changed(changes))
     if list_only:
         for entry in expanded.methods:

@@ -83,14 +83,17 @@ def test_what_nobody_noted_is_said_and_goes_on(files: Path, tmp_path: Path, capl
     assert json.loads((folder / "manifest.json").read_text())["trained_on"] == {"old parts": None}
 
 
-def test_a_model_that_was_tuned_on_them_stops_every_method(files: Path, tmp_path: Path) -> None:
-    model = build_tiny_model(tmp_path / "tuned" / "model")
-    before = [p.config.run_id for p in plan_runs(board(files, "ask", models=[f"path:{model}"]))]
+@pytest.mark.parametrize("spec", ["path:{}", "lm-eval:hf,pretrained={},dtype=float32"])
+def test_a_model_that_was_tuned_on_them_stops_every_method(
+    files: Path, tmp_path: Path, spec: str
+) -> None:
+    models = [spec.format(build_tiny_model(tmp_path / "tuned" / "model"))]
+    before = [p.config.run_id for p in plan_runs(board(files, "ask", models=models), "cpu")]
     write_record(tmp_path / "tuned", {"toy": [question(7)]})
     with pytest.raises(InputError, match="1 of 24 questions are among those that model '.*' learn"):
-        list(plan_runs(board(files, "ask", models=[f"path:{model}"])))
+        list(plan_runs(board(files, "ask", models=models), "cpu"))
     write_record(tmp_path / "tuned", {"toy": [question(77)]})
-    after = [p.config.run_id for p in plan_runs(board(files, "ask", models=[f"path:{model}"]))]
+    after = [p.config.run_id for p in plan_runs(board(files, "ask", models=models), "cpu")]
     assert after == before, "a record changes no prediction, so no run id"
 
 
@@ -113,6 +116,10 @@ def test_a_task_is_also_the_folder_of_a_card(cli: CommandLine, files: Path, tmp_
         done = cli("run", "--method", "ask", "--task", task, "--latency-queries", 0, "--out", out)
         assert done.code == 0, done
     assert len(list(tmp_path.glob("runs/my-task/ask/*/manifest.json"))) == 1
+
+
+def test_a_sweep_leaves_them_out_too(cli: CommandLine) -> None:
+    assert "--leave-out-trained" in cli("sweep", "--help").out
 
 
 def test_limit_is_a_sample_and_says_so(cli: CommandLine) -> None:

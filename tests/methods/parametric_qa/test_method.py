@@ -15,6 +15,7 @@ from harness.testing.models import RuleModel
 from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.initial import document_tokens
 from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny
 
@@ -113,9 +114,12 @@ def test_a_saved_memory_is_refused_by_another_model(tiny, corpus, tiny_model_dir
 
 
 def test_an_empty_passage_is_named(tiny):
-    corpus = Corpus.from_passages([Passage("full", "", "text"), Passage("void", "", " ")])
+    void = Passage("void", "", " ")
     with pytest.raises(InputError, match="'void' is empty"):
-        written(tiny, corpus)
+        written(tiny, Corpus.from_passages([Passage("full", "", "text"), void]))
+    # A document that is changed or added alone comes from no corpus.
+    with pytest.raises(InputError, match="'void' is empty, so there is nothing to remember"):
+        document_tokens(tiny, void)
 
 
 def test_a_passage_beyond_the_window_is_named_when_it_is_to_be_optimised(tiny):
