@@ -68,8 +68,12 @@ class SelfRAG(Reflective):
             "Shares are of exact probabilities; the released code reads its 5,000 likeliest "
             "tokens and takes e^-100 for others. A text of no token has probability 0, there 1.",
             "Long form, as published (-p form=long): paper and command have beam 2, weights 1, 1, "
-            "0.5; the command has -p max_tokens=300 and, for ASQA, -p mode=always. Its "
-            "max_depth=7 makes six segments (-p max_depth=6); max_depth here counts segments.",
+            "0.5, the paper -p threshold=0 for ASQA; the command has -p max_tokens=300 and, for "
+            "ASQA, -p mode=always. Its max_depth=7 makes six segments (-p max_depth=6); max_depth "
+            "here counts segments.",
+            "Long form: as in the released code, passages are wanted only if the model also says "
+            "[Retrieval] within 25 tokens, and inside an answer [Continue to Use Evidence] counts "
+            "for them and the threshold in every mode; the paper has the threshold alone.",
             "Long form: the text's own probability is not added by default, since the released "
             "code drops that option on the way; the paper's formula has it "
             "(-p sequence_score=true).",
