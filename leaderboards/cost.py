@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,10 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
 
 def average_cost(costs: Sequence[Cost]) -> Cost:
     """Average over tasks what does not depend on hardware; no average if a task lacks it."""
-    return Cost(**{name: _mean([getattr(cost, name) for cost in costs]) for name in _PER_QUESTION})
+    means: dict[str, Any] = {
+        name: _mean([getattr(cost, name) for cost in costs]) for name in _PER_QUESTION
+    }
+    return Cost(**means)
 
 
 def _timed(run: Run) -> bool:
