@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness import trace
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError, UnansweredError
-from harness.llm.base import Capability, LanguageModel
+from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query, Question
@@ -233,36 +233,6 @@ class Engine:
             for entry in batch:
                 if not entry[1].done():
                     await self._deliver(channel, [entry])
-
-
-class Offers(Protocol):
-    """What a method may need of a model."""
-
-    name: str
-    capabilities: frozenset[Capability]
-    trained_for: frozenset[str]
-
-    def has_token(self, text: str) -> bool:
-        """Whether ``text`` is one token of the model's own."""
-
-
-def check_needs(method: Method, llm: Offers) -> None:
-    """Stop before any work if the model lacks what the method needs."""
-    missing = [f"the capability '{name}'" for name in sorted(method.needs_now - llm.capabilities)]
-    fix = "choose a model that has it"
-    tokens = [token for token in method.needs_tokens if not llm.has_token(token)]
-    untrained = [f"the tokens {' '.join(tokens)}"] if tokens else []
-    wanted = method.needs_training_for
-    if wanted is not None and wanted not in llm.trained_for:
-        untrained.append(f"training for '{wanted}' (trained_for in the model's entry)")
-    if untrained and method.prompted_variant:
-        fix = f"use the method '{method.prompted_variant}', which takes no fine-tuned model"
-        fix += ", and a model that has the capability" if missing else ""
-    if missing or untrained:
-        raise CapabilityError(
-            f"method '{type(method).__name__}' needs {' and '.join(missing + untrained)}, which "
-            f"model '{llm.name}' lacks; {fix}"
-        )
 
 
 def describe_error(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
+from leaderboards.unanswered import over_the_same_questions
 
 Item = TypeVar("Item")
 Labels = Mapping[str, str]
@@ -82,9 +83,7 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
     set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError (see
     ``collect``).
     """
-    finished, unfinished = collect(runs_dir)
-    labels = _labels([*(run.manifest for run in finished), *(u.manifest for u in unfinished)])
-    groups = _groups(finished, unfinished, labels)
+    groups, unfinished, labels = _read(runs_dir)
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
@@ -104,12 +103,24 @@ def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
     return [(group.title, group.entries) for group in read_groups(runs_dir)[0]]
 
 
-def read_groups(runs_dir: Path) -> tuple[list[Group], list[str]]:
-    """The runs of each table of one task, and a note on every run that is not finished."""
-    finished, unfinished = collect(runs_dir)
-    labels = _labels([*(run.manifest for run in finished), *(u.manifest for u in unfinished)])
+def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[Group], list[str]]:
+    """The runs of each table of one task, and a note on every run that is not finished.
+
+    ``across_corpora``: the tables of growing corpora are to stand on the same questions.
+    """
+    groups, unfinished, labels = _read(runs_dir, across_corpora=across_corpora)
     notes = [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in unfinished]
-    return _groups(finished, unfinished, labels), notes
+    return groups, notes
+
+
+def _read(
+    runs_dir: Path, *, across_corpora: bool = False
+) -> tuple[list[Group], list[Unfinished], Labels]:
+    ended, unfinished = collect(runs_dir)
+    runs, left_out = over_the_same_questions(ended, across_corpora=across_corpora)
+    unfinished += left_out
+    labels = _labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
+    return _groups(runs, unfinished, labels), unfinished, labels
 
 
 def _identity(manifest: Manifest) -> str:

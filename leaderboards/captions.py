@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.escape import one_line
 from harness.fingerprint import canonical_json
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware, Manifest
+from harness.runs.usage import MANY
+from leaderboards.cells import has_readers
 from leaderboards.collect import Run, Unfinished
 from leaderboards.rows import ALPHA, Row
 
@@ -37,6 +39,7 @@ def task_caption(
     queries = max((row.cost.latency_queries for row in rows), default=0)
     lines = [
         *setting(runs, rows, hardware),
+        *mishaps(runs, rows),
         _quality(rows),
         "Latency: closed loop, one query at a time, warm"
         + (f", up to {queries:,} queries" if queries else "")
@@ -79,6 +82,29 @@ def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
+    """What a reader of the scores must know first: what a server did, what looks broken."""
+    yield from _refused(runs)
+    asked = runs[0].manifest.config.task.asked
+    lost = asked - len(runs[0].question_ids)
+    if lost:
+        names = ", ".join(f"{row.label} {row.unanswered:,}" for row in rows if row.unanswered)
+        yield (
+            f"Incomplete: {lost:,} of {asked:,} questions are left out of every row, because the "
+            f"model's server left them unanswered in some ({names}). Running the same board again "
+            "asks them again."
+        )
+    if any(row.retries for row in rows):
+        yield (
+            "Retries: requests that were sent again because the server failed; latency and "
+            "throughput contain the wait."
+        )
+    for row in rows:
+        doubts = list(_doubts(row, asked * len(row.run_ids)))
+        if doubts:
+            yield f"Caution, {row.label}: {'; '.join(doubts)}."
+
+
 def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
     """A line of caution where questions are of the slices that ship with the tasks."""
     return (NOT_COMPARABLE,) if any(r.manifest.is_of_shipped_slice for r in runs) else ()
@@ -99,6 +125,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
         *learnt(runs),
         f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the "
         "tables of the tasks.",
+        *_refused(runs),
         _quality(rows),
         *not_comparable(runs),
     )
@@ -143,7 +170,41 @@ def _quality(rows: Iterable[Row]) -> str:
         text += " \u2020oracle: is shown gold, so it takes no part in the comparison."
     if any(row.f1.std is not None for row in rows):
         text += " \u00b1: standard deviation over seeds."
+    if any(row.errors for row in rows):
+        text += " Errors count as wrong answers."
+    if has_readers(rows):
+        text += " Passages dropped / cut: those that did not fit into the prompt, or only in part."
     return text
+
+
+def _doubts(row: Row, answers: int) -> Iterator[str]:
+    if row.errors >= MANY * answers:
+        yield f"{_share(row.errors / answers)} of the questions failed and count as wrong"
+    if (row.cost.empty or 0) >= MANY:
+        yield f"{_share(row.cost.empty)} got an empty reply or have an empty answer"
+    if (row.cost.cut_off or 0) >= MANY:
+        yield f"{_share(row.cost.cut_off)} have a last reply that the token limit cut off"
+
+
+def _share(value: float | None) -> str:
+    return f"{100 * (value or 0):.0f} %"
+
+
+def _refused(runs: Sequence[Run]) -> Iterator[str]:
+    """Name what the model's server refused, so that it was no longer sent."""
+    rows: dict[str, set[str]] = {}
+    for run in runs:
+        for name in run.manifest.model_provenance.get("adapted", ()):
+            rows.setdefault(str(name), set()).add(label(run.manifest))
+    if not rows:
+        return
+    everything = {label(run.manifest) for run in runs}
+    named = [
+        (f"{name} (not seeded)" if name == "seed" else name)
+        + ("" if labels == everything else f" in {', '.join(sorted(labels))}")
+        for name, labels in sorted(rows.items())
+    ]
+    yield f"The model's server refused, so these were not sent: {'; '.join(named)}."
 
 
 def _model(runs: Sequence[Run]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.escape import markdown_text
+from harness.runs.usage import MANY
 from leaderboards.rows import Row, Score
 
 MISSING = "\u2014"
@@ -32,9 +33,31 @@ def columns(kind: str, rows: Sequence[Row], k: int) -> list[Column]:
         ("Calls/q", lambda row: _number(row.cost.llm_calls)),
         ("Tokens/q", _tokens),
     ]
+    if has_readers(rows):
+        usage.append(("Passages dropped / cut per q", _not_shown))
     space: list[Column] = [("Memory peak", _memory), ("Storage MB/1k docs", _storage)]
-    errors: list[Column] = [("Errors", lambda row: f"{row.errors:,}")]
-    return quality + usage + errors if kind == "mean" else quality + timing + usage + space + errors
+    if kind == "mean":
+        return quality + usage + _mishaps(rows)
+    return quality + timing + usage + space + _mishaps(rows)
+
+
+def has_readers(rows: Iterable[Row]) -> bool:
+    """Whether any row retrieves, so that passages may not reach its reader."""
+    return any(row.cost.retrievals or row.recall is not None for row in rows)
+
+
+def _mishaps(rows: Sequence[Row]) -> list[Column]:
+    """Errors in any case, the others only where there are any; small shares are in the CSV."""
+    found: list[Column] = [("Errors", lambda row: f"{row.errors:,}")]
+    if any(row.unanswered for row in rows):
+        found.append(("Unanswered", lambda row: f"{row.unanswered:,}"))
+    if any(row.retries for row in rows):
+        found.append(("Retries", lambda row: f"{row.retries:,}"))
+    if any((row.cost.empty or 0) >= MANY for row in rows):
+        found.append(("Empty", lambda row: _percent(row.cost.empty)))
+    if any((row.cost.cut_off or 0) >= MANY for row in rows):
+        found.append(("Cut off", lambda row: _percent(row.cost.cut_off)))
+    return found
 
 
 def _method(row: Row) -> str:
@@ -90,6 +113,11 @@ def _tokens(row: Row) -> str:
     if prompt is None or completion is None:
         return MISSING
     return _number(prompt + completion)
+
+
+def _not_shown(row: Row) -> str:
+    dropped, cut = row.cost.passages_dropped, row.cost.passages_cut
+    return MISSING if dropped is None else f"{_number(dropped)} / {_number(cut)}"
 
 
 def _memory(row: Row) -> str:

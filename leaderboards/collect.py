@@ -18,6 +18,7 @@ from harness.fingerprint import file_sha256
 from harness.runs.directory import run_folders
 from harness.runs.manifest import Manifest, read_manifest
 from harness.runs.performance import Performance, read_performance
+from harness.runs.unanswered import read_unanswered
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,9 +28,10 @@ _METRIC = re.compile(r"[a-z][a-z0-9_@-]*")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """A finished and scored run; questions are in the order of their ids.
+    """A run that has ended and is scored; questions are in the order of their ids.
 
-    ``scores`` holds one array (n,) a metric, in [0, 1], NaN where a question has no such score.
+    ``unanswered`` are ids of questions whose server failed, ``errors`` counts answers. ``scores``
+    holds one array (n,) a metric, in [0, 1], NaN where a question has no such score.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Run:
     question_ids: tuple[str, ...]
     scores: Mapping[str, Floats]
     errors: int
+    unanswered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def collect(runs_dir: Path) -> tuple[list[Run], list[Unfinished]]:
     unfinished: list[Unfinished] = []
     for folder in run_folders(runs_dir):
         manifest = read_manifest(folder, any_schema=True)
-        if manifest.is_finished:
+        if manifest.has_ended:
             finished.append(_read_run(folder, manifest, runs_dir))
         else:
             unfinished.append(Unfinished(manifest, _count_lines(folder / "predictions.jsonl")))
@@ -85,8 +88,9 @@ def _read_run(folder: Path, manifest: Manifest, runs_dir: Path) -> Run:
         raise InputError(f"{scores}: older than the run's predictions; {rescore}")
     lines = sorted(_score_lines(scores, rescore), key=lambda line: str(line["question_id"]))
     ids = tuple(str(line["question_id"]) for line in lines)
-    asked = manifest.config.task.asked
-    if len(set(ids)) != len(ids) or len(ids) != asked or not ids:
+    unanswered = frozenset(() if manifest.is_finished else read_unanswered(folder))
+    asked = manifest.config.task.asked - len(unanswered)
+    if len(set(ids)) != len(ids) or len(ids) != asked or not ids or unanswered & set(ids):
         raise InputError(f"{scores}: {len(set(ids))} of {asked} questions scored; {rescore}")
     return Run(
         folder=folder,
@@ -96,6 +100,7 @@ def _read_run(folder: Path, manifest: Manifest, runs_dir: Path) -> Run:
         question_ids=ids,
         scores=_columns(lines),
         errors=sum(bool(line.get("error")) for line in lines),
+        unanswered=unanswered,
     )
 
 

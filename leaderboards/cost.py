@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.records import StorageReport
 from harness.runs.manifest import Hardware
+from harness.runs.performance import Usage
 from leaderboards.collect import Run
+
+_PER_QUESTION = (
+    "llm_calls", "retrievals", "prompt_tokens", "completion_tokens", "passages_dropped",
+    "passages_cut", "empty", "cut_off",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +25,8 @@ class Cost:
     """Costs of one row; None where nothing was measured.
 
     ``latency_*`` are seconds for one query at a time, ``throughput`` questions a second when
-    batched. Calls, retrievals and tokens are means per question, memory is the highest peak.
+    batched. Calls, retrievals, tokens and passages are means per question; ``empty`` and
+    ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 
@@ -30,6 +38,10 @@ class Cost:
     retrievals: float | None = None
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
+    passages_dropped: float | None = None
+    passages_cut: float | None = None
+    empty: float | None = None
+    cut_off: float | None = None
     memory_kind: str | None = None
     memory_bytes: int | None = None
     storage_mb_per_1000: float | None = None
@@ -67,10 +79,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         latency_p90=p90,
         latency_queries=len(latencies),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
-        llm_calls=_mean_usage(runs, "llm_calls"),
-        retrievals=_mean_usage(runs, "retrievals"),
-        prompt_tokens=_mean_usage(runs, "prompt_tokens"),
-        completion_tokens=_mean_usage(runs, "completion_tokens"),
+        **{name: _mean_usage(runs, name) for name in _PER_QUESTION},
         memory_kind=peak.kind if peak else None,
         memory_bytes=peak.peak_bytes if peak else None,
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
@@ -81,12 +90,10 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
 
 def average_cost(costs: Sequence[Cost]) -> Cost:
     """Average over tasks what does not depend on hardware; no average if a task lacks it."""
-    return Cost(
-        llm_calls=_mean([cost.llm_calls for cost in costs]),
-        retrievals=_mean([cost.retrievals for cost in costs]),
-        prompt_tokens=_mean([cost.prompt_tokens for cost in costs]),
-        completion_tokens=_mean([cost.completion_tokens for cost in costs]),
-    )
+    means: dict[str, Any] = {
+        name: _mean([getattr(cost, name) for cost in costs]) for name in _PER_QUESTION
+    }
+    return Cost(**means)
 
 
 def _timed(run: Run) -> bool:
@@ -96,7 +103,18 @@ def _timed(run: Run) -> bool:
 
 def _mean_usage(runs: Sequence[Run], name: str) -> float | None:
     measured = [run.performance.usage for run in runs if run.performance.usage]
-    return _mean([getattr(usage, name) for usage in measured])
+    return _mean([_told(usage, name) for usage in measured])
+
+
+def _told(usage: Usage, name: str) -> float | None:
+    """A mean as it is meant: runs of earlier releases wrote 0 for token counts nobody knew."""
+    if name in ("prompt_tokens", "completion_tokens") and usage.llm_calls:
+        # No prompt is of no token.
+        return getattr(usage, name) if usage.prompt_tokens else None
+    if name == "passages_cut" and usage.passages_dropped is not None:
+        return usage.passages_cut or 0.0  # earlier releases cut none
+    value: float | None = getattr(usage, name)
+    return value
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -65,7 +65,9 @@ class Row:
 
     ``recall`` and ``all_gold`` are at the table's k; None where nothing is retrieved. ``p_value``
     compares F1 with the best of the table, Holm-adjusted; None for an oracle, which takes no part.
-    ``top`` tells that the method is not significantly below the best.
+    ``top`` tells that the method is not significantly below the best. ``errors`` are answers that
+    count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests sent again,
+    each summed over the runs.
     """
 
     label: str
@@ -81,6 +83,8 @@ class Row:
     all_gold: Score | None
     means: Mapping[str, float | None]
     errors: int
+    unanswered: int
+    retries: int
     cost: Cost
     p_value: float | None = None
     top: bool = False
@@ -159,6 +163,8 @@ def _row(
         all_gold=_retrieval(entries, f"all_gold@{k}"),
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
+        unanswered=sum(len(run.unanswered) for run in runs),
+        retries=sum(run.performance.retries or 0 for run in runs),
         cost=costs[0] if len(costs) == 1 else average_cost(costs),
         p_value=p_value,
         top=p_value is not None and p_value >= ALPHA,

@@ -89,6 +89,8 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         **_score_fields(f"recall@{table.k}", row.recall),
         **_score_fields(f"all_gold@{table.k}", row.all_gold),
         "errors": row.errors,
+        "unanswered": row.unanswered,
+        "retries": row.retries,
         **asdict(row.cost),
     }
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from harness.data.demonstrations import check_shots
-from harness.engine import check_needs
 from harness.errors import CapabilityError
 from harness.llm.base import Capability
+from harness.needs import check_needs
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig

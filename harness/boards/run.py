@@ -14,13 +14,13 @@ from harness.boards.config import Board, MethodEntry
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import TrainedOn, check_untrained, record_of_weights
-from harness.engine import check_needs
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.style import settled
 from harness.method import Method, MethodParams, load_method, parse_params
+from harness.needs import check_needs
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.runs.execute import Measuring, RunPlan, execute

@@ -13,6 +13,7 @@ from harness.runs.directory import find_runs
 from harness.runs.manifest import TaskConfig, read_manifest
 from harness.runs.predictions import read_predictions
 from harness.runs.scoring import gold_of, read_gold
+from harness.runs.unanswered import read_unanswered
 
 SHORT = 240
 """Characters of a prompt or reply that are shown unless all is asked for."""
@@ -33,6 +34,8 @@ def story(root: Path, question_id: str, *, full: bool = False) -> str:
         answered |= set(rows)
         if question_id in rows:
             stories.append("\n".join(_story(folder, rows[question_id], full)))
+        elif question_id in (unanswered := read_unanswered(folder)):
+            stories.append(f"{folder}: left unanswered, {unanswered[question_id]}")
     if not stories:
         raise InputError(
             f"{root}: no run has answered question '{question_id}'"
@@ -59,7 +62,7 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     usage = row["usage"]
     yield (
         f"{usage['llm_calls']} model calls, {usage['retrievals']} searches, "
-        f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,} tokens"
+        f"{_count(usage['prompt_tokens'])} + {_count(usage['completion_tokens'])} tokens"
     )
 
 
@@ -82,9 +85,16 @@ def _step(step: Mapping[str, Any], full: bool) -> str:
     dropped = step.get("passages_dropped")
     note = f", {dropped} passages did not fit" if dropped else ""
     note += ", the best passage was cut" if step.get("passages_cut") else ""
+    note += ", the token limit ended the reply" if step.get("cut_off") else ""
     prompt = indent(_visible(_shown(step["prompt"], full)), "       | ")
-    head = f"{kind} ({step['prompt_tokens']:,} tokens{note})"
-    return f"{head}\n{prompt}\n     = {_outcome(step, full)}"
+    lines = [f"{kind} ({_count(step['prompt_tokens'])} tokens{note})", prompt]
+    if step.get("thoughts"):
+        lines.append(f"     thoughts {step['thoughts'] if full else _cut(step['thoughts'])!r}")
+    return "\n".join([*lines, f"     = {_outcome(step, full)}"])
+
+
+def _count(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
 def _outcome(step: Mapping[str, Any], full: bool) -> str:

@@ -46,8 +46,9 @@ def cautions(folder: Path) -> Iterator[str]:
     asked_again = "running the same board again asks them again"
     unanswered = read_unanswered(folder)
     if unanswered:
+        were = "question was" if len(unanswered) == 1 else "questions were"
         yield (
-            f"{len(unanswered):,} questions were left unanswered, the last for "
+            f"{len(unanswered):,} {were} left unanswered, the last for "
             f"{list(unanswered.values())[-1]}; {asked_again}"
         )
     errors = [row["error"] for _, row in read_predictions(folder / "predictions.jsonl")]

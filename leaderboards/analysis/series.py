@@ -78,7 +78,7 @@ def read_series(runs_dir: Path) -> tuple[list[Series], list[str]]:
 
     Raises InputError, naming the file and the fix, if there is none or one is broken.
     """
-    groups, notes = read_groups(runs_dir)
+    groups, notes = read_groups(runs_dir, across_corpora=True)
     alike: dict[str, list[Group]] = {}
     for group in groups:
         version = group.runs[0].metrics_version

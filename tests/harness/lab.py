@@ -15,6 +15,7 @@ from rich.console import Console
 from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.task import load_task
+from harness.errors import UnansweredError
 from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import resolve_model
 from harness.meters import hardware
@@ -26,6 +27,7 @@ from harness.runs.manifest import RunConfig
 from harness.testing.models import RuleModel, pick_words
 
 Change = Callable[[GenerateRequest], None]
+GONE = "503 after 5 retries"
 
 
 class CountingModel(RuleModel):
@@ -47,6 +49,25 @@ class CountingModel(RuleModel):
 
     def provenance(self) -> dict[str, Any]:
         return {"device": "cpu"}
+
+
+class FailingServer(CountingModel):
+    """Fails, after five retries, for prompts that hold one of some texts: ``times`` for each."""
+
+    concurrency = 4
+
+    def __init__(self, *texts: str, times: int = 1000) -> None:
+        super().__init__(self._fail)
+        self.left = dict.fromkeys(texts, times)
+        self.asked: list[str] = []
+
+    def _fail(self, request: GenerateRequest) -> None:
+        self.asked.append(str(request.prompt))
+        for text, left in self.left.items():
+            if text in str(request.prompt) and left:
+                self.left[text] -= 1
+                self.retries += 5
+                raise UnansweredError(GONE)
 
 
 class Ask(Method):

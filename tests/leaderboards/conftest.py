@@ -32,7 +32,8 @@ def performance(seconds: float, questions: int) -> dict[str, Any]:
             "documents": 5000,
         },
         "usage": {
-            "llm_calls": 1.0, "retrievals": 1.0, "prompt_tokens": 612.5, "completion_tokens": 8.25
+            "llm_calls": 1.0, "retrievals": 1.0, "prompt_tokens": 612.5, "completion_tokens": 8.25,
+            "passages_dropped": 0.25, "passages_cut": 0.05, "empty": 0.02, "cut_off": 0.0,
         },
     }  # fmt: skip
 
@@ -76,12 +77,14 @@ def write_run(tmp_path: Path) -> WriteRun:
         hardware: dict[str, Any] | None = None,
         metrics_version: int = 1,
         answered: int | None = None,
+        unanswered: Sequence[str] = (),
         lines: list[dict[str, Any]] | None = None,
         predictions: list[dict[str, Any]] | None = None,
         task_config: dict[str, Any] | None = None,
         model_config: dict[str, Any] | None = None,
         manifest: dict[str, Any] | None = None,
     ) -> Path:
+        status = "incomplete" if unanswered else status
         config = {
             "task": {
                 "name": task, "split": "sample", "limit": None,
@@ -109,8 +112,13 @@ def write_run(tmp_path: Path) -> WriteRun:
         if predictions is not None:
             answers = "".join(json.dumps(row) + "\n" for row in predictions).encode()
         (folder / "predictions.jsonl").write_bytes(answers)
-        if status == "finished" and scored:
+        if unanswered:
+            rows = [{"question_id": id_, "reason": "503"} for id_ in unanswered]
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / "unanswered.jsonl").write_text(text)
+        if status in ("finished", "incomplete") and scored:
             lines = score_lines(questions, skill, seed, gold) if lines is None else lines
+            lines = [line for line in lines if line["question_id"] not in unanswered]
             (folder / "scores.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
             sha = hashlib.sha256(answers).hexdigest()
             stamp = {"metrics_version": metrics_version, "predictions_sha256": sha}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.show import story
-from harness.errors import InputError
+from harness.errors import InputError, UnansweredError
+from harness.llm.base import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.runs.execute import execute
@@ -73,6 +74,28 @@ def test_long_prompts_are_cut_at_their_beginning_unless_all_is_asked_for(run: Pa
 
 def test_nothing_that_a_terminal_obeys_gets_through(run: Path) -> None:
     assert all(c.isprintable() or c == "\n" for c in story(run, "q7", full=True))
+
+
+def test_thoughts_a_cut_reply_unknown_counts_and_unanswered_questions_are_told(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thinking(CountingModel):
+        concurrency = 2
+
+        def generate(self, requests):
+            for index, request in enumerate(requests):
+                if "number 3 " in str(request.prompt):
+                    raise UnansweredError("503")
+                yield index, Reply("", None, None, thoughts="hm " * 200, cut_off=True)
+
+    without_torch(monkeypatch)
+    execute(make_plan(files, Ask()), tmp_path / "runs", Thinking(), None, quiet())
+    text = story(tmp_path / "runs", "q7")
+    assert "generate (unknown tokens, the token limit ended the reply)" in text
+    assert f"     thoughts '{('hm ' * 80)} ...'" in text
+    assert text.splitlines()[-1] == "2 model calls, 0 searches, unknown + unknown tokens"
+    assert "hm " * 200 in story(tmp_path / "runs", "q7", full=True)
+    assert story(tmp_path / "runs", "q3").endswith(": left unanswered, UnansweredError: 503")
 
 
 def test_every_run_that_answered_the_question_is_shown(run: Path, files: Path) -> None:

@@ -1,7 +1,7 @@
 """Kills runs in forked children; called as a program so that no thread is forked with them.
 
-``python -m tests.harness.runs.killing moments|writes FOLDER`` prints how many children were killed
-before their run was complete and how far those had come.
+``python -m tests.harness.runs.killing moments|writes|flaky|again FOLDER`` prints how many children
+were killed before their run was complete and how far those had come.
 """
 
 from __future__ import annotations
@@ -12,23 +12,38 @@ import random
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from _pytest.monkeypatch import MonkeyPatch
 
+from harness.errors import UnansweredError
+from harness.llm.base import GenerateRequest
 from harness.runs.execute import execute
 from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
 
-QUESTIONS = {"moments": 200, "writes": 48}
+QUESTIONS = {"moments": 200, "writes": 48, "flaky": 48, "again": 48}
 MOMENTS = 20
+Run = Callable[[Path, Path], None]
 ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
-def run(files: Path, out: Path) -> None:
+def run(files: Path, out: Path, model: CountingModel | None = None) -> None:
     """Questions in batches of eight that take 2 ms, a memory, four timed queries."""
     plan = make_plan(files, Remember(), queries=4, window=8)
-    execute(plan, out, CountingModel(seconds=0.002), None, quiet())
+    execute(plan, out, model or CountingModel(seconds=0.002), None, quiet())
+
+
+def run_flaky(files: Path, out: Path) -> None:
+    """The same with a server that leaves a quarter of the questions unanswered."""
+
+    def fail(request: GenerateRequest) -> None:
+        if zlib.crc32(str(request.prompt).encode()) % 4 == 0:
+            raise UnansweredError("503")
+
+    run(files, out, CountingModel(fail))
 
 
 def child(work: Callable[[], None]) -> int:
@@ -72,23 +87,32 @@ def wait_for(out: Path, answers: int, pid: int) -> None:
         time.sleep(0.001)
 
 
-def kill_at_writes(files: Path, folder: Path) -> list[int]:
-    """Kill just before and just after each file is put in place, and continue."""
+def kill_at_writes(
+    files: Path, folder: Path, first: Run | None = None, killed: Run = run
+) -> list[int]:
+    """Kill just before and just after each file is put in place, and continue.
+
+    ``first`` is a session that is not killed, ``killed`` the one that is.
+    """
     assert end(child(lambda: run(files, folder / "whole"))) == 0
     reached: list[int] = []
     for after in (False, True):
         for number in range(1, 100):
             out = folder / f"killed-{number}-{after}"
-            status = end(child(lambda out=out, n=number, a=after: dying_run(files, out, n, a)))
+            if first is not None:
+                assert end(child(lambda out=out: first(files, out))) == 0
+            work = partial(dying_run, killed, files, out, number, after)
+            status = end(child(work))
+            if status == -signal.SIGKILL:
+                reached.append(answered(out))
+            assert end(child(lambda out=out: run(files, out))) == 0
             if status == 0:
                 break
             assert status == -signal.SIGKILL, status
-            reached.append(answered(out))
-            assert end(child(lambda out=out: run(files, out))) == 0
     return reached
 
 
-def dying_run(files: Path, out: Path, number: int, after: bool) -> None:
+def dying_run(work: Run, files: Path, out: Path, number: int, after: bool) -> None:
     """A run that is killed at its ``number``-th atomic write."""
     replace, count = os.replace, 0
 
@@ -102,7 +126,7 @@ def dying_run(files: Path, out: Path, number: int, after: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.replace = dying  # type: ignore[assignment]
-    run(files, out)
+    work(files, out)
 
 
 def answered(out: Path) -> int:
@@ -117,5 +141,10 @@ if __name__ == "__main__":
     folder = Path(sys.argv[2])
     files = write_task(folder / "files", QUESTIONS[sys.argv[1]])
     gc.freeze()  # the children need not look through what was there before them
-    kill = {"moments": kill_at_moments, "writes": kill_at_writes}[sys.argv[1]]
+    kill = {
+        "moments": kill_at_moments,
+        "writes": kill_at_writes,
+        "flaky": partial(kill_at_writes, killed=run_flaky),
+        "again": partial(kill_at_writes, first=run_flaky),
+    }[sys.argv[1]]
     print(*kill(files, folder))

@@ -68,6 +68,17 @@ def test_killed_before_and_after_each_file_is_put_in_place(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["flaky", "again"])
+def test_killed_while_a_server_fails_or_its_questions_are_asked_again(
+    how: str, tmp_path: Path
+) -> None:
+    reached = killed(how, tmp_path)
+    assert len(reached) >= 16
+    assert any(0 < count < 48 for count in reached)
+    check_all_alike(tmp_path, at_least=16)
+
+
+@pytest.mark.slow
 def test_a_real_model_killed_by_the_command_line(tmp_path: Path, tiny_model_dir: Path) -> None:
     """About half a minute: torch is loaded three times."""
     files = write_task(tmp_path / "files", 80)

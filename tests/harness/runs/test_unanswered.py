@@ -22,9 +22,16 @@ from harness.runs.predictions import read_predictions
 from harness.runs.unanswered import read_unanswered
 from harness.runs.usage import cautions
 from harness.runs.write_phase import answer_train
-from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
-
-GONE = "503 after 5 retries"
+from tests.harness.lab import (
+    GONE,
+    Ask,
+    CountingModel,
+    FailingServer,
+    Remember,
+    make_plan,
+    quiet,
+    without_torch,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,25 +42,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "runs"
-
-
-class Server(CountingModel):
-    """A server that fails for prompts that hold one of some texts, ``times`` for each."""
-
-    concurrency = 4
-
-    def __init__(self, *texts: str, times: int = 1000) -> None:
-        super().__init__(self._fail)
-        self.left = dict.fromkeys(texts, times)
-        self.asked: list[str] = []
-
-    def _fail(self, request: GenerateRequest) -> None:
-        self.asked.append(str(request.prompt))
-        for text, left in self.left.items():
-            if text in str(request.prompt) and left:
-                self.left[text] -= 1
-                self.retries += 5
-                raise UnansweredError(GONE)
 
 
 class Swallows(Ask):
@@ -113,7 +101,7 @@ def ids(folder: Path, failed: bool = False) -> list[str]:
 def test_an_unanswered_question_is_neither_an_answer_nor_an_error(
     files: Path, out: Path, method: type[Method]
 ) -> None:
-    folder = go(files, out, method(), Server("number 7 ", "number 11 "))
+    folder = go(files, out, method(), FailingServer("number 7 ", "number 11 "))
     assert len(ids(folder)) == 22
     assert not {"q7", "q11"} & set(ids(folder))
     assert ids(folder, failed=True) == []
@@ -129,13 +117,13 @@ def test_an_unanswered_question_is_neither_an_answer_nor_an_error(
 def test_the_next_run_asks_exactly_those_again(
     files: Path, out: Path, method: type[Method]
 ) -> None:
-    folder = go(files, out, method(), Server("number 7 ", "number 11 "))
+    folder = go(files, out, method(), FailingServer("number 7 ", "number 11 "))
     assert not make_plan(files, method()).is_complete(out)
-    server = Server("number 11 ")
+    server = FailingServer("number 11 ")
     go(files, out, method(), server)
     assert list(read_unanswered(folder)) == ["q11"]
     assert all("number 7 " in text or "number 11 " in text for text in server.asked)
-    go(files, out, method(), Server())
+    go(files, out, method(), FailingServer())
     assert read_manifest(folder).status == "finished"
     assert not (folder / "unanswered.jsonl").exists()
     whole = go(files, out / "whole", method())
@@ -147,7 +135,7 @@ def test_the_next_run_asks_exactly_those_again(
 
 def test_a_dead_server_stops_the_run_and_leaves_nothing_to_clean_up(files, out) -> None:
     with pytest.raises(RunFailedError, match=rf"16 questions in a row .*{GONE}; see to the model"):
-        go(files, out, model=Server(""))
+        go(files, out, model=FailingServer(""))
     (folder,) = (out / "toy" / "ask").iterdir()
     assert {path.name for path in folder.iterdir()} <= {
         ".lock", "manifest.json", "performance.json"
@@ -161,26 +149,26 @@ def test_a_short_run_of_which_nothing_is_answered_stops_too(files: Path, out: Pa
     lines = (files / "questions.jsonl").read_text().splitlines(keepends=True)
     (files / "questions.jsonl").write_text("".join(lines[:3]))
     with pytest.raises(RunFailedError, match="3 questions in a row were left unanswered"):
-        go(files, out, model=Server(""))
+        go(files, out, model=FailingServer(""))
 
 
 def test_asking_again_in_vain_leaves_the_run_as_it_was(files: Path, out: Path) -> None:
     """Questions that crash a server every time are more in a row when they alone are asked."""
     hard = [f"number {n} " for n in range(24) if n != 12]
-    folder = go(files, out, model=Server(*hard), window=1)
+    folder = go(files, out, model=FailingServer(*hard), window=1)
     assert len(read_unanswered(folder)) == 23
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(RunFailedError, match="16 questions in a row were left unanswered"):
-        go(files, out, model=Server(*hard), window=1)
+        go(files, out, model=FailingServer(*hard), window=1)
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert before.pop("performance.json") != after.pop("performance.json")  # more retries
     assert after == before
 
 
 def test_retries_of_all_sessions_are_added_up(files: Path, out: Path) -> None:
-    folder = go(files, out, model=Server("number 7 ", "number 11 "))
+    folder = go(files, out, model=FailingServer("number 7 ", "number 11 "))
     assert read_performance(folder).retries == 10
-    model = Server("number 7 ")
+    model = FailingServer("number 7 ")
     model.retries = 1000  # those of the runs before this one
     go(files, out, model=model)
     assert read_performance(folder).retries == 15
@@ -223,7 +211,7 @@ def test_recorded_errors_are_asked_again_and_all_else_is_kept(files: Path, out: 
 
 def test_an_error_is_kept_until_its_new_answer_is_there(files: Path, out: Path) -> None:
     folder = errors_of(files, out, 3, 9, 20)
-    go(files, out, model=Server("number 9 ", "number 20 "), retry_errors=True)
+    go(files, out, model=FailingServer("number 9 ", "number 20 "), retry_errors=True)
     assert ids(folder, failed=True) == ["q9", "q20"]
     assert read_manifest(folder).status == "finished"
     assert not read_unanswered(folder)
@@ -265,7 +253,7 @@ def test_a_killed_retry_continues_to_the_same_answers(files: Path, out: Path) ->
 
 
 def test_timing_takes_other_queries_for_those_the_server_lost(files: Path, out: Path) -> None:
-    model = Server()
+    model = FailingServer()
     folder = go(files, out, model=model)
     model.left = {"number 1 ": 1000, "number 2 ": 1}
     go(files, out, model=model, queries=5)
@@ -276,11 +264,11 @@ def test_timing_takes_other_queries_for_those_the_server_lost(files: Path, out: 
 
 
 def test_a_server_that_dies_while_timed_costs_no_answer(files: Path, out: Path) -> None:
-    model = Server()
+    model = FailingServer()
     folder = go(files, out, model=model)
     before = answers(folder)
     with pytest.raises(RunFailedError, match=r"timed, 5 in a row .* all answers are kept"):
-        go(files, out, model=Server(""), queries=9)
+        go(files, out, model=FailingServer(""), queries=9)
     assert answers(folder) == before
     assert read_performance(folder).latency is None
     assert read_manifest(folder).status == "finished"
@@ -289,7 +277,7 @@ def test_a_server_that_dies_while_timed_costs_no_answer(files: Path, out: Path) 
 
 
 def test_an_incomplete_run_is_timed_on_what_it_answered(files: Path, out: Path) -> None:
-    model = Server("number 1 ", "number 3 ")
+    model = FailingServer("number 1 ", "number 3 ")
     folder = go(files, out, model=model, queries=24)
     assert len(read_performance(folder).latency.seconds) == 22
 
@@ -302,13 +290,13 @@ def test_a_memory_is_not_learnt_from_a_servers_failures(files: Path, out: Path) 
             (folder / "rows.json").write_text(json.dumps(rows))
 
     with pytest.raises(RunFailedError, match="silver: 1 train questions were left unanswered"):
-        go(files, out, Learns(), Server("number 25 called? "))
-    model = Server()
+        go(files, out, Learns(), FailingServer("number 25 called? "))
+    model = FailingServer()
     go(files, out, Learns(), model)
     trained = [n for n in range(24, 30) for text in model.asked if f"number {n} called? " in text]
     assert trained == [25]
     (rows,) = out.glob("toy/.memory/*/memory/rows.json")
-    go(files, out / "whole", Learns(), Server())
+    go(files, out / "whole", Learns(), FailingServer())
     (whole,) = (out / "whole").glob("toy/.memory/*/memory/rows.json")
     assert rows.read_bytes() == whole.read_bytes()
 
@@ -371,7 +359,7 @@ def test_what_a_server_refused_is_recorded_when_it_is_known(files: Path, out: Pa
 
 
 def test_cautions_name_the_count_the_reason_and_the_way_out(files: Path, out: Path) -> None:
-    folder = go(files, out, model=Server("number 7 ", "number 11 "))
+    folder = go(files, out, model=FailingServer("number 7 ", "number 11 "))
     (line,) = cautions(folder)
     assert line == (
         f"2 questions were left unanswered, the last for UnansweredError: {GONE}; "
