@@ -53,7 +53,7 @@ def losses(llm: LocalModel, parts: SharedParts, documents, codes) -> list[float]
     end, found = end_token(llm), []
     with torch.no_grad():
         for document, code in zip(documents, codes, strict=True):
-            row = Row(parts.memory(code), (), [*document, end], llm.begins)
+            row = Row([llm.begins, ()], [parts.memory(code)], [*document, end])
             packed = pack(llm.model, [row])
             found.append(row_losses(target_logits(llm.model, packed), packed.targets).item())
     return found
