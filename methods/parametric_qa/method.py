@@ -133,7 +133,7 @@ class ParametricQA(Method):
         return found
 
     def check_model(self, llm: LanguageModel) -> None:
-        """Trained shared parts are for one model, as it was and was asked when they were trained."""
+        """Trained shared parts are for one model and one style of prompts."""
         from harness.llm.local import LocalModel
         from methods.parametric_qa.shared.bundle import check_style, find_bundle
         from methods.parametric_qa.shared.parts import SharedParts
