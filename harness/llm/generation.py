@@ -18,7 +18,7 @@ from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
 from harness.llm.runtime import Runtime
-from harness.llm.soft import woven
+from harness.llm.soft import with_soft
 from harness.llm.thoughts import part
 
 if TYPE_CHECKING:
@@ -208,21 +208,11 @@ def _inputs(
     import torch
 
     if any(request.soft_prompts for request in requests):
-        return [_with_soft(runtime, request) for request in requests]
+        return [with_soft(runtime, request) for request in requests]
     return [
         torch.tensor(prompt[prefix.length :], device=runtime.device)
         for prompt, prefix in zip(prompts, prefixes, strict=True)
     ]
-
-
-def _with_soft(runtime: Runtime, request: GenerateRequest) -> torch.Tensor:
-    parts = runtime.parts(request.prompt)
-    if len(parts) != len(request.soft_prompts) + 1:
-        raise ConfigError(
-            f"model '{runtime.name}': its chat template leaves {len(parts) - 1} of "
-            f"{len(request.soft_prompts)} places for soft prompts; set prompt_style: completion"
-        )
-    return woven(runtime.model.get_input_embeddings(), parts, request.soft_prompts)
 
 
 def _write(

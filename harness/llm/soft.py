@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ConfigError
+from harness.llm.base import GenerateRequest
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.llm.runtime import Runtime
 
 
 def woven(embed: Any, parts: Sequence[Sequence[int]], segments: Sequence[Tensor]) -> Tensor:
@@ -22,3 +27,17 @@ def woven(embed: Any, parts: Sequence[Sequence[int]], segments: Sequence[Tensor]
     first, *rest = tokens.split([len(part) for part in parts])
     pairs = zip(segments, rest, strict=True)
     return torch.cat([first, *(x for segment, part in pairs for x in (segment.to(tokens), part))])
+
+
+def with_soft(runtime: Runtime, request: GenerateRequest) -> Tensor:
+    """A prompt's embeddings [length, hidden], its soft prompts in their places.
+
+    Raises ConfigError for a chat template that leaves a place out or repeats it.
+    """
+    parts = runtime.parts(request.prompt)
+    if len(parts) != len(request.soft_prompts) + 1:
+        raise ConfigError(
+            f"model '{runtime.name}': its chat template leaves {len(parts) - 1} of "
+            f"{len(request.soft_prompts)} places for soft prompts; set prompt_style: completion"
+        )
+    return woven(runtime.model.get_input_embeddings(), parts, request.soft_prompts)

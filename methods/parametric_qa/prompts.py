@@ -28,10 +28,10 @@ class MemoryPrompt(Prompt):
         """The completion text or the messages, with a place (``SOFT``) for each memory."""
         if style == "completion":
             silent = replace(self, instruction="")
-            return SOFT * self.memories + (Prompt.render(silent, style) if self.ask else "")
+            return SOFT * self.memories + (silent._completion() if self.ask else "")
         memories = "".join(f"Memory {n}:{SOFT}" for n in range(1, self.memories + 1))
         turn = "\n\n".join(filter(None, [self.instruction, memories + self.ask]))
-        return Prompt.render(replace(self, ask=turn, instruction=""), style)
+        return replace(self, ask=turn, instruction="")._chat()
 
 
 def reading_prompt(

@@ -31,7 +31,8 @@ class Row:
     @property
     def length(self) -> int:
         """Positions that the model reads."""
-        return sum(map(len, [*self.parts, *self.memories, self.target]))
+        tokens = sum(map(len, self.parts)) + len(self.target)
+        return tokens + sum(map(len, self.memories))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,14 +80,13 @@ def test_a_reply_has_no_token_that_nobody_writes(tmp_path):
     bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
     objectives = Objectives(features, recipe, bundle, {})
     (row,) = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])
-    prompt = reading_prompt(QUESTION.text).render("completion")
+    prompt = reading_prompt(QUESTION.text, 0).render("completion")
     whole = llm.encode(f"{prompt} William Shakespeare\n")
-    assert [*row.start, *row.prompt, *row.target] == whole
+    assert [*row.parts[0], *row.target] == whole
 
 
-def test_the_start_token_stands_before_a_memory_and_only_once(llm):
-    if llm.prompt_style == "chat":
-        pytest.skip("a chat begins as its template does")
+def test_the_start_token_stands_before_a_memory_and_only_once(tiny_model_dir):
+    llm = load_tiny(tiny_model_dir)
     memory = torch.randn(3, 64)
     assert llm.begins == (llm.tokenizer.bos_token_id,)
     assert llm.parts(recall_prompt()) == [list(llm.begins), []]
