@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.records import Passage, Query, Question
 
-PROMPT_FORMAT = 2
+PROMPT_FORMAT = 1
 """Raised whenever prompts or the choice of demonstrations change; part of a run's identity."""
 
 PromptStyle = Literal["completion", "chat"]
