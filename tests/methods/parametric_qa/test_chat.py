@@ -56,7 +56,9 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def questions():
-    return [Question(f"q{n}", ASK, (name,), (f"d{n}",)) for n, name in enumerate(PEOPLE)]
+    # Ids that fall on the side of training: questions of one text are kept together there.
+    ids = ("q0", "q1", "q3", "q4")
+    return [Question(ids[n], ASK, (name,), (f"d{n}",)) for n, name in enumerate(PEOPLE)]
 
 
 def answers(cls, llm, corpus, questions, **params):
@@ -180,7 +182,7 @@ def trained(folder, task, tmp_path_factory):
 
 def test_a_trained_chat_reader_reads_what_it_was_taught(folder, corpus, task, trained):
     taught = task.train
-    assert len(taught) >= 3
+    assert len(taught) == 4
     found = answers(ParametricQAGold, load_chat(folder), corpus, taught, shared=str(trained))
     assert [found[q.id].answer for q in taught] == [q.golden_answers[0] for q in taught]
     # All were asked the same: the memories alone tell the answers apart.
