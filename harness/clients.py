@@ -22,7 +22,7 @@ from harness.llm.base import (
     as_text,
 )
 from harness.llm.fitting import Fitted
-from harness.prompts import Prompt, Rendered
+from harness.prompts import SOFT, Prompt, Rendered
 from harness.records import Passage, StorageReport
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LLMClient:
         max_tokens: int = 32,
         stop: Sequence[str] | None = None,
         temperature: float = 0.0,
-        soft_prompt: torch.Tensor | None = None,
+        soft_prompts: Sequence[torch.Tensor] = (),
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
@@ -66,11 +66,12 @@ class LLMClient:
         draws from a seed fixed by run, question and step. With tokens to ``watch``, the reply's
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
-        ``one_line`` cuts the reply after its first line that is not empty.
+        ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
+        where the prompt holds ``harness.prompts.SOFT``, one in each place.
         """
         scope = trace.current_scope()
         key = scope.next_key()
-        vectors = 0 if soft_prompt is None else len(soft_prompt)
+        vectors = sum(map(len, soft_prompts))
         fitted = self._fit(prompt, max_tokens + self._model.thinking_tokens, vectors)
         rendered = fitted.rendered
         if stop is None:
@@ -81,13 +82,13 @@ class LLMClient:
             tuple(stop),
             temperature,
             _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
-            soft_prompt,
+            tuple(soft_prompts),
             tuple(watch),
             scope.recorder.query_id if keep else None,
             one_line,
         )
         reply = _storable(await _timed(self._submit, scope, "generate", request))
-        scope.recorder.record(key, "generate", _generated(fitted, reply))
+        scope.recorder.record(key, "generate", _generated(fitted, request, reply))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
@@ -204,9 +205,12 @@ class RetrieverClient:
         return StorageReport(parts, len(self._corpus))
 
 
-def _generated(fitted: Fitted, reply: Reply) -> dict[str, Any]:
+def _generated(fitted: Fitted, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
+    prompt = as_text(fitted.rendered)
+    for vectors in request.soft_prompts:
+        prompt = prompt.replace(SOFT, f"[{len(vectors)} vectors]", 1)
     return {
-        "prompt": as_text(fitted.rendered),
+        "prompt": prompt,
         "reply": reply.text,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,

@@ -14,6 +14,18 @@ PROMPT_FORMAT = 1
 
 PromptStyle = Literal["completion", "chat"]
 
+SOFT = "\ufdd0"
+"""Where a soft segment stands in a prompt: each of these takes one, in order.
+
+A code point that Unicode keeps out of texts; whoever puts it into a prompt first takes it out of
+the texts of others (``without_places``). As a token it is nothing: a model reads no trace of it.
+"""
+
+
+def without_places(text: str) -> str:
+    """A text of others, in which no soft segment may stand."""
+    return text.replace(SOFT, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

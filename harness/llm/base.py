@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import CapabilityError, PromptTooLongError
+from harness.errors import CapabilityError, ConfigError, PromptTooLongError
 from harness.llm.fitting import Fitted, shortened
 from harness.llm.text import cut_after_line, cut_at_stop, first_line
-from harness.prompts import Message, Prompt, PromptStyle, Rendered
+from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +24,9 @@ Capability = Literal["logprobs", "soft-prompts", "hidden-states", "training"]
 class GenerateRequest:
     """Continue a prompt. ``temperature`` 0 is greedy; above, ``seed`` alone fixes the draw.
 
-    ``soft_prompt``: [length, hidden] embeddings put before the prompt's own, after a start token
-    that the tokenizer itself adds (capability ``soft-prompts``). ``watch``: tokens whose
-    probabilities are wanted at every step (capability ``logprobs``); special tokens then stay in
-    the text.
+    ``soft_prompts``: embeddings [length, hidden] that stand where the prompt's text holds ``SOFT``,
+    one for each place (capability ``soft-prompts``). ``watch``: tokens whose probabilities are
+    wanted at every step (capability ``logprobs``); special tokens then stay in the text.
     """
 
     prompt: Rendered
@@ -35,12 +34,26 @@ class GenerateRequest:
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int = 0
-    soft_prompt: torch.Tensor | None = field(default=None, compare=False)
+    soft_prompts: tuple[torch.Tensor, ...] = field(default=(), compare=False)
     watch: tuple[str, ...] = ()
     keep_for: str | None = None
     """Id of a question whose later prompts begin like this one; changes no reply."""
     one_line: bool = False
     """Cut the reply after its first line that is not empty, and write no further if possible."""
+
+    def __post_init__(self) -> None:
+        places = as_text(self.prompt).count(SOFT)
+        if self.soft_prompts and places != len(self.soft_prompts):
+            raise ConfigError(
+                f"the prompt has {places} places for {len(self.soft_prompts)} soft prompts; put "
+                "harness.prompts.SOFT once where each is to stand (at the start of a completion, "
+                "in a turn of the user in a chat)"
+            )
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of all soft prompts; each takes the room of a token."""
+        return sum(map(len, self.soft_prompts))
 
     def cut(self, text: str) -> str:
         """A reply's text without what was not asked for."""

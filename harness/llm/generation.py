@@ -18,6 +18,7 @@ from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
 from harness.llm.runtime import Runtime
+from harness.llm.soft import with_soft
 from harness.llm.thoughts import part
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ def generate_all(
     prompts = [runtime.encode(request.prompt) for request in requests]
     groups: dict[tuple[int, int, bool, tuple[str, ...]], list[int]] = {}
     for index, request in enumerate(requests):
-        soft, room = request.soft_prompt is not None, _room(runtime, request)
+        soft, room = bool(request.soft_prompts), _room(runtime, request)
         groups.setdefault((request.max_tokens, room, soft, request.watch), []).append(index)
     for (_, room, soft, watch), indices in groups.items():
         alone = runtime.exact and bool(watch)
         prefix = read_shared(runtime, [] if soft or alone else [prompts[i] for i in indices])
         run = partial(_generate_batch, runtime, prompts, requests, prefix)
-        own = [range(len(prompt) - prefix.length + room) for prompt in prompts]
+        own = [
+            range(_length(prompt, request) - prefix.length + room)
+            for prompt, request in zip(prompts, requests, strict=True)
+        ]
         held = length_sorted_batches(indices, own, runtime.batch_size, runtime.held_tokens)
         for batch in ([i] for i in indices) if alone else held:
             yield from zip(batch, halving(run, batch), strict=True)
@@ -176,7 +180,7 @@ def _longest(
     runtime: Runtime, shared: SharedPrefix, prompt: list[int], request: GenerateRequest
 ) -> SharedPrefix:
     """The longer of what the call's prompts share and what was kept for the request's question."""
-    if runtime.kept is None or request.keep_for is None or request.soft_prompt is not None:
+    if runtime.kept is None or request.keep_for is None or request.soft_prompts:
         return shared
     return max(shared, runtime.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
 
@@ -188,7 +192,7 @@ def _keep(
     layers: Callable[[], Sequence[Layer]],
 ) -> None:
     owner = request.keep_for
-    if runtime.kept is None or owner is None or request.soft_prompt is not None:
+    if runtime.kept is None or owner is None or request.soft_prompts:
         return
     if runtime.kept.has_room(owner, len(prompt)):
         runtime.kept.keep(owner, prompt, layers())
@@ -200,24 +204,15 @@ def _inputs(
     requests: Sequence[GenerateRequest],
     prefixes: Sequence[SharedPrefix],
 ) -> list[torch.Tensor]:
-    """What follows the prefixes: token ids, or embeddings if any request has a soft prompt."""
+    """What follows the prefixes: token ids, or whole prompts' embeddings if any has soft ones."""
     import torch
 
-    rows = [
+    if any(request.soft_prompts for request in requests):
+        return [with_soft(runtime, request) for request in requests]
+    return [
         torch.tensor(prompt[prefix.length :], device=runtime.device)
         for prompt, prefix in zip(prompts, prefixes, strict=True)
     ]
-    if all(request.soft_prompt is None for request in requests):
-        return rows
-    embed = runtime.model.get_input_embeddings()
-    whole = []
-    for row, prompt, request in zip(rows, prompts, requests, strict=True):
-        vectors, soft = embed(row), request.soft_prompt
-        if soft is not None:
-            first = len(runtime.part(prompt)[0])
-            vectors = torch.cat([vectors[:first], soft.to(vectors), vectors[first:]])
-        whole.append(vectors)
-    return whole
 
 
 def _write(
@@ -293,4 +288,4 @@ def _until_end(tokens: list[int], eos: set[int], ended_at: int | None) -> list[i
 
 
 def _length(prompt: list[int], request: GenerateRequest) -> int:
-    return len(prompt) + (0 if request.soft_prompt is None else len(request.soft_prompt))
+    return len(prompt) + request.vectors

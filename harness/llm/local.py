@@ -23,7 +23,7 @@ from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
 from harness.llm.style import prompt_style, settled, why_styled
-from harness.prompts import Rendered
+from harness.prompts import Prompt, Rendered
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class LocalModel(LanguageModel):
 
     @property
     def begins(self) -> tuple[int, ...]:
-        """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
+        """Token ids that the tokenizer puts before every text."""
         return self.runtime.begins
 
     def encode(self, prompt: Rendered) -> list[int]:
@@ -104,9 +104,9 @@ class LocalModel(LanguageModel):
         """Token ids of a rendered prompt and of each continuation, encoded together."""
         return self.runtime.pairs(prompt, continuations)
 
-    def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
-        """A prompt's ids before and after where a soft prompt goes."""
-        return self.runtime.part(prompt)
+    def parts(self, prompt: Prompt) -> list[list[int]]:
+        """A prompt's ids in the model's style, parted where it has places for soft segments."""
+        return self.runtime.parts(prompt.render(self.prompt_style))
 
     def batches(
         self, indices: Iterable[int], prompts: Sequence[Sequence[int]]

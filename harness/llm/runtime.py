@@ -12,7 +12,7 @@ from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
 from harness.llm.template import render_chat
 from harness.llm.thoughts import without_thoughts
-from harness.prompts import Message, Rendered
+from harness.prompts import SOFT, Message, Rendered, without_places
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +97,9 @@ class Runtime:
 
         Without ``thoughts``, an answer is to come next: a chat ends with thoughts that are over.
         """
-        text, whole = self._text(prompt, thoughts=thoughts)
-        return self.encoder.ids(text, whole=whole) or [self.start]
+        parts = self.parts(prompt, thoughts=thoughts)
+        ids = [token for part in parts for token in part]
+        return ids or ([] if len(parts) > 1 else [self.start])
 
     def pairs(
         self, prompt: Rendered, continuations: Sequence[str]
@@ -111,7 +112,7 @@ class Runtime:
         if not isinstance(prompt, str) and prompt[-1].role != "assistant":
             space = self._space(prompt, text)
             continuations = [_after(space, text) for text in continuations]
-        ids, after = self.encoder.pairs(text, continuations, whole=whole)
+        ids, after = self.encoder.pairs(without_places(text), continuations, whole=whole)
         return ids or [self.start], after
 
     @property
@@ -121,7 +122,7 @@ class Runtime:
 
     @property
     def begins(self) -> tuple[int, ...]:
-        """Token ids that the tokenizer puts before every text; a soft prompt stands after them."""
+        """Token ids that the tokenizer puts before every text."""
         return self.encoder.begins
 
     def turn_end(self) -> str:
@@ -133,14 +134,20 @@ class Runtime:
         _, (rest,) = self.encoder.pairs(before + said, [after], whole=False)
         return str(self.tokenizer.decode(rest[:1]))
 
-    def part(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
-        """A prompt's ids where a soft prompt parts them: what the tokenizer puts first, the rest.
+    def parts(self, prompt: Rendered, *, thoughts: bool = True) -> list[list[int]]:
+        """Token ids before, between and after a prompt's places of soft segments (``SOFT``).
 
-        A model that was trained to begin with <s> attends to it wherever it has nothing better to
-        look at, so a memory must not take its place.
+        Each part is encoded by itself: no token spans a place. What the tokenizer puts before a
+        text stands before all; a model that was trained to begin with <s> attends to it wherever
+        it has nothing better to look at, so no segment may take its place.
         """
-        length = len(self.begins) if tuple(prompt[: len(self.begins)]) == self.begins else 0
-        return list(prompt[:length]), list(prompt[length:])
+        text, whole = self._text(prompt, thoughts=thoughts)
+        first, *rest = text.split(SOFT)
+        if not rest:
+            return [self.encoder.ids(text, whole=whole)]
+        before = list(self.begins) if whole else []
+        alone = [self.encoder.ids(part, whole=False) for part in (first, *rest)]
+        return [before + alone[0], *alone[1:]]
 
     def token_id(self, text: str) -> int | None:
         """The id of ``text`` if it is one token, as spelt in the vocabulary or within a text."""

@@ -18,9 +18,9 @@ from methods.parametric_qa.method import (
     ParametricQA,
     SharedParams,
     reader_adapter,
-    reading_prompt,
     shared_record,
 )
+from methods.parametric_qa.prompts import reading_prompt
 
 PAPER = ParametricQA.card.paper
 SOURCE = "a control of parametric-qa"
@@ -31,11 +31,25 @@ class ParametricQAGold(ParametricQA):
 
     card = MethodCard(
         title="Parametric QA, gold selection",
-        summary="Reads the memories of the gold documents; an upper bound of selection.",
+        summary="Reads the memories of all gold documents; an upper bound of selection.",
         paper=PAPER,
         source=SOURCE,
+        version=2,
         oracle=True,
+        deviations=(
+            "The shipped reader was tuned on one to three memories; a question with more gold "
+            "documents is read with all of them (-p k=1 reads one).",
+            "Gold documents have no ranking: they are read in the order of the task's file, the "
+            "first one next to the question.",
+        ),
     )
+
+    class Params(ParametricQA.Params):
+        """Those of parametric-qa, whose selection is not asked."""
+
+        k: int = Field(100, ge=1, le=100, description="gold memories that are read, at most")
+
+    params: Params
 
     def _choose(self, query: Query) -> list[Chosen]:
         gold = dict.fromkeys(self.gold[query.id].gold_doc_ids)
@@ -88,7 +102,7 @@ class ParametricQAClosedBook(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Ask as parametric-qa asks, with nothing before the question."""
-        prompt = reading_prompt(query.text, self.prompts.demonstrations)
+        prompt = reading_prompt(query.text, 0, self.prompts.demonstrations)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line)
 

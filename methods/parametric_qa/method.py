@@ -12,8 +12,8 @@ from harness import trace
 from harness.data.trained_on import TrainedOn, read_record
 from harness.errors import ConfigError
 from harness.method import Method, MethodCard, MethodParams
-from harness.prompts import Prompt
 from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
+from methods.parametric_qa.prompts import reading_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -133,14 +133,15 @@ class ParametricQA(Method):
         return found
 
     def check_model(self, llm: LanguageModel) -> None:
-        """Trained shared parts are for one model, as it was when they were trained."""
+        """Trained shared parts are for one model and one style of prompts."""
         from harness.llm.local import LocalModel
-        from methods.parametric_qa.shared.bundle import find_bundle
+        from methods.parametric_qa.shared.bundle import check_style, find_bundle
         from methods.parametric_qa.shared.parts import SharedParts
 
         if self.params.shared is not None and isinstance(llm, LocalModel):
-            parts = SharedParts.load(find_bundle(self.params.shared))
-            parts.check_model(llm.model, llm.name)
+            folder = find_bundle(self.params.shared)
+            SharedParts.load(folder).check_model(llm.model, llm.name)
+            check_style(folder, llm.prompt_style, llm.name)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Write every passage into a bank; untrained shared parts are saved beside it.
@@ -171,10 +172,11 @@ class ParametricQA(Method):
             chosen = self._choose(query)
         read = self._read(chosen, query)
         self._note(chosen, read)
+        memories = self._memories(read)
         reply = await self.llm.generate(
-            reading_prompt(query.text, self.prompts.demonstrations),
+            reading_prompt(query.text, len(memories), self.prompts.demonstrations),
             max_tokens=self.params.max_tokens,
-            soft_prompt=self._memories(read),
+            soft_prompts=memories,
             one_line=True,
         )
         ranked = [Hit(c.id, c.score) for c in chosen]
@@ -233,12 +235,12 @@ class ParametricQA(Method):
         """Ids of the memories that are read, best first."""
         return [c.id for c in chosen[: self.params.k]]
 
-    def _memories(self, ids: Sequence[str]) -> torch.Tensor | None:
-        """What the model reads [k * (1 + slots), hidden], the best memory last."""
+    def _memories(self, ids: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        """What the model reads, [1 + slots, hidden] of each memory, the best one last."""
         if not ids:
-            return None
+            return ()
         codes = self._bank.codes(list(ids)[::-1])
-        return self._bundle.parts.memory(codes).flatten(0, 1)
+        return self._bundle.parts.memory(codes).unbind(0)
 
     def _note(self, chosen: Sequence[Chosen], read: Sequence[str]) -> None:
         trace.note(
@@ -262,11 +264,6 @@ def shared_record(shared: str | None) -> tuple[TrainedOn, ...]:
     from methods.parametric_qa.shared.bundle import find_bundle
 
     return (read_record(find_bundle(shared), f"shared parts '{shared}'"),) if shared else ()
-
-
-def reading_prompt(question: str, demonstrations: tuple[Any, ...] = ()) -> Prompt:
-    """What follows the memories, in training as in use."""
-    return Prompt(f"Question: {question}", demonstrations=demonstrations)
 
 
 def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.llm.base import Reply
 from harness.method import Method
-from harness.prompts import Message, Prompt
+from harness.prompts import SOFT, Message, Prompt
 from harness.records import Prediction, Query, Usage
 from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, ScriptedModel
@@ -94,7 +94,8 @@ def test_soft_prompts_take_their_place_in_the_window():
     async def body(method, query):
         passages = await method.retriever.search(query.text, k=5)
         prompt = method.prompts.read(query, passages)
-        await method.llm.generate(prompt, max_tokens=4, soft_prompt=[0.0] * 40)
+        prompt = replace(prompt, ask=SOFT + prompt.ask)
+        await method.llm.generate(prompt, max_tokens=4, soft_prompts=[[0.0] * 40])
         return Prediction("x", passages)
 
     asked = [Query("q", "Who built the lighthouse of Vell on the river Ilm in Oster?")]

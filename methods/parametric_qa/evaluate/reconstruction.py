@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from harness.llm.batches import halving
+from harness.llm.soft import woven
 from harness.metrics.text import rouge_l, sentence_bleu
+from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.write.sequences import Row, pack, target_logits, token_losses
 from methods.parametric_qa.write.writing import check_lengths, end_token
@@ -130,10 +132,11 @@ def reconstruct(
     targets = [[*document, end] for document in documents]
     with torch.no_grad(), without_dropout(llm.model, parts):
         memories = parts.memory(codes.to(parts.code_std))
-        rows = [Row(m, (), t, llm.begins) for m, t in zip(memories, targets, strict=True)]
+        asked = llm.parts(recall_prompt())
+        rows = [Row(asked, [m], t) for m, t in zip(memories, targets, strict=True)]
         known = _scores(llm, rows)
         start = llm.encode("")
-        unknown = _scores(llm, [Row(None, start, target) for target in targets])
+        unknown = _scores(llm, [Row([start], [], target) for target in targets])
         written = greedy_tokens(llm, memories, list(map(len, targets)))
         losses = confusion(llm, memories, targets)
     scores = [
@@ -151,13 +154,10 @@ def greedy_tokens(llm: LocalModel, memories: Tensor, most: Sequence[int]) -> lis
     Row i has at most ``most[i]`` tokens and ends with the end token if one was written.
     """
     end = end_token(llm)
-
-    embed = llm.model.get_input_embeddings()
-    start = embed(torch.tensor(llm.begins, dtype=torch.long, device=llm.device))
+    embed, asked = llm.model.get_input_embeddings(), llm.parts(recall_prompt())
 
     def run(batch: list[int]) -> list[list[int]]:
-        read = memories[batch].to(start)
-        inputs = torch.cat([start.expand(len(read), -1, -1), read], dim=1)
+        inputs = torch.stack([woven(embed, asked, [memory]) for memory in memories[batch]])
         output = llm.model.generate(
             inputs_embeds=inputs,
             attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=inputs.device),
@@ -179,7 +179,8 @@ def confusion(llm: LocalModel, memories: Tensor, targets: Sequence[Sequence[int]
     """Mean losses [first documents, first memories] in nats a token; see ``Reconstruction``."""
     candidates = memories[:CANDIDATES]
     chosen = targets[:CONFUSED]
-    rows = [Row(memory, (), target, llm.begins) for target in chosen for memory in candidates]
+    asked = llm.parts(recall_prompt())
+    rows = [Row(asked, [memory], target) for target in chosen for memory in candidates]
     means = [nll / len(row.target) for row, (nll, _) in zip(rows, _scores(llm, rows), strict=True)]
     return torch.tensor(means).reshape(len(chosen), len(candidates))
 
@@ -194,18 +195,11 @@ def _scores(llm: LocalModel, rows: Sequence[Row]) -> list[tuple[float, int]]:
         hits = (logits.argmax(dim=-1) == packed.targets).sum(dim=1)
         return list(zip(sums.tolist(), hits.tolist(), strict=True))
 
-    lengths = [
-        range(len(row.start) + len(row.prompt) + len(row.target) + _length(row.memory))
-        for row in rows
-    ]
+    lengths = [range(row.length) for row in rows]
     found: dict[int, tuple[float, int]] = {}
     for batch in llm.batches(range(len(rows)), lengths):
         found |= dict(zip(batch, halving(run, batch), strict=True))
     return [found[i] for i in range(len(rows))]
-
-
-def _length(memory: Tensor | None) -> int:
-    return 0 if memory is None else len(memory)
 
 
 def _document(

@@ -10,10 +10,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import ConfigError, InputError, did_you_mean
 from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
+from harness.prompts import PromptStyle
 from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
 from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
 from methods.parametric_qa.shared.encoder import Encoder
@@ -145,6 +146,19 @@ def find_bundle(name: str) -> Path:
             return folder
         raise InputError(f"{folder}: holds no {CONFIG_FILE}; give a folder of trained shared parts")
     raise InputError(f"no shared parts '{name}'{did_you_mean(name, shipped_names())}")
+
+
+def check_style(folder: Path, style: PromptStyle, name: str) -> None:
+    """Raise ConfigError unless the parts were trained on prompts of the style ``name`` is asked in.
+
+    Parts of before styles were noted are of completions; chats had memories in another place then.
+    """
+    trained = read_json(folder / CONFIG_FILE).get("prompt_style", "completion")
+    if trained != style:
+        raise ConfigError(
+            f"{folder}: trained on {trained} prompts, but '{name}' is asked in {style} style; set "
+            f"prompt_style: {trained}, or train shared parts for this style: memory-harness train"
+        )
 
 
 def adapter_of(folder: Path) -> Path | None:

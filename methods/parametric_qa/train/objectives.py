@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.prompts import Prompt, QAPrompts
-from methods.parametric_qa.method import reading_prompt
+from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt
 from methods.parametric_qa.train.tuning import untuned
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
 from methods.parametric_qa.write.writing import end_token
@@ -100,10 +100,10 @@ class Objectives:
     def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
         """Memories, question, golden answer."""
         rows = []
-        for a, memory in zip(asked, self._memories(model, asked), strict=True):
-            prompt = reading_prompt(a.question.text)
+        for a, memories in zip(asked, self._memories(model, asked), strict=True):
+            prompt = reading_prompt(a.question.text, len(memories))
             reply = self._reply(prompt, self.features.answer(a.task, a.question))
-            rows.append(self._row(memory, prompt, reply))
+            rows.append(self._row(memories, prompt, reply))
         return rows
 
     def row_losses(self, model: Any, rows: Sequence[Row]) -> Tensor:
@@ -127,13 +127,14 @@ class Objectives:
     def _text_row(self, asked: Asked, row: Row) -> Row:
         corpus = self.features.tasks[asked.task].corpus
         best = [corpus.get(id_) for id_ in asked.passages[::-1][:TEACHER_TEXTS]]
-        return self._row(None, QAPrompts().read(asked.question.query, best), row.target)
+        return self._row((), QAPrompts().read(asked.question.query, best), row.target)
 
     def _document_rows(self, model: Any, kind: str, source: random.Random) -> list[Row]:
         drawn = [self._document(kind, source) for _ in range(self.recipe.batch)]
         memories = self.parts.memory(self._codes(model, [tokens for tokens, _ in drawn]))
+        prompt = recall_prompt(FOLLOW if kind == "follow" else RECALL)
         return [
-            Row(memory, (), [*target, self.end], self.features.llm.begins)
+            self._row([memory], prompt, [*target, self.end])
             for memory, (_, target) in zip(memories, drawn, strict=True)
         ]
 
@@ -146,15 +147,15 @@ class Objectives:
             return tokens[:half], tokens[half:]
         return tokens, tokens
 
-    def _memories(self, model: Any, asked: Sequence[Asked]) -> list[Tensor | None]:
-        """What each row reads before its question [passages * (1 + slots), hidden], or None."""
+    def _memories(self, model: Any, asked: Sequence[Asked]) -> list[Sequence[Tensor]]:
+        """What each row reads of its passages, [1 + slots, hidden] each."""
         keys = [(a.task, id_) for a in asked for id_ in a.passages]
         if not keys:
-            return [None] * len(asked)
+            return [()] * len(asked)
         codes = self._codes(model, [self.features.tokens(*key) for key in keys])
         memories = self.parts.memory(codes)
         shares = torch.split(memories, [len(a.passages) for a in asked])
-        return [share.flatten(0, 1) if len(share) else None for share in shares]
+        return [share.unbind(0) for share in shares]
 
     def _codes(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim], with gradients to what makes them."""
@@ -163,11 +164,9 @@ class Objectives:
         codes: Tensor = self.encoder(model, documents)
         return codes.to(self.parts.mark.device)
 
-    def _row(self, memory: Tensor | None, prompt: Prompt, target: Sequence[int]) -> Row:
+    def _row(self, memories: Sequence[Tensor], prompt: Prompt, target: Sequence[int]) -> Row:
         """A row as the engine would send it (see ``harness.llm.generation``)."""
-        llm = self.features.llm
-        start, asked = llm.part(llm.encode(prompt.render(llm.prompt_style)))
-        return Row(memory, asked, target, start)
+        return Row(self.features.llm.parts(prompt), memories, target)
 
     def _reply(self, prompt: Prompt, answer: str) -> list[int]:
         """An answer's tokens with its end: a line's in a completion, a turn's in a chat."""

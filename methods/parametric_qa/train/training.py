@@ -92,7 +92,8 @@ def _train_reader(
     from harness.progress import bar
 
     ranked = _candidates(bundle, features)
-    folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json'))[:12]}"
+    style = {} if llm.prompt_style == "completion" else {"prompt_style": llm.prompt_style}
+    folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json') | style)[:12]}"
     with writing(folder):
         folder.mkdir(exist_ok=True)
     if llm.config.quantization is None and recipe.tuning.mode != "full":
@@ -183,6 +184,7 @@ def _account(recipe: Recipe, llm: LocalModel, features: Features, curves: Curves
     from harness.runs.provenance import harness_version
 
     return {
+        "prompt_style": llm.prompt_style,
         "recipe": recipe.model_dump(mode="json"),
         "training": {
             "train questions": {n: len(t.train) for n, t in features.tasks.items()},

@@ -1,7 +1,7 @@
-"""Rows that a model reads in training: vectors of memories, a prompt, and the tokens to predict.
+"""Rows that a model reads in training: a prompt with memories in it, and the tokens to predict.
 
 The first target token is predicted at the last position before it, which is a memory's last vector
-where there is no prompt, and every target ends with an end token: nothing is skipped.
+where the prompt ends with one, and every target ends with an end token: nothing is skipped.
 """
 
 from __future__ import annotations
@@ -14,18 +14,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.llm.soft import woven
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence: start tokens (``LocalModel.begins``), memory, prompt, target.
+    """One sequence: a prompt's parts (``LocalModel.parts``) with memories in between, and target.
 
-    ``memory`` [any length, hidden]; None is nothing.
+    ``memories`` are [any length, hidden], one fewer than the parts.
     """
 
-    memory: Tensor | None
-    prompt: Sequence[int]
+    parts: Sequence[Sequence[int]]
+    memories: Sequence[Tensor]
     target: Sequence[int]
-    start: Sequence[int] = ()
+
+    @property
+    def length(self) -> int:
+        """Positions that the model reads."""
+        tokens = sum(map(len, self.parts)) + len(self.target)
+        return tokens + sum(map(len, self.memories))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +52,15 @@ class Packed:
 def pack(model: Any, rows: Sequence[Row]) -> Packed:
     """Embed and pad rows; gradients flow into the memories.
 
-    Raises ValueError for a row without memory and prompt: nothing would predict its first token.
+    Raises ValueError for a row of a target alone: nothing would predict its first token.
     """
-    if any(row.memory is None and not row.prompt and not row.start for row in rows):
+    if any(row.length == len(row.target) for row in rows):
         raise ValueError("a row needs a memory or a prompt before its target")
     embed = model.get_input_embeddings()
     device = embed.weight.device
-    parts = []
-    for row in rows:
-        tokens = embed(torch.tensor([*row.start, *row.prompt, *row.target], device=device))
-        first, rest = tokens[: len(row.start)], tokens[len(row.start) :]
-        parts.append(
-            tokens if row.memory is None else torch.cat([first, row.memory.to(tokens), rest])
-        )
+    parts = [
+        woven(embed, [*row.parts[:-1], [*row.parts[-1], *row.target]], row.memories) for row in rows
+    ]
     length, longest = max(map(len, parts)), max(len(row.target) for row in rows)
     inputs = torch.stack([F.pad(part, (0, 0, length - len(part), 0)) for part in parts])
     mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in parts], device=device)

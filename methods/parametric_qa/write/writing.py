@@ -22,6 +22,7 @@ from harness.errors import ConfigError, InputError, RunFailedError
 from harness.llm.batches import halving, length_sorted_batches
 from harness.progress import Bar, bar
 from methods.parametric_qa.memory.batch_store import BatchStore
+from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
@@ -100,7 +101,8 @@ def check_lengths(
     """Raise InputError for the first document that does not fit the window beside its memory."""
     if llm.window is None:
         return
-    room = llm.window - len(llm.begins) - slots - 2  # the memory's mark and the text's end token
+    asked = sum(map(len, llm.parts(recall_prompt())))
+    room = llm.window - asked - slots - 2  # the memory's mark and the text's end token
     for document, name in zip(documents, names, strict=True):
         if len(document) > room:
             raise InputError(
@@ -138,7 +140,8 @@ def optimise(
     if settings.steps == 0 or not documents:
         return Written(codes, (DocumentReport(0, None, None),) * len(documents))
     end = end_token(llm)
-    job = _Job(llm, parts, [[*ids, end] for ids in documents], codes, settings, names)
+    asked = llm.parts(recall_prompt())
+    job = _Job(llm, parts, asked, [[*ids, end] for ids in documents], codes, settings, names)
     with without_dropout(llm.model, parts):
         kept = BatchStore(scratch, job.identity()) if scratch is not None else None
         results = _all_batches(job, kept, console)
@@ -148,10 +151,14 @@ def optimise(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all batches of a call have in common; ``targets`` end with the end token."""
+    """What all batches of a call have in common; ``targets`` end with the end token.
+
+    ``asked`` are the token ids before and after the memory.
+    """
 
     llm: LocalModel
     parts: SharedParts
+    asked: Sequence[Sequence[int]]
     targets: Sequence[Sequence[int]]
     codes: Tensor
     settings: WriteSettings
@@ -161,7 +168,8 @@ class _Job:
         """Document numbers, longest first, by the tokens that the model reads."""
         on_cpu = self.llm.device.type == "cpu"
         tokens = self.settings.batch_tokens or (CPU_TOKENS if on_cpu else GPU_TOKENS)
-        read = [range(len(target) + 1 + self.parts.config.slots) for target in self.targets]
+        beside = sum(map(len, self.asked)) + 1 + self.parts.config.slots
+        read = [range(len(target) + beside) for target in self.targets]
         return length_sorted_batches(range(len(read)), read, tokens, tokens)
 
     def identity(self) -> list[object]:
@@ -171,6 +179,7 @@ class _Job:
             [str(self.llm.model.dtype), str(self.llm.device)],
             self.parts.fingerprint(),
             self.settings.model_dump(),
+            list(map(list, self.asked)),
             list(map(list, self.targets)),
             sha256(self.codes.numpy().tobytes()).hexdigest(),
         ]
@@ -257,7 +266,7 @@ def _losses(
     """Reconstruction losses [rows], and those with the anchor, which are minimised."""
     memories = job.parts.memory(latent * job.parts.code_std)
     both = zip(memories, targets, strict=True)
-    rows = [Row(memory, (), target, job.llm.begins) for memory, target in both]
+    rows = [Row(job.asked, [memory], target) for memory, target in both]
     packed = pack(job.llm.model, rows)
     losses = row_losses(target_logits(job.llm.model, packed), packed.targets)
     moved = (latent - start).square().mean(dim=(1, 2)).to(losses.device)

@@ -13,7 +13,7 @@ from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.encoding import parted
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.llm.local import LocalModel
-from harness.prompts import Message, Prompt
+from harness.prompts import SOFT, Message, Prompt
 from harness.records import Prediction
 from tests.harness.programs import Steps, predictions, queries
 from tests.tokenizers import build_ending, build_spaced
@@ -191,7 +191,7 @@ def test_a_model_goes_on_where_its_tokenizer_ends_texts(llm, ending):
 
     with_end = load(ending)
     soft = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
-    requests = [GenerateRequest(ASK, 8), GenerateRequest(ASK, 8, soft_prompt=soft)]
+    requests = [GenerateRequest(ASK, 8), GenerateRequest(SOFT + ASK, 8, soft_prompts=(soft,))]
     assert dict(with_end.generate(requests)) == dict(llm.generate(requests))
     asked = [ScoreRequest(ASK, CONTINUATIONS)]
     assert dict(with_end.score(asked)) == dict(llm.score(asked))

@@ -13,6 +13,7 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.encoding import Encoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
+from harness.prompts import SOFT
 
 PROMPT = "Question: Who wrote the play about the prince of Denmark?\nAnswer:"
 LONG = GenerateRequest(PROMPT, max_tokens=24)
@@ -168,11 +169,11 @@ def test_token_embeddings_as_a_soft_prompt_read_like_the_tokens(tiny):
     plain, soft = [], []
     for length, ask in [(3, "Who?"), (11, PROMPT), (7, "yes no"), (0, "the Nile")]:
         head = tiny.tokenizer(before, add_special_tokens=False)["input_ids"][:length]
-        start, tail = tiny.part(tiny.encode(ask))
-        assert start == [tiny.tokenizer.bos_token_id]
-        plain.append([*start, *head, *tail])
+        start, *tail = tiny.encode(ask)
+        assert start == tiny.tokenizer.bos_token_id
+        plain.append([start, *head, *tail])
         vectors = embed(torch.tensor(head, dtype=torch.long))
-        soft.append(GenerateRequest(ask, 8, soft_prompt=vectors))
+        soft.append(GenerateRequest(SOFT + ask, 8, soft_prompts=(vectors,)))
     together = dict(tiny.generate(soft))
     for index, ids in enumerate(plain):
         expected = generation._decode(tiny.runtime, [ids], [GenerateRequest("", 8)])[0][0]
@@ -185,7 +186,8 @@ def test_soft_prompts_and_plain_ones_in_one_call(tiny):
     import torch
 
     vectors = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
-    requests = [LONG, replace(LONG, soft_prompt=vectors), replace(LONG, prompt="Who?")]
+    with_vectors = replace(LONG, prompt=SOFT + LONG.prompt, soft_prompts=(vectors,))
+    requests = [LONG, with_vectors, replace(LONG, prompt="Who?")]
     together = dict(tiny.generate(requests))
     assert [together[i] for i in range(3)] == [reply(tiny, request) for request in requests]
     assert together[0].text != together[1].text

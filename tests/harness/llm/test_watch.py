@@ -13,6 +13,7 @@ from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import ModelConfig
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
+from harness.prompts import SOFT
 from tests.tiny_checkpoints import build_tiny_self_rag
 
 pytestmark = pytest.mark.numeric
@@ -182,7 +183,8 @@ def test_rows_that_end_at_different_steps_keep_their_own_choices(tiny, monkeypat
 
 def test_a_soft_prompt_may_be_watched(tiny):
     vectors = tiny.model.get_input_embeddings()(_ids(tiny, "The river Seine."))
-    answer = reply(tiny, replace(WATCHING, soft_prompt=vectors))
+    prompt = SOFT + WATCHING.prompt
+    answer = reply(tiny, replace(WATCHING, prompt=prompt, soft_prompts=(vectors,)))
     assert len(answer.choices) == answer.completion_tokens
 
 

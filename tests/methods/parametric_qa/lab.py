@@ -16,6 +16,7 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
 from methods.parametric_qa.write.writing import end_token
@@ -53,7 +54,7 @@ def losses(llm: LocalModel, parts: SharedParts, documents, codes) -> list[float]
     end, found = end_token(llm), []
     with torch.no_grad():
         for document, code in zip(documents, codes, strict=True):
-            row = Row(parts.memory(code), (), [*document, end], llm.begins)
+            row = Row(llm.parts(recall_prompt()), [parts.memory(code)], [*document, end])
             packed = pack(llm.model, [row])
             found.append(row_losses(target_logits(llm.model, packed), packed.targets).item())
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import random
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.llm.prefix import NO_PREFIX
 from harness.records import Passage, Question
-from methods.parametric_qa.method import reading_prompt
+from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Asked, Objectives
@@ -51,8 +51,9 @@ def objectives(llm) -> Objectives:
 @pytest.mark.parametrize("passages", [("hamlet",), ("nile", "hamlet"), ()])
 def test_a_training_row_is_what_the_engine_sends(llm, objectives, passages):
     row = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, passages)])[0]
-    prompt = reading_prompt(QUESTION.text).render(llm.prompt_style)
-    request = GenerateRequest(prompt, soft_prompt=row.memory)
+    prompt = reading_prompt(QUESTION.text, len(passages)).render(llm.prompt_style)
+    request = GenerateRequest(prompt, soft_prompts=row.memories)
+    assert len(row.memories) == len(passages)
     sent = generation._inputs(llm.runtime, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
     read = pack(llm.model, [row]).inputs[0]
     before = len(read) - len(row.target)
@@ -79,17 +80,29 @@ def test_a_reply_has_no_token_that_nobody_writes(tmp_path):
     bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
     objectives = Objectives(features, recipe, bundle, {})
     (row,) = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])
-    prompt = reading_prompt(QUESTION.text).render("completion")
+    prompt = reading_prompt(QUESTION.text, 0).render("completion")
     whole = llm.encode(f"{prompt} William Shakespeare\n")
-    assert [*row.start, *row.prompt, *row.target] == whole
+    assert [*row.parts[0], *row.target] == whole
 
 
-def test_the_start_token_stands_before_a_memory_and_only_once(llm):
+def test_the_start_token_stands_before_a_memory_and_only_once(tiny_model_dir):
+    llm = load_tiny(tiny_model_dir)
     memory = torch.randn(3, 64)
-    row = Row(memory, [7, 8], [9], llm.begins)
-    embed = llm.model.get_input_embeddings()
-    inputs = pack(llm.model, [row, replace(row, memory=None)]).inputs
-    bos, rest = embed(torch.tensor(llm.begins)), embed(torch.tensor([7, 8, 9]))
     assert llm.begins == (llm.tokenizer.bos_token_id,)
-    assert torch.equal(inputs[0], torch.cat([bos, memory, rest]))
-    assert torch.equal(inputs[1][3:], torch.cat([bos, rest]))
+    assert llm.parts(recall_prompt()) == [list(llm.begins), []]
+    row = Row(llm.parts(recall_prompt()), [memory], [9])
+    embed = llm.model.get_input_embeddings()
+    expected = torch.cat([embed(torch.tensor(llm.begins)), memory, embed(torch.tensor([9]))])
+    assert torch.equal(pack(llm.model, [row]).inputs[0], expected)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("reconstruct", RECALL), ("follow", FOLLOW)])
+def test_a_text_is_recalled_from_a_memory_in_the_users_turn(llm, objectives, kind, said):
+    row = objectives._document_rows(llm.model, kind, random.Random(0))[0]
+    before, after = map(llm.tokenizer.decode, row.parts)
+    if llm.prompt_style == "chat":
+        assert before == f"<|im_start|>user\n{said}\n\nMemory 1:"
+        assert after == "<|im_end|>\n<|im_start|>assistant\n"
+    else:
+        assert (before, after) == ("<s>", "")
+    assert row.target[-1] == llm.tokenizer.eos_token_id

@@ -76,8 +76,8 @@ def reads_aloud(llm, data, facts, shared, monkeypatch):
         known = parts.memory(quantised(codes, "int8")).flatten(1)
 
     def text_of(request) -> str:
-        if request.soft_prompt is not None:
-            distances = (known - request.soft_prompt.flatten()).abs().sum(dim=1)
+        if request.soft_prompts:
+            distances = (known - torch.cat(request.soft_prompts).flatten()).abs().sum(dim=1)
             assert distances.min() < 1e-3
             return passages[int(distances.argmin())].text
         return [x for x in str(request.prompt).splitlines() if x.startswith("Passage: ")][-1]
