@@ -68,6 +68,17 @@ def test_a_folder_with_a_tokenizer_model_alone_opens(bare):
     assert sum(found.probs.values()) < 1
 
 
+def test_tokens_added_beside_a_tokenizer_model_are_there(bare):
+    """As in Self-RAG's checkpoint, whose reflection tokens stand in added_tokens.json."""
+    save_sentencepiece(bare)
+    added = {"[No Retrieval]": 430, "[Retrieval]": 431}
+    (bare / "added_tokens.json").write_text(json.dumps(added))
+    llm = load(bare)
+    prompt = "### Response:\n"
+    assert llm.has_token("[Retrieval]")
+    assert llm.runtime.pairs(prompt, tuple(added)) == (llm.encode(prompt), [[430], [431]])
+
+
 def test_what_reads_a_tokenizer_model_is_installed_with_the_harness():
     text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     needed = " ".join(tomllib.loads(text)["project"]["dependencies"])
