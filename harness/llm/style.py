@@ -13,6 +13,7 @@ from harness.errors import InputError
 from harness.files import read_json
 from harness.llm.catalogue import ModelConfig, local_folder
 from harness.llm.gguf import gguf_file, wheel_file
+from harness.llm.loading import reason
 from harness.prompts import PromptStyle
 
 RULE = "chat if its tokenizer has a chat template, else completion"
@@ -28,8 +29,8 @@ def settled(config: ModelConfig) -> ModelConfig:
     """
     if config.prompt_style is not None:
         return config
-    style, reason = _taken(config)
-    return config.with_style(style, reason)
+    style, why = _taken(config)
+    return config.with_style(style, why)
 
 
 def prompt_style(config: ModelConfig) -> PromptStyle:
@@ -108,9 +109,9 @@ def _from_hub(
         missing = isinstance(error, EntryNotFoundError)
         if missing and (optional or not isinstance(error, LocalEntryNotFoundError)):
             return None
-        cause = error
-    line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        failure = error
+    line = reason(failure)
     raise InputError(
         f"model '{config.name}': cannot read {name} of '{path}' ({line}), so the prompt style "
         f"is not known; give a hub id in reach or a local folder, or {_FIX}"
-    ) from cause
+    ) from failure
