@@ -44,26 +44,29 @@ class Encoder:
     def pairs(
         self, prompt: str, continuations: Sequence[str], *, whole: bool = True
     ) -> tuple[list[int], list[list[int]]]:
-        """Ids of a prompt and of each text after it. Raises ConfigError for an empty text."""
+        """Ids of a prompt and of each text after it. Raises ConfigError for a text without any."""
         before, added = self.ids(prompt, whole=whole), self.tokenizer.get_added_vocab()
         read = []
         for text in continuations:
-            if not text:
-                raise ConfigError("continuation '' has no tokens")
             own = added.get(text)
-            read.append(self.ids(prompt + text, whole=whole) if own is None else [*before, own])
+            ids = self.ids(prompt + text, whole=whole) if own is None else [*before, own]
+            if ids == before:
+                raise ConfigError(f"continuation {text!r} has no tokens")
+            read.append(ids)
         return parted(before, read)
 
     def token_id(self, text: str) -> int | None:
         """The id of ``text`` if it is one token, as spelt in the vocabulary or within a text."""
+        own: int | None = self.tokenizer.get_added_vocab().get(text)
+        if own is not None:
+            return own
         spelt: int | None = self.tokenizer.convert_tokens_to_ids(text)
         if spelt is not None and self.tokenizer.convert_ids_to_tokens(spelt) == text:
             return spelt
-        for before in _BEFORE if text else ():
-            prompt, ((first, *rest),) = self.pairs(before, [text])
-            alone = prompt == self.ids(before) and not rest
-            if alone and first != self.tokenizer.unk_token_id:
-                return first
+        for before in _BEFORE:
+            ids = self.ids(before + text)
+            if ids and ids[:-1] == self.ids(before) and ids[-1] != self.tokenizer.unk_token_id:
+                return ids[-1]
         return None
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import ModelConfig, resolve_model
-from harness.llm.encoding import parted
+from harness.llm.encoding import Encoder, parted
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.llm.local import LocalModel
 from harness.prompts import Message, Prompt
@@ -161,6 +161,29 @@ def test_options_that_begin_alike_are_refused(llm):
         list(llm.next_token_probs([NextTokenRequest(ASK, (" Yes", " Yes No"))]))
     with pytest.raises(ConfigError, match="continuation '' has no tokens"):
         list(llm.score([ScoreRequest(ASK, (" Yes", ""))]))
+
+
+def test_what_a_tokenizer_drops_is_no_continuation():
+    encoder = Encoder.of(Words())
+    assert encoder.pairs("to be", (" or", " not to be"))[1] == [[100], [100, 101, 102]]
+    with pytest.raises(ConfigError, match=r"continuation '\\n' has no tokens"):
+        encoder.pairs("to be", ("\n",))
+    assert encoder.token_id("\n") is None
+
+
+class Words:
+    """A tokenizer that knows words and drops blank space; one id a place."""
+
+    unk_token_id = None
+
+    def __call__(self, text, add_special_tokens=True):
+        return {"input_ids": [98 + place for place, _ in enumerate(text.split())]}
+
+    def get_added_vocab(self):
+        return {}
+
+    def convert_tokens_to_ids(self, text):
+        return None
 
 
 def test_a_prompt_is_cut_where_a_continuation_changes_it():
