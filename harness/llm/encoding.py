@@ -63,10 +63,10 @@ class Encoder:
         spelt: int | None = self.tokenizer.convert_tokens_to_ids(text)
         if spelt is not None and self.tokenizer.convert_ids_to_tokens(spelt) == text:
             return spelt
-        for before in _BEFORE if text else ():
-            *alone, last = self.ids(before + text)
-            if alone == self.ids(before) and last != self.tokenizer.unk_token_id:
-                return last
+        for before in _BEFORE:
+            ids = self.ids(before + text)
+            if ids and ids[:-1] == self.ids(before) and ids[-1] != self.tokenizer.unk_token_id:
+                return ids[-1]
         return None
 
 

@@ -14,7 +14,7 @@ from harness.llm import generation, kvcache, loading
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
-from harness.prompts import Message
+from harness.prompts import SOFT, Message
 from tests.tiny import save_tiny_adapter
 
 PROMPT = "Question: Who wrote Hamlet? The capital of France is Paris, a city on the river. " * 3
@@ -74,7 +74,7 @@ def use(llm: LocalModel) -> None:
     list(llm.generate([GenerateRequest(prompt, 4) for prompt in PROMPTS]))
     for prompt in PROMPTS:
         list(llm.generate([GenerateRequest(prompt, 4, keep_for="q")]))
-    list(llm.generate([GenerateRequest(PROMPT, 4, soft_prompt=soft)]))
+    list(llm.generate([GenerateRequest(SOFT + PROMPT, 4, soft_prompts=(soft,))]))
     list(llm.generate([GenerateRequest(PROMPT, 4, watch=("a",))]))
     list(llm.generate([GenerateRequest(PROMPT, 4, temperature=1.0, seed=1)]))
     list(llm.generate([GenerateRequest((Message("user", "Who?"),), 4)]))
