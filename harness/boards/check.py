@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
+from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError
 from harness.llm.base import Capability
-from harness.needs import check_needs
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
+from harness.boards.needs import check_needs
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import TrainedOn, check_untrained, record_of_weights
@@ -20,7 +21,6 @@ from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.style import settled
 from harness.method import Method, MethodParams, load_method, parse_params
-from harness.needs import check_needs
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.runs.execute import Measuring, RunPlan, execute

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.boards.needs import check_needs
 from harness.data.demonstrations import qa_prompts
 from harness.engine import Answered, Engine
 from harness.errors import CapabilityError, HarnessError
 from harness.fingerprint import canonical_json
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
-from harness.needs import check_needs
 from harness.records import Hit, Passage, Prediction, Query
 from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, WordRetriever, small_task

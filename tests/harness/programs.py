@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.boards.needs import check_needs
 from harness.engine import Answered, Engine
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.method import Method, MethodCard
-from harness.needs import check_needs
 from harness.records import Prediction, Query
 from harness.testing.models import RuleModel, WordRetriever, small_task
 
