@@ -191,7 +191,7 @@ def _share(value: float | None) -> str:
 
 
 def _refused(runs: Sequence[Run]) -> Iterator[str]:
-    """Name what the model's server refused, so that it was no longer sent."""
+    """Name what the model's server refused, so that it was sent in another form or not at all."""
     rows: dict[str, set[str]] = {}
     for run in runs:
         for name in run.manifest.model_provenance.get("adapted", ()):
@@ -200,11 +200,17 @@ def _refused(runs: Sequence[Run]) -> Iterator[str]:
         return
     everything = {label(run.manifest) for run in runs}
     named = [
-        (f"{name} (not seeded)" if name == "seed" else name)
-        + ("" if labels == everything else f" in {', '.join(sorted(labels))}")
+        _adapted(name) + ("" if labels == everything else f" in {', '.join(sorted(labels))}")
         for name, labels in sorted(rows.items())
     ]
-    yield f"The model's server refused, so these were not sent: {'; '.join(named)}."
+    yield f"Adapted to what the model's server takes: {'; '.join(named)}."
+
+
+def _adapted(name: str) -> str:
+    """``temperature 0 as 0.01`` as it is; a parameter's name alone is one that was left out."""
+    if name == "seed":
+        return "no seed (not seeded)"
+    return name if " as " in name else f"no {name}"
 
 
 def _model(runs: Sequence[Run]) -> str:

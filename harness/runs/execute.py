@@ -111,8 +111,7 @@ class RunPlan:
         return read_manifest(folder).metrics == self.added_metrics
 
     def _is_measured(self, folder: Path) -> bool:
-        answered = len(self.data.questions) - len(read_unanswered(folder))
-        wanted = min(self.measuring.queries, answered)
+        wanted = min(self.measuring.queries, len(self.data.questions))
         latency = read_performance(folder).latency
         return len(latency.seconds if latency else ()) >= wanted
 
@@ -238,8 +237,8 @@ class _Run:
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
-        plan = self.plan
-        queries = [q.query for q in plan.data.questions if q.id in run.answered]
+        plan, questions = self.plan, self.plan.data.questions
+        queries = [question.query for question in questions if question.id in run.answered]
         count = min(plan.measuring.queries, len(queries))
         time_queries(
             self.open_method(window=1),

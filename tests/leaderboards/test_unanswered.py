@@ -19,6 +19,8 @@ from leaderboards.compare import compare
 from leaderboards.table import build, render
 from tests.leaderboards.conftest import performance, score_lines
 
+REFUSED = {"adapted": ["seed", "stop", "temperature 0 as 0.01"]}
+
 
 def cells(table: Table, header: str) -> dict[str, str]:
     (cell,) = [cell for name, cell in columns(table.kind, table.rows, table.k) if name == header]
@@ -138,18 +140,17 @@ def test_retries_are_shown_where_there_are_any(runs: Path, write_run) -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"adapted": ["seed", "temperature"]}, "seed (not seeded); temperature."),
-        ({"adapted": ["seed"]}, "seed (not seeded); temperature in a."),
-        ({}, "seed (not seeded) in a; temperature in a."),
+        (REFUSED, "no seed (not seeded); no stop; temperature 0 as 0.01."),
+        ({"adapted": ["seed"]}, "no seed (not seeded); no stop in a; temperature 0 as 0.01 in a."),
+        ({}, "no seed (not seeded) in a; no stop in a; temperature 0 as 0.01 in a."),
     ],
 )
 def test_what_a_server_refused_is_named(runs: Path, write_run, other, said: str) -> None:
-    refused = {"adapted": ["seed", "temperature"]}
     for task in ("nq", "hotpotqa"):
-        write_run("a", task, manifest={"model_provenance": refused})
+        write_run("a", task, manifest={"model_provenance": REFUSED})
         write_run("b", task, manifest={"model_provenance": other})
     for table in build(runs).tables:
-        assert f"The model's server refused, so these were not sent: {said}" in table.caption
+        assert f"Adapted to what the model's server takes: {said}" in table.caption
 
 
 def usage(**values: Any) -> dict[str, Any]:
