@@ -12,7 +12,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Demonstration
 from harness.records import Passage, Prediction, Query
 from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
-from methods.ircot.passages import collect, shown
+from methods.ircot.passages import LONGEST, collect, shown
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
 
 
@@ -42,6 +42,8 @@ class IRCoT(Method):
             "the paper write none.",
             "A chat model goes on with its own turn that holds the chain so far; on a server, "
             "which may not continue a turn, the user asks it to.",
+            "As in the authors' code, paragraphs of more than 600 words are not collected (the "
+            "trace names them) and none is shown beyond 350: cut long documents into passages.",
             "Near-duplicate texts are compared by words, not characters.",
             "The reader is the one that every method here has: its demonstrations show no "
             "paragraphs, and in completion prompts the paragraph collected first comes last.",
@@ -87,7 +89,9 @@ class IRCoT(Method):
         thoughts: list[str] = []
         for _ in range(self.params.max_steps):
             wanted = next_query(query.text, thoughts)
-            collect(passages, await self._retrieve(wanted), self.params.max_passages)
+            found = await self._retrieve(wanted)
+            if too_long := collect(passages, found, self.params.max_passages):
+                trace.note("too_long", ids=too_long, words=LONGEST)
             thought = await self._think(query, shots, passages, thoughts)
             trace.note("thought", sentence=thought, query=wanted)
             if not thought:

@@ -16,14 +16,20 @@ DUPLICATE = 0.9
 """Title and text at least this similar: the same paragraph."""
 
 
-def collect(collected: list[Passage], found: Iterable[Passage], most: int) -> None:
-    """Append what is new and not too long to ``collected``, up to ``most`` in all."""
+def collect(collected: list[Passage], found: Iterable[Passage], most: int) -> list[str]:
+    """Append what is new and not too long to ``collected``, up to ``most`` in all.
+
+    Gives the ids of what is too long.
+    """
+    too_long = []
     for passage in found:
         if len(collected) >= most:
-            return
-        short = len(passage.text.split()) <= LONGEST
-        if short and not any(is_duplicate(passage, known) for known in collected):
+            break
+        if len(passage.text.split()) > LONGEST:
+            too_long.append(passage.id)
+        elif not any(is_duplicate(passage, known) for known in collected):
             collected.append(passage)
+    return too_long
 
 
 def is_duplicate(one: Passage, other: Passage) -> bool:

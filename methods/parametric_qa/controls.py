@@ -65,6 +65,11 @@ class ParametricQAShuffled(ParametricQA):
         summary="Selects as usual but reads as many memories of random documents; a lower bound.",
         paper=PAPER,
         source=SOURCE,
+        version=2,
+        deviations=(
+            "Random documents are drawn from those that are not ranked (-p ranked): a gold one "
+            "may be among them.",
+        ),
     )
 
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
@@ -82,6 +87,11 @@ class ParametricQAClosedBook(Method):
         summary="The reader of parametric-qa answers without memories.",
         paper=PAPER,
         source=SOURCE,
+        version=2,
+        deviations=(
+            "The prompt is parametric-qa's without memories; to a chat model its instruction "
+            "does not speak of any.",
+        ),
     )
 
     class Params(SharedParams):

@@ -50,15 +50,31 @@ class ParametricQA(Method):
         paper="the proposal 'LLM as Memory' (2026); Kuratov et al., ACL 2025; Cheng et al., xRAG, "
         "NeurIPS 2024; Ge et al., ICAE, ICLR 2024",
         source="none; the proposal's own code is not followed where it is wrong",
+        version=2,
         deviations=(
-            "z = U c with a shared U, so that z_dim is what is stored; the proposal's code stores "
-            "vectors of the model's own width.",
+            "z = U c with a shared U, so that z_dim is what is stored, in 8 bits a number (-p "
+            "code_dtype=float16); the proposal's code stores vectors of the model's own width.",
             "Memories are written in one pass by default (means of spans of equal salience); "
-            "-p steps=100 optimises them as the proposal does.",
+            "-p steps=100 optimises them as the proposal does: for reconstruction alone, without "
+            "questions made of the document.",
             "Every token, the first and the end among them, is trained on its own place; the "
             "proposal's code trains on the token after it.",
-            "Selection compares the question's tokens with every slot; the proposal's cosine of "
-            "means is -p selection=cosine.",
+            "Memories are input vectors; keys and values of every layer, which hold more (Gist, "
+            "500xCompressor), are not built.",
+            "The shipped shared parts were trained on answers alone: no loss for reconstruction, "
+            "none from a teacher that reads the text (both are there, in recipes).",
+            "Selection compares the question's token embeddings with every slot, exactly: a vector "
+            "index whose time grows with the pool. The proposal's cosine of means is -p "
+            "selection=cosine.",
+            "The selector is trained after the reader by InfoNCE with BM25's negatives; the loss "
+            "of the answer does not reach it.",
+            "Several rounds (-p hops=2) go on with the question's tokens that no chosen memory "
+            "covers and stop by a fixed rule; the proposal's update of the query and its predictor "
+            "of sufficiency are learned.",
+            "One memory is read by default and five are ranked: the shipped reader got worse with "
+            "more; the proposal reads the five best (-p k=5).",
+            "A chat model finds its memories in the user's turn, numbered, after an instruction. A "
+            "completion begins with them, each after a learned mark, and has no instruction.",
             "The reader was tuned on train questions; parametric-qa-closed-book and "
             "parametric-qa-bm25 are what tuning alone gives.",
             "Full-size models (Llama-3.1-8B with QLoRA) were not run here.",

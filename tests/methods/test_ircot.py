@@ -118,6 +118,11 @@ def test_paragraphs_found_again_or_under_another_id_are_not_collected():
 def test_paragraphs_of_more_than_600_words_are_dropped():
     found, _ = ask(["elder.", "", "Ann"])
     assert found.ranked_ids == ["a"]
+    (noted,) = [step.data for step in found.steps if step.kind == "too_long"]
+    (long,) = noted["ids"]
+    assert noted["words"] == 600
+    searched_ids = [step.data["retrieved_ids"] for step in found.steps if step.kind == "search"]
+    assert any(long in ids for ids in searched_ids)
 
 
 def test_no_more_than_max_passages_are_collected():

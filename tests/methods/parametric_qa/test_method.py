@@ -87,6 +87,19 @@ def test_gold_selection_reads_gold_and_says_that_it_is_an_oracle(tiny, corpus):
     assert {p.ranked_ids[0] for p in answers(engine).values()} == {"paris"}
 
 
+def test_gold_selection_reads_every_gold_memory_unless_told_otherwise(tiny, corpus):
+    golds = {"q1": ("paris", "nile", "hamlet"), "q2": ("curie",), "q3": ()}
+    gold = {q.id: Question(q.id, q.text, ("x",), golds[q.id]) for q in QUERIES}
+    found = answers(written(tiny, corpus, ParametricQAGold, gold=gold)[1])
+    assert {id_: tuple(p.read_ids) for id_, p in found.items()} == golds
+    prompts = {id_: p.steps[-1].data["prompt"] for id_, p in found.items()}
+    assert {id_: text.count("[5 vectors]") for id_, text in prompts.items()} == {
+        id_: len(ids) for id_, ids in golds.items()
+    }
+    first = answers(written(tiny, corpus, ParametricQAGold, gold=gold, k=1)[1])
+    assert first["q1"].read_ids == ["paris"]
+
+
 def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
     _, engine = written(tiny, corpus, ParametricQAShuffled, k=2, ranked=2)
     for prediction in answers(engine).values():
