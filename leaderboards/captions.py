@@ -10,7 +10,7 @@ from harness.fingerprint import canonical_json
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware, Manifest
 from harness.runs.usage import MANY
-from leaderboards.cells import has_readers
+from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
 from leaderboards.rows import ALPHA, Row
 
@@ -145,9 +145,15 @@ def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
     """Tell how far a run has come that is not in the table."""
     config = run.manifest.config
     where = f" on {config.task.name} with {config.model.name}" if task else ""
-    return (
+    told = (
         f"Not finished, so left out: {name}{where}, seed {config.seed}, "
-        f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered."
+        f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
+    )
+    if not run.manifest.has_ended:
+        return f"{told}."
+    return (
+        f"{told}, the others left unanswered by the model's server; running the same board again "
+        "asks them again."
     )
 
 
@@ -172,6 +178,11 @@ def _quality(rows: Iterable[Row]) -> str:
         text += " \u00b1: standard deviation over seeds."
     if any(row.errors for row in rows):
         text += " Errors count as wrong answers."
+    if has_doubtful_replies(rows):
+        text += (
+            " Empty: questions with an empty reply or answer. Cut off: those whose last reply the "
+            "token limit ended."
+        )
     if has_readers(rows):
         text += " Passages dropped / cut: those that did not fit into the prompt, or only in part."
     return text

@@ -46,6 +46,11 @@ def has_readers(rows: Iterable[Row]) -> bool:
     return any(row.cost.retrievals or row.recall is not None for row in rows)
 
 
+def has_doubtful_replies(rows: Iterable[Row]) -> bool:
+    """Whether many replies of any row were empty or cut off by the token limit."""
+    return any(max(row.cost.empty or 0, row.cost.cut_off or 0) >= MANY for row in rows)
+
+
 def _mishaps(rows: Sequence[Row]) -> list[Column]:
     """Errors in any case, the others only where there are any; small shares are in the CSV."""
     found: list[Column] = [("Errors", lambda row: f"{row.errors:,}")]
@@ -53,9 +58,8 @@ def _mishaps(rows: Sequence[Row]) -> list[Column]:
         found.append(("Unanswered", lambda row: f"{row.unanswered:,}"))
     if any(row.retries for row in rows):
         found.append(("Retries", lambda row: f"{row.retries:,}"))
-    if any((row.cost.empty or 0) >= MANY for row in rows):
+    if has_doubtful_replies(rows):
         found.append(("Empty", lambda row: _percent(row.cost.empty)))
-    if any((row.cost.cut_off or 0) >= MANY for row in rows):
         found.append(("Cut off", lambda row: _percent(row.cost.cut_off)))
     return found
 

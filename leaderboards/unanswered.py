@@ -18,8 +18,8 @@ from harness.fingerprint import canonical_json
 from leaderboards.collect import Run, Unfinished
 
 MOST_UNANSWERED = 0.1
-"""Largest share of a table's questions that is left out of every row: a tenth widens the intervals
-by about one in twenty, less than what separates any two methods that a table can tell apart."""
+"""Largest share of a table's questions that is left out of every row: a tenth widens its intervals
+by about one in twenty."""
 
 
 def over_the_same_questions(
