@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
-from harness.errors import ConfigError, UnansweredError
+from harness.errors import ConfigError, UnansweredError, WindowExceededError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -21,7 +21,7 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
-from harness.llm.fitting import Fitted
+from harness.llm.fitting import Fitted, refitted
 from harness.prompts import SOFT, Prompt, Rendered
 from harness.records import Passage, StorageReport
 
@@ -71,33 +71,40 @@ class LLMClient:
         """
         scope = trace.current_scope()
         key = scope.next_key()
+
+        def request(rendered: Rendered) -> GenerateRequest:
+            line = ("\n",) if isinstance(rendered, str) else ()
+            return GenerateRequest(
+                rendered,
+                max_tokens,
+                line if stop is None else tuple(stop),
+                temperature,
+                _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
+                tuple(soft_prompts),
+                tuple(watch),
+                scope.recorder.query_id if keep else None,
+                one_line,
+            )
+
         vectors = sum(map(len, soft_prompts))
-        fitted = self._fit(prompt, max_tokens + self._model.thinking_tokens, vectors)
-        rendered = fitted.rendered
-        if stop is None:
-            stop = ("\n",) if isinstance(rendered, str) else ()
-        request = GenerateRequest(
-            rendered,
-            max_tokens,
-            tuple(stop),
-            temperature,
-            _call_seed(self._seed, scope.recorder.query_id, key) if temperature > 0 else 0,
-            tuple(soft_prompts),
-            tuple(watch),
-            scope.recorder.query_id if keep else None,
-            one_line,
-        )
-        reply = _storable(await _timed(self._submit, scope, "generate", request))
-        scope.recorder.record(key, "generate", _generated(fitted, request, reply))
+        room = max_tokens + self._model.thinking_tokens
+        fitted, reply = await self._ask(scope, "generate", prompt, request, room, vectors)
+        reply = _storable(reply)
+        scope.recorder.record(key, "generate", _generated(fitted, request(fitted.rendered), reply))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
         key = scope.next_key()
-        fitted = self._fit(prompt, self._longest(continuations))
-        request = ScoreRequest(fitted.rendered, tuple(continuations))
-        scores: Scores = await _timed(self._submit, scope, "score", request)
+        scores: Scores
+        fitted, scores = await self._ask(
+            scope,
+            "score",
+            prompt,
+            lambda rendered: ScoreRequest(rendered, tuple(continuations)),
+            self._longest(continuations),
+        )
         data = {
             "prompt": as_text(fitted.rendered),
             "continuations": list(continuations),
@@ -114,9 +121,14 @@ class LLMClient:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
         key = scope.next_key()
-        fitted = self._fit(prompt, 1)
-        request = NextTokenRequest(fitted.rendered, tuple(strings))
-        result: NextTokenProbs = await _timed(self._submit, scope, "next_token_probs", request)
+        result: NextTokenProbs
+        fitted, result = await self._ask(
+            scope,
+            "next_token_probs",
+            prompt,
+            lambda rendered: NextTokenRequest(rendered, tuple(strings)),
+            1,
+        )
         data = {
             "prompt": as_text(fitted.rendered),
             "probs": {text: _rounded(p) for text, p in result.probs.items()},
@@ -146,6 +158,39 @@ class LLMClient:
         if self._model.window is None:
             return 0
         return max((self._model.count_tokens(text) or 0 for text in continuations), default=0)
+
+    async def _ask(
+        self,
+        scope: trace.Scope,
+        kind: str,
+        prompt: Prompt | Rendered,
+        request: Callable[[Rendered], Any],
+        max_tokens: int,
+        vectors: int = 0,
+    ) -> tuple[Fitted, Any]:
+        """Submit what fits; less of it where a server tells that it was too long for its window."""
+        fitted = self._fit(prompt, max_tokens, vectors)
+        while True:
+            try:
+                return fitted, await _timed(self._submit, scope, kind, request(fitted.rendered))
+            except WindowExceededError as told:
+                shorter = self._refit(prompt, fitted, told, max_tokens)
+                if shorter is None:
+                    raise
+                fitted = shorter
+
+    def _refit(
+        self, prompt: Prompt | Rendered, refused: Fitted, told: WindowExceededError, beside: int
+    ) -> Fitted | None:
+        if not isinstance(prompt, Prompt):
+            return None
+        # Where tokens can be counted, the window now known is enough.
+        fitted = self._model.fit(prompt, beside)
+        if len(as_text(fitted.rendered)) < len(as_text(refused.rendered)):
+            return fitted
+        room = told.window - beside
+        tokens = told.prompt_tokens or room + 1
+        return refitted(prompt, self._model.prompt_style, refused.rendered, tokens, room)
 
     def _fit(self, prompt: Prompt | Rendered, max_tokens: int, vectors: int = 0) -> Fitted:
         if isinstance(prompt, Prompt):

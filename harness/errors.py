@@ -37,6 +37,14 @@ class PromptTooLongError(HarnessError):
     """A prompt exceeds the model's window even with every passage left out."""
 
 
+class WindowExceededError(PromptTooLongError):
+    """A server refused a prompt as too long and told its window; less of it may be sent."""
+
+    def __init__(self, message: str, window: int, prompt_tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.window, self.prompt_tokens = window, prompt_tokens
+
+
 class UnansweredError(HarnessError):
     """The model's server failed, not the method: the question is asked again by the next run."""
 

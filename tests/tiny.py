@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 SENTENCES = (
@@ -23,13 +24,15 @@ CHAT_TEMPLATE = (
 BOS, EOS, PAD = "<s>", "<|im_end|>", "<pad>"
 
 
-def build_tiny_model(path: Path, seed: int = 0) -> Path:
+def build_tiny_model(path: Path, seed: int = 0, words: Sequence[str] = ()) -> Path:
     """Save a two-layer Llama (hidden 64, window 2048) and a byte-level BPE tokenizer to ``path``.
 
     The same seed gives the same weights. The tokenizer puts ``<s>`` first, as Llama's does, and
-    its chat template is ChatML.
+    its chat template is ChatML. ``words`` become tokens of their own.
     """
-    return save_tiny_llama(_tokenizer(), path, seed, key_value_heads=2)
+    tokenizer = _tokenizer()
+    tokenizer.add_tokens(list(words))
+    return save_tiny_llama(tokenizer, path, seed, key_value_heads=2)
 
 
 def save_tiny_llama(tokenizer, path: Path, seed: int, *, key_value_heads: int) -> Path:

@@ -27,7 +27,9 @@ class Expected:
     def of(cls, config: ModelConfig) -> Expected:
         """Everything of a model in this process; of any other, log-probabilities at most."""
         here = config.kind == "transformers"
-        offered: frozenset[Capability] = frozenset(get_args(Capability) if here else ("logprobs",))
+        offered: frozenset[Capability] = frozenset(
+            get_args(Capability) if here else ("next-token-probs", "logprobs")
+        )
         return cls(config.name, offered, frozenset(config.trained_for))
 
     def has_token(self, text: str) -> bool:

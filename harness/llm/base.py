@@ -17,7 +17,9 @@ from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
 if TYPE_CHECKING:
     import torch
 
-Capability = Literal["logprobs", "soft-prompts", "hidden-states", "training"]
+Capability = Literal["next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"]
+"""What not every model offers. ``logprobs`` are those of given text and of generated tokens; a
+model that has them has ``next-token-probs``, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Scores:
 
     logprobs: tuple[float, ...]
     token_counts: tuple[int, ...]
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class NextTokenProbs:
     """Probability (0 to 1) of each string's first token."""
 
     probs: Mapping[str, float]
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = 0
 
 
 class LanguageModel(ABC):
@@ -159,7 +161,7 @@ class LanguageModel(ABC):
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]
     ) -> Iterator[tuple[int, NextTokenProbs]]:
-        """Probabilities of given next tokens (capability ``logprobs``)."""
+        """Probabilities of given next tokens (capability ``next-token-probs``)."""
         raise CapabilityError(f"model '{self.name}' gives no next-token probabilities")
 
     def has_token(self, text: str) -> bool:

@@ -26,7 +26,7 @@ from harness.llm.options import (
     WheelFile,
     args_without_secrets,
     template_arguments,
-    url_without_credentials,
+    urls_without_credentials,
     variable_name,
 )
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
@@ -73,7 +73,9 @@ class ModelConfig(BaseModel):
     wheel: WheelFile | None = None
     window: int | None = Field(None, ge=1, description="tokens; None takes the model's own")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
-    base_url: str | None = Field(None, description="openai: where /v1 is served")
+    base_url: str | tuple[str, ...] | None = Field(
+        None, description="openai: where /v1 is served; several places share the requests"
+    )
     api_key_env: str | None = Field(
         None, description="openai: environment variable with the key (default OPENAI_API_KEY)"
     )
@@ -117,8 +119,10 @@ class ModelConfig(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _url_without_credentials(cls, url: str | None) -> str | None:
-        return url_without_credentials(url)
+    def _urls_without_credentials(
+        cls, urls: str | tuple[str, ...] | None
+    ) -> str | tuple[str, ...] | None:
+        return urls_without_credentials(urls)
 
     @field_validator("api_key_env")
     @classmethod
@@ -158,6 +162,11 @@ class ModelConfig(BaseModel):
     def is_local(self) -> bool:
         """Whether ``path`` is a folder on this machine rather than a hub id."""
         return local_folder(self.path) is not None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where /v1 is served; empty if no place is named."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
 
     def on(self, device: str) -> Self:
         """The config with dtype ``auto`` made definite for a device."""
@@ -229,7 +238,7 @@ def _shipped() -> Mapping[str, ModelConfig]:
 def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
     """The model that a catalogue name, a spec or a board's mapping means.
 
-    Specs: ``hf:ORG/NAME[@REVISION]``, ``path:FOLDER``, ``gguf:FILE``, ``openai:MODEL@URL``,
+    Specs: ``hf:ORG/NAME[@REVISION]``, ``path:FOLDER``, ``gguf:FILE``, ``openai:MODEL@URL[,URL]``,
     ``lm-eval:NAME,ARG=VALUE,...``. A mapping holds ModelConfig's fields; its ``name`` may be a
     catalogue name or a spec that the other fields override (the overriding values are appended
     to the name, so that both can stand on one board). Raises ConfigError.

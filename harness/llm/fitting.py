@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from harness.prompts import Prompt, Rendered
+from harness.prompts import Prompt, PromptStyle, Rendered
 from harness.sentences import sentence_ends
 
 _WORD = re.compile(r"\S+")
@@ -45,6 +45,31 @@ def shortened(prompt: Prompt, fits: Callable[[Prompt], bool]) -> tuple[Prompt, i
         if count := _fitting(ends, beginning, fits):
             return beginning(ends[count - 1]), 1
     return prompt.with_passages(()), 0
+
+
+def refitted(
+    prompt: Prompt, style: PromptStyle, refused: Rendered, tokens: int, room: int
+) -> Fitted | None:
+    """Less of a prompt of which ``refused``, of ``tokens``, was too long; None if nothing is left.
+
+    Its own tokens per character tell how much has room: no other prompt has a say, so that the cut
+    does not depend on what was asked before.
+    """
+    whole = _characters(refused)
+
+    def fits(shorter: Prompt) -> bool:
+        length = _characters(shorter.render(style))
+        return length < whole and length * tokens <= room * whole
+
+    shorter, cut = shortened(prompt, fits)
+    if not fits(shorter):
+        return None
+    dropped = len(prompt.passages) - len(shorter.passages)
+    return Fitted(shorter.render(style), dropped, cut)
+
+
+def _characters(rendered: Rendered) -> int:
+    return len(rendered) if isinstance(rendered, str) else sum(len(m.content) for m in rendered)
 
 
 def _fitting(

@@ -64,7 +64,7 @@ class LMEvalModel(LanguageModel):
         if self._thinking is not None and self.prompt_style == "chat":
             self.thinking_tokens = self._thinking.budget
         if self._has_loglikelihood():
-            self.capabilities = frozenset({"logprobs"})
+            self.capabilities = frozenset({"next-token-probs", "logprobs"})
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Continue each prompt through ``generate_until``, in chunks of 64 requests."""

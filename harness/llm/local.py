@@ -35,7 +35,7 @@ class LocalModel(LanguageModel):
     """A causal model run by transformers in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {"logprobs", "soft-prompts", "hidden-states", "training"}
+        {"next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"}
     )
 
     def __init__(

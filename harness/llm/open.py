@@ -15,7 +15,7 @@ def open_model(
 
     ``batch_size`` and ``device`` (``cpu``, ``cuda``, ``cuda:1``) concern models that run in this
     process; servers ignore them. Raises InputError if weights are missing, ConfigError if the
-    config cannot work.
+    config cannot work, HarnessError if a server cannot be reached.
     """
     config = settled(config)
     model = _open(config, batch_size, device)
@@ -25,9 +25,11 @@ def open_model(
 
 def _open(config: ModelConfig, batch_size: int | None, device: str | None) -> LanguageModel:
     if config.kind == "openai":
-        from harness.llm.server import ServerModel
+        from harness.llm.server.model import ServerModel
 
-        return ServerModel(config)
+        server = ServerModel(config)
+        server.probe()
+        return server
     if config.kind == "lm-eval":
         from harness.llm.lm_eval_model import LMEvalModel
 

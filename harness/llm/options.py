@@ -30,9 +30,21 @@ class WheelFile(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-def url_without_credentials(url: str | None) -> str | None:
-    """The URL without a slash at its end. Raises ConfigError if it holds a key or is none."""
-    parts = urlsplit(url or "")
+def urls_without_credentials(
+    urls: str | tuple[str, ...] | None,
+) -> str | tuple[str, ...] | None:
+    """One URL or several, separated by commas or apart, each once and without a slash at its end.
+
+    Raises ConfigError if one holds a key or is no URL.
+    """
+    given = (urls,) if isinstance(urls, str) else urls or ()
+    each = [_without_credentials(url.strip()) for text in given for url in text.split(",")]
+    different = tuple(dict.fromkeys(filter(None, each)))
+    return different[0] if len(different) == 1 else different or None
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(
             "base_url must hold no user, password or query; put the key in an environment "
@@ -40,7 +52,7 @@ def url_without_credentials(url: str | None) -> str | None:
         )
     if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
         raise ConfigError("base_url must look like http://host:port/v1")
-    return url.rstrip("/") if url else url
+    return url.rstrip("/")
 
 
 def variable_name(name: str | None) -> str | None:

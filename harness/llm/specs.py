@@ -9,7 +9,9 @@ from typing import Any
 from harness.errors import ConfigError
 from harness.files import to_slug
 
-FORMS = "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL, lm-eval:NAME,ARG=VALUE"
+FORMS = (
+    "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL[,URL], lm-eval:NAME,ARG=VALUE"
+)
 
 
 def is_spec(text: str) -> bool:

@@ -16,14 +16,10 @@ import torch
 from transformers import LogitsProcessor
 
 from harness.errors import ConfigError
-from harness.llm.thoughts import TAGS, Tags, opened_by
+from harness.llm.thoughts import SWITCHES, TAGS, Tags, opened_by
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
-
-# What chat templates call it: Qwen3, SmolLM3 and GLM-4.5 the first, DeepSeek-V3.1 and Granite 3.2
-# the second.
-SWITCHES = ("enable_thinking", "thinking")
 
 
 @dataclass(frozen=True, slots=True)

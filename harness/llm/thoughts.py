@@ -44,6 +44,9 @@ TAGS = (
     _tags("◁think▷", "◁/think▷"),
     _HARMONY,
 )
+SWITCHES = ("enable_thinking", "thinking")
+"""What chat templates call it: Qwen3, SmolLM3 and GLM-4.5 the first, DeepSeek-V3.1 and Granite 3.2
+the second; the others ignore what they do not know."""
 _ANY = re.compile("|".join(re.escape(t) for tags in TAGS for t in (tags.opening, tags.closing)))
 _BETWEEN_CHANNELS = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call)\|>")
 

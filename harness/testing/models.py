@@ -60,7 +60,7 @@ class RuleModel(LanguageModel):
     may be set to play a checkpoint.
     """
 
-    capabilities = frozenset({"logprobs"})
+    capabilities = frozenset({"next-token-probs", "logprobs"})
     tokens: frozenset[str] = frozenset()
 
     def __init__(

@@ -43,7 +43,7 @@ class AdaptiveRAGLLMRouter(Routed):
 
     async def _choose(self, query: Query) -> str:
         prompt = route_prompt(query, self.prompts.examples)
-        if "logprobs" in self.llm.model.capabilities:
+        if "next-token-probs" in self.llm.model.capabilities:
             found = await self.llm.choose(prompt, LABELS)
             label = likeliest(found)
             probabilities = {key: round(p, 4) for key, p in found.items()}

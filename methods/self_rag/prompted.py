@@ -45,7 +45,7 @@ class SelfRAGPrompted(Reflective):
             "contriever-msmarco (-p retriever=contriever-msmarco).",
         ),
     )
-    needs = frozenset({"logprobs"})
+    needs = frozenset({"next-token-probs"})
 
     class Params(Reflective.Params):
         """Parameters of prompted reflection."""

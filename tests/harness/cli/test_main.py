@@ -210,7 +210,7 @@ def test_a_users_own_method_on_a_real_model(
 
 
 def test_keys_reach_no_file(cli, run, monkeypatch, tmp_path: Path) -> None:
-    from harness.llm.server import ServerModel
+    from harness.llm.server.model import ServerModel
 
     key, seen = "sk-very-secret-key", []
 

@@ -7,19 +7,21 @@ from harness.llm import gguf
 from harness.llm.base import GenerateRequest
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import _weights, open_model
+from tests.stub import Stub, Words
 
 
 def test_opens_each_kind(tiny_model_dir):
     from harness.llm.lm_eval_model import LMEvalModel
     from harness.llm.local import LocalModel
-    from harness.llm.server import ServerModel
+    from harness.llm.server.model import ServerModel
 
     local = open_model(resolve_model(f"path:{tiny_model_dir}"), batch_size=2, device="cpu")
     assert isinstance(local, LocalModel)
     spec = f"lm-eval:hf,pretrained={tiny_model_dir},dtype=float32"
     through = open_model(resolve_model(spec), batch_size=2, device="cpu")
     assert isinstance(through, LMEvalModel)
-    server = open_model(resolve_model("openai:m@http://127.0.0.1:1/v1"), batch_size=2)
+    with Stub(Words(lambda _: "Paris")) as stub:
+        server = open_model(resolve_model(f"openai:m@{stub.url}"), batch_size=2)
     assert isinstance(server, ServerModel)
     request = GenerateRequest("Question: who?\nAnswer:", max_tokens=6)
     texts = [dict(model.generate([request]))[0].text for model in (local, through)]

@@ -1,0 +1,291 @@
+"""Models behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, hosted ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from random import Random
+from threading import Lock
+from typing import Any
+
+from harness.errors import CapabilityError, ConfigError, WindowExceededError
+from harness.llm.base import (
+    Capability,
+    GenerateRequest,
+    LanguageModel,
+    NextTokenProbs,
+    NextTokenRequest,
+    Reply,
+    ScoreRequest,
+    Scores,
+)
+from harness.llm.catalogue import ModelConfig
+from harness.llm.identity import places
+from harness.llm.server.bodies import options, placed, template_options
+from harness.llm.server.contact import Contact
+from harness.llm.server.counting import Counter
+from harness.llm.server.endpoints import Endpoints
+from harness.llm.server.failures import Refused
+from harness.llm.server.logprobs import LogProbs, choices
+from harness.llm.server.refusals import explained
+from harness.llm.server.replies import Said
+from harness.llm.server.transport import Transport
+from harness.llm.style import prompt_style, why_styled
+from harness.prompts import Rendered
+
+DEFAULT_URL = "https://api.openai.com/v1"
+DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "none"
+LONGEST_CONNECT = 10.0
+_SAMPLE = GenerateRequest("The capital of France is", max_tokens=16)
+
+
+class ServerModel(LanguageModel):
+    """A model that answers over /v1/completions (completion style) or /v1/chat/completions.
+
+    ``timeout``: seconds for one reply. A request that meets a failure of the server is sent again
+    up to ``max_retries`` times, at first after ``pause`` seconds. The key is read from the
+    environment variable that the config names and kept only inside the client.
+
+    Temperature, seed and ``top_p`` 1 are sent with every request, unless the server refuses them
+    (``provenance()["adapted"]``); what else shapes the draw is the server's: vLLM applies the
+    model's own repetition penalty and top-k unless told otherwise (``--generation-config vllm``),
+    and ``transformers serve`` samples only for models whose generation_config says ``do_sample``.
+
+    Once a reply has shown thoughts, every request is given ``thinking_tokens`` beside those of its
+    answer, which the server counts together, and stop strings apply here, to the answer alone.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        timeout: float = 300,
+        max_retries: int = 5,
+        pause: float = 0.5,
+        jitter: Random | None = None,
+    ) -> None:
+        self.config, self.name, self.prompt_style = config, config.name, prompt_style(config)
+        self.window, self.urls = config.window, config.urls or (DEFAULT_URL,)
+        self.concurrency = config.max_concurrency * len(self.urls)
+        self._key_variable = config.api_key_env or DEFAULT_KEY_VARIABLE
+        key = self._key()
+        self._where = f"model '{self.name}' at {', '.join(self.urls)}"
+        self._transport = Transport(
+            self._where,
+            Endpoints(
+                [(url, _client(url, key, timeout)) for url in self.urls], config.max_concurrency
+            ),
+            retries=max_retries,
+            pause=pause,
+            secret="" if key == NO_KEY else key,
+            jitter=jitter,
+            on_retry=self._count_retry,
+        )
+        self._contact = Contact(self._transport, config.path, self._key_variable)
+        self._counter = Counter(config, self.prompt_style) if config.tokenizer else None
+        self._counted_by = "server"
+        self._lock, self._probe_lock = Lock(), Lock()
+        self._logprobs: LogProbs | None = None
+        self._thinks = False
+        if config.thinking and self.prompt_style != "chat":
+            raise ConfigError(
+                f"model '{self.name}': thinking works with prompt_style: chat; set it, or leave "
+                "thinking out"
+            )
+        if config.thinking == "on":
+            self._think()
+
+    def _key(self) -> str:
+        key = os.environ.get(self._key_variable, "").strip()
+        if key:
+            return key
+        if self.config.api_key_env or not self.config.urls:
+            raise ConfigError(
+                f"model '{self.name}': the environment variable {self._key_variable} holds no "
+                f"key; set it, or give base_url for a server that needs none"
+            )
+        return NO_KEY
+
+    def probe(self) -> None:
+        """Find out, once, what the server offers: log-probabilities, thoughts, its window.
+
+        Raises HarnessError naming the URL if it cannot be reached, ConfigError if it refuses the
+        key or the model, UnansweredError if its failures persist.
+        """
+        with self._probe_lock:
+            if self._logprobs is not None:
+                return
+            self._meet()
+            # Refusals are told, parameters adapted and thoughts noticed before the first question.
+            said = self._said(_SAMPLE)
+            if said.thinks and self.config.thinking == "off":
+                raise ConfigError(
+                    f"{self._where}: the model thinks although thinking is off; the server knows "
+                    "no such switch: serve the model without thoughts, or leave thinking out"
+                )
+            extras = template_options(self.config, quiet=said.thinks)
+            untried = LogProbs(self._transport.post, self.config.path, self.prompt_style, extras)
+            with self._explained():
+                self._logprobs = untried.find()
+            self.capabilities = _capabilities(self._logprobs)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
+        """Send the requests side by side; replies come in the order the server finishes them.
+
+        Raises as ``probe`` does; PromptTooLongError if a prompt exceeds the window, HarnessError
+        with the server's own words if it refuses a request.
+        """
+        self._meet()
+        with ThreadPoolExecutor(max_workers=self.concurrency) as pool:
+            running = {pool.submit(self._reply, r): i for i, r in enumerate(requests)}
+            try:
+                for future in as_completed(running):
+                    yield running[future], future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
+        """Log-probabilities of given continuations, where the server gives those of given text."""
+        found = self._offered()
+        if found.form is None:
+            raise CapabilityError(f"model '{self.name}' gives no log-probabilities of given text")
+        for index, request in enumerate(requests):
+            with self._explained():
+                scores = found.score(request.prompt, request.continuations)
+            yield index, scores
+
+    def next_token_probs(
+        self, requests: Sequence[NextTokenRequest]
+    ) -> Iterator[tuple[int, NextTokenProbs]]:
+        """Probability of each string's first token (see logprobs.py for what is not listed)."""
+        found = self._offered()
+        if found.form is None and not found.top:
+            raise CapabilityError(f"model '{self.name}' gives no next-token probabilities")
+        for index, request in enumerate(requests):
+            with self._explained():
+                probs = found.next_token_probs(request.prompt, request.strings)
+            yield index, probs
+
+    def has_token(self, text: str) -> bool:
+        """Whether the tokenizer that the config names holds ``text`` as one token."""
+        return self._counter is not None and self._counter.has_token(text)
+
+    def count_tokens(self, prompt: Rendered) -> int | None:
+        """Tokens by the tokenizer that the config names; None without one."""
+        return self._counter.prompt(prompt) if self._counter else None
+
+    def provenance(self) -> dict[str, Any]:
+        """Where it is served, the model id asked for, who counted tokens, what was adapted."""
+        adapted = self._transport.adaptation.names
+        return {
+            "base_url": self.urls[0] if len(self.urls) == 1 else list(self.urls),
+            "model": self.config.path,
+            "token_counts": self._counted_by,
+            **({"logprobs": self._logprobs.told} if self._logprobs else {}),
+            **({"adapted": adapted} if adapted else {}),
+            **why_styled(self.config),
+            **places(self.config),
+        }
+
+    def close(self) -> None:
+        """Close the connections; requests that wait are given up."""
+        self._transport.endpoints.close()
+
+    def _meet(self) -> None:
+        self._contact.meet()
+        with self._lock:
+            self.window = self.window or self._contact.window
+
+    def _offered(self) -> LogProbs:
+        self.probe()
+        assert self._logprobs is not None
+        return self._logprobs
+
+    def _reply(self, request: GenerateRequest) -> Reply:
+        said = self._said(request)
+        text = request.cut(said.answer)
+        watched = choices(said, request.watch) if request.watch else ()
+        counts = self._counts(request.prompt, said)
+        return Reply(text, *counts, watched, said.thoughts, said.cut_off)
+
+    def _said(self, request: GenerateRequest) -> Said:
+        """The server's answer; asked anew if thoughts come that had neither room nor rest."""
+        thinks = self._thinks
+        said = self._ask(request, thinks=thinks)
+        if thinks or not said.thinks or self.prompt_style == "completion":
+            return said
+        self._think()
+        return self._ask(request, thinks=True)
+
+    def _think(self) -> None:
+        self._thinks = True
+        self.thinking_tokens = 0 if self.config.thinking == "off" else self.config.thinking_tokens
+
+    def _ask(self, request: GenerateRequest, *, thinks: bool) -> Said:
+        prompt = request.prompt
+        # What stops the answer must not stop the thoughts before it.
+        room = self.thinking_tokens if thinks else 0
+        body = options(self.config, request, room=room, stops=not thinks)
+        if request.watch:
+            body |= {**self._offered().asked(), "skip_special_tokens": False}
+        path, placed_prompt = placed(prompt, self.prompt_style, template_options(self.config))
+        in_chat = "messages" in placed_prompt
+        opened = in_chat and self._counter is not None and self._counter.opens_thoughts(prompt)
+        with self._explained():
+            return self._transport.post(
+                path, {**body, **placed_prompt}, lambda value: Said.read(value, opened=opened)
+            )
+
+    def _counts(self, prompt: Rendered, said: Said) -> tuple[int | None, int | None]:
+        if said.prompt_tokens is not None:
+            return said.prompt_tokens, said.completion_tokens
+        if self._counter is None:
+            self._counted_by = "nobody"
+            return None, None
+        self._counted_by = "tokenizer"
+        return self._counter.prompt(prompt), self._counter.text(said.thoughts + said.answer)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as refused:
+            error = explained(
+                refused,
+                where=self._where,
+                model=self.config.path,
+                key=self._key_variable,
+                served=self._contact.served,
+                words=self._transport.without_secret(refused.words),
+            )
+            if isinstance(error, WindowExceededError):
+                self.window = self.window or error.window
+            # Without its cause: that one's text and request may hold the key.
+            raise error from None
+
+    def _count_retry(self) -> None:
+        with self._lock:
+            self.retries += 1
+
+
+def _client(url: str, key: str, timeout: float) -> Any:
+    import openai
+
+    return openai.OpenAI(
+        base_url=url,
+        api_key=key,
+        timeout=openai.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
+        max_retries=0,
+    )
+
+
+def _capabilities(found: LogProbs) -> frozenset[Capability]:
+    offered: set[Capability] = set()
+    if found.form is not None or found.top:
+        offered.add("next-token-probs")
+    if found.form is not None and found.top:
+        offered.add("logprobs")
+    return frozenset(offered)

@@ -1,0 +1,120 @@
+"""Replies of a server, read: text in one piece or in parts, thoughts, counts, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from harness.llm.server.failures import ServerFailure
+from harness.llm.thoughts import TAGS, part
+
+# What servers call the field (DeepSeek, SGLang, llama.cpp; vLLM since 0.12, OpenRouter).
+_THOUGHTS = ("reasoning_content", "reasoning")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One generated token: its text, natural-log probability, and those of the likeliest tokens."""
+
+    token: str
+    logprob: float
+    top: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the first choice of a completion says."""
+
+    answer: str
+    thoughts: str
+    thinks: bool
+    """Whether thoughts have begun, be it that nothing of them came."""
+    cut_off: bool
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any], *, opened: bool = False) -> Said:
+        """Read a completion or a chat completion that holds a choice.
+
+        ``opened``: the prompt ended with the tag that opens thoughts.
+        """
+        choice = value["choices"][0]
+        message = choice.get("message")
+        if isinstance(message, Mapping):
+            text, inside = _joined(message.get("content"))
+            fields = [_joined(message.get(name))[0] for name in _THOUGHTS]
+            apart = next((field for field in fields if field), inside)
+        else:
+            text, apart = str(choice.get("text") or ""), ""
+        thoughts, answer = part(text, opened=opened and not apart)
+        usage = value.get("usage") or {}
+        return cls(
+            answer,
+            "\n\n".join(filter(None, [apart.strip(), thoughts])),
+            bool(apart or thoughts or opened) or any(tags.opening in text for tags in TAGS),
+            choice.get("finish_reason") == "length",
+            _count(usage, "prompt_tokens"),
+            _count(usage, "completion_tokens"),
+            steps(choice.get("logprobs")),
+        )
+
+
+def steps(logprobs: Any) -> tuple[Step, ...]:
+    """Generated tokens from a choice's ``logprobs``, in the form of either endpoint.
+
+    llama.cpp has the form of chats for both.
+    """
+    if not isinstance(logprobs, Mapping):
+        return ()
+    content = logprobs.get("content")
+    if isinstance(content, Sequence):
+        return tuple(
+            Step(
+                str(item.get("token")),
+                number(item.get("logprob")),
+                {
+                    str(t.get("token")): number(t.get("logprob"))
+                    for t in item.get("top_logprobs") or ()
+                },
+            )
+            for item in content
+        )
+    tokens, values = logprobs.get("tokens") or (), logprobs.get("token_logprobs") or ()
+    tops = logprobs.get("top_logprobs") or [None] * len(tokens)
+    return tuple(
+        Step(str(token), number(value), {str(k): number(v) for k, v in (top or {}).items()})
+        for token, value, top in zip(tokens, values, tops, strict=False)
+    )
+
+
+def number(logprob: Any) -> float:
+    """A log-probability as a float; minus infinity where the server gives none."""
+    return float(logprob) if isinstance(logprob, int | float) else -inf
+
+
+def _joined(content: Any) -> tuple[str, str]:
+    """Text that may come in parts, and the thoughts among them (Mistral's ``thinking``)."""
+    if content is None:
+        return "", ""
+    if isinstance(content, str):
+        return content, ""
+    if not isinstance(content, list):
+        raise ServerFailure(f"content that is no text: {str(content)[:60]!r}")
+    texts, thoughts = [], []
+    for item in content:
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, Mapping) and "thinking" in item:
+            thoughts.append(_joined(item["thinking"])[0])
+        elif isinstance(item, Mapping):
+            texts.append(str(item.get("text") or ""))
+    return "".join(texts), "".join(thoughts)
+
+
+def _count(usage: Any, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, Mapping) else None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,14 @@
+"""The project's own OpenAI-compatible server on loopback, which misbehaves as it is told.
+
+    with Stub(Words(lambda prompt: "Paris"), faults=Seeded(0, share=0.3)) as stub:
+        open_model(resolve_model(f"openai:{stub.model}@{stub.url}"))
+
+Behind it are scripted words or a tiny model (``minds``); single requests fail by a schedule
+(``faults``); what it refuses, how it shapes replies and what it offers are options (``server``).
+"""
+
+from tests.stub.faults import FAULTS, Fault, Lasting, Once, Seeded
+from tests.stub.minds import TinyMind, Words
+from tests.stub.server import Asked, Stub
+
+__all__ = ["FAULTS", "Asked", "Fault", "Lasting", "Once", "Seeded", "Stub", "TinyMind", "Words"]
