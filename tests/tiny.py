@@ -30,7 +30,7 @@ def build_tiny_model(path: Path, seed: int = 0, words: Sequence[str] = ()) -> Pa
     The same seed gives the same weights. The tokenizer puts ``<s>`` first, as Llama's does, and
     its chat template is ChatML. ``words`` become tokens of their own.
     """
-    tokenizer = _tokenizer()
+    tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(list(words))
     return save_tiny_llama(tokenizer, path, seed, key_value_heads=2)
 
@@ -81,7 +81,8 @@ def save_tiny_adapter(model_dir: Path, folder: Path, **options) -> Path:
     return folder
 
 
-def _tokenizer():
+def tiny_tokenizer():
+    """Byte-level BPE of some hundred tokens with ChatML, ``<s>`` put first."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
