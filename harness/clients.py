@@ -73,6 +73,8 @@ class LLMClient:
         vectors = 0 if soft_prompt is None else len(soft_prompt)
         fitted = self._fit(prompt, max_tokens + self._model.thinking_tokens, vectors)
         rendered = fitted.rendered
+        if isinstance(prompt, Prompt):
+            scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)
         if stop is None:
             stop = ("\n",) if isinstance(rendered, str) else ()
         request = GenerateRequest(

@@ -18,7 +18,7 @@ from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
-from harness.metrics import added_metrics
+from harness.metrics import Rules, added_metrics
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
@@ -96,19 +96,21 @@ class RunPlan:
         return (
             _is_finished(folder)
             and gold_path(root, self.config.task).exists()
-            and self._has_metrics(folder)
+            and self._is_scored_alike(folder)
             and is_scored(folder)
             and self._is_measured(folder)
             and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
 
     @property
-    def added_metrics(self) -> tuple[str, ...]:
-        """Answer metrics that the task names beside those always scored."""
-        return added_metrics(self.data.card.metrics)
+    def scored_by(self) -> dict[str, Any]:
+        """What the task's card asks of the scores, as a manifest says it."""
+        card = self.data.card
+        return {"metrics": added_metrics(card.metrics), "scoring": card.rules}
 
-    def _has_metrics(self, folder: Path) -> bool:
-        return read_manifest(folder).metrics == self.added_metrics
+    def _is_scored_alike(self, folder: Path) -> bool:
+        manifest = read_manifest(folder)
+        return {name: getattr(manifest, name) for name in self.scored_by} == self.scored_by
 
     def _is_measured(self, folder: Path) -> bool:
         answered = len(self.data.questions) - len(read_unanswered(folder))
@@ -161,8 +163,8 @@ class _Run:
             write_memory(self.method, plan.data, memory_path(root, plan.config), run)
             if not finished:
                 self.ask(engine, run)
-            elif not plan._has_metrics(folder):
-                run.change_manifest(metrics=plan.added_metrics)
+            elif not plan._is_scored_alike(folder):
+                run.change_manifest(**plan.scored_by)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -290,7 +292,7 @@ def _manifest(
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),
-        **({"metrics": plan.added_metrics} if plan.added_metrics else {}),
+        **{name: asked for name, asked in plan.scored_by.items() if asked not in ((), Rules())},
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),
