@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import InputError, did_you_mean, problem_of
 from harness.files import check_slug
-from harness.metrics import Rules, check_metrics
+from harness.metrics import Rules, added_metrics, check_metrics
 
 
 class _Frozen(BaseModel):
@@ -65,6 +65,11 @@ class TaskCard(_Frozen):
     def rules(self) -> Rules:
         """How the task is scored, where tasks differ."""
         return Rules(self.gold, self.closed_answers)
+
+    @property
+    def scored_by(self) -> dict[str, Any]:
+        """What is asked of the scores of a run, as its manifest says it."""
+        return {"metrics": added_metrics(self.metrics), "scoring": self.rules}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
-from harness.metrics import Rules, added_metrics
+from harness.metrics import Rules
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
@@ -102,15 +102,9 @@ class RunPlan:
             and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
 
-    @property
-    def scored_by(self) -> dict[str, Any]:
-        """What the task's card asks of the scores, as a manifest says it."""
-        card = self.data.card
-        return {"metrics": added_metrics(card.metrics), "scoring": card.rules}
-
     def _is_scored_alike(self, folder: Path) -> bool:
-        manifest = read_manifest(folder)
-        return {name: getattr(manifest, name) for name in self.scored_by} == self.scored_by
+        manifest, asked = read_manifest(folder), self.data.card.scored_by
+        return {name: getattr(manifest, name) for name in asked} == asked
 
     def _is_measured(self, folder: Path) -> bool:
         answered = len(self.data.questions) - len(read_unanswered(folder))
@@ -164,7 +158,7 @@ class _Run:
             if not finished:
                 self.ask(engine, run)
             elif not plan._is_scored_alike(folder):
-                run.change_manifest(**plan.scored_by)
+                run.change_manifest(**plan.data.card.scored_by)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -292,7 +286,7 @@ def _manifest(
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),
-        **{name: asked for name, asked in plan.scored_by.items() if asked not in ((), Rules())},
+        **{k: asked for k, asked in plan.data.card.scored_by.items() if asked not in ((), Rules())},
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),

@@ -79,9 +79,7 @@ def test_another_language_has_its_own_stems_and_no_english_stop_words() -> None:
     assert Tokenizer(BM25Settings(language="other"))("running") == ["running"]
 
 
-@pytest.mark.parametrize(
-    "code", [code for code, known in LANGUAGES.items() if known.library is None]
-)
+@pytest.mark.parametrize("code", [c for c, known in LANGUAGES.items() if known.library is None])
 def test_every_language_with_spaces_has_terms(code: str) -> None:
     assert len(Tokenizer(BM25Settings(language=code))("alpha beta")) == 2
 

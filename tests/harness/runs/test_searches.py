@@ -43,7 +43,7 @@ def test_a_language_without_spaces_is_named(run, tmp_path: Path, cli: CommandLin
     assert done.code == 0, done.err
     said = " ".join(done.err.split())
     assert "warning: own / bm25: searches found nothing for 1 of 1 questions" in said
-    assert "give its language, -p language=zh" in said
+    assert "give their language: -p language=zh" in said
     found = run("language=zh")
     assert found.code == 0, found.err
     assert "warning" not in found.err
