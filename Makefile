@@ -6,7 +6,7 @@ TORCH ?= $(shell grep '^torch==' constraints.txt)
 BIN := .venv/bin
 RUNS := runs/quickstart
 # Extras of pyproject.toml that the checks need.
-TESTS := test,serve
+TESTS := test,serve,languages
 CHECKS := $(TESTS),lint
 # Test processes, each with one thread.
 WORKERS ?= 2

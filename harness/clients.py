@@ -89,6 +89,8 @@ class LLMClient:
         vectors = sum(map(len, soft_prompts))
         room = max_tokens + self._model.thinking_tokens
         fitted, reply = await self._ask(scope, "generate", prompt, request, room, vectors)
+        if isinstance(prompt, Prompt):
+            scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)
         reply = _storable(reply)
         scope.recorder.record(key, "generate", _generated(fitted, request(fitted.rendered), reply))
         return reply

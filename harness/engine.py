@@ -192,7 +192,11 @@ class Engine:
             return Answered(query.id, Prediction(""), seconds, dict(recorder.seconds), why)
         raw = prediction.raw if prediction.raw is not None else recorder.last_reply
         full = replace(
-            prediction, raw=raw or "", steps=recorder.steps, usage=recorder.usage, error=error
+            _as_read(prediction, recorder.unread),
+            raw=raw or "",
+            steps=recorder.steps,
+            usage=recorder.usage,
+            error=error,
         )
         return Answered(query.id, full, seconds, dict(recorder.seconds))
 
@@ -237,6 +241,13 @@ class Engine:
             for entry in batch:
                 if not entry[1].done():
                     await self._deliver(channel, [entry])
+
+
+def _as_read(prediction: Prediction, unread: set[str]) -> Prediction:
+    """The prediction without, among what was read, what no prompt had room for."""
+    if unread.isdisjoint(prediction.read_ids):
+        return prediction
+    return replace(prediction, read=[id_ for id_ in prediction.read_ids if id_ not in unread])
 
 
 def describe_error(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.registry import find, load
+from harness.retrieval.languages import TermParams
 
 if TYPE_CHECKING:
     from harness.clients import LLMClient, RetrieverClient
@@ -155,8 +156,18 @@ class Method(ABC):
 
     @property
     def retriever_settings(self) -> Mapping[str, Any]:
-        """Settings of the retriever that are parameters of this method, such as BM25's k1."""
-        return {}
+        """Settings of the retriever that are parameters of this method, such as BM25's k1.
+
+        Here the terms of a sparse index. Raises ConfigError if they are given for a dense one.
+        """
+        params: object = self.params
+        terms = params.terms() if isinstance(params, TermParams) else {}
+        if terms and self.retriever_name != "bm25":
+            raise ConfigError(
+                f"{', '.join(terms)}: for the retriever 'bm25' only, not for "
+                f"'{self.retriever_name}'; leave it out"
+            )
+        return terms
 
     @property
     def adapter(self) -> Path | None:

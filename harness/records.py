@@ -85,12 +85,17 @@ class Prediction:
     ``ranked`` is what the method retrieved or selected, best first; ``read`` are the ids of what
     the model was then shown, None if that is all that was ranked. ``raw`` is the model's unparsed
     reply; left empty, the engine fills in the last reply of the question's trace. ``steps`` and
-    ``usage`` are filled in by the engine.
+    ``usage`` are filled in by the engine, which also takes out of what was read the passages that
+    did not fit into the last prompt they were meant for.
+
+    ``support`` are the ids of the documents that the method itself names as what its answer rests
+    on, as few as it takes; None if it names none, which is not the same as naming nothing, ``()``.
     """
 
     answer: str
     ranked: Sequence[Passage | Hit] = ()
     read: Sequence[str] | None = None
+    support: Sequence[str] | None = None
     raw: str | None = None
     steps: tuple[Step, ...] = ()
     usage: Usage = Usage()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Coroutine, Generator, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -29,6 +29,19 @@ class Recorder:
     unanswered: UnansweredError | None = None
     """What a server failed with; it counts even where the method went on without an answer."""
     _branches: list[asyncio.Task[Any]] = field(default_factory=list)
+    _shown: dict[Key, tuple[Sequence[str], int]] = field(default_factory=dict)
+
+    def show(self, key: Key, ids: Sequence[str], dropped: int) -> None:
+        """File the passages of a prompt, best first, of which the last ``dropped`` did not fit."""
+        self._shown[key] = (ids, dropped)
+
+    @property
+    def unread(self) -> set[str]:
+        """Ids of the passages that did not fit into the last prompt they were meant for."""
+        fits: dict[str, bool] = {}
+        for _, (ids, dropped) in sorted(self._shown.items(), key=lambda item: item[0]):
+            fits |= {id_: place < len(ids) - dropped for place, id_ in enumerate(ids)}
+        return {id_ for id_, fit in fits.items() if not fit}
 
     def record(self, key: Key, kind: str, data: Mapping[str, Json]) -> None:
         """File a step under the place in the program that caused it."""

@@ -33,6 +33,7 @@ def task_caption(
     rows: Sequence[Row],
     hardware: Hardware,
     same_task: Sequence[Mapping[str, Any]],
+    k: int,
 ) -> tuple[str, ...]:
     """Caption of one task's table; ``same_task`` are the settings of all tables of the task."""
     task = runs[0].manifest.config.task
@@ -41,6 +42,7 @@ def task_caption(
         *setting(runs, rows, hardware),
         *mishaps(runs, rows),
         _quality(rows),
+        _retrieval(runs, k),
         "Latency: closed loop, one query at a time, warm"
         + (f", up to {queries:,} queries" if queries else "")
         + ". Throughput: batched. Storage: MB (10^6 bytes) per 1,000 documents.",
@@ -110,7 +112,7 @@ def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
     return (NOT_COMPARABLE,) if any(r.manifest.is_of_shipped_slice for r in runs) else ()
 
 
-def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
+def mean_caption(runs: Sequence[Run], rows: Sequence[Row], k: int) -> tuple[str, ...]:
     """Caption of a table of means over tasks."""
     sizes = {
         f"{run.manifest.config.task.name} ({run.manifest.config.task.split}, "
@@ -127,6 +129,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
         "tables of the tasks.",
         *_refused(runs),
         _quality(rows),
+        _retrieval(runs, k),
         *not_comparable(runs),
     )
 
@@ -222,6 +225,23 @@ def _adapted(name: str) -> str:
     if name == "seed":
         return "no seed (not seeded)"
     return name if " as " in name else f"no {name}"
+
+
+def _retrieval(runs: Sequence[Run], k: int) -> str:
+    """What the columns on retrieval count."""
+    scoring = {run.manifest.config.task.name: run.manifest.scoring for run in runs}
+    alternatives = sorted(name for name, rules in scoring.items() if rules.gold == "any")
+    text = (
+        f"Recall@{k}: gold documents among the first {k} that were ranked, read or not; Recall "
+        "read: among those that the model was shown, all of them. Retrieved: questions for which "
+        "anything was retrieved."
+    )
+    if alternatives:
+        text += (
+            f" Any gold document gives the answer in {', '.join(alternatives)}, so Recall is there "
+            "whether one was found."
+        )
+    return text
 
 
 def _model(runs: Sequence[Run]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.escape import markdown_text
+from harness.metrics import is_added
 from harness.runs.usage import MANY
 from leaderboards.rows import Row, Score
 
@@ -23,8 +24,12 @@ def columns(kind: str, rows: Sequence[Row], k: int) -> list[Column]:
         ("Contains", lambda row: _percent(row.means.get("contains"))),
         (f"Recall@{k} [95% CI]", lambda row: _optional(row.recall)),
     ]
-    if any(row.all_gold != row.recall for row in rows):
+    if any(row.all_gold not in (None, row.recall) for row in rows):
         quality.append((f"All-gold@{k} [95% CI]", lambda row: _optional(row.all_gold)))
+    quality += [
+        ("Recall read [95% CI]", lambda row: _optional(row.recall_read)),
+        ("Retrieved", lambda row: _percent(row.means.get("retrieved"))),
+    ]
     timing: list[Column] = [
         ("Latency p50 / p90", _latency),
         ("Throughput", lambda row: _timed(row.cost.throughput, "q/s", row)),
@@ -62,6 +67,28 @@ def _mishaps(rows: Sequence[Row]) -> list[Column]:
         found.append(("Empty", lambda row: _percent(row.cost.empty)))
         found.append(("Cut off", lambda row: _percent(row.cost.cut_off)))
     return found
+
+
+def further_columns(rows: Sequence[Row], k: int) -> list[Column]:
+    """Columns of the table below: scores that the task adds, and recalls that say more.
+
+    Only the methods' names where there are none.
+    """
+    beside = {
+        f"Hit@{k}": (f"hit@{k}", f"recall@{k}"),
+        "Recall retrieved": ("recall_retrieved", "recall_read"),
+    }
+    further: list[Column] = [
+        (header, _mean_of(name))
+        for header, (name, known) in beside.items()
+        if any(row.means.get(name) not in (None, row.means.get(known)) for row in rows)
+    ]
+    added = sorted({name for row in rows for name in row.means if is_added(name)})
+    return [("Method", _method), *further, *((name, _mean_of(name)) for name in added)]
+
+
+def _mean_of(name: str) -> Callable[[Row], str]:
+    return lambda row: _percent(row.means.get(name))
 
 
 def _method(row: Row) -> str:

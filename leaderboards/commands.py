@@ -35,7 +35,7 @@ def compare(
     base: Annotated[str, typer.Argument(help="A row of the leaderboard, as it is written there.")],
     other: Annotated[str, typer.Argument(help="The row compared with it.")],
     metric: Annotated[
-        str, typer.Option(help="em, f1, contains, recall@5, all_gold@15, ...")
+        str, typer.Option(help="em, f1, contains, recall@5, recall_read, ...")
     ] = "f1",
 ) -> None:
     """Print the paired difference of two rows on one score, with interval and p-value."""

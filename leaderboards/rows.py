@@ -63,7 +63,9 @@ class Entry:
 class Row:
     """One line of a table.
 
-    ``recall`` and ``all_gold`` are at the table's k; None where nothing is retrieved. ``p_value``
+    ``recall`` and ``all_gold`` are of the ranking, at the table's k, ``recall_read`` of what was
+    read; None where nothing is retrieved and, for ``all_gold``, where any gold document will do.
+    ``p_value``
     compares F1 with the best of the table, Holm-adjusted; None for an oracle, which takes no part.
     ``top`` tells that the method is not significantly below the best. ``errors`` are answers that
     count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests sent again,
@@ -81,6 +83,7 @@ class Row:
     f1: Score
     recall: Score | None
     all_gold: Score | None
+    recall_read: Score | None
     means: Mapping[str, float | None]
     errors: int
     unanswered: int
@@ -161,6 +164,7 @@ def _row(
         f1=f1,
         recall=_retrieval(entries, f"recall@{k}"),
         all_gold=_retrieval(entries, f"all_gold@{k}"),
+        recall_read=_retrieval(entries, "recall_read"),
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
         unanswered=sum(len(run.unanswered) for run in runs),

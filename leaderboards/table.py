@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from harness.fingerprint import canonical_json
 from harness.metrics import RECALL_AT
 from harness.report import bullets, pipe_table
 from leaderboards.board import Leaderboard, Table, build
-from leaderboards.cells import columns
+from leaderboards.cells import Column, columns, further_columns
 from leaderboards.rounding import plain, rounded_csv
 from leaderboards.rows import DEFAULT_K, Row, Score
 
@@ -59,12 +59,18 @@ def to_json(board: Leaderboard) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    shown = columns(table.kind, table.rows, table.k)
-    grid = pipe_table(
+    grids = [_grid(table, columns(table.kind, table.rows, table.k))]
+    if table.kind == "task":
+        further = further_columns(table.rows, table.k)
+        grids += [_grid(table, further)] if len(further) > 1 else []
+    parts = [f"## {markdown_text(table.title)}", bullets(table.caption), *grids]
+    return "\n\n".join(parts + ([bullets(table.notes)] if table.notes else []))
+
+
+def _grid(table: Table, shown: Sequence[Column]) -> str:
+    return pipe_table(
         [header for header, _ in shown], [[cell(row) for _, cell in shown] for row in table.rows]
     )
-    parts = [f"## {markdown_text(table.title)}", bullets(table.caption), grid]
-    return "\n\n".join(parts + ([bullets(table.notes)] if table.notes else []))
 
 
 def _record(table: Table, row: Row) -> dict[str, Any]:
@@ -88,6 +94,7 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         **row.means,
         **_score_fields(f"recall@{table.k}", row.recall),
         **_score_fields(f"all_gold@{table.k}", row.all_gold),
+        **_score_fields("recall_read", row.recall_read),
         "errors": row.errors,
         "unanswered": row.unanswered,
         "retries": row.retries,

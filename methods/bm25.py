@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field
 
 from harness.method import MethodCard
+from harness.retrieval.languages import TermParams
 from methods.standard_rag import READER, RetrieveThenRead
 
 
@@ -19,7 +23,7 @@ class BM25(RetrieveThenRead):
         deviations=READER,
     )
 
-    class Params(RetrieveThenRead.Params):
+    class Params(RetrieveThenRead.Params, TermParams):
         """Parameters of BM25 retrieval and reading."""
 
         k1: float = Field(1.2, gt=0, description="term-frequency saturation")
@@ -29,6 +33,6 @@ class BM25(RetrieveThenRead):
     retriever_name = "bm25"
 
     @property
-    def retriever_settings(self) -> dict[str, float]:
-        """k1 and b go to the index."""
-        return {"k1": self.params.k1, "b": self.params.b}
+    def retriever_settings(self) -> Mapping[str, Any]:
+        """k1, b and the terms go to the index."""
+        return {"k1": self.params.k1, "b": self.params.b, **super().retriever_settings}

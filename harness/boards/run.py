@@ -238,9 +238,6 @@ def _config(
     data: TaskData,
     seed: int,
 ) -> RunConfig:
-    from harness.retrieval.open import retriever_config
-
-    retriever = method.retriever_name
     version, hops = data.card.version, data.card.hops
     return RunConfig(
         task=TaskConfig(
@@ -264,6 +261,17 @@ def _config(
             **({"inputs": inputs} if inputs else {}),
         ),
         model=model,
-        retriever=retriever_config(retriever, method.retriever_settings) if retriever else None,
+        retriever=_retriever(method, data),
         seed=seed,
     )
+
+
+def _retriever(method: Method, data: TaskData) -> dict[str, Any] | None:
+    """What decides the results of the method's retriever over the task's corpus."""
+    from harness.retrieval.open import retriever_config
+
+    name = method.retriever_name
+    if name is None:
+        return None
+    ascii_only = data.corpus.is_ascii and all(q.text.isascii() for q in data.questions)
+    return retriever_config(name, method.retriever_settings, ascii_only=ascii_only)

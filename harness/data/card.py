@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import InputError, did_you_mean, problem_of
 from harness.files import check_slug
-from harness.metrics import check_metrics
+from harness.metrics import Rules, added_metrics, check_metrics
 
 
 class _Frozen(BaseModel):
@@ -48,6 +48,10 @@ class TaskCard(_Frozen):
     """Whether an answer takes one document or several put together; None if nobody says."""
     metrics: tuple[str, ...] = ()
     """``em``, ``f1``, ``contains`` and retrieval are always scored; others only if named here."""
+    gold: Literal["all", "any"] = "all"
+    """Whether an answer takes all gold documents (several hops), or any of them gives it."""
+    closed_answers: bool = False
+    """F1 gives "yes", "no" and "noanswer" nothing for a partial overlap (HotpotQA's rule)."""
     licence: str = ""
     homepage: str = ""
     citations: tuple[Citation, ...] = ()
@@ -56,6 +60,16 @@ class TaskCard(_Frozen):
     hub: HubSource | None = None
     checksums: dict[str, str] = Field(default_factory=dict)
     """Path below the task's folder -> SHA-256 of the shipped file."""
+
+    @property
+    def rules(self) -> Rules:
+        """How the task is scored, where tasks differ."""
+        return Rules(self.gold, self.closed_answers)
+
+    @property
+    def scored_by(self) -> dict[str, Any]:
+        """What is asked of the scores of a run, as its manifest says it."""
+        return {"metrics": added_metrics(self.metrics), "scoring": self.rules}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +124,5 @@ def _parse_card(file: Path, values: dict[str, Any]) -> TaskCard:
             raise InputError(f"{file}: unknown key '{found.where}'{hint}") from error
         raise InputError(f"{file}: '{found.where}': {found.message}; correct the card") from error
     check_slug(card.name, "task")
-    check_metrics(card.metrics, f"{file}: 'metrics'")
+    check_metrics(card.metrics, f"{file}: 'metrics'", card.rules)
     return card

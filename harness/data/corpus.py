@@ -28,16 +28,18 @@ class Corpus:
     hashes); text is read from the memory-mapped file when asked for. ``fingerprint`` is a SHA-256
     over the rows ``[id, contents]`` in order, so line ends, a byte order mark, blank lines, key
     order and extra fields do not change it. ``text_bytes`` counts the UTF-8 bytes of all
-    ``contents``. ``path`` is the file that its passages are read from, None in memory.
+    ``contents``; ``is_ascii`` tells that these have no other letters. ``path`` is the file that its
+    passages are read from, None in memory.
     """
 
     def __init__(
-        self, store: _Store, ids: Ids, fingerprint: str, text_bytes: int, path: Path | None = None
+        self, store: _Store, ids: Ids, fingerprint: str, text: _Text, path: Path | None = None
     ) -> None:
         self._store = store
         self._ids = ids
         self.fingerprint = fingerprint
-        self.text_bytes = text_bytes
+        self.text_bytes = text.bytes
+        self.is_ascii = text.bytes == text.letters
         self.path = path
 
     @classmethod
@@ -56,12 +58,12 @@ class Corpus:
         duplicate = scan.ids.seal()
         if duplicate is not None:
             raise _duplicate_error(path, scan.ids[duplicate])
-        return cls(_FileStore(path, scan.starts), scan.ids, fingerprint, scan.text_bytes, path)
+        return cls(_FileStore(path, scan.starts), scan.ids, fingerprint, scan.text, path)
 
     @classmethod
     def from_passages(cls, passages: Iterable[Passage]) -> Corpus:
         """A corpus held in memory. Raises InputError for no passages or an id used twice."""
-        store = tuple(map(normal_passage, passages))
+        store, text = tuple(map(normal_passage, passages)), _Text()
         if not store:
             raise InputError("the corpus holds no passages; expected at least one")
         ids = Ids()
@@ -74,8 +76,8 @@ class Corpus:
         duplicate = ids.seal()
         if duplicate is not None:
             raise InputError(f"passage id {ids[duplicate]!r} is used twice; make ids unique")
-        fingerprint = fingerprint_lines([p.id, p.contents] for p in store)
-        return cls(store, ids, fingerprint, sum(len(p.contents.encode()) for p in store))
+        fingerprint = fingerprint_lines([p.id, text.counted(p.contents)] for p in store)
+        return cls(store, ids, fingerprint, text)
 
     def part(self, positions: Iterable[int]) -> Corpus:
         """The passages at these positions as a corpus of their own, in the order of this one.
@@ -86,18 +88,16 @@ class Corpus:
         if not kept:
             raise InputError("no passage is left in the corpus; keep at least one")
         store = _PartStore(self._store, kept, len(self))
-        ids, text_bytes = Ids(), 0
+        ids, text = Ids(), _Text()
 
         def rows() -> Iterator[list[str]]:
-            nonlocal text_bytes
             for passage in store:
                 ids.append(passage.id)
-                text_bytes += len(passage.contents.encode())
-                yield [passage.id, passage.contents]
+                yield [passage.id, text.counted(passage.contents)]
 
         fingerprint = fingerprint_lines(rows())
         ids.seal()
-        return Corpus(store, ids, fingerprint, text_bytes, self.path)
+        return Corpus(store, ids, fingerprint, text, self.path)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -189,6 +189,19 @@ class Ids(Sequence[str]):
         return self._blob[self._ends[place] : self._ends[place + 1]].decode()
 
 
+class _Text:
+    """Counts the UTF-8 bytes and the letters of texts: as many of both means ASCII."""
+
+    def __init__(self) -> None:
+        self.bytes = self.letters = 0
+
+    def counted(self, contents: str) -> str:
+        """The same text, counted."""
+        self.bytes += len(contents.encode())
+        self.letters += len(contents)
+        return contents
+
+
 class _Store(Protocol):
     def __getitem__(self, position: int, /) -> Passage: ...
     def __iter__(self) -> Iterator[Passage]: ...
@@ -201,16 +214,14 @@ class _Scan:
         self.path = path
         self.starts = array("q")
         self.ids = Ids()
-        self.text_bytes = 0
+        self.text = _Text()
 
     def __iter__(self) -> Iterator[list[str]]:
         for row in read_rows(self.path):
             passage = passage_of(row)
-            contents = passage.contents
             self.starts.append(row.start)
             self.ids.append(passage.id)
-            self.text_bytes += len(contents.encode())
-            yield [passage.id, contents]
+            yield [passage.id, self.text.counted(passage.contents)]
 
 
 class _FileStore:

@@ -3,85 +3,187 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from harness.errors import InputError, did_you_mean
 from harness.metrics.answer import contains, exact_match, token_f1
-from harness.metrics.retrieval import all_gold_at_k, precision_at_k, recall_at_k
+from harness.metrics.retrieval import (
+    all_gold_at_k,
+    hit,
+    hit_at_k,
+    precision_at_k,
+    recall,
+    recall_at_k,
+)
+from harness.metrics.support import joint_em, joint_f1, support_em, support_f1
 from harness.registry import added as of_plugins
 from harness.registry import resolve
 
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 RECALL_AT = (5, 10, 15, 20)
 """Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
 
 Metric = Callable[[str, Sequence[str]], float]
 """An answer and its golden answers, of which the best counts, to a score in [0, 1]."""
 
-_ALWAYS = {"em": exact_match, "f1": token_f1, "contains": contains}
+_ALWAYS = ("em", "f1", "contains")
 _OWN = {
-    **_ALWAYS,
+    "contains_words": "harness.metrics.answer:contains_words",
+    "em_folded": "harness.metrics.answer:exact_match_folded",
+    "em_triviaqa": "harness.metrics.answer:exact_match_triviaqa",
+    "f1_triviaqa": "harness.metrics.answer:token_f1_triviaqa",
     "rouge_l": "harness.metrics.text:rouge_l",
     "bleu": "harness.metrics.text:sentence_bleu",
 }
-_RETRIEVAL = {"recall": recall_at_k, "all_gold": all_gold_at_k, "precision": precision_at_k}
+_SUPPORT = ("support_em", "support_f1", "joint_em", "joint_f1")
+_AT_K = ("recall", "hit", "all_gold", "precision")
+_WHOLE = ("recall_read", "recall_retrieved", "retrieved")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a task is scored, where tasks differ."""
+
+    gold: Literal["all", "any"] = "all"
+    """Whether an answer takes all gold documents, or any of them gives it."""
+    closed_answers: bool = False
+    """F1 gives "yes", "no" and "noanswer" nothing for a partial overlap (HotpotQA's rule)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Ids of the documents of one answer, each once.
+
+    ``ranked``: best first. ``read``: what the model was shown. ``retrieved``: all that came up in
+    any step, ``ranked`` and ``read`` among it. ``support``: what the method names as its answer's
+    support; None if it names nothing.
+    """
+
+    ranked: Sequence[str] = ()
+    read: Sequence[str] = ()
+    retrieved: Sequence[str] = ()
+    support: Sequence[str] | None = None
 
 
 def answer_metrics() -> dict[str, Any]:
-    """Every answer metric's name and ``module:function`` (a ``Metric``) or the function itself."""
-    return {**_OWN, **of_plugins("metrics", _OWN)}
+    """Answer metrics that a task may add: ``module:function`` (a ``Metric``) or the function."""
+    own = {**dict.fromkeys((*_ALWAYS, *_SUPPORT)), **_OWN}
+    return {**_OWN, **of_plugins("metrics", own)}
 
 
-def check_metrics(names: Iterable[str], where: str) -> None:
+def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) -> None:
     """Raise InputError, which begins with ``where``, for a name that is not scored."""
-    known = [*answer_metrics(), *(f"{name}@{k}" for name in _RETRIEVAL for k in RECALL_AT)]
+    retrieval = (f"{name}@{k}" for name in _AT_K for k in RECALL_AT)
+    known = [*_ALWAYS, *answer_metrics(), *_SUPPORT, *_WHOLE, *retrieval]
     for name in names:
         if name not in known:
             raise InputError(f"{where}: unknown metric '{name}'{did_you_mean(name, known)}")
+        if name in _SUPPORT and rules is not None and rules.gold == "any":
+            raise InputError(
+                f"{where}: '{name}' asks for all gold documents, but 'gold' is 'any'; drop one"
+            )
 
 
 def added_metrics(names: Iterable[str]) -> tuple[str, ...]:
-    """Those answer metrics among a task's metrics that are not scored for every task."""
-    extra = answer_metrics().keys() - _ALWAYS
+    """Those among a task's metrics that are not scored for every task."""
+    extra = {*answer_metrics(), *_SUPPORT}
     return tuple(name for name in dict.fromkeys(names) if name in extra)
+
+
+def is_added(name: str) -> bool:
+    """Whether a score is there only because a task, or a plug-in, adds it."""
+    return name not in (*_ALWAYS, *_WHOLE) and name.partition("@")[0] not in _AT_K
 
 
 def score_answer(
     answer: str,
-    retrieved_ids: Sequence[str] | None,
+    documents: Documents | None,
     golden_answers: Sequence[str],
     gold_doc_ids: Sequence[str],
     ks: Sequence[int] = (5,),
     *,
+    rules: Rules = Rules(),
     added: Sequence[str] = (),
     failed: bool = False,
 ) -> dict[str, float | None]:
-    """Score one answer: ``em``, ``f1``, ``contains`` and, for each k, ``recall@k`` and its kin.
+    """Score one answer: of the answer, of its documents, and what the task adds.
 
     Args:
         answer: the method's answer.
-        retrieved_ids: what it retrieved, best first, each id once; None if it does not retrieve.
+        documents: what it retrieved and read; None if it does not retrieve.
         golden_answers: acceptable answers; the best one counts.
         gold_doc_ids: documents that hold the answer, in any order.
         ks: cut-offs of the retrieval metrics.
-        added: further answer metrics, by name.
+        rules: how the task is scored.
+        added: further metrics, by name.
         failed: the question ended in an error, so every score is 0, whatever was returned.
 
     Returns:
-        Values in [0, 1]. Retrieval values are None without gold ids or without retrieval.
+        Values in [0, 1]: ``em``, ``f1``, ``contains``; for each k ``recall@k``, ``hit@k``,
+        ``all_gold@k``, ``precision@k`` of the ranking; ``recall_read`` and ``recall_retrieved``;
+        ``retrieved``, 1 if anything was retrieved. Retrieval values are None without retrieval and,
+        but for ``retrieved``, without gold ids. Where any gold document gives the answer, recalls
+        are hits and there is no ``all_gold``. Support values are None where nothing is named.
     """
     if failed:
         answer, golden_answers = "", ()
-        retrieved_ids = None if retrieved_ids is None else ()
+        if documents is not None:
+            documents = Documents(support=None if documents.support is None else ())
     scores: dict[str, float | None] = {
-        name: metric(answer, golden_answers) for name, metric in _ALWAYS.items()
+        "em": exact_match(answer, golden_answers),
+        "f1": token_f1(answer, golden_answers, closed_answers=rules.closed_answers),
+        "contains": contains(answer, golden_answers),
     }
-    if added:  # only then are plug-ins looked through
-        table = answer_metrics()
-        for name in added:
+    scores |= _added_scores(answer, documents, golden_answers, gold_doc_ids, rules, added)
+    return scores | _retrieval_scores(documents, gold_doc_ids, ks, rules)
+
+
+def _added_scores(
+    answer: str,
+    documents: Documents | None,
+    golden_answers: Sequence[str],
+    gold: Sequence[str],
+    rules: Rules,
+    added: Sequence[str],
+) -> dict[str, float | None]:
+    scores: dict[str, float | None] = {}
+    named = None if documents is None or not gold else documents.support
+    # Only where a task adds some are plug-ins looked through.
+    table = answer_metrics() if any(name not in _SUPPORT for name in added) else {}
+    for name in added:
+        if name not in _SUPPORT:
             scores[name] = resolve(table[name], f"metric '{name}'")(answer, golden_answers)
-    gold = () if retrieved_ids is None else gold_doc_ids
-    for k in ks:
-        for name, metric in _RETRIEVAL.items():
-            scores[f"{name}@{k}"] = metric(retrieved_ids or (), gold, k)
+        elif named is None:
+            scores[name] = None
+        elif name == "joint_em":
+            scores[name] = joint_em(named, gold, answer, golden_answers)
+        elif name == "joint_f1":
+            scores[name] = joint_f1(
+                named, gold, answer, golden_answers, closed_answers=rules.closed_answers
+            )
+        else:
+            scores[name] = (support_em if name == "support_em" else support_f1)(named, gold)
     return scores
+
+
+def _retrieval_scores(
+    documents: Documents | None, gold: Sequence[str], ks: Sequence[int], rules: Rules
+) -> dict[str, float | None]:
+    if documents is None:
+        names = [f"{name}@{k}" for k in ks for name in _AT_K]
+        return dict.fromkeys([*names, *_WHOLE])
+    is_any, ranked = rules.gold == "any", documents.ranked
+    scores: dict[str, float | None] = {}
+    for k in ks:
+        scores[f"recall@{k}"] = (hit_at_k if is_any else recall_at_k)(ranked, gold, k)
+        scores[f"hit@{k}"] = hit_at_k(ranked, gold, k)
+        scores[f"all_gold@{k}"] = None if is_any else all_gold_at_k(ranked, gold, k)
+        scores[f"precision@{k}"] = precision_at_k(ranked, gold, k)
+    share = hit if is_any else recall
+    return {
+        **scores,
+        "recall_read": share(documents.read, gold),
+        "recall_retrieved": share(documents.retrieved, gold),
+        "retrieved": float(bool(documents.retrieved)),
+    }

@@ -41,6 +41,16 @@ class Retriever(ABC):
         """
         return dict(settings)
 
+    @classmethod
+    def revision(cls, *, ascii_only: bool) -> int:
+        """Raised when a release changes results; part of a run's config where it is above 1.
+
+        ``ascii_only`` tells that corpus and questions hold nothing but ASCII, where some changes
+        change nothing.
+        """
+        del ascii_only  # in the base no results change
+        return 1
+
     @abstractmethod
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages for each query, best first, with ``score`` set.

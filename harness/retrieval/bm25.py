@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import ConfigError, InputError
 from harness.files import cache_dir
@@ -19,57 +18,17 @@ from harness.fingerprint import fingerprint
 from harness.records import Passage
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.catalogue import explain
+from harness.retrieval.languages import LANGUAGES, check_language, library_versions
 from harness.retrieval.ranking import top_positive, with_scores
 from harness.retrieval.selftest import check_index, check_words
+from harness.retrieval.terms import BM25Settings, Tokenizer
 from harness.sealed import check_sealed, write_sealed
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
 
 _log = logging.getLogger(__name__)
-_WORD = re.compile(r"\b\w\w+\b")
-_INDEX_VERSION = 1
 _PROGRESS_EVERY = 1024
-
-
-class BM25Settings(BaseModel):
-    """What decides a BM25 ranking; part of a run's config.
-
-    The defaults are Lucene's k1 and b, the Snowball English stemmer and Lucene's 33 English stop
-    words. ``method`` names the variant of Kamphuis et al. (ECIR 2020) that bm25s computes.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    k1: float = Field(1.2, ge=0, allow_inf_nan=False, description="term frequency saturation")
-    b: float = Field(0.75, ge=0, le=1, description="length normalisation")
-    method: Literal["lucene", "robertson", "atire"] = "lucene"
-    stemmer: Literal["english"] | None = "english"
-    stopwords: Literal["en"] | None = "en"
-
-
-class Tokenizer:
-    """Lower-case words of two or more letters or digits, without stop words, stemmed.
-
-    One object serves passages and queries, so the two sides cannot disagree.
-    """
-
-    def __init__(self, settings: BM25Settings) -> None:
-        self._stopwords: frozenset[str] = frozenset()
-        self._stem: Callable[[list[str]], list[str]] | None = None
-        if settings.stopwords:
-            from bm25s.stopwords import STOPWORDS_EN
-
-            self._stopwords = frozenset(STOPWORDS_EN)
-        if settings.stemmer:
-            from Stemmer import Stemmer
-
-            self._stem = Stemmer(settings.stemmer).stemWords
-
-    def __call__(self, text: str) -> list[str]:
-        """The index terms of a text, in order, repetitions kept."""
-        words = [word for word in _WORD.findall(text.lower()) if word not in self._stopwords]
-        return self._stem(words) if self._stem else words
 
 
 class BM25Retriever(Retriever):
@@ -91,13 +50,22 @@ class BM25Retriever(Retriever):
         """Build or load the index, and test that it finds its own passages and words."""
         opened = cls(corpus, _settings(settings), progress=progress)
         check_index(opened, corpus, opened.folder)
-        check_words(opened, corpus, opened.folder)
+        if LANGUAGES[opened.settings.language].library is None:
+            check_words(opened, corpus, opened.folder)
         return opened
 
     @classmethod
     def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields of BM25Settings. Raises ConfigError for settings that do not fit."""
+        """Fields of BM25Settings, later ones where they are not the default.
+
+        Raises ConfigError for settings that do not fit and for a library that is not installed.
+        """
         return _settings(settings).model_dump()
+
+    @classmethod
+    def revision(cls, *, ascii_only: bool) -> int:
+        """2 since letters are brought into one form, which changes nothing where all are ASCII."""
+        return 1 if ascii_only else 2
 
     def __init__(
         self,
@@ -133,8 +101,8 @@ class BM25Retriever(Retriever):
         return {"sparse index": self._bytes}
 
     def provenance(self) -> dict[str, Any]:
-        """Versions of the libraries that weigh and stem the terms."""
-        return {"bm25s": version("bm25s"), "PyStemmer": version("PyStemmer")}
+        """Versions of the libraries that separate, stem and weigh the terms."""
+        return _versions(self.settings)
 
     def _search(self, query: str, k: int) -> list[Passage]:
         terms = [self._vocabulary[t] for t in self._tokenize(query) if t in self._vocabulary]
@@ -152,18 +120,24 @@ class BM25Retriever(Retriever):
 
 def _settings(values: Mapping[str, Any]) -> BM25Settings:
     try:
-        return BM25Settings(**values)
+        settings = BM25Settings(**values)
     except ValidationError as error:
         raise ConfigError(f"settings of bm25: {explain(error)}") from error
+    check_language(settings.language)
+    return settings
+
+
+def _versions(settings: BM25Settings) -> dict[str, str]:
+    own = {"bm25s": version("bm25s"), "PyStemmer": version("PyStemmer")}
+    return own | library_versions(settings.language)
 
 
 def _key(corpus: Corpus, settings: BM25Settings) -> str:
     what = {
         "corpus": corpus.fingerprint,
         "settings": settings.model_dump(),
-        "bm25s": version("bm25s"),
-        "PyStemmer": version("PyStemmer"),
-        "index": _INDEX_VERSION,
+        **_versions(settings),
+        "index": BM25Retriever.revision(ascii_only=corpus.is_ascii),
     }
     return fingerprint(what)[:32]
 

@@ -39,14 +39,20 @@ def open_retriever(
     return cls.open(corpus, given, progress)
 
 
-def retriever_config(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def retriever_config(
+    name: str, settings: Mapping[str, Any] | None = None, *, ascii_only: bool = True
+) -> dict[str, Any]:
     """What decides a retriever's results, JSON-able, for a run's config. Loads no model.
+
+    ``ascii_only``: corpus and questions hold nothing but ASCII.
 
     ``dense`` and the default encoder's name give the same config; so do two local folders with
     equal files. Raises ConfigError for an unknown name or setting.
     """
     cls, given = _door(name, settings)
-    return {"kind": cls.kind or name, **cls.config(given)}
+    revision = cls.revision(ascii_only=ascii_only)
+    changed = {} if revision == 1 else {"revision": revision}
+    return {"kind": cls.kind or name, **cls.config(given), **changed}
 
 
 def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever], dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError
 from harness.records import Passage
 from harness.retrieval.base import Retriever
+from harness.retrieval.terms import words_of
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -19,7 +20,8 @@ _SHARE = 0.9
 _FIRST_WORDS = 12
 _LARGE = 100_000
 # Longer than any stop word, so every tokenizer keeps it.
-_LONG_WORD = re.compile(r"[^\W_]{6,}")
+_LONG = 6
+_LONG_WORD = re.compile(rf"[^\W_]{{{_LONG},}}")
 
 
 def check_index(
@@ -60,8 +62,8 @@ def check_words(
     For sparse indexes. Long words are mostly inflected, so this catches what titles, mostly proper
     names, survive: passages stemmed and queries not, or the reverse. Raises HarnessError.
     """
-    words = [max(_LONG_WORD.findall(p.text), key=len, default="") for p in _spread(corpus, samples)]
-    results = retriever.search([word for word in words if word], 1)
+    longest = [max(words_of(p.text), key=len, default="") for p in _spread(corpus, samples)]
+    results = retriever.search([word for word in longest if len(word) >= _LONG], 1)
     _require(sum(map(bool, results)), len(results), "long words are known", retriever, cache)
 
 

@@ -18,7 +18,7 @@ from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.catalogue import ModelConfig
 from harness.method import Method
-from harness.metrics import added_metrics
+from harness.metrics import Rules
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
@@ -96,19 +96,15 @@ class RunPlan:
         return (
             _is_finished(folder)
             and gold_path(root, self.config.task).exists()
-            and self._has_metrics(folder)
+            and self._is_scored_alike(folder)
             and is_scored(folder)
             and self._is_measured(folder)
             and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
 
-    @property
-    def added_metrics(self) -> tuple[str, ...]:
-        """Answer metrics that the task names beside those always scored."""
-        return added_metrics(self.data.card.metrics)
-
-    def _has_metrics(self, folder: Path) -> bool:
-        return read_manifest(folder).metrics == self.added_metrics
+    def _is_scored_alike(self, folder: Path) -> bool:
+        manifest, asked = read_manifest(folder), self.data.card.scored_by
+        return {name: getattr(manifest, name) for name in asked} == asked
 
     def _is_measured(self, folder: Path) -> bool:
         wanted = min(self.measuring.queries, len(self.data.questions))
@@ -160,8 +156,8 @@ class _Run:
             write_memory(self.method, plan.data, memory_path(root, plan.config), run)
             if not finished:
                 self.ask(engine, run)
-            elif not plan._has_metrics(folder):
-                run.change_manifest(metrics=plan.added_metrics)
+            elif not plan._is_scored_alike(folder):
+                run.change_manifest(**plan.data.card.scored_by)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -289,7 +285,7 @@ def _manifest(
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),
-        **({"metrics": plan.added_metrics} if plan.added_metrics else {}),
+        **{k: asked for k, asked in plan.data.card.scored_by.items() if asked not in ((), Rules())},
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),

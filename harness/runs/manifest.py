@@ -7,6 +7,7 @@ runs apart. A record is written with the fields it was given, in the order of th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.errors import InputError, problem_of
 from harness.files import check_slug, read_json
 from harness.fingerprint import canonical_json, fingerprint
+from harness.metrics import Rules
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -202,7 +204,9 @@ class Manifest(Record):
     retriever_provenance: dict[str, Any] | None = None
     task_provenance: dict[str, Any] = {}
     metrics: tuple[str, ...] = ()
-    """Answer metrics that the task adds to those always scored; left out without any."""
+    """Metrics that the task adds to those always scored; left out without any."""
+    scoring: Rules = Rules()
+    """How the task is scored; left out where that is as for most tasks."""
     trained_on: dict[str, Count | None] = {}
     """Trained parts, and how many questions they learnt from, none of them asked; None: not known.
 
@@ -249,7 +253,8 @@ class Manifest(Record):
         }
         flat = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         versions = {"schema_version": self.schema_version, "metrics_version": metrics_version}
-        return flat | versions
+        rules = {} if self.scoring == Rules() else {"task.scoring": asdict(self.scoring)}
+        return flat | versions | rules
 
     def identity(self) -> Mapping[str, Any]:
         """Settings that make a row: the method and whatever is not task, model or seed."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.fingerprint import canonical_json
+from harness.metrics import Documents
 from harness.records import Prediction, Usage
 
 
@@ -24,7 +25,7 @@ def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
     """A prediction as it is stored, one JSON object a line.
 
     ``retrieved_ids`` are those ranked; ``read_ids`` stand there only where ``read_ids`` cannot
-    tell them from the rest of the row.
+    tell them from the rest of the row, ``support_ids`` only where the method names some.
     """
     row = {
         "question_id": question_id,
@@ -35,6 +36,8 @@ def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
         "usage": _usage(prediction.usage),
         "error": prediction.error,
     }
+    if prediction.support is not None:
+        row["support_ids"] = list(dict.fromkeys(prediction.support))
     told = prediction.read is None or prediction.read_ids == read_ids(row)
     return row if told else {**row, "read_ids": prediction.read_ids}
 
@@ -47,11 +50,28 @@ def _usage(usage: Usage) -> dict[str, int | None]:
     return counts
 
 
+def documents_of(row: Mapping[str, Any]) -> Documents:
+    """The documents of a stored prediction, as they are scored."""
+    ranked, read = list(row["retrieved_ids"]), read_ids(row)
+    searched = [id_ for step in search_steps(row) for id_ in step["retrieved_ids"]]
+    return Documents(
+        ranked=ranked,
+        read=read,
+        retrieved=list(dict.fromkeys([*searched, *ranked, *read])),
+        support=row.get("support_ids"),
+    )
+
+
+def search_steps(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The searches of a stored prediction, in program order."""
+    return [step for step in row.get("steps", ()) if step.get("kind") == "search"]
+
+
 def read_ids(row: Mapping[str, Any]) -> list[str]:
     """Ids of the documents that were read, of a stored prediction.
 
     What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
-    ranked.
+    ranked (of rows of earlier releases also where some of it did not fit into the prompt).
     """
     if "read_ids" in row:
         return list(row["read_ids"])

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
 from harness.files import atomic_file, read_json, write_json
 from harness.fingerprint import canonical_json, file_sha256
-from harness.metrics import METRICS_VERSION, RECALL_AT, added_metrics, check_metrics, score_answer
+from harness.metrics import (
+    METRICS_VERSION,
+    RECALL_AT,
+    Rules,
+    added_metrics,
+    check_metrics,
+    score_answer,
+)
 from harness.records import Question
 from harness.runs.directory import runs_folder
-from harness.runs.manifest import MANIFEST, TaskConfig, read_manifest
-from harness.runs.predictions import read_predictions
+from harness.runs.manifest import MANIFEST, Manifest, TaskConfig, read_manifest
+from harness.runs.predictions import documents_of, read_predictions
 from harness.runs.unanswered import read_unanswered
 
 
@@ -64,13 +72,13 @@ def score_run(folder: Path) -> bool:
             "in order; run the same board again to complete it"
         )
     added = added_metrics(manifest.metrics)
-    rows = [_score_row(row, gold, retrieves, added) for row in answered]
+    rows = [_score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
     record = {
         "metrics_version": METRICS_VERSION,
         "predictions_sha256": file_sha256(predictions),
-        **({"metrics": list(manifest.metrics)} if manifest.metrics else {}),
+        **_asked_of(manifest),
     }
     write_json(folder / "scores.json", record)
     return True
@@ -81,28 +89,37 @@ def is_scored(folder: Path) -> bool:
     path, predictions = folder / "scores.json", folder / "predictions.jsonl"
     if not all(file.exists() for file in (path, predictions, folder / "scores.jsonl")):
         return False
-    record = read_json(path)
+    record, asked = read_json(path), _asked_of(read_manifest(folder))
     return bool(
         record.get("metrics_version") == METRICS_VERSION
         and record.get("predictions_sha256") == file_sha256(predictions)
-        and tuple(record.get("metrics", ())) == read_manifest(folder).metrics
+        and {name: record[name] for name in ("metrics", "scoring") if name in record} == asked
     )
+
+
+def _asked_of(manifest: Manifest) -> dict[str, Any]:
+    """What the task asks of its scores, where that is more than of most tasks."""
+    metrics = {"metrics": list(manifest.metrics)} if manifest.metrics else {}
+    rules = {} if manifest.scoring == Rules() else {"scoring": asdict(manifest.scoring)}
+    return metrics | rules
 
 
 def _score_row(
     row: dict[str, Any],
     gold: dict[str, dict[str, Any]],
     retrieves: bool,
+    rules: Rules,
     added: Sequence[str],
 ) -> dict[str, Any]:
     question = gold[row["question_id"]]
     failed = row.get("error") is not None
     scores = score_answer(
         row["answer"],
-        row["retrieved_ids"] if retrieves else None,
+        documents_of(row) if retrieves else None,
         question["golden_answers"],
         question["gold_doc_ids"],
         ks=RECALL_AT,
+        rules=rules,
         added=added,
         failed=failed,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.runs.performance import Usage, read_performance
 from harness.runs.predictions import read_predictions
+from harness.runs.searches import empty_searches
 from harness.runs.unanswered import read_unanswered
 
 MANY = 0.1
@@ -58,6 +59,8 @@ def cautions(folder: Path) -> Iterator[str]:
             f"{len(failed):,} of {len(errors):,} questions failed and count as wrong answers, the "
             f"last with {failed[-1]}; --retry-errors asks them again"
         )
+    if told := empty_searches(folder):
+        yield told
     usage = read_performance(folder).usage
     if usage is not None and (usage.empty or 0) >= MANY:
         yield (

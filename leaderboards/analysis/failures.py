@@ -142,7 +142,7 @@ def shares_table(found: Sequence[Failures]) -> str:
             MISSING if one.pool.documents is None else f"{one.pool.documents:,}",
             markdown_text(shown_label(one.row)),
             f"{one.questions:,}",
-            *(_cell(one.shares[name]) for name in names),
+            *(_cell(one, name) for name in names),
         ]
         for one in found
     ]
@@ -164,6 +164,9 @@ def _shares(seeds: Sequence[Sequence[Case]]) -> dict[str, Score]:
     }
 
 
-def _cell(share: Score) -> str:
+def _cell(one: Failures, name: str) -> str:
+    if name == MULTI_HOP and one.pool.group.manifest.scoring.gold == "any":
+        return MISSING
+    share = one.shares[name]
     low, high = share.interval
     return f"{100 * share.mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

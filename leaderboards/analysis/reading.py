@@ -50,16 +50,18 @@ def classify(
     *,
     right: bool,
     failed: bool = False,
+    any_gold: bool = False,
 ) -> str:
     """The one of CLASSES that an answer is in. ``gold`` is not empty.
 
+    ``any_gold`` tells that each gold document gives the answer, so that reading one is enough.
     ``failed`` tells that the method stopped with an error, so that nothing was answered.
     """
     if failed:
         return ERROR
     if right:
         return RIGHT
-    if gold <= read:
+    if gold <= read or (any_gold and gold & read):
         return READING
     if gold & read:
         return MULTI_HOP
@@ -88,6 +90,7 @@ def cases(
     run: Run, gold: Mapping[str, frozenset[str]], readings: Mapping[str, Reading], right: str
 ) -> Iterator[Case]:
     """The run's answers to questions with gold; right are those that score 1 in ``right``."""
+    any_gold = run.manifest.scoring.gold == "any"
     for place, id_ in enumerate(run.question_ids):
         wanted, found = gold[id_], readings.get(id_)
         if found is None:
@@ -100,7 +103,9 @@ def cases(
         is_right = bool(run.scores[right][place] >= 1)
         yield Case(
             question_id=id_,
-            kind=classify(wanted, read, ranked, right=is_right, failed=found.failed),
+            kind=classify(
+                wanted, read, ranked, right=is_right, failed=found.failed, any_gold=any_gold
+            ),
             gold=len(wanted),
             read=len(wanted & read),
             ranked=len(wanted & ranked),

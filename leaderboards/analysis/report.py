@@ -34,7 +34,8 @@ RIGHT_BY = ("em", "contains")
 SUMMARY = "summary.md"
 _CLASSES = (
     "Selection failure: no gold document was read, though it was among those ranked, or not. "
-    "Multi-hop failure: some of several gold documents were read. Reading failure: all were read. "
+    "Multi-hop failure: some of several gold documents were read. Reading failure: all were read, "
+    "or one where any gives the answer. "
     "Error: the method stopped."
 )
 _LARGEST = "The picture shows the largest corpus of each task; the tables hold all sizes."

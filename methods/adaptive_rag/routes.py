@@ -8,6 +8,7 @@ from pydantic import Field
 
 from harness.method import Method, MethodParams
 from harness.records import Prediction, Query
+from harness.retrieval.languages import TermParams
 from methods.bm25 import BM25
 from methods.ircot.method import IRCoT
 from methods.no_retrieval import NoRetrieval
@@ -25,7 +26,7 @@ ROUTE_DEVIATIONS = (
 )
 
 
-class RouteParams(MethodParams):
+class RouteParams(MethodParams, TermParams):
     """Parameters of the routes; the defaults are those of the methods they stand for."""
 
     k: int = Field(5, ge=1, le=1000, description="passages that route B reads")

@@ -14,6 +14,7 @@ from harness import trace
 from harness.method import Lent, Method, MethodParams
 from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query
+from harness.retrieval.languages import TermParams
 from methods.corag.chain import (
     Chain,
     Hop,
@@ -59,7 +60,7 @@ class ChainOfRetrieval(Method):
     2 + L B (1.5E + E(2 + R(D(T+2) + 1))); R counts as 1 if it is 0.
     """
 
-    class Params(MethodParams):
+    class Params(MethodParams, TermParams):
         """Parameters of chains and of the choice among them."""
 
         retriever: str = Field("all-minilm-l6-v2", description="'bm25' or an encoder")

@@ -11,6 +11,7 @@ from harness import trace
 from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Demonstration
 from harness.records import Passage, Prediction, Query
+from harness.retrieval.languages import TermParams
 from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
 from methods.ircot.passages import LONGEST, collect, shown
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
@@ -50,7 +51,7 @@ class IRCoT(Method):
         ),
     )
 
-    class Params(MethodParams):
+    class Params(MethodParams, TermParams):
         """Parameters of IRCoT."""
 
         chain_shots: int = Field(

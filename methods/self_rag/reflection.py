@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from pydantic import Field
 from harness import trace
 from harness.method import Method, MethodParams
 from harness.records import Passage, Prediction, Query
+from harness.retrieval.languages import TermParams
 from methods.self_rag.scores import Candidate, Critique, Weights
 
 
@@ -27,7 +28,7 @@ class Wish:
 class Reflective(Method):
     """Self-RAG's inference for short answers; subclasses say how the model is asked."""
 
-    class Params(MethodParams):
+    class Params(MethodParams, TermParams):
         """Parameters of retrieval, its decision and the score."""
 
         k: int = Field(5, ge=1, le=1000, description="passages, each answered with apart")
@@ -51,14 +52,15 @@ class Reflective(Method):
         if await self._retrieves(query):
             passages = await self.retriever.search(query.text, k=self.params.k)
         if not passages:
-            return await self.unaided(query)
+            return replace(await self.unaided(query), support=())
         return await self.aided(query, passages)
 
     async def aided(self, query: Query, passages: list[Passage]) -> Prediction:
         """Of the answers with one passage each, the one with the best score."""
         candidates = await asyncio.gather(*(self.candidate(query, p) for p in passages))
         best = self.best(candidates)
-        return Prediction(best.answer, passages, raw=best.text)
+        support = passages[candidates.index(best)].id
+        return Prediction(best.answer, passages, support=(support,), raw=best.text)
 
     def best(self, candidates: Sequence[Candidate]) -> Candidate:
         """The candidate with the best score; of equals, the first."""

@@ -88,6 +88,22 @@ def test_passages_are_dropped_from_the_end_and_the_question_stays(style):
     assert found.usage.passages_dropped == 5 - len(kept)
     assert asked[0].text in prompt
     assert found.usage.prompt_tokens + 4 <= 70
+    assert found.read_ids == [passage.id for passage in kept]
+    assert prediction_row("q", found)["read_ids"] == found.read_ids
+
+
+def test_what_fits_into_a_later_prompt_was_read():
+    async def body(method, query):
+        passages = await method.retriever.search("Vell Oster Ilm", k=5)
+        for max_tokens in (24, 4):
+            prompt = method.prompts.read(query, passages)
+            await method.llm.generate(prompt, max_tokens=max_tokens)
+        return Prediction("x", passages)
+
+    (found,) = predictions(Steps(body), [Query("q", "Vell?")], RuleModel(window=70)).values()
+    first, last = (step.data["passages_dropped"] for step in found.steps[1:])
+    assert first > last > 0
+    assert found.read_ids == found.ranked_ids[:-last]
 
 
 def test_soft_prompts_take_their_place_in_the_window():

@@ -51,7 +51,11 @@ def score_lines(questions: int, skill: float, seed: int, gold: int) -> list[dict
             "contains": float(value > 0.5),
             "recall@5": found / gold if gold else None,
             "all_gold@5": float(found == gold) if gold else None,
+            "hit@5": float(found > 0) if gold else None,
             "precision@5": found / 5 if gold else None,
+            "recall_read": min(found, 1) / gold if gold else None,
+            "recall_retrieved": found / gold if gold else None,
+            "retrieved": float(value > 0.1), "em_folded": float(value > 0.55),
             "error": value == 0 and i % 40 == 0,
         })  # fmt: skip
     return lines

@@ -279,3 +279,20 @@ def test_an_answer_that_is_missing_is_said(run_of, runs: Path, tmp_path: Path) -
     run_of("bm25", questions, predictions=answers)
     with pytest.raises(InputError, match="question 'q2' is scored but not answered"):
         analyse(runs, tmp_path / "out")
+
+
+def test_a_question_that_any_gold_document_answers_has_no_hops(
+    run_of, runs: Path, tmp_path: Path
+) -> None:
+    any_gold = {"scoring": {"gold": "any", "closed_answers": False}}
+    run_of("memory", SELECTED, manifest=any_gold)
+    told = analyse(runs, tmp_path / "out")
+    assert classes(tmp_path / "out", "memory") == {
+        "q-right": "right",
+        "q-reading": "reading failure",
+        "q-hop": "reading failure",
+        "q-none": "selection failure: ranked but not read",
+    }
+    table = [line.split("|") for line in told.splitlines() if line.startswith("|")]
+    hops = [cell.strip() for cell in table[0]].index("Multi-hop failure")
+    assert table[2][hops].strip() == "\u2014"

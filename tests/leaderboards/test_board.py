@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from harness.report import NOT_COMPARABLE
 from leaderboards.board import Table
 from leaderboards.table import build, render, to_markdown
+from tests.leaderboards.conftest import score_lines
 
 
 def labels(table: Table) -> list[str]:
@@ -251,3 +253,39 @@ def test_the_caption_tells_what_was_left_out_and_what_nobody_noted(runs: Path, w
     assert [line for line in caption if "router 'old'" in line] == [
         "Nobody noted what router 'old' learnt from: asked questions, perhaps."
     ]
+
+
+def test_alternatives_have_no_all_gold_and_say_so(runs: Path, write_run) -> None:
+    lines = score_lines(40, 0, 0, 2)
+    for line in lines:
+        line["recall@5"], line["all_gold@5"] = line["hit@5"], None
+    any_gold = {"scoring": {"gold": "any", "closed_answers": False}}
+    write_run(task="triviaqa", gold=2, lines=lines, manifest=any_gold)
+    text = render(runs)
+    assert "All-gold@5" not in text and "Hit@5" not in text
+    assert "Any gold document gives the answer in triviaqa" in text
+    write_run("other", task="triviaqa", gold=2)
+    assert len(build(runs).tables) == 2
+    assert "they differ in scoring" in render(runs)
+
+
+def test_a_table_tells_ranked_from_read(runs: Path, write_run) -> None:
+    write_run(gold=2)
+    (row,) = build(runs).tables[0].rows
+    assert row.recall_read.mean < row.recall.mean
+    header = next(line for line in render(runs).splitlines() if line.startswith("| Method"))
+    cells = [cell.strip() for cell in header.split("|")]
+    place = cells.index("Recall@5 [95% CI]")
+    assert cells[place + 2 : place + 4] == ["Recall read [95% CI]", "Retrieved"]
+
+
+def test_scores_that_a_task_adds_stand_below(runs: Path, write_run) -> None:
+    write_run()
+    grids = [line for line in render(runs).splitlines() if line.startswith("| Method")]
+    assert ["em_folded" in grid for grid in grids] == [False, True]
+    lines = [
+        {k: v for k, v in line.items() if k != "em_folded"} for line in score_lines(40, 0, 0, 1)
+    ]
+    shutil.rmtree(runs)
+    write_run(lines=lines)
+    assert sum(line.startswith("| Method") for line in render(runs).splitlines()) == 1

@@ -73,6 +73,7 @@ def test_three_passages_scored_by_hand():
     assert found.answer == "Oster"
     assert found.raw == GREY_SEA.text
     assert found.ranked_ids == IDS
+    assert list(found.support) == [IDS[1]]
     assert (found.usage.llm_calls, found.usage.retrievals) == (4, 1)
 
 
@@ -107,6 +108,7 @@ def test_as_published_the_texts_own_probability_counts(params):
 def test_passages_are_retrieved_only_above_the_threshold(p, retrieves):
     found = run(decide(p))
     assert found.usage.retrievals == int(retrieves)
+    assert len(found.support) == int(retrieves)
     assert found.answer == ("Mara Quint" if retrieves else "Jon Abel")
     assert notes(found, "retrieval decision") == [{"probability": p, "retrieve": retrieves}]
 

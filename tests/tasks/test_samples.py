@@ -80,3 +80,13 @@ def test_a_limited_musique_keeps_its_mix_of_hops():
     task = Task.from_folder(task_folder("musique"))
     hops = [q.metadata["hops"] for q in load_task(task, limit=100).questions]
     assert 15 <= hops.count(3) <= 45
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_cards_say_how_answers_are_scored(name):
+    data = load_task(Task.from_folder(task_folder(name)))
+    hops = {question.metadata["hops"] for question in data.questions}
+    assert data.card.rules.gold == ("any" if hops == {1} else "all")
+    assert data.card.rules.closed_answers == (name == "hotpotqa")
+    assert ("f1_triviaqa" in data.card.metrics) == (name == "triviaqa")
+    assert ("support_f1" in data.card.metrics) == (name in {"hotpotqa", "musique"})

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from harness.data.corpus import Corpus
 from harness.errors import InputError
 from harness.records import Question
-from harness.retrieval.bm25 import BM25Retriever, BM25Settings, Tokenizer
+from harness.retrieval.bm25 import BM25Retriever
 from harness.retrieval.ranking import top_positive
+from harness.retrieval.terms import BM25Settings, Tokenizer
 from harness.sealed import write_sealed
 from tests.harness.retrieval.helpers import corpus_of
 

@@ -146,3 +146,88 @@ def test_a_metric_that_is_not_known_is_named_with_the_nearest(folder: Path) -> N
     write_json(folder / "manifest.json", {**manifest, "metrics": ["rouge"]})
     with pytest.raises(InputError, match=r"manifest\.json: unknown metric 'rouge'.*'rouge_l'"):
         score_run(folder)
+
+
+ROW = {
+    "answer": "name0",
+    "retrieved_ids": ["d0", "d1", "d2"],
+    "read_ids": ["d1"],
+    "steps": [
+        {"kind": "search", "retrieved_ids": ["d0", "d3"]},
+        {"kind": "generate", "reply": "x"},
+        {"kind": "search", "retrieved_ids": ["d1", "d2"]},
+    ],
+    "usage": {},
+    "error": None,
+}
+
+
+def scored(folder: Path, gold: list[str], rules: dict | None = None, **row) -> dict:
+    """Scores of a first question with these gold documents, whose prediction is ROW but for."""
+    (path,) = folder.parents[1].glob("questions-*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["gold_doc_ids"] = gold
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = folder / "predictions.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[0] = json.dumps({"question_id": lines_id(lines[0]), **ROW, **row}) + "\n"
+    path.write_text("".join(lines))
+    if rules is not None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        write_json(folder / "manifest.json", {**manifest, **rules})
+    score_run(folder)
+    return next(iter(scores(folder).values()))
+
+
+def lines_id(line: str) -> str:
+    return json.loads(line)["question_id"]
+
+
+def test_read_ranked_and_retrieved_are_told_apart(folder: Path) -> None:
+    found = scored(folder, ["d1", "d3", "d9", "d0"])
+    assert found["recall@5"] == 0.5
+    assert found["recall_read"] == 0.25
+    assert found["recall_retrieved"] == 0.75
+    assert found["retrieved"] == 1
+    config = json.loads((folder / "manifest.json").read_text())["config"]
+    searching = {"config": {**config, "retriever": {"kind": "bm25"}}}
+    nothing = {"steps": [], "retrieved_ids": [], "read_ids": []}
+    assert scored(folder, ["d1"], searching, **nothing)["retrieved"] == 0
+
+
+def test_memories_that_were_ranked_but_not_read_do_not_count_as_read(folder: Path) -> None:
+    row = {key: value for key, value in ROW.items() if key != "read_ids"}
+    row["steps"] = [{"kind": "select", "memories_read": ["d2"]}]
+    path = folder / "predictions.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[0] = json.dumps({"question_id": lines_id(lines[0]), **row}) + "\n"
+    path.write_text("".join(lines))
+    score_run(folder)
+    found = next(iter(scores(folder).values()))
+    assert (found["recall@5"], found["recall_read"], found["recall_retrieved"]) == (1, 0, 1)
+
+
+def test_rules_of_the_manifest_are_kept_and_a_change_makes_scores_stale(folder: Path) -> None:
+    assert scored(folder, ["d1", "d9"])["recall@5"] == 0.5
+    rules = {"scoring": {"gold": "any"}, "metrics": ["support_f1"]}
+    assert scored(folder, ["d1", "d9"], {"scoring": {"gold": "any"}})["recall@5"] == 1
+    assert json.loads((folder / "scores.json").read_text())["scoring"]["gold"] == "any"
+    assert is_scored(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    write_json(folder / "manifest.json", {**manifest, "scoring": {"gold": "all"}})
+    assert not is_scored(folder)
+    del rules["scoring"]
+    assert scored(folder, ["d1", "d9"], rules)["support_f1"] is None
+    named = scored(folder, ["d1", "d9"], support_ids=["d1"])
+    assert named["support_f1"] == pytest.approx(2 / 3)
+
+
+def test_a_card_that_changes_how_it_is_scored_asks_nothing_again(folder: Path, files) -> None:
+    root, model, plan = folder.parents[2], CountingModel(), make_plan(files)
+    card = plan.data.card.model_copy(update={"gold": "any", "closed_answers": True})
+    plan = replace(plan, data=replace(plan.data, card=card))
+    assert not plan.is_complete(root)
+    execute(plan, root, model, None, quiet())
+    assert plan.is_complete(root) and model.calls == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["scoring"] == {"gold": "any", "closed_answers": True}
