@@ -79,15 +79,15 @@ class AnswerWriter:
         self.advance(1)
 
     def _stop(self) -> None:
-        last = self.held[-1]
-        raise RunFailedError(
-            f"{self.run.folder}: stopped, {len(self.held)} questions in a row "
-            + (
-                f"were left unanswered, the last for {last.unanswered}; see to the model's server "
-                if last.unanswered is not None
-                else f"failed with {last.error}; mend the cause "
+        last, count = self.held[-1], f"stopped, {len(self.held)} questions in a row"
+        if last.unanswered is not None:
+            raise RunFailedError(
+                f"{self.run.folder}: {count} were left unanswered; see to the model's server and "
+                f"run again, answers so far are kept; the last: {last.unanswered}"
             )
-            + "and run again, answers so far are kept"
+        raise RunFailedError(
+            f"{self.run.folder}: {count} failed with {last.error}; mend the cause and run again, "
+            "answers so far are kept"
         )
 
 

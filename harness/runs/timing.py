@@ -72,8 +72,8 @@ class _Patience:
         if self.lost >= LOST_LIMIT:
             raise RunFailedError(
                 f"{self.label}: stopped while single queries were timed, {self.lost} in a row were "
-                f"left unanswered, the last for {answered.unanswered}; see to the model's server "
-                "and run again, all answers are kept"
+                "left unanswered; see to the model's server and run again, all answers are kept; "
+                f"the last: {answered.unanswered}"
             )
 
 

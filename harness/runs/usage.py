@@ -44,13 +44,11 @@ def is_cut_off(row: Mapping[str, Any]) -> bool:
 
 def cautions(folder: Path) -> Iterator[str]:
     """What the user of a run that has ended should know before its scores; one line each."""
-    asked_again = "running the same board again asks them again"
     unanswered = read_unanswered(folder)
     if unanswered:
-        were = "question was" if len(unanswered) == 1 else "questions were"
         yield (
-            f"{len(unanswered):,} {were} left unanswered, the last for "
-            f"{list(unanswered.values())[-1]}; {asked_again}"
+            f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
+            f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
     errors = [row["error"] for _, row in read_predictions(folder / "predictions.jsonl")]
     failed = [error for error in errors if error is not None]

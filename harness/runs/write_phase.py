@@ -111,9 +111,9 @@ def answer_train(
         if keep.unanswered:
             # What is learnt from a server's failures would be wrong, and for ever.
             raise RunFailedError(
-                f"{label}: {len(keep.unanswered)} train questions were left unanswered, the last "
-                f"for {list(keep.unanswered.values())[-1]}; see to the model's server and run "
-                "again, answers so far are kept"
+                f"{label}: train questions left unanswered: {len(keep.unanswered)}; see to the "
+                "model's server and run again, answers so far are kept; the last: "
+                + list(keep.unanswered.values())[-1]
             )
         path = kept.predictions_path
         rows = {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}

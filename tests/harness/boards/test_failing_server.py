@@ -52,7 +52,7 @@ def test_a_board_ends_with_its_counts_and_a_second_run_answers_the_rest(
     cli.model = FailingServer("Question: How is number 3 called?", times=1000)
     done = cli("run", board, "--out", out)
     assert done.code == 0, done.err
-    assert done.err.count("1 question was left unanswered, the last for Unan") == len(METHODS)
+    assert done.err.count("questions left unanswered by the model's server: 1;") == len(METHODS)
     found = rows(cli, out)
     assert {row["method"] for row in found} == set(METHODS)
     assert {row["unanswered"] for row in found} == {"1"}
