@@ -78,6 +78,8 @@ class Engine:
         if window < 1:
             raise ConfigError(f"window = {window}: must be at least 1")
         self.llm, self.window = llm, window
+        self.settle: Callable[[], None] = lambda: None
+        """Waits for work that a device has taken on, before a question's clock starts or stops."""
         self._retriever, self._corpus = retriever, corpus
         self.channels: dict[str, Channel[Any, Any]] = {
             "search": Channel(lambda batch: _search(retriever, batch)),
@@ -170,6 +172,7 @@ class Engine:
 
     async def _answer(self, method: Method, query: Query) -> Answered:
         recorder = trace.begin(query.id)
+        self.settle()
         start = perf_counter()
         try:
             prediction, error = _checked(await method.answer(query)), None
@@ -182,6 +185,7 @@ class Engine:
         finally:
             recorder.close()
             self.llm.release(query.id)
+        self.settle()
         seconds = perf_counter() - start
         if recorder.unanswered is not None:
             why = describe_error(recorder.unanswered)

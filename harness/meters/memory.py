@@ -13,13 +13,13 @@ SAMPLES_PER_SECOND = 20
 class PeakMemory:
     """A context manager; ``record()`` afterwards gives bytes.
 
-    ``vram``: torch's peak of allocated bytes (tensors) and reserved bytes (with its cache).
+    ``vram``: on the device given, torch's peak of allocated bytes (tensors) and reserved bytes (with its cache).
     ``rss``: peak resident set of this process and its children, sampled 20 times a second; it
     counts memory-mapped index pages that the system could take back.
     """
 
     def __init__(self, device: str) -> None:
-        self._cuda = device.startswith("cuda")
+        self._device, self._cuda = device, device.startswith("cuda")
         self._peak = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -29,7 +29,7 @@ class PeakMemory:
         if self._cuda:
             import torch
 
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self._device)
         else:
             self._peak = tree_rss()
             self._thread.start()
@@ -54,8 +54,8 @@ class PeakMemory:
 
         return {
             "kind": "vram",
-            "peak_bytes": int(torch.cuda.max_memory_allocated()),
-            "reserved_bytes": int(torch.cuda.max_memory_reserved()),
+            "peak_bytes": int(torch.cuda.max_memory_allocated(self._device)),
+            "reserved_bytes": int(torch.cuda.max_memory_reserved(self._device)),
         }
 
     def _sample(self) -> None:

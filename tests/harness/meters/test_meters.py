@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from harness.meters import hardware
 from harness.meters.hardware import cpu_quota, describe_hardware, set_torch_threads
 from harness.meters.latency import measure_closed_loop
 from harness.meters.memory import PeakMemory, release_memory, tree_rss
-from harness.records import Query
+from harness.records import Prediction, Query
 from harness.testing.models import small_task
 from tests.harness.lab import Ask, CountingModel
 from tests.harness.programs import open_with
@@ -120,6 +121,31 @@ def test_the_closed_loop_asks_one_query_at_a_time() -> None:
         assert 0.02 <= part <= total
     assert memory["peak_bytes"] > 10 * MB
     assert list(answers) == [query.id for query in queries]
+
+
+def test_kernels_that_an_answer_left_queued_are_in_its_time(monkeypatch) -> None:
+    import torch
+
+    queued = [0.2]  # by whatever came before
+    asked = []
+
+    def wait(device: str) -> None:
+        asked.append(device)
+        time.sleep(queued.pop() if queued else 0.0)
+
+    class Queueing(Ask):
+        async def answer(self, query: Query) -> Prediction:
+            queued.append(0.05)
+            return Prediction("x")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    for name in ("reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: asked.append(device) or 0)
+    opened = open_with(Queueing(), CountingModel(), window=1)
+    queries = [question.query for question in small_task().questions[:3]]
+    latency, _, _ = measure_closed_loop(opened.engine, opened.method, queries, device="cuda:1")
+    assert all(0.05 <= seconds < 0.15 for seconds in latency["seconds"])
+    assert set(asked) == {"cuda:1"}
 
 
 def test_failed_queries_are_handed_back() -> None:
