@@ -13,7 +13,7 @@ WORKERS ?= 2
 # Processors that the numeric tests are run as, beside this one.
 CAPABILITIES := default avx2
 
-.PHONY: venv demo test coverage test-numeric test-lowest lint constraints bench clean
+.PHONY: venv demo test coverage test-numeric test-lowest lint constraints bench gpu-check clean
 
 venv: .venv/.installed
 
@@ -84,6 +84,10 @@ bench: venv
 	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.writing
 	$(BIN)/python -m tests.benchmarks.flashrag
+
+# What only a GPU can show, in at most six minutes; on a CPU, that the script works.
+gpu-check: venv
+	$(BIN)/python -m tests.gpu.check --out build/gpu-check
 
 clean:
 	rm -rf .venv runs build *.egg-info

@@ -29,7 +29,7 @@ def build_tiny_model(path: Path, seed: int = 0) -> Path:
     The same seed gives the same weights. The tokenizer puts ``<s>`` first, as Llama's does, and
     its chat template is ChatML.
     """
-    return save_tiny_llama(_tokenizer(), path, seed, key_value_heads=2)
+    return save_tiny_llama(tiny_tokenizer(), path, seed, key_value_heads=2)
 
 
 def save_tiny_llama(tokenizer, path: Path, seed: int, *, key_value_heads: int) -> Path:
@@ -78,7 +78,8 @@ def save_tiny_adapter(model_dir: Path, folder: Path, **options) -> Path:
     return folder
 
 
-def _tokenizer():
+def tiny_tokenizer():
+    """Byte-level BPE of some hundred tokens with ChatML, ``<s>`` put first."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

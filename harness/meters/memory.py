@@ -13,7 +13,8 @@ SAMPLES_PER_SECOND = 20
 class PeakMemory:
     """A context manager; ``record()`` afterwards gives bytes.
 
-    ``vram``: on the device given, torch's peak of allocated bytes (tensors) and reserved bytes (with its cache).
+    ``vram``: torch's peak on the device, of allocated bytes (tensors) and of reserved bytes (with
+    its cache).
     ``rss``: peak resident set of this process and its children, sampled 20 times a second; it
     counts memory-mapped index pages that the system could take back.
     """
