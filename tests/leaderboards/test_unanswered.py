@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import InputError
+from harness.errors import ConfigError, InputError
 from harness.metrics.statistics import paired_randomisation_test
 from leaderboards.analysis.report import analyse
 from leaderboards.board import Table, read_groups
@@ -76,7 +76,7 @@ def test_a_whole_run_is_never_left_out_and_a_tenth_may_be(runs: Path, write_run)
     assert table.questions == 36
 
 
-def test_a_board_of_broken_runs_alone_says_so(runs: Path, write_run) -> None:
+def test_a_board_of_broken_runs_alone_says_so(runs: Path, write_run, tmp_path: Path) -> None:
     write_run("b", unanswered=[f"q{n:04d}" for n in range(20)])
     board = build(runs)
     assert board.tables == ()
@@ -86,6 +86,9 @@ def test_a_board_of_broken_runs_alone_says_so(runs: Path, write_run) -> None:
     assert note in render(runs, "markdown")
     assert render(runs, "csv").strip() == ""
     assert json.loads(render(runs, "json"))["tables"] == []
+    assert note in analyse(runs, tmp_path / "analysis")
+    with pytest.raises(ConfigError, match="no row is called 'b'"):
+        compare(runs, "b", "b")
 
 
 def test_growing_corpora_are_compared_over_the_same_questions(runs: Path, write_run) -> None:
