@@ -16,13 +16,18 @@ MOST_STOPS = 4
 _CHAT, _COMPLETION = "/chat/completions", "/completions"
 
 
+def in_chat(prompt: Rendered, style: PromptStyle) -> bool:
+    """Whether a prompt is sent as a chat: messages always are."""
+    return style == "chat" or not isinstance(prompt, str)
+
+
 def placed(
     prompt: Rendered, style: PromptStyle, extras: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """The path that a prompt goes to, and its part of the body; ``extras`` go with chats only."""
-    if style == "completion" and isinstance(prompt, str):
-        return _COMPLETION, {"prompt": prompt}
-    return _CHAT, {**extras, "messages": messages(prompt)}
+    if in_chat(prompt, style):
+        return _CHAT, {**extras, "messages": messages(prompt)}
+    return _COMPLETION, {"prompt": prompt}
 
 
 def options(

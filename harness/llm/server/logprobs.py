@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
-from harness.llm.server.bodies import messages, placed
+from harness.llm.server.bodies import in_chat, messages, placed
 from harness.llm.server.failures import Refused
 from harness.llm.server.replies import Said, number
 from harness.prompts import PromptStyle, Rendered
@@ -100,14 +100,14 @@ class LogProbs:
         probs = {text: exp(token.logprob) for text, token in zip(strings, firsts, strict=True)}
         return NextTokenProbs(probs, before)
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self, prompt: Rendered) -> dict[str, Any]:
         """What a request for generated tokens' probabilities says beside the rest."""
-        if self.style == "chat":
+        if in_chat(prompt, self.style):
             return {"logprobs": True, "top_logprobs": self.top}
         return {"logprobs": self.top}
 
     def _listed(self, prompt: Rendered, strings: Sequence[str]) -> NextTokenProbs:
-        said = self._ask(prompt, self.asked(), Said.read)
+        said = self._ask(prompt, self.asked(prompt), Said.read)
         if said.thinks:
             raise CapabilityError(
                 f"model '{self.model}' thinks before it answers, so that the next token says "
@@ -145,10 +145,12 @@ class LogProbs:
 
     def _text(self, prompt: Rendered, continuation: str = "") -> list[Token]:
         """Every token of a prompt with a continuation, as the server reads them."""
-        if self.style == "completion" and isinstance(prompt, str):
+        if isinstance(prompt, str) and not in_chat(prompt, self.style):
             options = {"prompt_logprobs": 0} if self.form == "prompt_logprobs" else _ECHO
             read = _prompt_logprobs if self.form == "prompt_logprobs" else _echoed
             return self._ask(prompt + continuation, options, read)
+        if self.form == "echo":
+            raise NotOfferedError  # Of completions only; messages are a chat in any style.
         options = {"prompt_logprobs": 0}
         if not continuation:
             return self._ask(prompt, options, _prompt_logprobs)
@@ -169,10 +171,11 @@ class LogProbs:
 
     def _gives_top(self, most: int) -> bool:
         try:
-            said = self._ask(_SAMPLE, self._with(None, most).asked(), Said.read)
+            said = self._ask(_SAMPLE, self._with(None, most).asked(_SAMPLE), Said.read)
         except Refused:
             return False
-        return bool(said.steps and said.steps[0].top)
+        # The first token of thoughts says nothing about an answer.
+        return bool(said.steps and said.steps[0].top) and not said.thinks
 
     def _gives_text(self) -> bool:
         try:

@@ -23,7 +23,7 @@ from harness.llm.base import (
 )
 from harness.llm.catalogue import ModelConfig
 from harness.llm.identity import places
-from harness.llm.server.bodies import options, placed, template_options
+from harness.llm.server.bodies import in_chat, options, placed, template_options
 from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter
 from harness.llm.server.endpoints import Endpoints
@@ -120,12 +120,14 @@ class ServerModel(LanguageModel):
                 return
             self._meet()
             # Refusals are told, parameters adapted and thoughts noticed before the first question.
-            said = self._said(_SAMPLE)
+            said = self._ask(_SAMPLE, thinks=False)
             if said.thinks and self.config.thinking == "off":
                 raise ConfigError(
                     f"{self._where}: the model thinks although thinking is off; the server knows "
                     "no such switch: serve the model without thoughts, or leave thinking out"
                 )
+            if said.thinks and self.prompt_style == "chat":
+                self._think()
             extras = template_options(self.config, quiet=said.thinks)
             untried = LogProbs(self._transport.post, self.config.path, self.prompt_style, extras)
             with self._explained():
@@ -230,13 +232,13 @@ class ServerModel(LanguageModel):
         room = self.thinking_tokens if thinks else 0
         body = options(self.config, request, room=room, stops=not thinks)
         if request.watch:
-            body |= {**self._offered().asked(), "skip_special_tokens": False}
-        path, placed_prompt = placed(prompt, self.prompt_style, template_options(self.config))
-        in_chat = "messages" in placed_prompt
-        opened = in_chat and self._counter is not None and self._counter.opens_thoughts(prompt)
+            body |= {**self._offered().asked(prompt), "skip_special_tokens": False}
+        path, prompted = placed(prompt, self.prompt_style, template_options(self.config))
+        chat = in_chat(prompt, self.prompt_style)
+        opened = chat and self._counter is not None and self._counter.opens_thoughts(prompt)
         with self._explained():
             return self._transport.post(
-                path, {**body, **placed_prompt}, lambda value: Said.read(value, opened=opened)
+                path, {**body, **prompted}, lambda value: Said.read(value, opened=opened)
             )
 
     def _counts(self, prompt: Rendered, said: Said) -> tuple[int | None, int | None]:

@@ -40,9 +40,11 @@ class Said:
     def read(cls, value: Mapping[str, Any], *, opened: bool = False) -> Said:
         """Read a completion or a chat completion that holds a choice.
 
-        ``opened``: the prompt ended with the tag that opens thoughts.
+        ``opened``: the prompt ended with the tag that opens thoughts; a reply that was cut off
+        before any tag is then all thoughts.
         """
         choice = value["choices"][0]
+        cut_off = choice.get("finish_reason") == "length"
         message = choice.get("message")
         if isinstance(message, Mapping):
             text, inside = _joined(message.get("content"))
@@ -50,16 +52,20 @@ class Said:
             apart = next((field for field in fields if field), inside)
         else:
             text, apart = str(choice.get("text") or ""), ""
-        thoughts, answer = part(text, opened=opened and not apart)
+        opened = opened and cut_off and not apart
+        thoughts, answer = part(text, opened=opened)
+        generated = steps(choice.get("logprobs"))
+        # The tag itself may be all that came, and a server may keep it from the text.
+        begun = text or "".join(step.token for step in generated)
         usage = value.get("usage") or {}
         return cls(
             answer,
             "\n\n".join(filter(None, [apart.strip(), thoughts])),
-            bool(apart or thoughts or opened) or any(tags.opening in text for tags in TAGS),
-            choice.get("finish_reason") == "length",
+            bool(apart or thoughts or opened) or any(tags.opening in begun for tags in TAGS),
+            cut_off,
             _count(usage, "prompt_tokens"),
             _count(usage, "completion_tokens"),
-            steps(choice.get("logprobs")),
+            generated,
         )
 
 

@@ -119,7 +119,7 @@ def test_a_turn_of_the_assistant_is_gone_on_with(tiny):
 
 def test_properties(tiny):
     assert tiny.window == 2048
-    assert tiny.capabilities == {"logprobs"}
+    assert tiny.capabilities == {"logprobs", "next-token-probs"}
     assert tiny.provenance()["lm_eval_model"] == "hf"
     assert tiny.provenance()["device"] == "cpu"
     assert tiny.name == "hf-tiny"

@@ -198,6 +198,18 @@ def test_a_model_that_thinks_is_asked_without_thoughts(mind):
         assert stub.asked[-1].body["chat_template_kwargs"]["enable_thinking"] is False
 
 
+def test_the_first_token_of_thoughts_says_nothing_about_an_answer(mind):
+    class Stubborn(Stub):
+        def answer(self, asked):
+            asked.body.pop("chat_template_kwargs", None)
+            return super().answer(asked)
+
+    with Stubborn(mind, thoughts="Hm.", offers=("top",)) as stub:
+        model = opened(stub)
+        model.probe()
+        assert model.capabilities == frozenset()
+
+
 def test_words_have_no_probabilities():
     with Stub(Words(paris)) as stub:
         model = opened(stub)

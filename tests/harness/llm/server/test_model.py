@@ -216,3 +216,13 @@ def test_unknown_tokenizer(tmp_path):
     model = _model("http://127.0.0.1:1/v1", tokenizer=str(tmp_path / "none"))
     with pytest.raises(InputError, match="cannot load the tokenizer"):
         model.count_tokens("p")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["chat", "completion"])
+def test_a_real_server_is_probed(tiny_server, tiny_model_dir, style):
+    model = _model(tiny_server, str(tiny_model_dir), prompt_style=style)
+    model.probe()
+    assert model.retries == 0
+    assert model.provenance()["logprobs"] == "none"
+    assert _texts(model, [GenerateRequest(PROMPTS[0], 4)])[0]

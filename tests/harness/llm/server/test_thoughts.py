@@ -98,8 +98,33 @@ def test_thoughts_that_the_template_opens_need_no_tag(tiny_model_dir, tmp_path):
     tokenizer.chat_template += "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}"
     tokenizer.save_pretrained(tmp_path)
     with Stub(Words(lambda _: "Okay, the user asks")) as stub:
-        (reply,) = ask(opened(stub, tokenizer=str(tmp_path), thinking_tokens=0), "p")
-    assert (reply.text, reply.thoughts) == ("", "Okay, the user asks")
+        model = opened(stub, tokenizer=str(tmp_path), thinking_tokens=0)
+        cut, whole = ask(model, GenerateRequest("p", 3), GenerateRequest("p", 9))
+    assert (cut.text, cut.thoughts) == ("", "Okay, the user")
+    # A server that parts thoughts itself leaves no tag in the answer.
+    assert (whole.text, whole.thoughts) == ("Okay, the user asks", "")
+
+
+def test_a_probe_waits_for_no_thoughts():
+    with Stub(Words(paris), thoughts=LONG) as stub:
+        model = opened(stub)
+        model.probe()
+        assert model.thinking_tokens == 2048
+        assert max(body["max_tokens"] for body in stub.bodies()) == 16
+
+
+def test_a_completion_with_a_tag_gets_no_room_for_thoughts():
+    with Stub(Words(lambda _: "<think> is a tag")) as stub:
+        model = opened(stub, prompt_style="completion")
+        ask(model, "p")
+        assert model.thinking_tokens == 0
+        assert [body["max_tokens"] for body in stub.bodies()] == [32]
+
+
+def test_thinking_needs_the_chat_style():
+    with Stub(Words(paris)) as stub:
+        with pytest.raises(ConfigError, match="thinking works with prompt_style: chat"):
+            opened(stub, thinking="off", prompt_style="completion")
 
 
 def test_thoughts_among_parts():
