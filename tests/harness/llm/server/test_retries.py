@@ -87,6 +87,7 @@ def test_retry_after_is_kept_by_every_request():
         (format_datetime(datetime.now(UTC) - timedelta(seconds=9), usegmt=True), 0, 0),
         ("-3", 0, 0),
     ],
+    ids=["seconds", "half a second", "date ahead", "date gone by", "negative"],
 )
 def test_retry_after_is_seconds_or_a_date(header, least, most):
     assert least <= asked_to_wait({"retry-after": header}) <= most
