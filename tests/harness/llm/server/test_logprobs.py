@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.engine import check_needs
+from harness.boards.needs import check_needs
 from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
