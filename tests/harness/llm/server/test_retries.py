@@ -137,6 +137,16 @@ def test_jitter_changes_no_request():
     assert bodies[0] == bodies[1]
 
 
+def test_a_key_that_a_failing_server_repeats_stays_secret(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    fault = Fault(503, b'{"error": {"message": "overloaded, sk-very-secret"}}')
+    with Stub(Words(paris), faults=Lasting(fault)) as stub:
+        with pytest.raises(UnansweredError, match=r"overloaded, \*\*\*") as error:
+            ask(opened(stub, max_retries=0, api_key_env="MY_KEY"), "p")
+        assert stub.asked[0].headers["Authorization"] == "Bearer sk-very-secret"
+    assert "secret" not in str(error.value)
+
+
 def test_refusals_are_not_asked_again():
     refusal = Fault(400, b'{"error": {"message": "content policy"}}')
     with Stub(Words(paris), faults=Lasting(refusal)) as stub:
