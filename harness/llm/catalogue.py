@@ -80,7 +80,7 @@ class ModelConfig(BaseModel):
         None, description="openai: environment variable with the key (default OPENAI_API_KEY)"
     )
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
-    max_concurrency: int = Field(8, ge=1, description="openai: requests at once")
+    max_concurrency: int = Field(8, ge=1, description="openai: most requests at once in a place")
     lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
     thinking: Literal["on", "off"] | None = Field(
         None, description="reasoning models; None leaves it to the chat template or the server"

@@ -43,7 +43,8 @@ def test_requests_spread_over_places_and_never_crowd_one():
 
 
 @pytest.mark.parametrize("name", ["500", "drop", "half a document"])
-def test_a_place_that_fails_is_left_for_a_while(name):
+def test_a_place_that_fails_is_left_for_a_while(name, monkeypatch):
+    monkeypatch.setattr("harness.llm.server.endpoints.SHORTEST_REST", 60.0)
     with Stub(Words(paris), faults=Lasting(FAULTS[name])) as ill, Stub(Words(paris)) as well:
         model = opened(ill, well, max_concurrency=2)
         assert texts(ask(model, *_prompts(20))) == ["Paris is it"] * 20
