@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,14 +14,18 @@ from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
 from methods.parametric_qa.choose import Chosen
-from methods.parametric_qa.method import (
+from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.prompts import reading_prompt
+from methods.parametric_qa.reader import (
     DEFAULT_SHARED,
-    ParametricQA,
     SharedParams,
+    check_reader,
     reader_adapter,
     shared_record,
 )
-from methods.parametric_qa.prompts import reading_prompt
+
+if TYPE_CHECKING:
+    from harness.llm.base import LanguageModel
 
 PAPER = ParametricQA.card.paper
 SOURCE = "a control of parametric-qa"
@@ -106,6 +111,10 @@ class ParametricQAClosedBook(Method):
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
 
+    def check_model(self, llm: LanguageModel) -> None:
+        """The reader was tuned for one model and one style of prompts."""
+        check_reader(self.params.shared, llm)
+
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What the reader was tuned on."""
         return shared_record(self.params.shared)
@@ -139,6 +148,10 @@ class ParametricQABM25(BM25):
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """The reader was tuned for one model and one style of prompts."""
+        check_reader(self.params.shared, llm)
 
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What the reader was tuned on."""

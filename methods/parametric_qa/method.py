@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from harness import trace
-from harness.data.trained_on import TrainedOn, read_record
+from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError
-from harness.method import Method, MethodCard, MethodParams
+from harness.method import Method, MethodCard
 from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
 from methods.parametric_qa.prompts import reading_prompt
+from methods.parametric_qa.reader import SharedParams, check_reader, reader_adapter, shared_record
 
 if TYPE_CHECKING:
     import torch
@@ -25,20 +26,8 @@ if TYPE_CHECKING:
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle
 
-DEFAULT_SHARED = "smollm2-135m-instruct"
 GROUP = 256
 """Documents that are written and added to the bank together."""
-
-
-class SharedParams(MethodParams):
-    """Where the shared parts come from."""
-
-    shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
-    shared: str | None = Field(
-        DEFAULT_SHARED,
-        description="shared parts: the name of shipped ones or a folder that 'memory-harness "
-        "train' wrote; null makes untrained ones from the model",
-    )
 
 
 class ParametricQA(Method):
@@ -150,14 +139,7 @@ class ParametricQA(Method):
 
     def check_model(self, llm: LanguageModel) -> None:
         """Trained shared parts are for one model and one style of prompts."""
-        from harness.llm.local import LocalModel
-        from methods.parametric_qa.shared.bundle import check_style, find_bundle
-        from methods.parametric_qa.shared.parts import SharedParts
-
-        if self.params.shared is not None and isinstance(llm, LocalModel):
-            folder = find_bundle(self.params.shared)
-            SharedParts.load(folder).check_model(llm.model, llm.name)
-            check_style(folder, llm.prompt_style, llm.name)
+        check_reader(self.params.shared, llm)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Write every passage into a bank; untrained shared parts are saved beside it.
@@ -266,20 +248,6 @@ class ParametricQA(Method):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
-
-
-def reader_adapter(shared: str | None) -> Path | None:
-    """The adapter of a tuned reader, if there are shared parts and they hold one."""
-    from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
-
-    return adapter_of(find_bundle(shared)) if shared else None
-
-
-def shared_record(shared: str | None) -> tuple[TrainedOn, ...]:
-    """What trained shared parts learnt from; nothing if there are none."""
-    from methods.parametric_qa.shared.bundle import find_bundle
-
-    return (read_record(find_bundle(shared), f"shared parts '{shared}'"),) if shared else ()
 
 
 def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:

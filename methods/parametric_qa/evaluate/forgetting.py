@@ -28,7 +28,7 @@ from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.evaluate_write import open_local
-from methods.parametric_qa.method import DEFAULT_SHARED
+from methods.parametric_qa.reader import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
 from methods.parametric_qa.shared.initial import document_text
 from methods.parametric_qa.shared.parts import SharedParts

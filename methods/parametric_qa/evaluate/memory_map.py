@@ -19,7 +19,8 @@ import numpy.typing as npt
 from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL
-from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA
+from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.reader import DEFAULT_SHARED
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel

@@ -35,7 +35,8 @@ from methods.parametric_qa.evaluate.changing import (
     second_version,
 )
 from methods.parametric_qa.evaluate.evaluate_write import open_local
-from methods.parametric_qa.method import DEFAULT_SHARED, ParametricQA, shared_record
+from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.reader import DEFAULT_SHARED, shared_record
 
 if TYPE_CHECKING:
     from rich.console import Console

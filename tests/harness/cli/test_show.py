@@ -12,7 +12,7 @@ from harness.cli.show import story
 from harness.errors import InputError, UnansweredError
 from harness.llm.base import Reply
 from harness.method import Method, MethodCard
-from harness.records import Prediction, Query
+from harness.records import Passage, Prediction, Query
 from harness.runs.execute import execute
 from harness.runs.predictions import read_predictions
 from harness.testing.models import RuleModel, WordRetriever
@@ -96,6 +96,28 @@ def test_thoughts_a_cut_reply_unknown_counts_and_unanswered_questions_are_told(
     assert text.splitlines()[-1] == "2 model calls, 0 searches, unknown + unknown tokens"
     assert "hm " * 200 in story(tmp_path / "runs", "q7", full=True)
     assert story(tmp_path / "runs", "q3").endswith(": left unanswered, UnansweredError: 503")
+
+
+class ReadsLong(Method):
+    """Reads two passages, the best of them longer than the window."""
+
+    card = MethodCard("Reads long", "Reads what does not fit.")
+
+    async def answer(self, query: Query) -> Prediction:
+        long, short = Passage("a", "", "One two. " * 50), Passage("b", "", "Three.")
+        prompt = self.prompts.read(query, [long, short])
+        return Prediction((await self.llm.generate(prompt, max_tokens=3)).first_line)
+
+
+def test_passages_that_did_not_fit_are_told(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_torch(monkeypatch)
+    plan = make_plan(files, ReadsLong(ReadsLong.Params(shots=0)))
+    execute(plan, tmp_path / "runs", RuleModel(window=50), None, quiet())
+    text = story(tmp_path / "runs", "q7", full=True)
+    assert "1 passages did not fit, the best passage was cut)" in text
+    assert "One two. One two.\n" in text
 
 
 def test_every_run_that_answered_the_question_is_shown(run: Path, files: Path) -> None:

@@ -7,8 +7,10 @@ import random
 import pytest
 
 from harness.errors import PromptTooLongError
-from harness.llm.base import as_text
+from harness.llm.base import LanguageModel, as_text
+from harness.llm.catalogue import ModelConfig
 from harness.llm.fitting import Fitted
+from harness.llm.local import LocalModel
 from harness.prompts import Prompt, QAPrompts, passage_line
 from harness.records import Passage, Prediction, Query
 from harness.testing.models import RuleModel
@@ -27,7 +29,7 @@ class Counting(RuleModel):
         return super().count_tokens(prompt)
 
 
-def linear(model: RuleModel, prompt: Prompt, max_tokens: int) -> Fitted | None:
+def linear(model: LanguageModel, prompt: Prompt, max_tokens: int) -> Fitted | None:
     """What leaving out one passage after the other gives; None if only a cut could help."""
     for dropped in range(len(prompt.passages) + 1):
         shorter = prompt.with_passages(prompt.passages[: len(prompt.passages) - dropped])
@@ -57,6 +59,20 @@ def test_bisection_keeps_what_a_linear_search_keeps(style, keep_order):
             assert model.fit(prompt, 4) == wanted
             compared += wanted.dropped > 0
     assert compared > 20
+
+
+@pytest.mark.parametrize("style", ["completion", "chat"])
+def test_a_real_tokenizer_counts_alike(tiny_model_dir, style):
+    config = ModelConfig(name="tiny", path=str(tiny_model_dir), prompt_style=style)
+    llm, source, dropped = LocalModel(config, str(tiny_model_dir)), random.Random(4), set()
+    for window in range(150, 900, 25):
+        llm.window = window
+        prompt = QAPrompts().read(QUERY, passages(source, 9))
+        wanted = linear(llm, prompt, 4)
+        if wanted is not None:
+            assert llm.fit(prompt, 4) == wanted
+            dropped.add(wanted.dropped)
+    assert len(dropped) > 4
 
 
 def test_a_wider_window_never_shows_less():

@@ -48,12 +48,13 @@ def write_task(folder: Path, name: str = "small") -> Path:
     return folder / name
 
 
-def write_shared(llm, folder: Path, passages=()) -> Path:
+def write_shared(llm, folder: Path, passages=(), style: str | None = None) -> Path:
     """Untrained shared parts for the model, saved as trained ones are, without an adapter."""
     table = llm.model.get_input_embeddings().weight.detach().float()
     parts = SharedParts.from_model(llm, 8, table.shape[1])
     parts.salience.copy_(salience_of((document_tokens(llm, p) for p in passages), len(table)))
-    Bundle.untrained(parts, SelectorConfig(), table).save(folder)
+    bundle = Bundle.untrained(parts, SelectorConfig(), table)
+    bundle.save(folder, {"prompt_style": style or llm.prompt_style})
     return folder
 
 

@@ -14,7 +14,11 @@ from harness.method import load_method, parse_params
 from harness.prompts import SOFT, Message
 from harness.records import Passage, Question
 from harness.testing.conformance import check_method
-from methods.parametric_qa.controls import ParametricQAClosedBook, ParametricQAGold
+from methods.parametric_qa.controls import (
+    ParametricQABM25,
+    ParametricQAClosedBook,
+    ParametricQAGold,
+)
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.prompts import reading_prompt
 from methods.parametric_qa.train import training
@@ -199,7 +203,8 @@ def test_parts_of_one_style_are_refused_in_the_other(folder, trained, tmp_path):
     (tmp_path / "shared.json").write_text(json.dumps(values))
     for name in ("shared.safetensors", "selector.safetensors"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
-    older = ParametricQA(ParametricQA.Params(shared=str(tmp_path)))
-    older.check_model(load_tiny(folder))
-    with pytest.raises(ConfigError, match="trained on completion prompts"):
-        older.check_model(load_chat(folder))
+    for cls in (ParametricQA, ParametricQAClosedBook, ParametricQABM25):
+        older = cls(cls.Params(shared=str(tmp_path)))
+        older.check_model(load_tiny(folder))
+        with pytest.raises(ConfigError, match="trained on completion prompts"):
+            older.check_model(load_chat(folder))

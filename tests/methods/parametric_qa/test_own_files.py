@@ -39,7 +39,8 @@ def call(tiny_model_dir, monkeypatch, capsys):
 
 @pytest.fixture
 def shared(tiny_model_dir, tmp_path) -> Path:
-    return write_shared(load_tiny(tiny_model_dir), tmp_path / "shared")
+    # In the style that a model named by its path is asked in.
+    return write_shared(load_tiny(tiny_model_dir), tmp_path / "shared", style="chat")
 
 
 @pytest.fixture

@@ -214,8 +214,10 @@ def test_answers_are_judged_normalised_and_known_are_those_right_before(facts):
 
 
 @pytest.fixture
-def call(tiny_model_dir, folder, shared, monkeypatch, capsys):
+def call(tiny_model_dir, llm, data, tmp_path, monkeypatch, capsys):
     """Runs the command on the small task; gives exit status, output, errors."""
+    # In the style that a model named by its path is asked in.
+    shared = write_shared(llm, tmp_path / "shared", data.corpus, style="chat")
 
     def run(*arguments: object):
         words = ["evaluate-update", "--task", "small", "--model", f"path:{tiny_model_dir}",
