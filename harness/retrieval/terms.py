@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from harness.letters import composed, folded
+from harness.metrics.letters import composed, folded
 from harness.retrieval.languages import LANGUAGES, Language, TermParams, open_segmenter
 
 _WORD = re.compile(r"\w+")

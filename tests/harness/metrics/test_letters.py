@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.letters import composed, folded
+from harness.metrics.letters import composed, folded
 
 
 @pytest.mark.parametrize(
