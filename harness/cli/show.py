@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
+from harness.metrics import Documents
 from harness.runs.directory import find_runs
 from harness.runs.manifest import TaskConfig, read_manifest
-from harness.runs.predictions import read_predictions
+from harness.runs.predictions import documents_of, read_predictions
 from harness.runs.scoring import gold_of, read_gold
 from harness.runs.unanswered import read_unanswered
 
@@ -56,14 +57,25 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
         yield f"error: {row['error']}"
     if gold:
         yield f"golden answers: {', '.join(map(repr, gold['golden_answers']))}"
-        wanted = set(gold["gold_doc_ids"])
-        marked = [f"{i}*" if i in wanted else i for i in row["retrieved_ids"]]
-        yield f"retrieved (* gold, {len(wanted)} in all): {' '.join(marked) or 'nothing'}"
+        yield from _documents(documents_of(row), set(gold["gold_doc_ids"]))
     usage = row["usage"]
     yield (
         f"{usage['llm_calls']} model calls, {usage['retrievals']} searches, "
         f"{_count(usage['prompt_tokens'])} + {_count(usage['completion_tokens'])} tokens"
     )
+
+
+def _documents(found: Documents, wanted: set[str]) -> Iterator[str]:
+    """What was ranked, and what was read and named of it where that is something else."""
+
+    def marked(ids: Iterable[str]) -> str:
+        return " ".join(f"{id_}*" if id_ in wanted else id_ for id_ in ids) or "nothing"
+
+    yield f"retrieved (* gold, {len(wanted)} in all): {marked(found.ranked)}"
+    if found.read != found.ranked:
+        yield f"read: {marked(found.read)}"
+    if found.support is not None:
+        yield f"named as support: {marked(found.support)}"
 
 
 def _gold(folder: Path, task: TaskConfig, question_id: str) -> dict[str, Any]:

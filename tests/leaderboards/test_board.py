@@ -289,3 +289,16 @@ def test_scores_that_a_task_adds_stand_below(runs: Path, write_run) -> None:
     shutil.rmtree(runs)
     write_run(lines=lines)
     assert sum(line.startswith("| Method") for line in render(runs).splitlines()) == 1
+
+
+def test_a_mean_over_tasks_names_those_with_alternatives(runs: Path, write_run) -> None:
+    lines = score_lines(40, 0, 0, 2)
+    for line in lines:
+        line["recall@5"], line["all_gold@5"] = line["hit@5"], None
+    write_run(task="triviaqa", gold=2, lines=lines, manifest={"scoring": {"gold": "any"}})
+    write_run(task="hotpotqa", gold=2)
+    mean, *tables = build(runs).tables
+    assert mean.kind == "mean" and mean.rows[0].all_gold is None
+    single = [table.rows[0].recall.mean for table in tables]
+    assert mean.rows[0].recall.mean == pytest.approx(sum(single) / 2)
+    assert sum("gives the answer in triviaqa, so" in line for line in mean.caption) == 1

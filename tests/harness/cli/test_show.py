@@ -151,3 +151,15 @@ def test_the_command(run: Path, cli) -> None:
     assert cli("show", run, "q7").out == story(run, "q7") + "\n"
     assert cli("show", run, "q7", "--full").out == story(run, "q7", full=True) + "\n"
     assert "no run has answered" in cli.refuses("show", run, "nothing")
+
+
+def test_what_was_read_and_named_is_told_where_it_is_not_what_was_ranked(run: Path) -> None:
+    assert "read:" not in story(run, "q7") and "support" not in story(run, "q7")
+    path = run / "predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line |= {"retrieved_ids": ["d7", "d1"], "read_ids": ["d1"], "support_ids": []}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = story(run, "q7").splitlines()
+    place = told.index("retrieved (* gold, 1 in all): d7* d1")
+    assert told[place + 1 : place + 3] == ["read: d1", "named as support: nothing"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.files import read_json
+from harness.method import load_method, parse_params
+from harness.retrieval.open import retriever_config
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import write_lines, write_task
@@ -97,3 +99,21 @@ def test_terms_are_parameters_of_every_method_that_may_search_by_words(
     refused = run("language=de", "retriever=all-minilm-l6-v2", method=method)
     assert refused.code != 0
     assert "language: for the retriever 'bm25' only" in " ".join(refused.err.split())
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["bm25", "ircot", "corag-prompted", "self-rag-prompted", "adaptive-rag-oracle", "self-rag"],
+)
+def test_terms_reach_the_index_of_every_method(method: str) -> None:
+    cls = load_method(method)
+    where = {} if method == "bm25" else {"retriever": "bm25"}
+    opened = cls(parse_params(cls, method, {**where, "language": "de", "short_terms": True}))
+    settings = opened.retriever_settings
+    assert {name: settings[name] for name in ("language", "short_terms")} == {
+        "language": "de",
+        "short_terms": True,
+    }
+    plain = cls(parse_params(cls, method, where))
+    assert not {"language", "short_terms", "fold_accents"} & plain.retriever_settings.keys()
+    assert retriever_config("bm25", settings)["stemmer"] == "german"
