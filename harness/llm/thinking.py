@@ -60,8 +60,9 @@ def thinking_of(config: ModelConfig, tokenizer: Any) -> Thinking | None:
             )
         return None
     ending = tokenizer(tags.ending, add_special_tokens=False)["input_ids"]
-    budget = 0 if config.thinking == "off" else config.thinking_tokens
     name = _switch(_template(tokenizer))
+    off = config.thinking == "off" or (name is not None and config.template.get(name) is False)
+    budget = 0 if off else config.thinking_tokens
     return Thinking(tags, tuple(ending), budget, {name: False} if name else {})
 
 

@@ -106,6 +106,9 @@ def test_switched_off_by_the_template(thinkers):
     for question, reply in zip(QUESTIONS, replies(llm, REQUESTS), strict=True):
         assert (reply.thoughts, reply.text) == ("", LESSONS[question][1])
     assert llm.thinking_tokens < 10
+    by_argument = opened(thinkers["switch"], template={"enable_thinking": False})
+    assert replies(by_argument, REQUESTS) == replies(llm, REQUESTS)
+    assert by_argument.thinking_tokens == llm.thinking_tokens
     on = opened(thinkers["switch"], thinking="on")
     assert replies(on, REQUESTS) == replies(opened(thinkers["switch"]), REQUESTS)
 
