@@ -105,8 +105,11 @@ class LocalModel(LanguageModel):
         return self.runtime.pairs(prompt, continuations)
 
     def parts(self, prompt: Prompt) -> list[list[int]]:
-        """A prompt's ids in the model's style, parted where it has places for soft segments."""
-        return self.runtime.parts(prompt.render(self.prompt_style))
+        """A prompt's ids in the model's style, parted where it has places for soft segments.
+
+        What is trained or scored after them is an answer, so a chat's thoughts are over.
+        """
+        return self.runtime.parts(prompt.render(self.prompt_style), thoughts=False)
 
     def batches(
         self, indices: Iterable[int], prompts: Sequence[Sequence[int]]

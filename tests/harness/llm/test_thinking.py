@@ -14,7 +14,7 @@ from harness.llm.decoding import Decoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 from harness.llm.runtime import Replays
-from harness.prompts import Message
+from harness.prompts import Message, Prompt
 from tests.tiny_thinker import LESSONS, TEMPLATES
 
 QUESTIONS = tuple(LESSONS)
@@ -168,6 +168,12 @@ def test_probabilities_are_those_of_an_answer(folder):
         assert probs[first] > 0.9
         scores = dict(llm.score([ScoreRequest(chat(question), (answer, "Hamlet"))]))[0]
         assert scores.logprobs[0] > -0.5 > scores.logprobs[1]
+
+
+def test_what_is_trained_on_is_an_answer(folder):
+    llm = opened(folder)
+    (ids,) = llm.parts(Prompt(QUESTIONS[0]))
+    assert llm.tokenizer.decode(ids).split()[-2:] == ["<think>", "</think>"]
 
 
 def test_choices_are_those_of_the_answer(folder):
