@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -96,6 +97,14 @@ def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with random weights, built once."""
     return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def completion_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model without a chat template, so that it is asked completions wherever it is."""
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("plain") / "tiny"))
+    (folder / "chat_template.jinja").unlink()
+    return folder
 
 
 @pytest.fixture(scope="session")

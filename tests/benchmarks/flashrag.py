@@ -155,7 +155,7 @@ def their_run(name: str, prompts: TheirPrompts, parts: dict[str, Any], asked: As
 
 def our_method(name: str) -> Method:
     """Our method, set like FlashRAG's pipeline."""
-    cls = load_method(name)
+    cls = load_method("corag-reworded" if name == "corag" else name)
     if name == "ircot":
         settings = {"k": K, "max_steps": STEPS, "max_tokens": TOKENS, "reader": "none"}
         settings["max_passages"] = K * STEPS

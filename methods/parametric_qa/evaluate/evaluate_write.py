@@ -21,7 +21,7 @@ from harness.llm.open import open_model
 from harness.meters.hardware import describe_hardware, set_torch_threads
 from methods.parametric_qa.evaluate.reconstruction import Reconstruction, reconstruct
 from methods.parametric_qa.memory.quantise import quantised
-from methods.parametric_qa.shared.bundle import adapter_of
+from methods.parametric_qa.shared.bundle import adapter_of, check_style
 from methods.parametric_qa.shared.encoder import Encoder
 from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.shared.parts import SharedParts
@@ -157,12 +157,14 @@ def fitting_parts(
 ) -> SharedParts:
     """Trained parts, or untrained ones of the shape asked for.
 
-    Raises ConfigError for parts that were trained with another model.
+    Raises ConfigError for parts that were trained with another model or style of prompts.
     """
     if trained is None:
         width = llm.model.get_input_embeddings().weight.shape[1]
         return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
     trained.check_model(llm.model, llm.name)
+    if options.shared is not None:
+        check_style(options.shared, llm.prompt_style, llm.name)
     return trained
 
 

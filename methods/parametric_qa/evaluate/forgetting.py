@@ -29,7 +29,7 @@ from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.reader import DEFAULT_SHARED
-from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
+from methods.parametric_qa.shared.bundle import adapter_of, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_text
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.train.account import Account, read_account
@@ -132,8 +132,9 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     parts = SharedParts.load(folder) if folder is not None else None
     set_torch_threads()
     llm = open_local(options.model, options.device)
-    if parts is not None:
+    if parts is not None and folder is not None:
         parts.check_model(llm.model, llm.name)
+        check_style(folder, llm.prompt_style, llm.name)
     adapter = adapter_of(folder) if folder is not None else None
     before = _measure(llm, material, options.seed, console, "before")
     if other is None and adapter is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, find_bundle
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_tokens, salience_of
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.shared.selection import SelectionName
@@ -34,9 +34,12 @@ class BundleParams(Protocol):
 def trained_bundle(llm: LocalModel, shared: str, selection: SelectionName | None) -> Bundle:
     """Trained parts by name or folder. Raises InputError naming what is missing or broken.
 
-    Another way of selecting than the one that was trained is as it is untrained.
+    Another way of selecting than the one that was trained is as it is untrained. Raises ConfigError
+    for a model that is asked in another style than the one that they were trained in.
     """
-    bundle = Bundle.load(find_bundle(shared))
+    folder = find_bundle(shared)
+    check_style(folder, llm.prompt_style, llm.name)
+    bundle = Bundle.load(folder)
     if selection in (None, bundle.selection.name):
         return bundle
     wanted = SelectorConfig(name=selection, width=bundle.selection.width)

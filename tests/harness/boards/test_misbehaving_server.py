@@ -26,7 +26,7 @@ def words(prompt: str) -> str:
 
 
 class Flaky:
-    """A quarter of the requests meet each kind of fault once; the hard ones as long as it is ill."""
+    """A quarter of the requests meet a fault once; the hard ones as long as it is ill."""
 
     def __init__(self) -> None:
         self.ill = True

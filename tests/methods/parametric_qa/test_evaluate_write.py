@@ -23,16 +23,23 @@ from tests.methods.parametric_qa.lab import load_tiny, make_parts, quiet
 
 
 @pytest.fixture(scope="module")
-def llm(tiny_model_dir):
-    return load_tiny(tiny_model_dir)
+def llm(completion_model_dir):
+    return load_tiny(completion_model_dir)
 
 
 @pytest.fixture
-def command(tiny_model_dir, monkeypatch, capsys):
+def command(completion_model_dir, monkeypatch, capsys):
     """Runs the command on short beginnings of NQ passages; gives exit status, output, errors."""
 
     def call(*arguments: object):
-        words = ["evaluate-write", "--task", "nq", "--model", f"path:{tiny_model_dir}", *arguments]
+        words = [
+            "evaluate-write",
+            "--task",
+            "nq",
+            "--model",
+            f"path:{completion_model_dir}",
+            *arguments,
+        ]
         fast = ["--passages", 3, "--steps", 3, "--max-tokens", 12]
         given = [word for i in range(0, 6, 2) if fast[i] not in words for word in fast[i : i + 2]]
         monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, [*words, *given])])
@@ -134,14 +141,14 @@ def test_without_an_encoder_there_are_no_codes_of_it(command, shared):
         assert "init 'encoder' needs shared parts that hold a trained encoder" in errors
 
 
-def test_the_readers_adapter_is_used(command, llm, shared, tmp_path, tiny_model_dir):
+def test_the_readers_adapter_is_used(command, llm, shared, tmp_path, completion_model_dir):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     code, _, _ = command("--shared", shared, "--out", tmp_path / "plain")
     assert code == 0
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
-    base = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    base = AutoModelForCausalLM.from_pretrained(completion_model_dir)
     get_peft_model(base, config).save_pretrained(shared / "adapter")
     code, _, errors = command("--shared", shared, "--out", tmp_path / "adapted")
     assert code == 0, errors

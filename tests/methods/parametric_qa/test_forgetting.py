@@ -35,8 +35,8 @@ from tests.tiny import build_tiny_model, save_tiny_adapter
 
 
 @pytest.fixture(scope="module")
-def llm(tiny_model_dir):
-    return load_tiny(tiny_model_dir)
+def llm(completion_model_dir):
+    return load_tiny(completion_model_dir)
 
 
 @pytest.fixture
@@ -52,17 +52,17 @@ def shared(llm, tmp_path):
 
 
 @pytest.fixture
-def adapter(tiny_model_dir, shared):
+def adapter(completion_model_dir, shared):
     """The shared parts' adapter; beside it, in ``merged``, the model that it makes."""
-    return save_tiny_adapter(tiny_model_dir, shared / "adapter")
+    return save_tiny_adapter(completion_model_dir, shared / "adapter")
 
 
 @pytest.fixture
-def call(tiny_model_dir, task, monkeypatch, capsys):
+def call(completion_model_dir, task, monkeypatch, capsys):
     """Runs a command; gives exit status, output, errors."""
 
     def run(*arguments: object, command: str = "evaluate-forgetting"):
-        words = [command, "--task", "small", "--model", f"path:{tiny_model_dir}", *arguments]
+        words = [command, "--task", "small", "--model", f"path:{completion_model_dir}", *arguments]
         monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, words)])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
@@ -162,9 +162,9 @@ def test_questions_are_answered_as_the_methods_would(call, adapter, shared, tmp_
 
 
 def test_scores_are_those_of_the_answers_and_texts_are_held_out(
-    task, adapter, shared, tiny_model_dir
+    task, adapter, shared, completion_model_dir
 ):
-    model = f"path:{tiny_model_dir}"
+    model = f"path:{completion_model_dir}"
     options = forgetting.ForgettingOptions(
         tasks=("small",), limit=6, passages=5, shared=str(shared), model=model
     )
@@ -236,7 +236,7 @@ def test_a_text_that_another_task_trained_on_is_not_held_out():
 
 
 def test_passages_that_the_record_of_training_names_are_left_out(
-    call, shared, task, tiny_model_dir, tmp_path, monkeypatch
+    call, shared, task, completion_model_dir, tmp_path, monkeypatch
 ):
     """Another task holds the same passages and trained on all that its one question leaves."""
     twin = tmp_path / "tasks" / "twin"
@@ -256,7 +256,7 @@ def test_passages_that_the_record_of_training_names_are_left_out(
     record = {"corpora": {"twin": "0" * 64}}
     (shared / CONFIG_FILE).write_text(json.dumps({**values, "training": record}))
     # Full fine-tuning leaves its model beside the record.
-    model = shutil.copytree(tiny_model_dir, shared / "model")
+    model = shutil.copytree(completion_model_dir, shared / "model")
     for named in (("--shared", shared), ("--after", f"path:{model}")):
         code, _, errors = call("--passages", 5, *named)
         assert code == 2

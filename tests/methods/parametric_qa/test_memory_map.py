@@ -75,16 +75,16 @@ def test_umap_is_asked_for_by_name_where_it_is_missing():
 
 
 @pytest.fixture
-def shared(tiny_model_dir, tmp_path):
+def shared(completion_model_dir, tmp_path):
     """Untrained shared parts of the tiny model, saved as trained ones are."""
-    parts = make_parts(load_tiny(tiny_model_dir))
+    parts = make_parts(load_tiny(completion_model_dir))
     Bundle.untrained(parts, SelectorConfig(width=16)).save(tmp_path / "shared")
     return str(tmp_path / "shared")
 
 
 @pytest.mark.slow
-def test_the_map_of_a_task_as_files(tiny_model_dir, shared, tmp_path):
-    model = f"path:{tiny_model_dir}"
+def test_the_map_of_a_task_as_files(completion_model_dir, shared, tmp_path):
+    model = f"path:{completion_model_dir}"
     found = map_memories(TaskSource(name="nq"), shared, 40, "tsne", model, "cpu", 0)
     paths = {path.name: path for path in save_map(found, tmp_path / "one", str.upper)}
     assert set(paths) == {"map.csv", "dimensions.csv", "summary.json", "map.png", "map.svg"}
@@ -103,6 +103,8 @@ def test_the_map_of_a_task_as_files(tiny_model_dir, shared, tmp_path):
         assert path.read_bytes() == paths[path.name].read_bytes(), path.name
 
 
-def test_too_few_documents_are_refused(shared, tiny_model_dir):
+def test_too_few_documents_are_refused(shared, completion_model_dir):
     with pytest.raises(ConfigError, match="map of 3 documents shows nothing; take 8 or more"):
-        map_memories(TaskSource(name="nq"), shared, 3, "tsne", f"path:{tiny_model_dir}", "cpu", 0)
+        map_memories(
+            TaskSource(name="nq"), shared, 3, "tsne", f"path:{completion_model_dir}", "cpu", 0
+        )
