@@ -48,7 +48,11 @@ def columns(kind: str, rows: Sequence[Row], k: int) -> list[Column]:
 
 def has_readers(rows: Iterable[Row]) -> bool:
     """Whether any row retrieves, so that passages may not reach its reader."""
-    return any(row.cost.retrievals or row.recall is not None for row in rows)
+    return any(_has_reader(row) for row in rows)
+
+
+def _has_reader(row: Row) -> bool:
+    return bool(row.cost.retrievals) or row.recall is not None
 
 
 def has_doubtful_replies(rows: Iterable[Row]) -> bool:
@@ -148,7 +152,9 @@ def _tokens(row: Row) -> str:
 
 def _not_shown(row: Row) -> str:
     dropped, cut = row.cost.passages_dropped, row.cost.passages_cut
-    return MISSING if dropped is None else f"{_number(dropped)} / {_number(cut)}"
+    if dropped is None or not _has_reader(row):
+        return MISSING
+    return f"{_number(dropped)} / {_number(cut)}"
 
 
 def _memory(row: Row) -> str:
