@@ -124,7 +124,7 @@ def score_answer(
         ``all_gold@k``, ``precision@k`` of the ranking; ``recall_read`` and ``recall_retrieved``;
         ``retrieved``, 1 if anything was retrieved. Retrieval values are None without retrieval and,
         but for ``retrieved``, without gold ids. Where any gold document gives the answer, recalls
-        are hits and there is no ``all_gold``. Support values are None where nothing is named.
+        are hits and there is no ``all_gold``. Support values are None if the method names none.
     """
     if failed:
         answer, golden_answers = "", ()

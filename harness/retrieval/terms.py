@@ -34,9 +34,10 @@ class BM25Settings(TermParams):
     @model_validator(mode="before")
     @classmethod
     def _of_language(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or values.get("language", "en") == "en":
+        code = values.get("language", "en") if isinstance(values, Mapping) else "en"
+        if code == "en" or not isinstance(code, str):
             return values
-        language = LANGUAGES.get(values["language"], Language())
+        language = LANGUAGES.get(code, Language())
         return {"stemmer": language.stemmer, "stopwords": None, **values}
 
     @model_validator(mode="after")

@@ -72,6 +72,9 @@ def score_run(folder: Path) -> bool:
             "in order; run the same board again to complete it"
         )
     added = added_metrics(manifest.metrics)
+    if any("support_ids" in row for row in answered):
+        # Else an error or an answer without support would leave the mean, which would then rise.
+        answered = [{"support_ids": (), **row} for row in answered]
     rows = [_score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)

@@ -22,6 +22,27 @@ SAME = [
 OTHER = ["Who wrote Halo?", "Who wrote Beyonc\u00e9's Halo 2?", "What is C?", "What is C++?"]
 
 
+OTHERS = [
+    ("What is C?", "What is C#?"),
+    ("Is it 1.5 or more?", "Is it 15 or more?"),
+    ("What is -5 + 3?", "What is 5 + 3?"),
+    ("What is 1/2 of it?", "What is 12 of it?"),
+    ("What is 1 23?", "What is 12 3?"),
+    ("What is 10% of it?", "What is 10 of it?"),
+    ("What was at 1:30?", "What was at 13:0?"),
+    ("\u8c01\u662f\u5b54\u5b50\uff1f", "\u8c01\u662f\u8001\u5b50\uff1f"),
+    ("\u0915\u093f?", "\u0915\u0940?"),
+    ("Who is \ue001?", "Who is \ue002?"),
+]
+ALIKE = [
+    ("Covid-19 in 1984\u20131990?", "covid 19 in 1984 - 1990"),
+    ("who is obama 's wife", "Who is Obama's wife?"),
+    ("Is it 1.5?", "is it \uff11.\uff15\uff1f"),
+    ("\u8c01\u662f\u5b54\u5b50\uff1f", "\u8c01 \u662f\u5b54\u5b50?"),
+    ("Born in 1984 (Oslo)?", "born in 1984, Oslo"),
+]
+
+
 def question(id_: str, text: str) -> Question:
     return Question(id_, text, ("x",))
 
@@ -30,6 +51,16 @@ def test_one_normal_text_for_all_spellings():
     assert len({normal_text(text) for text in SAME}) == 1
     assert len({question_hash(text) for text in SAME}) == 1
     assert len({normal_text(text) for text in [SAME[0], *OTHER]}) == 1 + len(OTHER)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS)
+def test_signs_that_say_something_tell_questions_apart(one: str, other: str):
+    assert normal_text(one) != normal_text(other)
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_signs_that_say_nothing_do_not(one: str, other: str):
+    assert normal_text(one) == normal_text(other)
 
 
 def test_texts_of_punctuation_alone_are_not_all_the_same():

@@ -7,13 +7,14 @@ import sys
 import unicodedata
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
 from harness.retrieval import languages
 from harness.retrieval.bm25 import BM25Retriever
-from harness.retrieval.languages import LANGUAGES, spaceless
+from harness.retrieval.languages import LANGUAGES, TermParams, spaceless
 from harness.retrieval.open import open_retriever, retriever_config
 from harness.retrieval.terms import BM25Settings, Tokenizer
 from tests.harness.retrieval.helpers import corpus_of
@@ -119,6 +120,14 @@ def test_an_unknown_language_or_another_languages_stemmer_is_refused() -> None:
         retriever_config("bm25", {"language": "german"})
     with pytest.raises(ConfigError, match="stemmer 'english' is not that of language 'de'"):
         retriever_config("bm25", {"language": "de", "stemmer": "english"})
+
+
+def test_norwegian_is_not_taken_for_false() -> None:
+    """YAML reads a plain ``no`` as false, after -p and in a board."""
+    for value in ("no", yaml.safe_load("no")):
+        assert TermParams(language=value).terms() == {"language": "no"}
+    with pytest.raises(ConfigError, match="language: input should be a valid string"):
+        retriever_config("bm25", {"language": ["zh"]})
 
 
 def test_what_is_the_default_is_not_in_a_runs_config() -> None:

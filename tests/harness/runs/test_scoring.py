@@ -231,3 +231,25 @@ def test_a_card_that_changes_how_it_is_scored_asks_nothing_again(folder: Path, f
     assert plan.is_complete(root) and model.calls == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["scoring"] == {"gold": "any", "closed_answers": True}
+
+
+def test_a_method_that_names_support_names_none_where_it_failed(folder: Path) -> None:
+    """Else errors would leave the mean of its support scores, which would be the higher for it."""
+    rules = {"metrics": ["support_f1", "joint_f1"]}
+    assert scored(folder, ["d1"], rules, support_ids=["d1"])["support_f1"] == 1
+    path = folder / "predictions.jsonl"
+    first, second, *others = map(json.loads, path.read_text().splitlines())
+    lines = [first, {**second, "error": "ValueError: broken"}, *others]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (gold,) = folder.parents[1].glob("questions-*.jsonl")
+    texts = gold.read_text().splitlines()
+    gold.write_text(
+        "".join(json.dumps({**json.loads(t), "gold_doc_ids": ["d1"]}) + "\n" for t in texts)
+    )
+    manifest = json.loads((folder / "manifest.json").read_text())
+    config = {**manifest["config"], "retriever": {"kind": "bm25"}}
+    write_json(folder / "manifest.json", {**manifest, "config": config})
+    score_run(folder)
+    found = scores(folder).values()
+    assert [line["support_f1"] for line in found] == [1, *[0] * 23]
+    assert [line["joint_f1"] for line in found][1:] == [0] * 23
