@@ -229,19 +229,23 @@ def _adapted(name: str) -> str:
 
 def _retrieval(runs: Sequence[Run], k: int) -> str:
     """What the columns on retrieval count."""
-    scoring = {run.manifest.config.task.name: run.manifest.scoring for run in runs}
-    alternatives = sorted(name for name, rules in scoring.items() if rules.gold == "any")
     text = (
         f"Recall@{k}: gold documents among the first {k} that were ranked, read or not; Recall "
         "read: among those that the model was shown, all of them. Retrieved: questions for which "
         "anything was retrieved."
     )
-    if alternatives:
-        text += (
-            f" Any gold document gives the answer in {', '.join(alternatives)}, so Recall is there "
+    return " ".join([text, *alternatives(runs)])
+
+
+def alternatives(runs: Iterable[Run]) -> Iterator[str]:
+    """What Recall is where one gold document is enough."""
+    manifests = [run.manifest for run in runs]
+    names = {m.config.task.name for m in manifests if m.scoring.gold == "any"}
+    if names:
+        yield (
+            f"Any gold document gives the answer in {', '.join(sorted(names))}, so Recall is there "
             "whether one was found."
         )
-    return text
 
 
 def _model(runs: Sequence[Run]) -> str:

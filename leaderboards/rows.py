@@ -65,11 +65,10 @@ class Row:
 
     ``recall`` and ``all_gold`` are of the ranking, at the table's k, ``recall_read`` of what was
     read; None where nothing is retrieved and, for ``all_gold``, where any gold document will do.
-    ``p_value``
-    compares F1 with the best of the table, Holm-adjusted; None for an oracle, which takes no part.
-    ``top`` tells that the method is not significantly below the best. ``errors`` are answers that
-    count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests sent again,
-    each summed over the runs.
+    ``p_value`` compares F1 with the best of the table, Holm-adjusted; None for an oracle, which
+    takes no part. ``top`` tells that the method is not significantly below the best. ``errors`` are
+    answers that count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests
+    sent again, each summed over the runs.
     """
 
     label: str

@@ -71,7 +71,7 @@ def read_ids(row: Mapping[str, Any]) -> list[str]:
     """Ids of the documents that were read, of a stored prediction.
 
     What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
-    ranked (of rows of earlier releases also where some of it did not fit into the prompt).
+    ranked (also where ``tells_read`` denies it).
     """
     if "read_ids" in row:
         return list(row["read_ids"])
@@ -81,6 +81,15 @@ def read_ids(row: Mapping[str, Any]) -> list[str]:
         if step.get("kind") == "select" and "memories_read" in step
     ]
     return [id_ for ids in noted for id_ in ids] if noted else list(row["retrieved_ids"])
+
+
+def tells_read(row: Mapping[str, Any]) -> bool:
+    """Whether a stored prediction tells what was read.
+
+    Rows of earlier releases do not, where passages did not fit into the last prompt.
+    """
+    prompts = [step for step in row.get("steps", ()) if "passages_dropped" in step]
+    return "read_ids" in row or not (prompts and prompts[-1]["passages_dropped"])
 
 
 def has_errors(path: Path) -> bool:

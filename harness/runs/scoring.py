@@ -22,7 +22,7 @@ from harness.metrics import (
 from harness.records import Question
 from harness.runs.directory import runs_folder
 from harness.runs.manifest import MANIFEST, Manifest, TaskConfig, read_manifest
-from harness.runs.predictions import documents_of, read_predictions
+from harness.runs.predictions import documents_of, read_predictions, tells_read
 from harness.runs.unanswered import read_unanswered
 
 
@@ -76,6 +76,9 @@ def score_run(folder: Path) -> bool:
         # Else an error or an answer without support would leave the mean, which would then rise.
         answered = [{"support_ids": (), **row} for row in answered]
     rows = [_score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
+    if not all(map(tells_read, answered)):
+        # Of all questions: a mean over those that tell it would be of other questions.
+        rows = [row | {"recall_read": None} for row in rows]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
     record = {

@@ -107,6 +107,7 @@ def _setting(series: Series) -> str:
     lines += [
         "Shares, F1 and Recall are percentages (x100) with 95% intervals over questions. Latency: "
         "closed loop, one query at a time, warm. Storage: MB (10^6 bytes).",
+        *captions.alternatives(runs),
         *captions.mishaps(runs, rows),
         *captions.not_comparable(runs),
     ]

@@ -296,3 +296,4 @@ def test_a_question_that_any_gold_document_answers_has_no_hops(
     table = [line.split("|") for line in told.splitlines() if line.startswith("|")]
     hops = [cell.strip() for cell in table[0]].index("Multi-hop failure")
     assert table[2][hops].strip() == "\u2014"
+    assert "Any gold document gives the answer in nq" in told, "what its Recall is"

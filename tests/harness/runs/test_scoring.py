@@ -253,3 +253,20 @@ def test_a_method_that_names_support_names_none_where_it_failed(folder: Path) ->
     found = scores(folder).values()
     assert [line["support_f1"] for line in found] == [1, *[0] * 23]
     assert [line["joint_f1"] for line in found][1:] == [0] * 23
+
+
+def test_earlier_runs_in_which_passages_did_not_fit_have_no_recall_read(folder: Path) -> None:
+    """They stored what was ranked as read; a run of today stores what was left of it."""
+    dropped = {"kind": "generate", "reply": "x", "passages_dropped": 2}
+    shown = {**dropped, "passages_dropped": 0}
+    now = scored(folder, ["d1"], steps=[dropped])
+    assert now["recall_read"] == 1
+    row = {key: value for key, value in ROW.items() if key != "read_ids"}
+    path = folder / "predictions.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    for steps, known in ([[dropped, shown], 1], [[shown, dropped], None]):
+        lines[0] = json.dumps({"question_id": lines_id(lines[0]), **row, "steps": steps}) + "\n"
+        path.write_text("".join(lines))
+        score_run(folder)
+        found = next(iter(scores(folder).values()))
+        assert (found["recall@5"], found["recall_read"]) == (1, known)
