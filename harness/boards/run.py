@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
+from harness.boards.learnt import learnt_by
 from harness.boards.needs import check_needs
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
-from harness.data.trained_on import TrainedOn, check_untrained, record_of_weights
+from harness.data.trained_on import check_untrained
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
@@ -66,7 +67,7 @@ def plan_runs(
     data = load_data(board) if data is None else data
     # All of a board at once: rows of one table must answer the same questions.
     learnt = [cls(params).trained_on() for _, cls, params, _ in methods]
-    tuned = [_tuned(model) for model in models]
+    tuned = [learnt_by(model) for model in models]
     everything = [part for parts in (*learnt, *tuned) for part in parts]
     data = [check_untrained(d, everything, leave_out=board.leave_out_trained) for d in data]
     measuring = Measuring(board.latency.queries, board.latency.warmup)
@@ -204,15 +205,6 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
 
 def _identity(model: ModelConfig) -> ModelSettings:
     return ModelSettings(name=model.name, **identity(model))
-
-
-def _tuned(model: ModelConfig) -> list[TrainedOn]:
-    """Records beside a model's local weights, also where they stand in lm-eval's arguments."""
-    name = f"model '{model.name}'"
-    folders = places(model)
-    arguments = folders.pop("lm_eval_args", "").split(",")
-    values = [*folders.values(), *(argument.partition("=")[2] for argument in arguments)]
-    return [part for value in values if value for part in record_of_weights(Path(value), name)]
 
 
 def _style_of(model: ModelConfig) -> str:

@@ -9,7 +9,7 @@ from harness.data.jsonl import Row
 from harness.records import Passage
 
 # DPR's passages, and FlashRAG's Wikipedia made of them, keep titles as a CSV file quotes them.
-_QUOTED = re.compile(r'"((?:[^"]|"")+)"')
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def passage_of(row: Row) -> Passage:
@@ -37,7 +37,8 @@ def normal_passage(passage: Passage) -> Passage:
     part alone is a text without a title.
     """
     title, text = passage.title.removesuffix("\r"), passage.text
-    if quoted := _QUOTED.fullmatch(title):
+    quoted = _QUOTED.fullmatch(title)
+    if quoted and (quoted[1].strip() or text.strip()):
         title = quoted[1].replace('""', '"')
     if not text.strip():
         title, text = "", title

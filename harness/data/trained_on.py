@@ -39,15 +39,17 @@ class TrainedOn:
         return cls(name, frozenset(question_hash(question.text) for question in questions))
 
 
-def write_record(folder: Path, questions: Mapping[str, Iterable[HasText]]) -> None:
+def write_record(
+    folder: Path, questions: Mapping[str, Iterable[HasText]], before: Iterable[TrainedOn] = ()
+) -> None:
     """Note, by the name of their source, the questions that what lies in a folder learnt from.
 
-    Validation questions are among them.
+    Validation questions are among them. ``before`` is what the weights had learnt from when this
+    training began, as far as it is known.
     """
-    hashes = {
-        source: " ".join(sorted({question_hash(question.text) for question in asked}))
-        for source, asked in questions.items()
-    }
+    known = {part.name: part.questions for part in before if part.questions is not None}
+    learnt = {name: TrainedOn.of(name, asked).questions for name, asked in questions.items()}
+    hashes = {name: " ".join(sorted(found or ())) for name, found in {**known, **learnt}.items()}
     write_json(folder / TRAINED_ON, {"normal_form": NORMAL_FORM, "questions": hashes})
 
 

@@ -79,7 +79,8 @@ def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) 
     for name in names:
         if name not in known:
             raise InputError(f"{where}: unknown metric '{name}'{did_you_mean(name, known)}")
-        if name in _SUPPORT and rules is not None and rules.gold == "any":
+        of_all = name in _SUPPORT or name.startswith("all_gold@")
+        if of_all and rules is not None and rules.gold == "any":
             raise InputError(
                 f"{where}: '{name}' asks for all gold documents, but 'gold' is 'any'; drop one"
             )
@@ -112,8 +113,7 @@ def score_answer(
     Args:
         answer: the method's answer.
         documents: what it retrieved and read; None if it does not retrieve.
-        golden_answers: acceptable answers; the best one counts.
-        gold_doc_ids: documents that hold the answer, in any order.
+        golden_answers, gold_doc_ids: acceptable answers, the documents that hold them.
         ks: cut-offs of the retrieval metrics.
         rules: how the task is scored.
         added: further metrics, by name.

@@ -97,7 +97,7 @@ class TermParams(BaseModel):
     @field_validator("language", mode="before")
     @classmethod
     def _norwegian(cls, code: Any) -> Any:
-        # In YAML, so after -p and in a board, a plain no is false.
+        # YAML reads no, Norwegian's code, as a truth value.
         return "no" if code is False else code
 
     @field_validator("language")

@@ -137,14 +137,10 @@ class AdaptiveRAG(Routed):
 
         Silver labels are of the run's own train questions, none of which is asked.
         """
-        from methods.adaptive_rag.router import local_router
-
-        most, folder = self.params.bias_questions, local_router(self.params.router)
+        most = self.params.bias_questions
         bias = [question for questions in self._bias_tasks() for question in questions[:most]]
         labels = (TrainedOn.of("the router (-p bias_tasks, bias_questions)", bias),) if bias else ()
-        if folder is None:
-            return labels
-        return (*labels, read_record(folder, f"router '{self.params.router}'"))
+        return (*labels, *self._learnt_before())
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Label train questions, train the router, write it and ``labels.json``.
@@ -155,15 +151,14 @@ class AdaptiveRAG(Routed):
 
         if not train:
             raise InputError("Adaptive-RAG learns from train questions; give some: --train FILE")
-        # Names first: a wrong one should not wait for the silver labels.
+        # A wrong name should not wait for the silver labels.
         place, datasets = find_router(self.params.router), [train, *self._bias_tasks()]
         revision = getattr(read_config(place), "_commit_hash", None)
         silver, unanswered = self._silver_labels(corpus, train)
         examples, held_out = hold_out(silver, self.params.validation)
         validation, _ = part_asked(held_out, examples)
-        bias, _ = part_asked(
-            bias_labels(datasets, self.params.bias_questions, {each.id for each in silver}), silver
-        )
+        labelled = bias_labels(datasets, self.params.bias_questions, {each.id for each in silver})
+        bias, _ = part_asked(labelled, silver)
         if not (examples or bias):
             raise InputError(
                 f"Adaptive-RAG has nothing to learn from: routes answered {len(silver)} train "
@@ -185,7 +180,7 @@ class AdaptiveRAG(Routed):
         }
         trained.router.save(folder / "router")
         learnt = {"silver": examples, "bias": bias, "validation": validation}
-        write_record(folder / "router", learnt)
+        write_record(folder / "router", learnt, self._learnt_before())
         write_json(folder / "labels.json", report)
 
     async def answer(self, query: Query) -> Prediction:
@@ -208,6 +203,13 @@ class AdaptiveRAG(Routed):
         from methods.adaptive_rag.router import open_router
 
         self._router = open_router(folder / "router", self.params.max_length)
+
+    def _learnt_before(self) -> tuple[TrainedOn, ...]:
+        """What a local router learnt from."""
+        from methods.adaptive_rag.router import local_router
+
+        folder, name = local_router(self.params.router), f"router '{self.params.router}'"
+        return () if folder is None else (read_record(folder, name),)
 
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
         return (task.train_questions() for task in self.params.bias_tasks)

@@ -55,6 +55,10 @@ def test_a_saved_router_notes_every_question_that_it_learnt_from(encoder, tmp_pa
     written(encoder, TRAIN, RIGHT, place, bias_tasks=(entry,), validation=0.4)
     known = read_record(place / "router", "x").questions
     assert known == hashes([*TRAIN, *others])
+    again, asked = tmp_path / "again", question(90)
+    written(str(place / "router"), [asked], {asked.text: "A"}, again, bias_tasks=())
+    known = read_record(again / "router", "x").questions
+    assert known == hashes([*TRAIN, *others, asked]), "what it had learnt from stays noted"
 
 
 def test_bias_questions_are_known_before_anything_is_written(tmp_path):

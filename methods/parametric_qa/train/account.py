@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from harness.boards.learnt import learnt_by
 from harness.boards.task_entry import TaskSource
 from harness.data.trained_on import TrainedOn, read_record, write_record
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
+from harness.llm.catalogue import resolve_model
 from methods.parametric_qa.shared.parts import CONFIG_FILE
 from methods.parametric_qa.train.training_data import TrainingTask, read_training_tasks
 
@@ -25,6 +28,8 @@ class Account:
     corpora: Mapping[str, str] = field(default_factory=dict)
     questions: Mapping[str, int] = field(default_factory=dict)
     trained: tuple[TrainedOn, ...] = ()
+    model: str | dict[str, Any] | None = None
+    """The recipe's."""
 
     def check(self, tasks: Mapping[str, TrainingTask]) -> None:
         """Raise ConfigError unless these are the tasks that were trained on, by name."""
@@ -49,6 +54,7 @@ def read_account(folder: Path) -> Account:
         corpora,
         training.get("train questions", {}),
         (read_record(folder, f"what was trained in {folder}"),),
+        values.get("recipe", {}).get("model"),
     )
 
 
@@ -69,5 +75,6 @@ def record_training(folder: Path) -> dict[str, int]:
                 f"training used {count} train questions of '{name}', {len(tasks[name].train)} are "
                 "there now; train again: memory-harness train"
             )
-    write_record(folder, {name: task.questions for name, task in tasks.items()})
+    before = learnt_by(resolve_model(account.model)) if account.model else ()
+    write_record(folder, {name: task.questions for name, task in tasks.items()}, before)
     return {name: len(task.questions) for name, task in tasks.items()}

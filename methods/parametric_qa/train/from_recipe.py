@@ -21,6 +21,7 @@ def train(
 
     Raises ConfigError naming a change that the recipe refuses.
     """
+    from harness.boards.learnt import learnt_by
     from harness.llm.catalogue import resolve_model
     from harness.llm.local import LocalModel
     from harness.llm.open import open_model
@@ -35,7 +36,7 @@ def train(
     llm = open_model(resolve_model(plan.model).on(device or default_device()), device=device)
     if not isinstance(llm, LocalModel):
         raise ConfigError(f"model '{llm.name}' cannot be trained; take a local transformers model")
-    train_parts(plan, llm, tasks, out, console)
+    train_parts(plan, llm, tasks, out, console, learnt_by(resolve_model(plan.model)))
     last = {measure: (step, value) for step, measure, value, _ in read_curves(out / "curves.csv")}
     for measure, (step, value) in last.items():
         if measure.startswith("validation"):

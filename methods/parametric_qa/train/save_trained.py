@@ -13,12 +13,11 @@ from harness.data.trained_on import TRAINED_ON, write_record
 from harness.errors import InputError
 from harness.files import writing
 from methods.parametric_qa.shared.bundle import CONTENTS
-from methods.parametric_qa.shared.parts import (
-    model_fingerprint,
-)
+from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
 
 if TYPE_CHECKING:
+    from harness.data.trained_on import TrainedOn
     from harness.llm.local import LocalModel
     from methods.parametric_qa.shared.bundle import Bundle
     from methods.parametric_qa.train.training_data import TrainingTask
@@ -37,12 +36,12 @@ def save_trained(
     tasks: Iterable[TrainingTask],
     out: Path,
     account: dict[str, Any],
+    before: Iterable[TrainedOn],
 ) -> None:
     """Write shared parts and what was tuned of the model beside earlier ones, then swap them.
 
-    What they were trained on is noted beside them.
-
-    Raises InputError if there is no room; then the earlier ones are as they were.
+    What they were trained on is noted beside them, and what the model was ``before``. Raises
+    InputError if there is no room; then the earlier ones are as they were.
     """
     from safetensors import SafetensorError
 
@@ -56,7 +55,7 @@ def save_trained(
                 _tokenizer(llm).save_pretrained(fresh / MODEL_FOLDER)
             save_tuned(model, mode, fresh, llm.name)
         bundle.save(fresh, account)
-        write_record(fresh, {task.name: task.questions for task in tasks})
+        write_record(fresh, {task.name: task.questions for task in tasks}, before)
     except SafetensorError as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from methods.parametric_qa.train.tuning import faster_dtype, tuned
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.data.trained_on import TrainedOn
     from harness.llm.local import LocalModel
     from methods.parametric_qa.shared.selection import Selector
     from methods.parametric_qa.train.training_data import TrainingTask
@@ -43,10 +44,12 @@ def train(
     tasks: Sequence[TrainingTask],
     out: Path,
     console: Console,
+    before: Iterable[TrainedOn] = (),
 ) -> Path:
     """Train by ``recipe`` and write a bundle to ``out``; an interrupted training goes on.
 
-    ``llm`` is changed by it and of no use afterwards. ``curves.csv`` holds losses and validation.
+    ``llm`` is changed by it and of no use afterwards; ``before`` is what it had learnt from.
+    ``curves.csv`` holds losses and validation.
     Earlier shared parts in ``out`` are replaced once all is trained. Raises ConfigError for a model
     that the recipe cannot train, InputError for a passage too long for an encoder, and
     RunFailedError for a loss that is NaN.
@@ -62,7 +65,7 @@ def train(
     _train_selector(recipe, features, bundle.selector, codes, curves, console)
     curves.write()
     account = _account(recipe, llm, features, curves)
-    save_trained(llm, model, recipe.tuning.mode, bundle, tasks, out, account)
+    save_trained(llm, model, recipe.tuning.mode, bundle, tasks, out, account, before)
     return out
 
 

@@ -29,6 +29,7 @@ SAME = {
             {"contents": "A prophet."},
             {"contents": "\nA prophet."},
             {"contents": "  \nA prophet."},
+            {"contents": '""\nA prophet.'},
             {"title": "", "text": "A prophet."},
             {"title": None, "text": "A prophet."},
             {"title": " ", "text": "A prophet."},
@@ -46,6 +47,10 @@ SAME = {
             {"title": "Aaron", "text": None},
             {"title": "Aaron", "text": "  "},
         ],
+    ),
+    "quotes alone": (
+        Passage("d", "", '" "'),
+        [{"contents": '" "'}, {"title": '" "', "text": ""}, {"text": '" "'}],
     ),
     "quotes inside a title that a CSV file doubled": (
         Passage("d", '"Heroes" (album)', "By Bowie."),

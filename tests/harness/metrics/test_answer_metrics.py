@@ -139,6 +139,8 @@ def test_a_failed_question_scores_nothing() -> None:
 
 
 def test_support_of_alternatives_is_a_contradiction() -> None:
+    with pytest.raises(InputError, match="'all_gold@5' asks for all gold documents"):
+        check_metrics(["all_gold@5"], "card", Rules(gold="any"))
     with pytest.raises(InputError, match="'support_f1' asks for all gold documents"):
         check_metrics(["em", "support_f1"], "task.yaml", Rules(gold="any"))
     check_metrics(["em", "support_f1"], "task.yaml", Rules())

@@ -13,8 +13,9 @@ from harness.boards.config import parse_board
 from harness.boards.run import plan_runs
 from harness.boards.task_entry import TaskSource
 from harness.data.leaks import question_hash
-from harness.data.trained_on import TRAINED_ON, read_record
+from harness.data.trained_on import TRAINED_ON, read_record, write_record
 from harness.errors import ConfigError, HarnessError, InputError
+from harness.records import Question
 from harness.registry import task_folder
 from methods.parametric_qa.controls import ParametricQABM25, ParametricQAClosedBook
 from methods.parametric_qa.method import ParametricQA
@@ -98,6 +99,22 @@ def test_files_of_ones_own_teach(tiny_model_dir, files, tmp_path):
     assert known and known <= set(map(question_hash, taught))
     before = (tmp_path / "out" / TRAINED_ON).read_bytes()
     assert record_training(tmp_path / "out") == {"mine": len(known)}
+    assert (tmp_path / "out" / TRAINED_ON).read_bytes() == before
+
+
+def test_what_the_model_had_learnt_from_stays_noted(tiny_model_dir, files, tmp_path):
+    """Else a model tuned twice would be asked what it learnt from first."""
+    model = Path(shutil.copytree(tiny_model_dir, tmp_path / "first" / "model"))
+    write_record(model.parent, {"first": [Question("q", "Who was first?", ("x",))]})
+    place = tmp_path / "mine.yaml"
+    changes = {"model": f"path:{model}", "steps": 1, "tuning": {"mode": "full"}}
+    values = recipe(**changes).model_dump(mode="json")
+    place.write_text(yaml.safe_dump({**values, "tasks": [{"name": "mine", "files": files}]}))
+    list(train(str(place), tmp_path / "out", {}, "cpu", quiet()))
+    known = read_record(tmp_path / "out", "x").questions
+    assert question_hash("Who was first?") in known and len(known) == 9
+    before = (tmp_path / "out" / TRAINED_ON).read_bytes()
+    record_training(tmp_path / "out")
     assert (tmp_path / "out" / TRAINED_ON).read_bytes() == before
 
 
