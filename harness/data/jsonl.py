@@ -75,7 +75,12 @@ class Row:
 
     def _string(self, field: str, value: Any) -> str:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise self.error(f"'{field}' is a number; put it in quotes: \"{value}\"")
+            how = (
+                "store the column as strings"
+                if is_parquet(self.path)
+                else f'put it in quotes: "{value}"'
+            )
+            raise self.error(f"'{field}' is a number; {how}")
         if not isinstance(value, str):
             raise self.error(f"'{field}' is {_kind(value)}; expected a string")
         if not value.strip():

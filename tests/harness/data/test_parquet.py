@@ -9,6 +9,7 @@ import huggingface_hub
 import pytest
 
 from harness.data.card import custom_task
+from harness.data.corpus import Corpus
 from harness.data.parquet import as_json_lines
 from harness.data.task import Task, load_task
 from harness.errors import InputError
@@ -116,6 +117,15 @@ def test_parquet_under_another_name_is_named_as_such(folder, tmp_path):
     path.write_bytes((folder / "corpus.parquet").read_bytes())
     with pytest.raises(InputError, match="is a Parquet file; give it a name that ends in .parq"):
         load_task(custom_task("mine"), questions=folder / "toyqa/dev.jsonl", corpus=path)
+
+
+def test_numbers_are_told_of_the_column_and_not_of_quotes(tmp_path):
+    from datasets import Dataset
+
+    path = tmp_path / "c.parquet"
+    Dataset.from_list([{"id": 1, "contents": "T"}]).to_parquet(path)
+    with pytest.raises(InputError, match="row 1: 'id' is a number; store the column as strings$"):
+        Corpus.open(path)
 
 
 def test_missing_parquet_is_named(tmp_path):
