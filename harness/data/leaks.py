@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from hashlib import sha256
-from itertools import groupby
 from typing import Protocol, TypeVar
 
 NORMAL_FORM = 1
 """Raised when ``normal_text`` changes, since hashes of its results are kept on disk."""
-_SYMBOLS = frozenset("#%&*/@\\")
-"""Punctuation by its category that means something: C# is not C, 10% is not 10."""
+_OTHER = "\N{MIDDLE DOT}"
+"""Stands for punctuation that is not ASCII."""
+# White space and ASCII punctuation, but for signs that mean something: C# is not C, 10% is not 10.
+_FOLDED = rf"""[ !"'(),\-.:;?\[\]_{{}}{_OTHER}]++"""
+_BEFORE_OTHERS, _BEFORE_DIGITS = (re.compile(_FOLDED + ahead) for ahead in (r"(?!\d)", r"(?=\d)"))
+
+
+class _Plain(dict[int, str]):
+    """For ``str.translate``: a space, a dash, a sign for other punctuation, nothing for format."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category[0] == "P" and not character.isascii():
+            self[code] = "-" if category == "Pd" else _OTHER
+        elif category == "Cf":
+            self[code] = ""
+        else:
+            self[code] = " " if category == "Cc" or category[0] == "Z" else character
+        return self[code]
+
+
+_PLAIN = _Plain()
 
 
 class HasText(Protocol):
@@ -32,30 +53,16 @@ def normal_text(text: str) -> str:
     number negative. A text of nothing else than what is folded keeps it.
     """
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    visible = (_plain_dash(c) for c in plain if unicodedata.category(c) != "Cf")
-    runs = [(says, "".join(part)) for says, part in groupby(visible, _says_something)]
-    texts = ["", *(run for _, run in runs), ""]
-    folded = "".join(
-        run if says else _between(before[-1:], run, after[:1])
-        for (says, run), before, after in zip(runs, texts, texts[2:], strict=False)
-    )
-    return folded or plain
+    said = _BEFORE_OTHERS.sub("", plain.translate(_PLAIN))
+    return _BEFORE_DIGITS.sub(_kept, said) or plain
 
 
-def _plain_dash(character: str) -> str:
-    return "-" if unicodedata.category(character) == "Pd" else character
-
-
-def _says_something(character: str) -> bool:
-    category = unicodedata.category(character)
-    return character in _SYMBOLS or not (category == "Cc" or category[0] in "PZ")
-
-
-def _between(before: str, run: str, after: str) -> str:
-    """What stays of punctuation and white space: 1.5 is not 15, and -5 is not 5."""
-    if before.isdecimal() and after.isdecimal():
-        return "".join(run.split()) or " "
-    is_sign = after.isdecimal() and run[-1] == "-" and (len(run) > 1 or not before)
+def _kept(run: re.Match[str]) -> str:
+    """What stays before a digit: 1.5 is not 15, and -5 is not 5."""
+    before = run.string[max(run.start() - 1, 0) : run.start()]
+    if before.isdecimal():
+        return run[0].replace(" ", "") or " "
+    is_sign = run[0][-1] == "-" and (len(run[0]) > 1 or not before)
     return "-" if is_sign else ""
 
 
