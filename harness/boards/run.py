@@ -15,7 +15,7 @@ from harness.boards.learnt import learnt_by
 from harness.boards.needs import check_needs
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
-from harness.data.trained_on import check_untrained
+from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
@@ -69,6 +69,7 @@ def plan_runs(
     learnt = [cls(params).trained_on() for _, cls, params, _ in methods]
     tuned = [learnt_by(model) for model in models]
     everything = [part for parts in (*learnt, *tuned) for part in parts]
+    warn_of_unknown(everything)
     data = [check_untrained(d, everything, leave_out=board.leave_out_trained) for d in data]
     measuring = Measuring(board.latency.queries, board.latency.warmup)
     for model, known, parts in zip(models, identities, tuned, strict=True):

@@ -47,9 +47,8 @@ def write_record(
     Validation questions are among them. ``before`` is what the weights had learnt from when this
     training began, as far as it is known.
     """
-    known = {part.name: part.questions for part in before if part.questions is not None}
-    learnt = {name: TrainedOn.of(name, asked).questions for name, asked in questions.items()}
-    hashes = {name: " ".join(sorted(found or ())) for name, found in {**known, **learnt}.items()}
+    learnt = _known([*before, *(TrainedOn.of(name, asked) for name, asked in questions.items())])
+    hashes = {name: " ".join(sorted(found)) for name, found in learnt.items()}
     write_json(folder / TRAINED_ON, {"normal_form": NORMAL_FORM, "questions": hashes})
 
 
@@ -79,7 +78,29 @@ def record_of_weights(folder: Path, name: str) -> list[TrainedOn]:
 
 def counts(trained: Iterable[TrainedOn]) -> dict[str, int | None]:
     """How many questions each part learnt from; None is not known."""
-    return {part.name: None if part.questions is None else len(part.questions) for part in trained}
+    parts = tuple(trained)
+    known = {name: len(questions) for name, questions in _known(parts).items()}
+    return known | {part.name: None for part in parts if part.questions is None}
+
+
+def _known(trained: Iterable[TrainedOn]) -> dict[str, frozenset[str]]:
+    """Questions by the part's name, which several may share: routers of a sweep, an adapter."""
+    known: dict[str, frozenset[str]] = {}
+    for part in trained:
+        if part.questions is not None:
+            known[part.name] = known.get(part.name, frozenset()) | part.questions
+    return known
+
+
+def warn_of_unknown(trained: Iterable[TrainedOn]) -> None:
+    """Say which parts have no record, each once."""
+    for part in dict.fromkeys(trained):
+        if part.questions is None:
+            _log.warning(
+                "not known which questions %s learnt from: no %s that this release reads",
+                part.name,
+                TRAINED_ON,
+            )
 
 
 def check_untrained(
@@ -87,23 +108,18 @@ def check_untrained(
 ) -> TaskData:
     """The task's data if nothing was trained on a question of it.
 
-    ``leave_out``: the data without such questions, as said in its provenance. Warns of parts
-    without a record. Raises InputError naming how many, the first and how to go on.
+    ``leave_out``: the data without such questions, as said in its provenance. Parts without a
+    record pass (``warn_of_unknown``). Raises InputError naming how many, the first and how to go
+    on.
     """
-    parts = tuple(dict.fromkeys(trained))
+    parts = _known(trained)
     if not parts:
         return data
     hashes = {question.id: question_hash(question.text) for question in data.questions}
-    known: set[str] = set()
-    names = []
-    for part in parts:
-        if part.questions is None:
-            _log.warning("not known which questions %s learnt from: no %s", part.name, TRAINED_ON)
-        elif not part.questions.isdisjoint(hashes.values()):
-            known |= part.questions
-            names.append(part.name)
+    names = [name for name, learnt in parts.items() if not learnt.isdisjoint(hashes.values())]
     if not names:
         return data
+    known = frozenset[str]().union(*(parts[name] for name in names))
     found = [question for question in data.questions if hashes[question.id] in known]
     count = f"{len(found):,} of {len(data.questions):,} questions"
     if not leave_out or len(found) == len(data.questions):

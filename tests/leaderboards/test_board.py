@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from harness.report import NOT_COMPARABLE
 from leaderboards.board import Table
 from leaderboards.table import build, render, to_markdown
-from tests.leaderboards.conftest import score_lines
 
 
 def labels(table: Table) -> list[str]:

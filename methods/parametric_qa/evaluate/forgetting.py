@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData
-from harness.data.trained_on import check_untrained
+from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.fingerprint import sample_by_hash
@@ -196,6 +196,7 @@ def _account(folder: Path | None, other: ModelConfig | None) -> Account:
 
 
 def _material(options: ForgettingOptions, training: Account) -> list[_Material]:
+    warn_of_unknown(training.trained)
     asked = [
         check_untrained(source.load(options.limit), training.trained, leave_out=True)
         for source in dict.fromkeys(options.tasks)

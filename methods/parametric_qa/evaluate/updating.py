@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.data.trained_on import check_untrained
+from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.engine import Engine
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.meters.hardware import set_torch_threads
@@ -112,9 +112,9 @@ def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
     passages stay as they are, also if one happens to hold an old answer. Raises InputError or
     ConfigError for options that do not fit.
     """
-    data = check_untrained(
-        options.task.load(), shared_record(options.shared), leave_out=True
-    )  # and errors of the shared parts, before a model is loaded
+    learnt = shared_record(options.shared)  # and errors of them, before a model is loaded
+    warn_of_unknown(learnt)
+    data = check_untrained(options.task.load(), learnt, leave_out=True)
     facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, data.name)
     set_torch_threads()
     llm = open_local(options.model, options.device)

@@ -12,8 +12,10 @@ from harness.data.trained_on import (
     TRAINED_ON,
     TrainedOn,
     check_untrained,
+    counts,
     read_record,
     record_of_weights,
+    warn_of_unknown,
     write_record,
 )
 from harness.errors import InputError
@@ -59,6 +61,19 @@ def test_they_are_left_out_if_asked_for(data):
     assert check_untrained(left, [learnt("how is number 2 called?")]) is left
 
 
+def test_parts_of_one_name_all_count(tmp_path, data):
+    """Routers of a sweep, or a model's weights and its adapter."""
+    parts = [learnt("how is number 2 called?"), learnt("who?"), learnt("how is number 4 called?")]
+    left = check_untrained(data, parts, leave_out=True)
+    assert [q.id for q in left.questions] == ["q0", "q1", "q3", "q5"]
+    assert counts(parts) == {"shared parts 'mine'": 3}
+    assert counts([*parts, TrainedOn("shared parts 'mine'", None)]) == {"shared parts 'mine'": None}
+    write_record(tmp_path, {"toy": data.train}, parts)
+    assert read_record(tmp_path, "x") == TrainedOn(
+        "x", TrainedOn.of("", data.train).questions.union(*(part.questions for part in parts))
+    )
+
+
 def test_nothing_left_to_ask_stops(data):
     everything = TrainedOn.of("it", data.questions)
     with pytest.raises(InputError, match="6 of 6 questions .* none is left to ask: give others"):
@@ -68,9 +83,11 @@ def test_nothing_left_to_ask_stops(data):
 def test_parts_without_a_record_are_said_once(tmp_path, data, caplog):
     unknown = read_record(tmp_path, "shared parts 'old'")
     assert unknown.questions is None
-    assert check_untrained(data, [unknown, unknown, learnt("who?")]) is data
+    parts = [unknown, unknown, learnt("who?")]
+    assert check_untrained(data, parts) is data
+    warn_of_unknown(parts)
     said = "not known which questions shared parts 'old' learnt from: no trained_on.json"
-    assert caplog.messages == [said]
+    assert caplog.messages == [f"{said} that this release reads"]
 
 
 def test_a_record_of_other_hashes_is_unknown_and_a_broken_one_an_error(tmp_path):
