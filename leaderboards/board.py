@@ -129,12 +129,39 @@ def _identity(manifest: Manifest) -> str:
 
 def _labels(manifests: Sequence[Manifest]) -> dict[str, str]:
     """Give each method with its parameters a name of its own, the same in all tables."""
-    names = {_identity(m): captions.label(m) for m in manifests}
+    rows = _row_identities(manifests)
+    names = {rows[_identity(m)]: captions.label(m) for m in manifests}
     taken = list(names.values())
-    return {
-        identity: name if taken.count(name) == 1 else f"{name} variant {fingerprint(identity)[:6]}"
-        for identity, name in names.items()
+    labels = {
+        row: name if taken.count(name) == 1 else f"{name} variant {fingerprint(row)[:6]}"
+        for row, name in names.items()
     }
+    return {identity: labels[row] for identity, row in rows.items()}
+
+
+def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """What makes a row, for each identity: that itself, or what revisions of a retriever share.
+
+    Which revision a run has may depend on the letters of its corpus, so a row has several in a mean
+    or over growing corpora. Two in one table are of an earlier and a later release, so two rows.
+    """
+    tables: dict[str, dict[str, set[str]]] = {}
+    for manifest in manifests:
+        alike = tables.setdefault(canonical_json(_of_any_revision(manifest)), {})
+        table = canonical_json(manifest.comparable(None))
+        alike.setdefault(_identity(manifest), set()).add(table)
+    rows = {}
+    for shared, alike in tables.items():
+        met = sum(map(len, alike.values())) > len(set().union(*alike.values()))
+        rows |= {each: each if met or len(alike) == 1 else shared for each in alike}
+    return rows
+
+
+def _of_any_revision(manifest: Manifest) -> dict[str, Any]:
+    retriever = manifest.config.retriever or {}
+    # A number is a release's; an encoder's is a commit.
+    same = {k: v for k, v in retriever.items() if k != "revision" or not isinstance(v, int)}
+    return {**manifest.identity(), "retriever": same}
 
 
 def _groups(

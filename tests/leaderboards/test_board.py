@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,21 @@ def test_the_caption_tells_what_was_left_out_and_what_nobody_noted(runs: Path, w
     assert [line for line in caption if "router 'old'" in line] == [
         "Nobody noted what router 'old' learnt from: asked questions, perhaps."
     ]
+
+
+def test_revisions_of_a_retriever_that_letters_decide_are_one_row(runs: Path, write_run) -> None:
+    """An ASCII corpus and another one have other revisions of bm25, and still one mean."""
+    bm25 = {"retriever": {"kind": "bm25"}}
+    newer = {"retriever": {"kind": "bm25", "revision": 2}}
+    for number, (task, retriever) in enumerate([("nq", newer), ("ascii", bm25), ("nq", bm25)]):
+        folder = write_run(task=task, seed=number)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["config"] |= retriever
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        if number == 1:
+            tables = build(runs).tables
+            assert [table.kind for table in tables] == ["mean", "task", "task"]
+            assert [labels(table) for table in tables] == [["bm25"]] * 3
+    of_nq = next(table for table in build(runs).tables if table.tasks == ("nq",))
+    assert len(set(labels(of_nq))) == 2, "an earlier and a later release on one corpus"
+    assert all(name.startswith("bm25 variant ") for name in labels(of_nq))
