@@ -150,7 +150,7 @@ def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
         alike = tables.setdefault(canonical_json(_of_any_revision(manifest)), {})
         table = canonical_json(manifest.comparable(None))
         alike.setdefault(_identity(manifest), set()).add(table)
-    rows = {}
+    rows: dict[str, str] = {}
     for shared, alike in tables.items():
         met = sum(map(len, alike.values())) > len(set().union(*alike.values()))
         rows |= {each: each if met or len(alike) == 1 else shared for each in alike}
