@@ -88,8 +88,10 @@ def tells_read(row: Mapping[str, Any]) -> bool:
 
     Rows of earlier releases do not, where passages did not fit into the last prompt.
     """
-    prompts = [step for step in row.get("steps", ()) if "passages_dropped" in step]
-    return "read_ids" in row or not (prompts and prompts[-1]["passages_dropped"])
+    if "read_ids" in row or not row["retrieved_ids"]:
+        return True
+    dropped = [step.get("passages_dropped", 0) for step in row.get("steps", ()) if "reply" in step]
+    return not (dropped and dropped[-1])
 
 
 def has_errors(path: Path) -> bool:

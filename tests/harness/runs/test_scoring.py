@@ -270,3 +270,11 @@ def test_earlier_runs_in_which_passages_did_not_fit_have_no_recall_read(folder: 
         score_run(folder)
         found = next(iter(scores(folder).values()))
         assert (found["recall@5"], found["recall_read"]) == (1, known)
+    failed = {**row, "steps": [dropped], "retrieved_ids": [], "error": "ValueError: broken"}
+    lines[0] = json.dumps({"question_id": lines_id(lines[0]), **failed}) + "\n"
+    path.write_text("".join(lines))
+    config = json.loads((folder / "manifest.json").read_text())
+    config["config"]["retriever"] = {"kind": "bm25"}
+    write_json(folder / "manifest.json", config)
+    score_run(folder)
+    assert next(iter(scores(folder).values()))["recall_read"] == 0, "an error read nothing"
