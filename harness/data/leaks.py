@@ -15,6 +15,8 @@ _OTHER = "\N{MIDDLE DOT}"
 # White space and ASCII punctuation, but for signs that mean something: C# is not C, 10% is not 10.
 _FOLDED = rf"""[ !"'(),\-.:;?\[\]_{{}}{_OTHER}]++"""
 _BEFORE_OTHERS, _BEFORE_DIGITS = (re.compile(_FOLDED + ahead) for ahead in (r"(?!\d)", r"(?=\d)"))
+# Else NFKC makes 102 of ten squared.
+_EXPONENT = re.compile("(?<=\\d)(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")
 
 
 class _Plain(dict[int, str]):
@@ -52,7 +54,8 @@ def normal_text(text: str) -> str:
     Symbols such as ``+`` and ``#`` stay, and so does what stands between two digits or makes a
     number negative. A text of nothing else than what is folded keeps it.
     """
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKC", _EXPONENT.sub("^", text)).casefold()
+    plain = unicodedata.normalize("NFKC", plain)
     said = _BEFORE_OTHERS.sub("", plain.translate(_PLAIN))
     return _BEFORE_DIGITS.sub(_kept, said) or plain
 

@@ -29,6 +29,7 @@ OTHERS = [
     ("What is 1/2 of it?", "What is 12 of it?"),
     ("What is 1 23?", "What is 12 3?"),
     ("What is 10% of it?", "What is 10 of it?"),
+    ("What is 10\u00b2?", "What is 102?"),
     ("What was at 1:30?", "What was at 13:0?"),
     ("\u8c01\u662f\u5b54\u5b50\uff1f", "\u8c01\u662f\u8001\u5b50\uff1f"),
     ("\u0915\u093f?", "\u0915\u0940?"),
@@ -36,6 +37,8 @@ OTHERS = [
 ]
 ALIKE = [
     ("Covid-19 in 1984\u20131990?", "covid 19 in 1984 - 1990"),
+    ("What is 10\u00b2?", "what is 10^2"),
+    ("Is it H\u2082O?", "is it H2O"),
     ("who is obama 's wife", "Who is Obama's wife?"),
     ("Is it 1.5?", "is it \uff11.\uff15\uff1f"),
     ("\u8c01\u662f\u5b54\u5b50\uff1f", "\u8c01 \u662f\u5b54\u5b50?"),
