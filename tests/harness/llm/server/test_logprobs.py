@@ -169,7 +169,7 @@ def test_methods_are_refused_by_name_where_they_lack_something(mind, offers, ref
         for name, params in needy.items():
             cls = load_method(name)
             try:
-                check_needs(cls(cls.Params(**params)), model)
+                check_needs(name, cls(cls.Params(**params)), model)
             except CapabilityError as error:
                 assert "capability 'logprobs'" in str(error) or "'next-token-probs'" in str(error)
                 found.add(name)
