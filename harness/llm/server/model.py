@@ -10,7 +10,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from harness.errors import CapabilityError, ConfigError, WindowExceededError
+from harness.errors import CapabilityError, ConfigError, UnansweredError, WindowExceededError
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -29,7 +29,7 @@ from harness.llm.server.counting import Counter
 from harness.llm.server.endpoints import Endpoints
 from harness.llm.server.failures import Refused
 from harness.llm.server.logprobs import LogProbs, choices
-from harness.llm.server.refusals import explained
+from harness.llm.server.refusals import OF_ACCOUNTS, explained
 from harness.llm.server.replies import Said
 from harness.llm.server.transport import Transport
 from harness.llm.style import prompt_style, why_styled
@@ -211,7 +211,9 @@ class ServerModel(LanguageModel):
         text = request.cut(said.answer)
         watched = choices(said, request.watch) if request.watch else ()
         counts = self._counts(request.prompt, said)
-        return Reply(text, *counts, watched, said.thoughts, said.cut_off)
+        # What is cut here ended where it should; the limit came later.
+        cut_off = said.cut_off and text == said.answer
+        return Reply(text, *counts, watched, said.thoughts, cut_off)
 
     def _said(self, request: GenerateRequest) -> Said:
         """The server's answer; asked anew if thoughts come that had neither room nor rest."""
@@ -265,6 +267,10 @@ class ServerModel(LanguageModel):
             )
             if isinstance(error, WindowExceededError):
                 self.window = self.window or error.window
+            if refused.status in OF_ACCOUNTS and self._logprobs is not None:
+                error = UnansweredError(
+                    f"{error}; then run again: only what is unanswered is asked"
+                )
             # Without its cause: that one's text and request may hold the key.
             raise error from None
 

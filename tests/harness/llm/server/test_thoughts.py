@@ -51,6 +51,19 @@ def test_stop_strings_cut_the_answer_and_not_the_thoughts(thinking):
         assert "stop" not in stub.asked[-1].body
 
 
+def test_a_reply_that_its_line_or_a_stop_string_ended_is_not_cut_off_by_the_limit():
+    with Stub(Words(lambda _: "Paris\nIt is the capital, and so on and on")) as stub:
+        model = opened(stub)
+        line, stopped, limited = ask(
+            model,
+            GenerateRequest("p", 5, one_line=True),
+            # Servers are sent four; the fifth applies here.
+            GenerateRequest("q", 5, stop=("1", "2", "3", "4", "capital")),
+            GenerateRequest("r", 5),
+        )
+    assert [reply.cut_off for reply in (line, stopped, limited)] == [False, False, True]
+
+
 def test_stops_are_sent_where_nothing_is_thought():
     with Stub(Words(paris)) as stub:
         ask(opened(stub), GenerateRequest("p", stop=("\n",)))
