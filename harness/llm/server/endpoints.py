@@ -58,7 +58,8 @@ class Endpoint:
 
     def failed(self, failure: ServerFailure, since: float, now: float) -> None:
         """Take note of a failure of a request sent at ``since``."""
-        rest = min(LONGEST_REST, SHORTEST_REST * 2**self.failed_in_a_row)
+        # Bounded: a server that is down all night fails more often than a float has powers of 2.
+        rest = min(LONGEST_REST, SHORTEST_REST * 2 ** min(self.failed_in_a_row, 16))
         self.failed_in_a_row += 1
         self.rests_until = now + rest
         if failure.retry_after is not None and not failure.lasting:

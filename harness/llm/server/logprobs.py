@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, Literal, TypeVar
 
-from harness.errors import CapabilityError, ConfigError
+from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.llm.base import NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
 from harness.llm.server.bodies import in_chat, messages, placed
@@ -114,7 +114,7 @@ class LogProbs:
                 "nothing about an answer; set thinking: off"
             )
         if not said.steps:
-            raise CapabilityError(f"model '{self.model}': a reply without log-probabilities")
+            raise HarnessError(f"model '{self.model}': its reply ended before any token")
         top = {**said.steps[0].top, said.steps[0].token: said.steps[0].logprob}
         firsts = {text: first_listed(text, list(top)) for text in strings}
         known = [token for token in firsts.values() if token is not None]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.boards.needs import check_needs
-from harness.errors import CapabilityError, ConfigError
+from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.local import LocalModel
@@ -215,3 +215,14 @@ def test_words_have_no_probabilities():
         model = opened(stub)
         model.probe()
         assert model.capabilities == frozenset()
+
+
+def test_a_reply_that_ends_at_once_fails_its_question_and_not_the_run():
+    said = Words(lambda prompt: "" if "silence" in prompt else "Yes", lambda *_: 0.5)
+    with Stub(said, offers=("top",)) as stub:
+        model = opened(stub)
+        ((_, found),) = model.next_token_probs([NextTokenRequest("p", ("Yes", "No"))])
+        assert found.probs == {"Yes": pytest.approx(0.5), "No": 0.0}
+        with pytest.raises(HarnessError, match="ended before any token") as error:
+            list(model.next_token_probs([NextTokenRequest("silence", ("Yes", "No"))]))
+    assert not isinstance(error.value, CapabilityError)
