@@ -32,6 +32,15 @@ def test_the_answer_has_a_budget_of_its_own(where):
         assert (model.retries, model.thinking_tokens) == (0, 200)
 
 
+def test_thoughts_leave_no_more_room_to_the_answer_where_tokens_are_counted(tiny_model_dir):
+    with Stub(Words(lambda _: "no yes " * 30), thoughts="Hm.") as stub:
+        model = opened(stub, thinking_tokens=100, tokenizer=str(tiny_model_dir))
+        (reply,) = ask(model, GenerateRequest("p", 8))
+        (line,) = ask(model, GenerateRequest("p", 8, stop=("yes",)))
+    assert 0 < len(reply.text.split()) <= 8
+    assert (reply.cut_off, line.cut_off, line.text) == (True, False, "no ")
+
+
 @pytest.mark.parametrize("where", FIELDS)
 def test_thoughts_that_do_not_end_leave_an_empty_answer_and_say_so(where):
     with Stub(Words(paris), thoughts=LONG, thoughts_in=where) as stub:
