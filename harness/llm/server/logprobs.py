@@ -14,7 +14,7 @@ the least listed. ``score`` is not offered. ``watch`` reads the listed tokens li
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.llm.base import NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
 from harness.llm.server.bodies import in_chat, messages, placed
-from harness.llm.server.failures import Refused
+from harness.llm.server.failures import Refused, ServerFailure
 from harness.llm.server.replies import Said, number
 from harness.prompts import PromptStyle, Rendered
 
@@ -64,6 +64,8 @@ class LogProbs:
     """Of given text; None: not offered."""
     top: int = 0
     """How many likeliest tokens are given; 0: not offered."""
+    tried: bool = False
+    """Whether the server gave them when it was tried out: what it then leaves out, it lost."""
 
     def find(self) -> LogProbs:
         """The same with what the server turns out to offer, by up to four short requests."""
@@ -72,7 +74,7 @@ class LogProbs:
             ("prompt_logprobs", "echo") if self.style == "completion" else ("prompt_logprobs",)
         )
         form = next((form for form in forms if self._with(form, top)._gives_text()), None)
-        return self._with(form, top)
+        return replace(self._with(form, top), tried=True)
 
     @property
     def told(self) -> str:
@@ -163,7 +165,7 @@ class LogProbs:
     ) -> Read:
         path, prompted = placed(prompt, self.style, self.extras)
         body = {"model": self.model, "max_tokens": 1, "temperature": 0.0, **prompted, **options}
-        answer: Read = self.post(path, body, read)
+        answer: Read = self.post(path, body, _insisting(read) if self.tried else read)
         return answer
 
     def _with(self, form: Form | None, top: int) -> LogProbs:
@@ -184,6 +186,18 @@ class LogProbs:
             return False
         # Where a server decodes tokens one by one, spaces may be lost.
         return "".join(token.text for token in tokens).strip() == "Paris"
+
+
+def _insisting(read: Callable[[dict[str, Any]], Read]) -> Callable[[dict[str, Any]], Read]:
+    """``read``, for which a reply without log-probabilities is a failure of the server."""
+
+    def insist(value: dict[str, Any]) -> Read:
+        try:
+            return read(value)
+        except NotOfferedError:
+            raise ServerFailure("a reply without log-probabilities") from None
+
+    return insist
 
 
 def choices(said: Said, watch: Sequence[str]) -> tuple[TokenChoice, ...]:

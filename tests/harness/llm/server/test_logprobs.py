@@ -226,3 +226,14 @@ def test_a_reply_that_ends_at_once_fails_its_question_and_not_the_run():
         with pytest.raises(HarnessError, match="ended before any token") as error:
             list(model.next_token_probs([NextTokenRequest("silence", ("Yes", "No"))]))
     assert not isinstance(error.value, CapabilityError)
+
+
+@pytest.mark.parametrize("offers", [("top", "prompt_logprobs"), ("top", "echo")])
+def test_probabilities_that_a_reply_lost_are_asked_for_again(offers):
+    with Stub(Words(paris, lambda *_: 0.5), offers=offers) as stub:
+        model = opened(stub, prompt_style="completion")
+        model.probe()
+        stub.faults = Once([FAULTS["odd shapes"]])
+        ((_, found),) = model.next_token_probs([NextTokenRequest("p", (" Yes", " No"))])
+        assert found.probs == {" Yes": pytest.approx(0.5), " No": pytest.approx(0.5)}
+        assert model.retries == 3
