@@ -1,9 +1,10 @@
 """Log-probabilities from servers that offer them, as far as they do.
 
 Of given text, in one of two forms: ``prompt_logprobs`` (vLLM, for chats too, with token ids) or
-``echo`` (SGLang, llama-cpp-python, hosted ones; completion style only). The prompt is read alone
-and with each continuation; where the tokens part, the continuation begins. These are exact:
-``score`` and ``next_token_probs`` equal those of the same model in this process.
+``echo`` (SGLang, llama-cpp-python, hosted ones; completion style only, and only where prompts'
+tokens are counted). The prompt is read alone and with each continuation; where the tokens part, the
+continuation begins. These are exact: ``score`` and ``next_token_probs`` equal those of the same
+model in this process.
 
 Of the likeliest next tokens only (``top_logprobs``; OpenAI's chats, llama.cpp), 20 or as many as
 the server gives: then ``next_token_probs`` reads a string's first token as the longest listed
@@ -243,10 +244,10 @@ def _echoed(value: dict[str, Any]) -> list[Token]:
     logprobs = value["choices"][0].get("logprobs")
     tokens = logprobs.get("tokens") if isinstance(logprobs, dict) else None
     values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
-    usage = (value.get("usage") or {}).get("prompt_tokens")
-    count = usage if isinstance(usage, int) else len(tokens or ()) - 1
+    count = (value.get("usage") or {}).get("prompt_tokens")
+    # Without a count nobody knows whether the last token is the prompt's: a reply may end at once.
     # A server that ignores echo gives the generated token alone.
-    if not tokens or not values or len(tokens) < count or len(tokens) < 2:
+    if not isinstance(count, int) or not tokens or not values or len(tokens) < max(count, 2):
         raise NotOfferedError
     pairs = zip(tokens[:count], values[:count], strict=True)
     return [Token(str(token), str(token), number(logprob)) for token, logprob in pairs]

@@ -237,3 +237,15 @@ def test_probabilities_that_a_reply_lost_are_asked_for_again(offers):
         ((_, found),) = model.next_token_probs([NextTokenRequest("p", (" Yes", " No"))])
         assert found.probs == {" Yes": pytest.approx(0.5), " No": pytest.approx(0.5)}
         assert model.retries == 3
+
+
+def test_an_echo_loses_no_token_where_the_reply_ends_at_once():
+    said = Words(lambda prompt: "" if prompt.endswith("Yes sir") else "so", lambda *_: 0.5)
+    request = [ScoreRequest("p", (" Yes sir",))]
+    with Stub(said, offers=("top", "echo")) as stub:
+        ((_, scores),) = opened(stub, prompt_style="completion").score(request)
+        assert scores.logprobs == pytest.approx((2 * math.log(0.5),))
+    # Which tokens are the prompt's is told by the server's count alone.
+    with Stub(said, offers=("top", "echo"), usage=False) as stub:
+        with pytest.raises(CapabilityError, match="no log-probabilities of given text"):
+            list(opened(stub, prompt_style="completion").score(request))
