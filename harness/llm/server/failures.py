@@ -118,7 +118,7 @@ def of_status(
 ) -> ServerFailure | Refused:
     """The kind of failure that an HTTP status and its error body mean."""
     words, fields = _told(body)
-    never = status == _NOT_IMPLEMENTED or _NEVER.search(words)
+    never = status == _NOT_IMPLEMENTED or (status == 500 and _NEVER.search(words))
     if status in _PASSING or (status >= 500 and not never):
         wait = asked_to_wait(headers or {})
         used_up = _USED_UP in (_field(body, "code"), _field(body, "type"))
