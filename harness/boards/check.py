@@ -44,7 +44,7 @@ def check_plan(plan: RunPlan) -> None:
     """
     check_shots(plan.data, plan.method.params.shots)
     plan.method.check_task(plan.data.card)
-    check_needs(plan.method, Expected.of(plan.model))
+    check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
     if plan.method.adapter is not None and plan.model.kind != "transformers":
         raise CapabilityError(
             f"model '{plan.model.name}' cannot take the method's adapter "

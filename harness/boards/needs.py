@@ -20,9 +20,9 @@ class Offers(Protocol):
         """Whether ``text`` is one token of the model's own."""
 
 
-def check_needs(method: Method, llm: Offers) -> None:
-    """Stop before any work if the model lacks what the method needs."""
-    missing = [f"the capability '{name}'" for name in sorted(method.needs_now - llm.capabilities)]
+def check_needs(name: str, method: Method, llm: Offers) -> None:
+    """Stop before any work if the model lacks what the method of this name needs."""
+    missing = [f"the capability '{each}'" for each in sorted(method.needs_now - llm.capabilities)]
     fix = "choose a model that has it"
     tokens = [token for token in method.needs_tokens if not llm.has_token(token)]
     untrained = [f"the tokens {' '.join(tokens)}"] if tokens else []
@@ -34,6 +34,6 @@ def check_needs(method: Method, llm: Offers) -> None:
         fix += ", and a model that has the capability" if missing else ""
     if missing or untrained:
         raise CapabilityError(
-            f"method '{type(method).__name__}' needs {' and '.join(missing + untrained)}, which "
+            f"method '{name}' needs {' and '.join(missing + untrained)}, which "
             f"model '{llm.name}' lacks; {fix}"
         )

@@ -142,7 +142,7 @@ def _execute_all(
     able = []
     for plan in plans:
         with _going_on(failures):
-            check_needs(plan.method, llm)
+            check_needs(plan.config.method.name, plan.method, llm)
             plan.method.check_model(llm)
             able.append(plan)
     try:

@@ -125,7 +125,7 @@ class LMEvalModel(LanguageModel):
             before = len(self._encode(context.rstrip()) or [])
             whole = [len(self._encode(context + c) or []) for c in request.continuations]
             counts = tuple(max(length - before, 0) for length in whole)
-            yield index, Scores(logprobs, counts, self.count_tokens(request.prompt) or 0)
+            yield index, Scores(logprobs, counts, self.count_tokens(request.prompt))
 
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]

@@ -105,7 +105,7 @@ class Lab:
         data, retrieves = self.data, method.retriever_name is not None
         try:
             model = self.model or self.able(case.rules or RuleModel())
-            check_needs(method, model)
+            check_needs(self.cls.__name__, method, model)
         except CapabilityError as error:
             raise _ask_for_model(error) from error
         engine = _Engine(

@@ -54,7 +54,7 @@ class Opened:
 def open_with(
     method: Method, model: LanguageModel, retriever=None, corpus=None, *, window=128, **lent
 ) -> Opened:
-    check_needs(method, model)
+    check_needs(type(method).__name__, method, model)
     engine = Engine(model, retriever, corpus, window=window)
     method.open(engine.lend(**lent))
     return Opened(engine, method)

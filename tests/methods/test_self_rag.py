@@ -263,8 +263,6 @@ def test_a_model_without_the_tokens_is_refused_before_any_work(tiny_model_dir):
 def test_a_model_without_log_probabilities_is_refused():
     model = RuleModel()
     model.capabilities = frozenset()
-    for name, lacks in (("self-rag", "logprobs"), ("self-rag-prompted", "next-token-probs")):
-        with pytest.raises(
-            CapabilityError, match=rf"the capability '{lacks}'.* model 'rules' lacks"
-        ):
+    for name, needed in (("self-rag", "logprobs"), ("self-rag-prompted", "next-token-probs")):
+        with pytest.raises(CapabilityError, match=f"capability '{needed}'.* model 'rules' lacks"):
             make_engine(load_method(name)(), model)

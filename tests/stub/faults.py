@@ -53,6 +53,11 @@ FAULTS: dict[str, Fault] = {
     "error with status 200": _error(200, "upstream failed", code=502),
     "error text with status 200": Fault(200, b'{"error": "out of memory"}'),
     "no choice": Fault(200, b'{"id": "1", "choices": []}'),
+    "no message": Fault(200, b'{"choices": [{"finish_reason": "stop", "message": null}]}'),
+    "odd shapes": Fault(
+        200,
+        b'{"choices": [{"text": "", "message": {"content": ""}, "logprobs": {"content": [7]}}]}',
+    ),
     "given up": Fault(
         200,
         b'{"choices": [{"finish_reason": "abort", "text": "", "message": {"content": "Par"}}]}',

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
+from zlib import crc32
 
 Messages = str | list[dict[str, str]]
 """A prompt as it came: a text or the messages of a chat."""
@@ -44,19 +46,34 @@ def pieces(text: str) -> list[str]:
 
 
 class Words:
-    """A reply by a rule; a token is a word. Gives no probabilities."""
+    """A reply by a rule; a token is a word. ``probability`` of a word after a text, if any."""
 
-    def __init__(self, reply: Callable[[str], str]) -> None:
-        self.reply = reply
+    def __init__(
+        self,
+        reply: Callable[[str], str],
+        probability: Callable[[str, str], float] | None = None,
+    ) -> None:
+        self.reply, self.probability = reply, probability
 
     def read(self, prompt: Messages, begun: str | None, switches: dict[str, Any]) -> list[Token]:
-        """The prompt's words."""
-        return [Token(0, piece) for piece in pieces(as_text(prompt) + (begun or ""))]
+        """The prompt's words, then those of a reply that has begun."""
+        return self._tokens("", [*pieces(as_text(prompt)), *pieces(begun or "")])
 
     def write(self, tokens: list[Token], limit: int, body: dict[str, Any], top: int) -> list[Token]:
         """The words of the rule's reply."""
-        text = self.reply("".join(token.text for token in tokens))
-        return [Token(0, piece) for piece in pieces(text)][:limit]
+        text = "".join(token.text for token in tokens)
+        return self._tokens(text, pieces(self.reply(text))[:limit])
+
+    def _tokens(self, text: str, words: Sequence[str]) -> list[Token]:
+        if self.probability is None:
+            return [Token(0, word) for word in words]
+        found = []
+        for word in words:
+            logprob = log(self.probability(text, word)) if text else None
+            top = () if logprob is None else ((word, logprob),)
+            found.append(Token(crc32(word.encode()), word, logprob, top))
+            text += word
+        return found
 
 
 class TinyMind:

@@ -36,6 +36,13 @@ class Counter:
         with self._lock:
             return self._length(text)
 
+    def first(self, text: str, most: int) -> str:
+        """A text's first tokens, at most so many; the text itself if it has no more."""
+        with self._lock:
+            tokenizer = self._loaded()
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            return text if len(ids) <= most else str(tokenizer.decode(ids[:most]))
+
     def has_token(self, text: str) -> bool:
         """Whether the vocabulary holds ``text`` as one token."""
         with self._lock:

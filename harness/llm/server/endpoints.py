@@ -24,6 +24,20 @@ SHORTEST_REST, LONGEST_REST = 1.0, 60.0
 """Seconds for which a place is left after a failure; doubled by every further one in a row."""
 QUICK = 30.0
 """Seconds for what takes a server no work."""
+LONGEST_CONNECT = 10.0
+"""Seconds until a place counts as out of reach."""
+
+
+def client(url: str, key: str, timeout: float) -> OpenAI:
+    """A client of one place; sending again is left to the transport."""
+    import openai
+
+    return openai.OpenAI(
+        base_url=url,
+        api_key=key,
+        timeout=openai.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
+        max_retries=0,
+    )
 
 
 @dataclass(slots=True)
@@ -58,7 +72,8 @@ class Endpoint:
 
     def failed(self, failure: ServerFailure, since: float, now: float) -> None:
         """Take note of a failure of a request sent at ``since``."""
-        rest = min(LONGEST_REST, SHORTEST_REST * 2**self.failed_in_a_row)
+        # Bounded: a server that is down all night fails more often than a float has powers of 2.
+        rest = min(LONGEST_REST, SHORTEST_REST * 2 ** min(self.failed_in_a_row, 16))
         self.failed_in_a_row += 1
         self.rests_until = now + rest
         if failure.retry_after is not None and not failure.lasting:

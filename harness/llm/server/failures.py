@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
+
+Read = TypeVar("Read")
 
 # What OpenAI answers with 429 although waiting does not help.
 _USED_UP = "insufficient_quota"
@@ -98,9 +100,17 @@ def choice(value: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ServerFailure("a reply without any choice")
     first: dict[str, Any] = choices[0]
-    if first.get("finish_reason") in _GIVEN_UP:
+    if str(first.get("finish_reason")) in _GIVEN_UP:
         raise ServerFailure(f"the server gave the reply up ({first['finish_reason']})")
     return first
+
+
+def understood(read: Callable[[dict[str, Any]], Read], value: dict[str, Any]) -> Read:
+    """What ``read`` finds in an answer. Raises ServerFailure if it is of no known shape."""
+    try:
+        return read(value)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServerFailure(f"a reply of an unknown shape ({type(error).__name__})") from None
 
 
 def of_status(
@@ -108,7 +118,7 @@ def of_status(
 ) -> ServerFailure | Refused:
     """The kind of failure that an HTTP status and its error body mean."""
     words, fields = _told(body)
-    never = status == _NOT_IMPLEMENTED or _NEVER.search(words)
+    never = status == _NOT_IMPLEMENTED or (status == 500 and _NEVER.search(words))
     if status in _PASSING or (status >= 500 and not never):
         wait = asked_to_wait(headers or {})
         used_up = _USED_UP in (_field(body, "code"), _field(body, "type"))

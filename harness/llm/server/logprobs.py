@@ -1,9 +1,10 @@
 """Log-probabilities from servers that offer them, as far as they do.
 
 Of given text, in one of two forms: ``prompt_logprobs`` (vLLM, for chats too, with token ids) or
-``echo`` (SGLang, llama-cpp-python, hosted ones; completion style only). The prompt is read alone
-and with each continuation; where the tokens part, the continuation begins. These are exact:
-``score`` and ``next_token_probs`` equal those of the same model in this process.
+``echo`` (SGLang, llama-cpp-python, hosted ones; completion style only, and only where prompts'
+tokens are counted). The prompt is read alone and with each continuation; where the tokens part, the
+continuation begins. These are exact: ``score`` and ``next_token_probs`` equal those of the same
+model in this process.
 
 Of the likeliest next tokens only (``top_logprobs``; OpenAI's chats, llama.cpp), 20 or as many as
 the server gives: then ``next_token_probs`` reads a string's first token as the longest listed
@@ -14,15 +15,15 @@ the least listed. ``score`` is not offered. ``watch`` reads the listed tokens li
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Any, Literal, TypeVar
 
-from harness.errors import CapabilityError, ConfigError
+from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.llm.base import NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
 from harness.llm.server.bodies import in_chat, messages, placed
-from harness.llm.server.failures import Refused
+from harness.llm.server.failures import Refused, ServerFailure
 from harness.llm.server.replies import Said, number
 from harness.prompts import PromptStyle, Rendered
 
@@ -64,6 +65,8 @@ class LogProbs:
     """Of given text; None: not offered."""
     top: int = 0
     """How many likeliest tokens are given; 0: not offered."""
+    tried: bool = False
+    """Whether the server gave them when it was tried out: what it then leaves out, it lost."""
 
     def find(self) -> LogProbs:
         """The same with what the server turns out to offer, by up to four short requests."""
@@ -72,7 +75,7 @@ class LogProbs:
             ("prompt_logprobs", "echo") if self.style == "completion" else ("prompt_logprobs",)
         )
         form = next((form for form in forms if self._with(form, top)._gives_text()), None)
-        return self._with(form, top)
+        return replace(self._with(form, top), tried=True)
 
     @property
     def told(self) -> str:
@@ -114,7 +117,7 @@ class LogProbs:
                 "nothing about an answer; set thinking: off"
             )
         if not said.steps:
-            raise CapabilityError(f"model '{self.model}': a reply without log-probabilities")
+            raise HarnessError(f"model '{self.model}': its reply ended before any token")
         top = {**said.steps[0].top, said.steps[0].token: said.steps[0].logprob}
         firsts = {text: first_listed(text, list(top)) for text in strings}
         known = [token for token in firsts.values() if token is not None]
@@ -163,7 +166,7 @@ class LogProbs:
     ) -> Read:
         path, prompted = placed(prompt, self.style, self.extras)
         body = {"model": self.model, "max_tokens": 1, "temperature": 0.0, **prompted, **options}
-        answer: Read = self.post(path, body, read)
+        answer: Read = self.post(path, body, _insisting(read) if self.tried else read)
         return answer
 
     def _with(self, form: Form | None, top: int) -> LogProbs:
@@ -184,6 +187,18 @@ class LogProbs:
             return False
         # Where a server decodes tokens one by one, spaces may be lost.
         return "".join(token.text for token in tokens).strip() == "Paris"
+
+
+def _insisting(read: Callable[[dict[str, Any]], Read]) -> Callable[[dict[str, Any]], Read]:
+    """``read``, for which a reply without log-probabilities is a failure of the server."""
+
+    def insist(value: dict[str, Any]) -> Read:
+        try:
+            return read(value)
+        except NotOfferedError:
+            raise ServerFailure("a reply without log-probabilities") from None
+
+    return insist
 
 
 def choices(said: Said, watch: Sequence[str]) -> tuple[TokenChoice, ...]:
@@ -229,10 +244,10 @@ def _echoed(value: dict[str, Any]) -> list[Token]:
     logprobs = value["choices"][0].get("logprobs")
     tokens = logprobs.get("tokens") if isinstance(logprobs, dict) else None
     values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
-    usage = (value.get("usage") or {}).get("prompt_tokens")
-    count = usage if isinstance(usage, int) else len(tokens or ()) - 1
+    count = (value.get("usage") or {}).get("prompt_tokens")
+    # Without a count nobody knows whether the last token is the prompt's: a reply may end at once.
     # A server that ignores echo gives the generated token alone.
-    if not tokens or not values or len(tokens) < count or len(tokens) < 2:
+    if not isinstance(count, int) or not tokens or not values or len(tokens) < max(count, 2):
         raise NotOfferedError
     pairs = zip(tokens[:count], values[:count], strict=True)
     return [Token(str(token), str(token), number(logprob)) for token, logprob in pairs]

@@ -10,7 +10,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from harness.errors import CapabilityError, ConfigError, WindowExceededError
+from harness.errors import CapabilityError, ConfigError, UnansweredError, WindowExceededError
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -26,10 +26,10 @@ from harness.llm.identity import places
 from harness.llm.server.bodies import in_chat, options, placed, template_options
 from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter
-from harness.llm.server.endpoints import Endpoints
+from harness.llm.server.endpoints import Endpoints, client
 from harness.llm.server.failures import Refused
 from harness.llm.server.logprobs import LogProbs, choices
-from harness.llm.server.refusals import explained
+from harness.llm.server.refusals import OF_ACCOUNTS, explained
 from harness.llm.server.replies import Said
 from harness.llm.server.transport import Transport
 from harness.llm.style import prompt_style, why_styled
@@ -38,7 +38,6 @@ from harness.prompts import Rendered
 DEFAULT_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
-LONGEST_CONNECT = 10.0
 _SAMPLE = GenerateRequest("The capital of France is", max_tokens=16)
 
 
@@ -55,7 +54,8 @@ class ServerModel(LanguageModel):
     and ``transformers serve`` samples only for models whose generation_config says ``do_sample``.
 
     Once a reply has shown thoughts, every request is given ``thinking_tokens`` beside those of its
-    answer, which the server counts together, and stop strings apply here, to the answer alone.
+    answer, which the server counts together, and stop strings apply here, to the answer alone, as
+    does its own limit where the config names a tokenizer.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ServerModel(LanguageModel):
         self._transport = Transport(
             self._where,
             Endpoints(
-                [(url, _client(url, key, timeout)) for url in self.urls], config.max_concurrency
+                [(url, client(url, key, timeout)) for url in self.urls], config.max_concurrency
             ),
             retries=max_retries,
             pause=pause,
@@ -208,10 +208,20 @@ class ServerModel(LanguageModel):
 
     def _reply(self, request: GenerateRequest) -> Reply:
         said = self._said(request)
-        text = request.cut(said.answer)
+        kept = self._within(said, request.max_tokens)
+        text = request.cut(kept)
         watched = choices(said, request.watch) if request.watch else ()
         counts = self._counts(request.prompt, said)
-        return Reply(text, *counts, watched, said.thoughts, said.cut_off)
+        # What is cut here ended where it should; the limit came later.
+        cut_off = text == kept and (said.cut_off or kept != said.answer)
+        return Reply(text, *counts, watched, said.thoughts, cut_off)
+
+    def _within(self, said: Said, most: int) -> str:
+        """The answer within its own limit; the server's also left room for thoughts."""
+        short = said.completion_tokens is not None and said.completion_tokens <= most
+        if self._counter is None or not self._thinks or short:
+            return said.answer
+        return self._counter.first(said.answer, most)
 
     def _said(self, request: GenerateRequest) -> Said:
         """The server's answer; asked anew if thoughts come that had neither room nor rest."""
@@ -265,23 +275,16 @@ class ServerModel(LanguageModel):
             )
             if isinstance(error, WindowExceededError):
                 self.window = self.window or error.window
+            if refused.status in OF_ACCOUNTS and self._logprobs is not None:
+                error = UnansweredError(
+                    f"{error}; then run again: only what is unanswered is asked"
+                )
             # Without its cause: that one's text and request may hold the key.
             raise error from None
 
     def _count_retry(self) -> None:
         with self._lock:
             self.retries += 1
-
-
-def _client(url: str, key: str, timeout: float) -> Any:
-    import openai
-
-    return openai.OpenAI(
-        base_url=url,
-        api_key=key,
-        timeout=openai.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
-        max_retries=0,
-    )
 
 
 def _capabilities(found: LogProbs) -> frozenset[Capability]:

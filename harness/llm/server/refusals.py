@@ -15,6 +15,9 @@ from harness.errors import (
 from harness.llm.server.failures import Refused
 from harness.llm.server.window import exceeded
 
+OF_ACCOUNTS = frozenset({401, 402})
+"""Statuses of a key or a balance that is used up. After the server was met they say nothing about a
+question or a method, whose answer is then missing and not wrong."""
 _FEW = 5
 _UNKNOWN_MODEL = re.compile(
     r"\bmodel\b.{0,80}\bnot (found|exist|served)|(unknown|invalid) model\b(?! (input|output))", re.I
@@ -27,6 +30,10 @@ def explained(
     """The error to raise. ``served``: model ids that the server lists; ``words``: its own."""
     if refused.status in {401, 403}:
         return ConfigError(f"{where}: key refused; check the variable {key}")
+    if refused.status == 402:
+        return HarnessError(
+            f"{where}: the account has nothing left to pay with ({words}); see to it"
+        )
     too_long = exceeded(refused)
     if too_long is not None:
         return _too_long(where, *too_long, words)

@@ -50,8 +50,10 @@ class Said:
             text, inside = _joined(message.get("content"))
             fields = [_joined(message.get(name))[0] for name in _THOUGHTS]
             apart = next((field for field in fields if field), inside)
+        elif "text" in choice:
+            text, apart = str(choice["text"] or ""), ""
         else:
-            text, apart = str(choice.get("text") or ""), ""
+            raise ServerFailure("a choice without message and text")
         opened = opened and cut_off and not apart
         thoughts, answer = part(text, opened=opened)
         generated = steps(choice.get("logprobs"))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from harness.errors import UnansweredError
 from harness.llm.server.adaptation import Adaptation
 from harness.llm.server.endpoints import Endpoint, Endpoints
-from harness.llm.server.failures import Refused, ServerFailure, choice
+from harness.llm.server.failures import Refused, ServerFailure, choice, understood
 from harness.llm.server.window import exceeded
 
 Read = TypeVar("Read")
@@ -53,7 +53,7 @@ class Transport:
         for tries in range(self._retries + 1):
             try:
                 with self.endpoints.lend() as endpoint:
-                    return read(self._adapted(endpoint, path, body))
+                    return understood(read, self._adapted(endpoint, path, body))
             except ServerFailure as failure:
                 last, lasting = self.without_secret(failure.words), failure.lasting
             if lasting or tries == self._retries:

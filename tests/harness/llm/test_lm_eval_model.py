@@ -131,7 +131,7 @@ def test_dummy_has_no_tokens(dummy, capfd):
     # Nobody counted.
     assert (replies[0].prompt_tokens, replies[0].completion_tokens) == (None, None)
     ((_, scores),) = dummy.score([ScoreRequest("a", ("b", "c"))])
-    assert len(scores.logprobs) == 2
+    assert (len(scores.logprobs), scores.prompt_tokens) == (2, None)
     assert dummy.window is None
     assert dummy.count_tokens("a") is None
     with pytest.raises(CapabilityError, match="no tokens"):

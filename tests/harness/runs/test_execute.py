@@ -233,7 +233,7 @@ def test_what_a_model_lacks_stops_before_anything_is_written(
     method = type("Needy", (Ask,), {"needs": frozenset({"soft-prompts"})})()
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
     with pytest.raises(
-        CapabilityError, match="'Needy' needs .*'soft-prompts', which model 'rules'"
+        CapabilityError, match="'needy' needs .*'soft-prompts', which model 'rules'"
     ):
         run_board([make_plan(files, method)], out, quiet())
     assert not out.exists()

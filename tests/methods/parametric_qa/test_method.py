@@ -158,7 +158,7 @@ def test_unknown_shared_parts_are_named(tmp_path):
 
 def test_a_model_without_soft_prompts_is_refused_before_any_work():
     with pytest.raises(CapabilityError, match="soft-prompts"):
-        check_needs(ParametricQA(ParametricQA.Params(**UNTRAINED)), RuleModel())
+        check_needs("parametric-qa", ParametricQA(ParametricQA.Params(**UNTRAINED)), RuleModel())
 
 
 def test_trained_parts_round_trip(tiny, corpus, tmp_path):

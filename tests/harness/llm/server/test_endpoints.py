@@ -104,6 +104,13 @@ def test_the_number_at_once_halves_once_a_burst_and_grows_slowly():
     assert place.allowed == 8
 
 
+def test_a_place_that_fails_all_night_rests_no_longer_than_a_minute():
+    place, down = Endpoint("u", None, 8, allowed=8), ServerFailure("down")
+    for _ in range(2000):
+        place.failed(down, since=0.0, now=5.0)
+    assert place.rests_until == 65.0
+
+
 def test_a_closed_model_lets_go_of_who_waits():
     wait = Fault(429, b"{}", headers={"Retry-After": "60"})
     with Stub(Words(paris), faults=Lasting(wait)) as stub:

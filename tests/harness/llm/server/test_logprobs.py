@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.boards.needs import check_needs
-from harness.errors import CapabilityError, ConfigError
+from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.local import LocalModel
@@ -169,7 +169,7 @@ def test_methods_are_refused_by_name_where_they_lack_something(mind, offers, ref
         for name, params in needy.items():
             cls = load_method(name)
             try:
-                check_needs(cls(cls.Params(**params)), model)
+                check_needs(name, cls(cls.Params(**params)), model)
             except CapabilityError as error:
                 assert "capability 'logprobs'" in str(error) or "'next-token-probs'" in str(error)
                 found.add(name)
@@ -215,3 +215,37 @@ def test_words_have_no_probabilities():
         model = opened(stub)
         model.probe()
         assert model.capabilities == frozenset()
+
+
+def test_a_reply_that_ends_at_once_fails_its_question_and_not_the_run():
+    said = Words(lambda prompt: "" if "silence" in prompt else "Yes", lambda *_: 0.5)
+    with Stub(said, offers=("top",)) as stub:
+        model = opened(stub)
+        ((_, found),) = model.next_token_probs([NextTokenRequest("p", ("Yes", "No"))])
+        assert found.probs == {"Yes": pytest.approx(0.5), "No": 0.0}
+        with pytest.raises(HarnessError, match="ended before any token") as error:
+            list(model.next_token_probs([NextTokenRequest("silence", ("Yes", "No"))]))
+    assert not isinstance(error.value, CapabilityError)
+
+
+@pytest.mark.parametrize("offers", [("top", "prompt_logprobs"), ("top", "echo")])
+def test_probabilities_that_a_reply_lost_are_asked_for_again(offers):
+    with Stub(Words(paris, lambda *_: 0.5), offers=offers) as stub:
+        model = opened(stub, prompt_style="completion")
+        model.probe()
+        stub.faults = Once([FAULTS["odd shapes"]])
+        ((_, found),) = model.next_token_probs([NextTokenRequest("p", (" Yes", " No"))])
+        assert found.probs == {" Yes": pytest.approx(0.5), " No": pytest.approx(0.5)}
+        assert model.retries == 3
+
+
+def test_an_echo_loses_no_token_where_the_reply_ends_at_once():
+    said = Words(lambda prompt: "" if prompt.endswith("Yes sir") else "so", lambda *_: 0.5)
+    request = [ScoreRequest("p", (" Yes sir",))]
+    with Stub(said, offers=("top", "echo")) as stub:
+        ((_, scores),) = opened(stub, prompt_style="completion").score(request)
+        assert scores.logprobs == pytest.approx((2 * math.log(0.5),))
+    # Which tokens are the prompt's is told by the server's count alone.
+    with Stub(said, offers=("top", "echo"), usage=False) as stub:
+        with pytest.raises(CapabilityError, match="no log-probabilities of given text"):
+            list(opened(stub, prompt_style="completion").score(request))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError, UnansweredError
 from harness.llm.catalogue import resolve_model
 from harness.llm.open import open_model
 from tests.harness.llm.server.asking import ask, opened, paris
@@ -49,3 +49,27 @@ def test_an_endpoint_that_is_missing():
     with Stub(Words(paris), faults=Lasting(Fault(404, b'{"detail": "Not Found"}'))) as stub:
         with pytest.raises(ConfigError, match="is listed, but .* set the other prompt_style"):
             ask(opened(stub), "p")
+
+
+PAID = Fault(402, b'{"error": {"message": "Insufficient Balance"}}')
+EXPIRED = Fault(401, b'{"error": {"message": "Invalid API key"}}')
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"), [(PAID, "Insufficient Balance"), (EXPIRED, "key refused")]
+)
+def test_an_account_that_ends_meanwhile_leaves_questions_unanswered(fault, told):
+    with Stub(Words(paris)) as stub:
+        model = opened(stub)
+        model.probe()
+        stub.faults = Lasting(fault)
+        with pytest.raises(UnansweredError, match=f"(?i){told}.*; then run again: only what is"):
+            ask(model, "p")
+        assert model.retries == 0
+
+
+def test_an_account_without_money_is_told_at_opening():
+    with Stub(Words(paris), faults=Lasting(PAID)) as stub:
+        with pytest.raises(HarnessError, match="nothing left to pay with") as error:
+            opened(stub).probe()
+    assert not isinstance(error.value, UnansweredError)

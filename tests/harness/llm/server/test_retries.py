@@ -9,7 +9,7 @@ import pytest
 from harness.errors import HarnessError, UnansweredError
 from harness.llm.base import GenerateRequest
 from harness.llm.server.endpoints import Endpoints
-from harness.llm.server.failures import asked_to_wait
+from harness.llm.server.failures import Refused, ServerFailure, asked_to_wait, of_status
 from tests.harness.llm.server.asking import ask, opened, paris, texts
 from tests.stub import FAULTS, Fault, Lasting, Once, Stub, Words
 
@@ -107,6 +107,13 @@ def test_what_waiting_does_not_help_is_not_asked_again(fault):
         with pytest.raises(UnansweredError, match="no answer once asked"):
             ask(model, "p")
         assert (model.retries, len(stub.asked)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, Refused), (501, Refused), (502, ServerFailure), (503, ServerFailure)]
+)
+def test_only_status_500_may_mean_that_something_will_never_be_done(status, kind):
+    assert type(of_status(status, {"message": "not supported by any worker"})) is kind
 
 
 def test_pauses_double_and_are_jittered(monkeypatch):

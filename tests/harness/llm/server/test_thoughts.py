@@ -32,6 +32,15 @@ def test_the_answer_has_a_budget_of_its_own(where):
         assert (model.retries, model.thinking_tokens) == (0, 200)
 
 
+def test_thoughts_leave_no_more_room_to_the_answer_where_tokens_are_counted(tiny_model_dir):
+    with Stub(Words(lambda _: "no yes " * 30), thoughts="Hm.") as stub:
+        model = opened(stub, thinking_tokens=100, tokenizer=str(tiny_model_dir))
+        (reply,) = ask(model, GenerateRequest("p", 8))
+        (line,) = ask(model, GenerateRequest("p", 8, stop=("yes",)))
+    assert 0 < len(reply.text.split()) <= 8
+    assert (reply.cut_off, line.cut_off, line.text) == (True, False, "no ")
+
+
 @pytest.mark.parametrize("where", FIELDS)
 def test_thoughts_that_do_not_end_leave_an_empty_answer_and_say_so(where):
     with Stub(Words(paris), thoughts=LONG, thoughts_in=where) as stub:
@@ -49,6 +58,19 @@ def test_stop_strings_cut_the_answer_and_not_the_thoughts(thinking):
         (reply,) = ask(model, GenerateRequest("p", 30, stop=("\n",)))
         assert (reply.text, reply.thoughts) == ("Paris", "First.\n\nThen.")
         assert "stop" not in stub.asked[-1].body
+
+
+def test_a_reply_that_its_line_or_a_stop_string_ended_is_not_cut_off_by_the_limit():
+    with Stub(Words(lambda _: "Paris\nIt is the capital, and so on and on")) as stub:
+        model = opened(stub)
+        line, stopped, limited = ask(
+            model,
+            GenerateRequest("p", 5, one_line=True),
+            # Servers are sent four; the fifth applies here.
+            GenerateRequest("q", 5, stop=("1", "2", "3", "4", "capital")),
+            GenerateRequest("r", 5),
+        )
+    assert [reply.cut_off for reply in (line, stopped, limited)] == [False, False, True]
 
 
 def test_stops_are_sent_where_nothing_is_thought():
