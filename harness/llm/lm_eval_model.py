@@ -26,8 +26,8 @@ from harness.llm.base import (
 from harness.llm.encoding import parted
 from harness.llm.identity import places
 from harness.llm.lm_eval_open import open_lm, thinking_in
-from harness.llm.style import prompt_style
-from harness.llm.template import dated
+from harness.llm.style import prompt_style, why_styled
+from harness.llm.template import check_system, dated
 from harness.llm.thoughts import opened_by, part, without_thoughts
 from harness.prompts import Message, Rendered
 
@@ -192,6 +192,8 @@ class LMEvalModel(LanguageModel):
             ) from error
         if not isinstance(context, str):
             return context
+        # Where a template refuses a system message, lm-eval takes the message out.
+        check_system(self.name, messages, context)
         return dated(self.name, context, self.config.template)
 
     def _encode(self, text: Any, **options: bool) -> list[int] | None:
@@ -206,12 +208,13 @@ class LMEvalModel(LanguageModel):
         return None if ids is None else len(ids)
 
     def provenance(self) -> dict[str, Any]:
-        """The lm-eval version and model that answered, its device here, and local files' places."""
+        """The lm-eval version and model that answered, its device and style, local files' places."""
         device = getattr(self._lm, "device", None)
         return {
             "lm_eval": metadata.version("lm_eval"),
             "lm_eval_model": self.config.path,
             **({"device": str(device)} if device is not None else {}),
+            **why_styled(self.config),
             **places(self.config),
         }
 

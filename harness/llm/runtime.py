@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError
+from harness.llm.base import as_text
 from harness.llm.batches import length_sorted_batches
 from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
@@ -126,11 +127,13 @@ class Runtime:
         return self.encoder.begins
 
     def turn_end(self) -> str:
-        """The token that the chat template puts first after a reply."""
+        """The token that the chat template puts first after a reply; empty if it puts nothing."""
         said = "reply"
         turns = Message("user", "ask"), Message("assistant", said)
         text = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
         before, _, after = text.rpartition(said)
+        if not after:
+            return ""
         _, (rest,) = self.encoder.pairs(before + said, [after], whole=False)
         return str(self.tokenizer.decode(rest[:1]))
 
@@ -139,10 +142,16 @@ class Runtime:
 
         Each part is encoded by itself: no token spans a place. What the tokenizer puts before a
         text stands before all; a model that was trained to begin with <s> attends to it wherever
-        it has nothing better to look at, so no segment may take its place.
+        it has nothing better to look at, so no segment may take its place. Raises ConfigError for
+        a chat template that leaves a place out or repeats it.
         """
         text, whole = self._text(prompt, thoughts=thoughts)
         first, *rest = text.split(SOFT)
+        if len(rest) != (places := as_text(prompt).count(SOFT)):
+            raise ConfigError(
+                f"model '{self.name}': its chat template leaves {len(rest)} of {places} places for "
+                "soft prompts; set prompt_style: completion"
+            )
         if not rest:
             return [self.encoder.ids(text, whole=whole)]
         before = list(self.begins) if whole else []

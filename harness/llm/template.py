@@ -33,7 +33,8 @@ def render_chat(
     ``replied``: the last message is the reply, and nothing is to follow.
 
     ``arguments`` go to the template. Raises ConfigError if there is none, if it refuses the
-    messages, or if it would write today's date and no argument says which day it is.
+    messages or leaves out the system's, or if it would write today's date and no argument says
+    which day it is.
     """
     if tokenizer.chat_template is None:
         raise ConfigError(f"model '{name}' has no chat template; set prompt_style: completion")
@@ -53,7 +54,17 @@ def render_chat(
             f"model '{name}': its chat template refuses these messages "
             f"({type(error).__name__}: {line}); set prompt_style: completion"
         ) from error
+    check_system(name, messages, text)
     return dated(name, text, arguments)
+
+
+def check_system(name: str, messages: Sequence[Message], text: str) -> None:
+    """Raise ConfigError if a template's text lacks a system message: it holds the passages."""
+    if any(m.role == "system" and m.content.strip() not in text for m in messages):
+        raise ConfigError(
+            f"model '{name}': its chat template leaves out the system message, which holds the "
+            "instruction and the passages; set prompt_style: completion"
+        )
 
 
 def stopped(template: str) -> str:
