@@ -29,7 +29,7 @@ DATED = (
 UNDATED = (
     "{% set today = strftime_now('%Y-%m-%d') %}"
     "{% if messages[0]['role'] != 'system' %}Today is {{ today }}.\n{% endif %}"
-    "{{ messages[-1]['content'] }}\n"
+    "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
 )
 THINKING = "{{ messages[0]['content'] }}{% if enable_thinking is false %} /off{% endif %}\n"
 
