@@ -111,7 +111,8 @@ def test_a_template_that_would_write_today_stops_with_the_way_out(folder, templa
 def test_a_date_that_is_not_written_needs_none(folder):
     llm = model(folder, UNDATED)
     ids = llm.encode((Message("system", "Be short."), *CHAT))
-    assert llm.tokenizer.decode(ids) == "Who wrote Hamlet?"
+    text = llm.tokenizer.decode(ids)
+    assert "Who wrote Hamlet?" in text and "Today" not in text
 
 
 def test_arguments_reach_the_template(folder):
@@ -228,7 +229,9 @@ def test_thinking_is_switched_in_one_place(folder):
 
 
 INSTRUCTED = (Message("system", "Answer.\n\nPassage: Hamlet is a play.\n"), *CHAT)
-DEAF = "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}"
+DEAF = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}"
+)
 PROTESTING = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     "{{ messages[0]['content'] }}\n"

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
@@ -291,3 +292,12 @@ def test_thinking_belongs_to_a_runs_identity():
     changed = resolve_model({"name": "qwen3-8b", "thinking": "off", "thinking_tokens": 512})
     assert changed.settings() == {**plain.settings(), "thinking": "off", "thinking_tokens": 512}
     assert changed.name == "qwen3-8b-thinking-off-thinking_tokens-512"
+
+
+@pytest.mark.parametrize(("written", "taken"), [("off", "off"), ("on", "on"), ("'off'", "off")])
+def test_a_boards_on_and_off_are_words(written, taken):
+    """YAML reads them as truth values."""
+    spec = yaml.safe_load(f"{{name: qwen3-8b, thinking: {written}}}")
+    config = resolve_model(spec)
+    assert config.thinking == taken and config.name == f"qwen3-8b-thinking-{taken}"
+    assert config.settings()["thinking"] == taken
