@@ -94,6 +94,12 @@ class TermParams(BaseModel):
     fold_accents: bool = Field(False, description="bm25: 'Beyonce' finds 'Beyonc\u00e9'")
     short_terms: bool = Field(False, description="bm25: also terms of one letter or digit")
 
+    @field_validator("language", mode="before")
+    @classmethod
+    def _norwegian(cls, code: Any) -> Any:
+        # YAML reads no, Norwegian's code, as a truth value.
+        return "no" if code is False else code
+
     @field_validator("language")
     @classmethod
     def _known(cls, code: str) -> str:

@@ -7,10 +7,12 @@ import sys
 import unicodedata
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
+from harness.method import load_method, parse_params
 from harness.retrieval import languages
 from harness.retrieval.bm25 import BM25Retriever
 from harness.retrieval.languages import LANGUAGES, spaceless
@@ -119,6 +121,11 @@ def test_an_unknown_language_or_another_languages_stemmer_is_refused() -> None:
         retriever_config("bm25", {"language": "german"})
     with pytest.raises(ConfigError, match="stemmer 'english' is not that of language 'de'"):
         retriever_config("bm25", {"language": "de", "stemmer": "english"})
+
+
+def test_norwegian_is_a_language_although_yaml_reads_no() -> None:
+    params = parse_params(load_method("bm25"), "bm25", {"language": yaml.safe_load("no")})
+    assert params.model_dump(mode="json")["language"] == "no"
 
 
 def test_what_is_the_default_is_not_in_a_runs_config() -> None:
