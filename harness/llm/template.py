@@ -13,6 +13,9 @@ from harness.prompts import Message
 DAY = "strftime_now"
 """The template argument that is ours: the day, as YYYY-MM-DD, of templates that ask for today's."""
 
+REPLY = "reply"
+"""What stands for a reply where a template is asked how it writes one."""
+
 _MARK = "\ue0f0"
 _MARKED = re.compile(f"{_MARK}(.*?){_MARK}", re.DOTALL)
 # Instead of the function that transformers gives to templates: it leaves the format in the text.
@@ -65,6 +68,16 @@ def check_system(name: str, messages: Sequence[Message], text: str) -> None:
             f"model '{name}': its chat template leaves out the system message, which holds the "
             "instruction and the passages; set prompt_style: completion"
         )
+
+
+def after_prompt(prompt: str, replied: str, text: str) -> str:
+    """A reply as it follows a template's prompt: after a space where the template puts one.
+
+    ``replied`` is what the template makes of the same messages and the reply ``REPLY``.
+    """
+    between = replied.rpartition(REPLY)[0].removeprefix(prompt)
+    spaced = between.strip() or not text or text[0].isspace()
+    return text if spaced else between + text
 
 
 def stopped(template: str) -> str:

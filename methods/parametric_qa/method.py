@@ -61,7 +61,7 @@ class ParametricQA(Method):
             "covers and stop by a fixed rule; the proposal's update of the query and its predictor "
             "of sufficiency are learned.",
             "One memory is read by default and five are ranked: the shipped reader got worse with "
-            "more; the proposal reads the five best (-p k=5). The best one stands last, next to the "
+            "more; the proposal reads the five best (-p k=5). The best one comes last, next to the "
             "question.",
             "A chat model finds its memories in the user's turn, numbered, after an instruction. A "
             "completion begins with them, each after a learned mark, and has no instruction.",
