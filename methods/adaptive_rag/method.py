@@ -161,9 +161,8 @@ class AdaptiveRAG(Routed):
         silver, unanswered = self._silver_labels(corpus, train)
         examples, held_out = hold_out(silver, self.params.validation)
         validation, _ = part_asked(held_out, examples)
-        bias, _ = part_asked(
-            bias_labels(datasets, self.params.bias_questions, {each.id for each in silver}), silver
-        )
+        others = bias_labels(datasets, self.params.bias_questions, {each.id for each in silver})
+        bias, _ = part_asked(others, silver)
         if not (examples or bias):
             raise InputError(
                 f"Adaptive-RAG has nothing to learn from: routes answered {len(silver)} train "
