@@ -215,14 +215,20 @@ class LanguageModel(ABC):
 
         shorter, cut = shortened(prompt, lambda shorter: length(shorter) <= room)
         if not shorter.passages and (tokens := length(shorter)) > room:
-            beside = f"{vectors} vectors of memories and " if vectors else ""
-            raise PromptTooLongError(
-                f"prompt of {tokens} tokens exceeds the {room} that '{self.name}' has room for "
-                f"beside {beside}{max_tokens} new ones without any passage; shorten the question "
-                "or use fewer demonstrations" + (" or memories" if vectors else "")
-            )
+            raise PromptTooLongError(self._too_long(tokens, room, max_tokens, vectors))
         dropped = len(prompt.passages) - len(shorter.passages)
         return Fitted(shorter.render(self.prompt_style), dropped, cut)
+
+    def _too_long(self, tokens: int, room: int, max_tokens: int, vectors: int) -> str:
+        beside = f"{vectors} vectors of memories and " if vectors else ""
+        thinks = 0 < self.thinking_tokens < max_tokens
+        thoughts = f" ({self.thinking_tokens} of them for thoughts)" if thinks else ""
+        lower = "lower thinking_tokens, " if thinks else ""
+        return (
+            f"prompt of {tokens} tokens exceeds the {max(room, 0)} that '{self.name}' has room for "
+            f"beside {beside}{max_tokens} new ones{thoughts} without any passage; {lower}shorten "
+            "the question or use fewer demonstrations" + (" or memories" if vectors else "")
+        )
 
 
 def as_text(prompt: Rendered) -> str:
