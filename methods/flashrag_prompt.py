@@ -33,8 +33,8 @@ FLASHRAG_SETTING = (
     "and documents before the question, best first, the whole reply as the answer, 32 new tokens, "
     f"prompts up to {LONGEST} tokens where they can be counted (shortened by whole documents, the "
     "best at a sentence if it is too long alone, not in the middle). A completion model's answer "
-    "is its first line that is not empty. The table is of Llama-3-8B-Instruct, and with passages of e5-base-v2 and Wikipedia "
-    "2018, on the first 1,000 questions of a set."
+    "is its first line that is not empty. The table is of Llama-3-8B-Instruct, and with passages "
+    "of e5-base-v2 and Wikipedia 2018, on the first 1,000 questions of a set."
 )
 
 Setting = Literal["few-shot", "flashrag"]
