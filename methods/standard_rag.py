@@ -23,7 +23,7 @@ READER = (
     "In completion prompts the best passage comes last, next to the question; chat prompts have "
     "FlashRAG's order, best first.",
     "A prompt that does not fit the model's window loses passages from the end of the ranking, the "
-    "best one at a sentence; FlashRAG cuts every prompt to 2,048 tokens in the middle.",
+    "best one at a sentence; FlashRAG cuts one of more than 2,048 tokens in the middle.",
     "The answer is the reply's first line; FlashRAG takes the whole reply.",
     FLASHRAG_SETTING,
 )
