@@ -145,6 +145,8 @@ class LanguageModel(ABC):
     """Prompt plus completion tokens; None when the backend does not say."""
     thinking_tokens: int = 0
     """Tokens that may be written before an answer, beside its own."""
+    goes_on: bool = False
+    """Whether it goes on with a reply that has begun, without thoughts, and not in another turn."""
     concurrency: int = 0
     """0: calls are sent in batches. n: up to n single calls run at once (remote servers)."""
     retries: int = 0
@@ -171,6 +173,14 @@ class LanguageModel(ABC):
     def count_tokens(self, prompt: Rendered) -> int | None:
         """Tokens of a rendered prompt, special tokens included; None when unknown."""
         return None
+
+    def thoughts_before(self, prompt: Prompt | Rendered) -> int:
+        """Tokens of thoughts that may be written before the answer to a prompt."""
+        if isinstance(prompt, Prompt):
+            begun = bool(prompt.reply_so_far)
+        else:
+            begun = not isinstance(prompt, str) and prompt[-1].role == "assistant"
+        return 0 if begun and self.goes_on else self.thinking_tokens
 
     @property
     def turn_end(self) -> str:

@@ -64,6 +64,7 @@ class LMEvalModel(LanguageModel):
         self.window = config.window or (longest if isinstance(longest, int) else None)
         if self._thinking is not None and self.prompt_style == "chat":
             self.thinking_tokens = self._thinking.budget
+            self.goes_on = True
         if self._has_loglikelihood():
             self.capabilities = frozenset({"next-token-probs", "logprobs"})
 

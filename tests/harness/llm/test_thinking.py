@@ -301,3 +301,11 @@ def test_a_boards_on_and_off_are_words(written, taken):
     config = resolve_model(spec)
     assert config.thinking == taken and config.name == f"qwen3-8b-thinking-{taken}"
     assert config.settings()["thinking"] == taken
+
+
+def test_room_for_thoughts_is_kept_where_a_reply_begins(folder):
+    llm = opened(folder, thinking_tokens=9)
+    assert llm.thoughts_before(chat("Who?")) == llm.thinking_tokens > 9
+    assert llm.thoughts_before(chat("Who?", "He")) == 0
+    assert llm.thoughts_before(Prompt("Who?", reply_so_far="He")) == 0
+    assert llm.thoughts_before(Prompt("Who?")) == llm.thinking_tokens
