@@ -87,7 +87,7 @@ class LLMClient:
             )
 
         vectors = sum(map(len, soft_prompts))
-        room = max_tokens + self._model.thinking_tokens
+        room = max_tokens + self._model.thoughts_before(prompt)
         fitted, reply = await self._ask(scope, "generate", prompt, request, room, vectors)
         if isinstance(prompt, Prompt):
             scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)

@@ -20,7 +20,13 @@ class BM25(RetrieveThenRead):
         summary="BM25 retrieves the k best passages once; the model reads them.",
         paper="Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009",
         source="xhluca/bm25s (Lucene's variant)",
-        deviations=READER,
+        deviations=(
+            "FlashRAG's published table has no row of BM25.",
+            "Questions and passages go through the same tokenizer and stemmer; FlashRAG's BM25 "
+            "stems the passages alone.",
+            "k1 and b are Lucene's, 1.2 and 0.75; other engines, and published rows, have others.",
+            *READER,
+        ),
     )
 
     class Params(RetrieveThenRead.Params, TermParams):

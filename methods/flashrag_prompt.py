@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from harness.method import MethodParams, later
 from harness.prompts import Message, Prompt, PromptStyle, Rendered
 from harness.records import Passage, Query
+
+if TYPE_CHECKING:
+    from harness.clients import LLMClient
 
 CLOSED_BOOK = "Use what you know to answer the question. Reply with the answer alone, nothing else."
 READING = (
@@ -28,9 +31,10 @@ LONGEST = 2048
 FLASHRAG_SETTING = (
     "-p prompt=flashrag has FlashRAG's structure and limits in our words: zero-shot, instruction "
     "and documents before the question, best first, the whole reply as the answer, 32 new tokens, "
-    f"prompts up to {LONGEST} tokens (shortened by whole documents, the best at a sentence if it "
-    "is too long alone, not in the middle); a "
-    "completion model still ends with its first line."
+    f"prompts up to {LONGEST} tokens where they can be counted (shortened by whole documents, the "
+    "best at a sentence if it is too long alone, not in the middle). A completion model's answer "
+    "is its first line that is not empty. The table is of Llama-3-8B-Instruct, and with passages "
+    "of e5-base-v2 and Wikipedia 2018, on the first 1,000 questions of a set."
 )
 
 Setting = Literal["few-shot", "flashrag"]
@@ -75,6 +79,13 @@ def flashrag_prompt(query: Query, passages: Sequence[Passage] | None = None) -> 
     return FlashRAGPrompt(
         f"Question: {query.text}", instruction, passages=tuple(passages or ()), longest=LONGEST
     )
+
+
+async def flashrag_answer(llm: LLMClient, prompt: Prompt, max_tokens: int) -> str:
+    """The whole reply; of a completion model, which goes on and on, the first line with a text."""
+    one_line = llm.model.prompt_style == "completion"
+    reply = await llm.generate(prompt, max_tokens=max_tokens, stop=(), one_line=one_line)
+    return reply.text.strip()
 
 
 def document(number: int, passage: Passage) -> str:

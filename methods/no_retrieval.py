@@ -5,7 +5,12 @@ from __future__ import annotations
 from harness.method import Method, MethodCard
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
-from methods.flashrag_prompt import FLASHRAG_SETTING, ReaderParams, flashrag_prompt
+from methods.flashrag_prompt import (
+    FLASHRAG_SETTING,
+    ReaderParams,
+    flashrag_answer,
+    flashrag_prompt,
+)
 
 
 class NoRetrieval(Method):
@@ -34,8 +39,8 @@ class NoRetrieval(Method):
         """Ask the question, take the first line."""
         if self.params.prompt == "flashrag":
             prompt = flashrag_prompt(query)
-            reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
-            return Prediction(answer=reply.text.strip())
+            answer = await flashrag_answer(self.llm, prompt, self.params.max_tokens)
+            return Prediction(answer=answer)
         prompt = self.prompts.closed_book(query)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line)

@@ -7,7 +7,12 @@ from pydantic import Field
 from harness.method import Method, MethodCard
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
-from methods.flashrag_prompt import FLASHRAG_SETTING, ReaderParams, flashrag_prompt
+from methods.flashrag_prompt import (
+    FLASHRAG_SETTING,
+    ReaderParams,
+    flashrag_answer,
+    flashrag_prompt,
+)
 
 READER = (
     "Train questions with their answers stand before the question (-p shots), without passages; "
@@ -17,6 +22,8 @@ READER = (
     'A passage is the line "Passage: TITLE: TEXT", FlashRAG\'s "Doc N(Title: TITLE) TEXT".',
     "In completion prompts the best passage comes last, next to the question; chat prompts have "
     "FlashRAG's order, best first.",
+    "A prompt that does not fit the model's window loses passages from the end of the ranking, the "
+    "best one at a sentence; FlashRAG cuts one of more than 2,048 tokens in the middle.",
     "The answer is the reply's first line; FlashRAG takes the whole reply.",
     FLASHRAG_SETTING,
 )
@@ -38,8 +45,8 @@ class RetrieveThenRead(Method):
         passages = await self.retriever.search(query.text, k=self.params.k)
         if self.params.prompt == "flashrag":
             prompt = flashrag_prompt(query, passages)
-            reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens)
-            return Prediction(answer=reply.text.strip(), ranked=passages)
+            answer = await flashrag_answer(self.llm, prompt, self.params.max_tokens)
+            return Prediction(answer=answer, ranked=passages)
         prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line, ranked=passages)

@@ -145,6 +145,8 @@ class LanguageModel(ABC):
     """Prompt plus completion tokens; None when the backend does not say."""
     thinking_tokens: int = 0
     """Tokens that may be written before an answer, beside its own."""
+    goes_on: bool = False
+    """Whether it goes on with a reply that has begun, without thoughts, and not in another turn."""
     concurrency: int = 0
     """0: calls are sent in batches. n: up to n single calls run at once (remote servers)."""
     retries: int = 0
@@ -171,6 +173,14 @@ class LanguageModel(ABC):
     def count_tokens(self, prompt: Rendered) -> int | None:
         """Tokens of a rendered prompt, special tokens included; None when unknown."""
         return None
+
+    def thoughts_before(self, prompt: Prompt | Rendered) -> int:
+        """Tokens of thoughts that may be written before the answer to a prompt."""
+        if isinstance(prompt, Prompt):
+            begun = bool(prompt.reply_so_far)
+        else:
+            begun = not isinstance(prompt, str) and prompt[-1].role == "assistant"
+        return 0 if begun and self.goes_on else self.thinking_tokens
 
     @property
     def turn_end(self) -> str:
@@ -215,14 +225,20 @@ class LanguageModel(ABC):
 
         shorter, cut = shortened(prompt, lambda shorter: length(shorter) <= room)
         if not shorter.passages and (tokens := length(shorter)) > room:
-            beside = f"{vectors} vectors of memories and " if vectors else ""
-            raise PromptTooLongError(
-                f"prompt of {tokens} tokens exceeds the {room} that '{self.name}' has room for "
-                f"beside {beside}{max_tokens} new ones without any passage; shorten the question "
-                "or use fewer demonstrations" + (" or memories" if vectors else "")
-            )
+            raise PromptTooLongError(self._too_long(tokens, room, max_tokens, vectors))
         dropped = len(prompt.passages) - len(shorter.passages)
         return Fitted(shorter.render(self.prompt_style), dropped, cut)
+
+    def _too_long(self, tokens: int, room: int, max_tokens: int, vectors: int) -> str:
+        beside = f"{vectors} vectors of memories and " if vectors else ""
+        thinks = 0 < self.thinking_tokens < max_tokens
+        thoughts = f" ({self.thinking_tokens} of them for thoughts)" if thinks else ""
+        lower = "lower thinking_tokens, " if thinks else ""
+        return (
+            f"prompt of {tokens} tokens exceeds the {max(room, 0)} that '{self.name}' has room for "
+            f"beside {beside}{max_tokens} new ones{thoughts} without any passage; {lower}shorten "
+            "the question or use fewer demonstrations" + (" or memories" if vectors else "")
+        )
 
 
 def as_text(prompt: Rendered) -> str:

@@ -23,6 +23,7 @@ from pydantic import (
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.files import check_slug, to_slug
 from harness.llm.options import (
+    OnOff,
     WheelFile,
     args_without_secrets,
     template_arguments,
@@ -82,7 +83,7 @@ class ModelConfig(BaseModel):
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
     max_concurrency: int = Field(8, ge=1, description="openai: most requests at once in a place")
     lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
-    thinking: Literal["on", "off"] | None = Field(
+    thinking: OnOff | None = Field(
         None, description="reasoning models; None leaves it to the chat template or the server"
     )
     thinking_tokens: int = Field(

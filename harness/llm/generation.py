@@ -90,30 +90,24 @@ def _decode(
 
     watched = requests[0].watch
     seen = TokenWatch([_token_id(runtime, text) for text in watched])
-    eos = _eos_ids(runtime)
-    lines = [request.one_line for request in requests]
+    eos, lines = _eos_ids(runtime), [request.one_line for request in requests]
     progress = [_progress(runtime, *row) for row in zip(prompts, requests, strict=True)]
     stops, most = [request.stop for request in requests], requests[0].max_tokens
     stop = StopAtStrings(runtime.tokenizer, stops, eos, lines, progress, most)
     leads = LeadWatch()
     rest = [GumbelSampler(requests, runtime.device), ForcedEndings(progress), leads]
     write = _write if plain_layers(runtime.model.config) else _write_by_transformers
-    output = write(
-        runtime,
-        prompts,
-        requests,
-        prefixes or [NO_PREFIX] * len(prompts),
-        [seen, *rest] if watched else rest,
-        stop,
-    )
+    before = prefixes or [NO_PREFIX] * len(prompts)
+    processors = [seen, *rest] if watched else rest
+    output = write(runtime, prompts, requests, before, processors, stop)
     seen.chosen(output)
     replies, lengths = [], []
     for row, request in enumerate(requests):
         tokens = _until_end(output[row].tolist(), eos, stop.ended_at[row])
         start = progress[row].begin(len(tokens))
         thoughts, text = _texts(runtime, tokens, start, eos, progress[row], special=bool(watched))
-        steps = partial(seen.step, row)
-        choices = _choices(runtime, tokens, start, watched, steps) if watched else ()
+        step = partial(seen.step, row)
+        choices = _choices(runtime, tokens, start, watched, step)
         length = _length(prompts[row], request)
         cut_off = stop.cut_off[row]
         replies.append(Reply(request.cut(text), length, len(tokens), choices, thoughts, cut_off))
@@ -169,7 +163,7 @@ def _choices(
     step: Callable[[int], tuple[float, list[float]]],
 ) -> tuple[TokenChoice, ...]:
     choices = []
-    for place, token in enumerate(tokens[start:], start):
+    for place, token in enumerate(tokens[start:] if watched else (), start):
         logprob, probs = step(place)
         text = runtime.tokenizer.decode([token])
         choices.append(TokenChoice(text, logprob, dict(zip(watched, probs, strict=True))))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ from harness.llm.base import (
 from harness.llm.encoding import parted
 from harness.llm.identity import places
 from harness.llm.lm_eval_open import open_lm, thinking_in
-from harness.llm.style import prompt_style
-from harness.llm.template import dated
+from harness.llm.style import prompt_style, why_styled
+from harness.llm.template import REPLY, after_prompt, check_system, dated
 from harness.llm.thoughts import opened_by, part, without_thoughts
 from harness.prompts import Message, Rendered
 
@@ -63,6 +64,7 @@ class LMEvalModel(LanguageModel):
         self.window = config.window or (longest if isinstance(longest, int) else None)
         if self._thinking is not None and self.prompt_style == "chat":
             self.thinking_tokens = self._thinking.budget
+            self.goes_on = True
         if self._has_loglikelihood():
             self.capabilities = frozenset({"next-token-probs", "logprobs"})
 
@@ -120,10 +122,11 @@ class LMEvalModel(LanguageModel):
         """
         for index, request in enumerate(requests):
             context = self._context(request.prompt, thoughts=False)
-            pairs = [(context, continuation) for continuation in request.continuations]
+            continuations = self._after(request.prompt, context, request.continuations)
+            pairs = [(context, continuation) for continuation in continuations]
             logprobs = tuple(float(pair[0]) for pair in self._ask("loglikelihood", pairs))
             before = len(self._encode(context.rstrip()) or [])
-            whole = [len(self._encode(context + c) or []) for c in request.continuations]
+            whole = [len(self._encode(context + c) or []) for c in continuations]
             counts = tuple(max(length - before, 0) for length in whole)
             yield index, Scores(logprobs, counts, self.count_tokens(request.prompt))
 
@@ -137,9 +140,10 @@ class LMEvalModel(LanguageModel):
             context = self._context(request.prompt, thoughts=False)
             if "" in request.strings:
                 raise InputError(f"model '{self.name}' has no token for ''")
-            wholes = [self._encode(context + string) or [] for string in request.strings]
+            strings = self._after(request.prompt, context, request.strings)
+            wholes = [self._encode(context + string) or [] for string in strings]
             ids, after = parted(self._encode(context) or [], wholes)
-            texts = [(context, string) for string in request.strings]
+            texts = [(context, string) for string in strings]
             asked = [(text, ids, own[:1]) for text, own in zip(texts, after, strict=True)]
             found = self._lm._loglikelihood_tokens(asked, disable_tqdm=True)
             pairs = zip(request.strings, found, strict=True)
@@ -176,15 +180,28 @@ class LMEvalModel(LanguageModel):
             return prompt
         *asked, last = prompt
         begun = last.content if last.role == "assistant" else ""
-        context = self._chat(asked if begun else prompt)
+        thoughts = thoughts and not begun
+        context = self._chat(asked if begun else prompt, thoughts=thoughts)
         if not isinstance(context, str):
             return self._chat(as_messages(prompt))
-        return context if thoughts and not begun else without_thoughts(context) + begun
+        return context if thoughts else without_thoughts(context) + begun
 
-    def _chat(self, messages: Sequence[Message]) -> Any:
+    def _after(self, prompt: Rendered, context: str, continuations: Sequence[str]) -> list[str]:
+        """Continuations as the chat template would write them after its prompt."""
+        if isinstance(prompt, str) or prompt[-1].role == "assistant":
+            return list(continuations)
+        turns = (*prompt, Message("assistant", REPLY))
+        try:
+            replied = self._chat(turns, add_generation_prompt=False)
+        except ConfigError:  # a template that writes no replies
+            replied = ""
+        return [after_prompt(context, replied, c) for c in continuations]
+
+    def _chat(self, messages: Sequence[Message], *, thoughts: bool = True, **options: bool) -> Any:
         turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            context = self._lm.apply_chat_template(turns)
+            with self._quiet(switched_off=not thoughts):
+                context = self._lm.apply_chat_template(turns, **options)
         except Exception as error:
             raise ConfigError(
                 f"model '{self.name}' has no usable chat template ({error}); set prompt_style: "
@@ -192,7 +209,23 @@ class LMEvalModel(LanguageModel):
             ) from error
         if not isinstance(context, str):
             return context
+        # Where a template refuses a system message, lm-eval takes the message out.
+        check_system(self.name, messages, context)
         return dated(self.name, context, self.config.template)
+
+    @contextmanager
+    def _quiet(self, *, switched_off: bool) -> Iterator[None]:
+        """While open, the chat template switches thinking off, if it is to and has a switch."""
+        quiet = self._thinking.quiet if self._thinking is not None and switched_off else {}
+        arguments = getattr(self._lm, "chat_template_args", None)
+        if not quiet or arguments is None:
+            yield
+            return
+        self._lm.chat_template_args = {**arguments, **quiet}
+        try:
+            yield
+        finally:
+            self._lm.chat_template_args = arguments
 
     def _encode(self, text: Any, **options: bool) -> list[int] | None:
         encode = getattr(self._lm, "tok_encode", None)
@@ -206,12 +239,13 @@ class LMEvalModel(LanguageModel):
         return None if ids is None else len(ids)
 
     def provenance(self) -> dict[str, Any]:
-        """The lm-eval version and model that answered, its device here, and local files' places."""
+        """The lm-eval version and model that answered, device, style and local files' places."""
         device = getattr(self._lm, "device", None)
         return {
             "lm_eval": metadata.version("lm_eval"),
             "lm_eval_model": self.config.path,
             **({"device": str(device)} if device is not None else {}),
+            **why_styled(self.config),
             **places(self.config),
         }
 

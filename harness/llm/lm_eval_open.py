@@ -54,8 +54,11 @@ def thinking_in(config: ModelConfig, lm: Any) -> Thinking | None:
 def _stop_clock(lm: Any) -> None:
     # Its own attribute alone: some models load a tokenizer when asked for it.
     tokenizer = vars(lm).get("tokenizer")
-    if isinstance(template := getattr(tokenizer, "chat_template", None), str):
+    template = getattr(tokenizer, "chat_template", None)
+    if isinstance(template, str):
         tokenizer.chat_template = stopped(template)
+    elif isinstance(template, dict):
+        tokenizer.chat_template = {name: stopped(text) for name, text in template.items()}
 
 
 def _give_arguments(config: ModelConfig, lm: Any) -> None:

@@ -37,6 +37,7 @@ class LocalModel(LanguageModel):
     capabilities: frozenset[Capability] = frozenset(
         {"next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"}
     )
+    goes_on = True
 
     def __init__(
         self,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError
+from harness.llm.base import as_text
 from harness.llm.batches import length_sorted_batches
 from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
-from harness.llm.template import render_chat
+from harness.llm.template import REPLY, after_prompt, render_chat
 from harness.llm.thoughts import without_thoughts
 from harness.prompts import SOFT, Message, Rendered, without_places
 
@@ -110,8 +111,8 @@ class Runtime:
         """
         text, whole = self._text(prompt, thoughts=False)
         if not isinstance(prompt, str) and prompt[-1].role != "assistant":
-            space = self._space(prompt, text)
-            continuations = [_after(space, text) for text in continuations]
+            replied = self._replied(prompt)
+            continuations = [after_prompt(text, replied, c) for c in continuations]
         ids, after = self.encoder.pairs(without_places(text), continuations, whole=whole)
         return ids or [self.start], after
 
@@ -126,12 +127,13 @@ class Runtime:
         return self.encoder.begins
 
     def turn_end(self) -> str:
-        """The token that the chat template puts first after a reply."""
-        said = "reply"
-        turns = Message("user", "ask"), Message("assistant", said)
+        """The token that the chat template puts first after a reply; empty if it puts nothing."""
+        turns = Message("user", "ask"), Message("assistant", REPLY)
         text = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
-        before, _, after = text.rpartition(said)
-        _, (rest,) = self.encoder.pairs(before + said, [after], whole=False)
+        before, _, after = text.rpartition(REPLY)
+        if not after:
+            return ""
+        _, (rest,) = self.encoder.pairs(before + REPLY, [after], whole=False)
         return str(self.tokenizer.decode(rest[:1]))
 
     def parts(self, prompt: Rendered, *, thoughts: bool = True) -> list[list[int]]:
@@ -139,10 +141,16 @@ class Runtime:
 
         Each part is encoded by itself: no token spans a place. What the tokenizer puts before a
         text stands before all; a model that was trained to begin with <s> attends to it wherever
-        it has nothing better to look at, so no segment may take its place.
+        it has nothing better to look at, so no segment may take its place. Raises ConfigError for
+        a chat template that leaves a place out or repeats it.
         """
         text, whole = self._text(prompt, thoughts=thoughts)
         first, *rest = text.split(SOFT)
+        if len(rest) != (places := as_text(prompt).count(SOFT)):
+            raise ConfigError(
+                f"model '{self.name}': its chat template leaves {len(rest)} of {places} places for "
+                "soft prompts; set prompt_style: completion"
+            )
         if not rest:
             return [self.encoder.ids(text, whole=whole)]
         before = list(self.begins) if whole else []
@@ -170,22 +178,14 @@ class Runtime:
         thoughts = thoughts and not begun
         return self._chat(asked if begun else prompt, thoughts=thoughts) + begun, False
 
-    def _space(self, messages: Sequence[Message], text: str) -> str:
-        """Blank space that the chat template puts between its prompt and a reply."""
-        said = "reply"
-        turns = (*messages, Message("assistant", said))
+    def _replied(self, messages: Sequence[Message]) -> str:
+        turns = (*messages, Message("assistant", REPLY))
         try:
-            whole = render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
+            return render_chat(self.name, self.tokenizer, turns, self.template, replied=True)
         except ConfigError:  # a template that writes no replies
             return ""
-        between = whole.rpartition(said)[0].removeprefix(text)
-        return "" if between.strip() else between
 
     def _chat(self, messages: Sequence[Message], *, thoughts: bool) -> str:
         quiet = self.thinking.quiet if self.thinking and not thoughts else {}
         text = render_chat(self.name, self.tokenizer, messages, {**self.template, **quiet})
         return text if thoughts else without_thoughts(text)
-
-
-def _after(space: str, text: str) -> str:
-    return space + text if text and not text[0].isspace() else text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest
 
 if TYPE_CHECKING:
@@ -30,14 +29,6 @@ def woven(embed: Any, parts: Sequence[Sequence[int]], segments: Sequence[Tensor]
 
 
 def with_soft(runtime: Runtime, request: GenerateRequest) -> Tensor:
-    """A prompt's embeddings [length, hidden], its soft prompts in their places.
-
-    Raises ConfigError for a chat template that leaves a place out or repeats it.
-    """
+    """A prompt's embeddings [length, hidden], its soft prompts in their places."""
     parts = runtime.parts(request.prompt)
-    if len(parts) != len(request.soft_prompts) + 1:
-        raise ConfigError(
-            f"model '{runtime.name}': its chat template leaves {len(parts) - 1} of "
-            f"{len(request.soft_prompts)} places for soft prompts; set prompt_style: completion"
-        )
     return woven(runtime.model.get_input_embeddings(), parts, request.soft_prompts)

@@ -13,6 +13,9 @@ from harness.prompts import Message
 DAY = "strftime_now"
 """The template argument that is ours: the day, as YYYY-MM-DD, of templates that ask for today's."""
 
+REPLY = "reply"
+"""What stands for a reply where a template is asked how it writes one."""
+
 _MARK = "\ue0f0"
 _MARKED = re.compile(f"{_MARK}(.*?){_MARK}", re.DOTALL)
 # Instead of the function that transformers gives to templates: it leaves the format in the text.
@@ -33,7 +36,8 @@ def render_chat(
     ``replied``: the last message is the reply, and nothing is to follow.
 
     ``arguments`` go to the template. Raises ConfigError if there is none, if it refuses the
-    messages, or if it would write today's date and no argument says which day it is.
+    messages or leaves out the system's, or if it would write today's date and no argument says
+    which day it is.
     """
     if tokenizer.chat_template is None:
         raise ConfigError(f"model '{name}' has no chat template; set prompt_style: completion")
@@ -53,7 +57,27 @@ def render_chat(
             f"model '{name}': its chat template refuses these messages "
             f"({type(error).__name__}: {line}); set prompt_style: completion"
         ) from error
+    check_system(name, messages, text)
     return dated(name, text, arguments)
+
+
+def check_system(name: str, messages: Sequence[Message], text: str) -> None:
+    """Raise ConfigError if a template's text lacks a system message: it holds the passages."""
+    if any(m.role == "system" and m.content.strip() not in text for m in messages):
+        raise ConfigError(
+            f"model '{name}': its chat template leaves out the system message, which holds the "
+            "instruction and the passages; set prompt_style: completion"
+        )
+
+
+def after_prompt(prompt: str, replied: str, text: str) -> str:
+    """A reply as it follows a template's prompt: after a space where the template puts one.
+
+    ``replied`` is what the template makes of the same messages and the reply ``REPLY``.
+    """
+    between = replied.rpartition(REPLY)[0].removeprefix(prompt)
+    spaced = between.strip() or not text or text[0].isspace()
+    return text if spaced else between + text
 
 
 def stopped(template: str) -> str:

@@ -23,7 +23,10 @@ class AdaptiveRAGLLMRouter(Routed):
         deviations=(
             "No router is trained: the language model picks A, B or C after a description of "
             "each, an example of each, and train questions with their hop type.",
-            "A reply that names no route, or equal probabilities, lead to B.",
+            "The route is the likeliest letter of the three; where the model gives no "
+            "probabilities, the letter in its reply.",
+            "A reply that names no route leads to B, and so do equal probabilities, unless B is "
+            "the least likely.",
             *ROUTE_DEVIATIONS,
         ),
     )

@@ -26,9 +26,9 @@ SHARED = (
     "(-p retriever=e5-large-v2), with queries cut at 64 tokens, over KILT's Wikipedia.",
     "The run's retriever searches for the passages of the question itself; the authors' come with "
     "their data set.",
-    "A prompt that does not fit the window loses its lowest-ranked documents; the authors' code "
-    "cuts every message in the middle, at 4,096 tokens and the last one at 3,072, and each of the "
-    "last one's 20 documents at 184.",
+    "A prompt that does not fit the window loses its lowest-ranked documents, the best one at a "
+    "sentence if it is too long alone; the authors' code cuts every message in the middle, at "
+    "4,096 tokens and the last one at 3,072, and each of the last one's 20 documents at 184.",
     "A sub-query, sub-answer or answer is the first non-empty line of its reply, the authors' the "
     "whole reply; labels and quotes of any kind are taken off a sub-query, there one of each.",
     "An empty sub-query counts as a failed try, an empty sub-answer as 'No relevant information "

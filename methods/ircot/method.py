@@ -36,18 +36,29 @@ class IRCoT(Method):
             "Two demonstrations show a chain (-p chain_shots); paragraphs are cut to the sentences "
             "that matter; the paper packs up to 15 with whole paragraphs.",
             "Distractor paragraphs of a demonstration are gold paragraphs of the others.",
+            "A search gives 4 paragraphs and a demonstration has one distractor in every task; the "
+            "authors choose both on 100 dev questions of each data set (2 to 8, and 1 to 3).",
+            "The prompt is this harness's: an instruction, paragraphs as lines 'Passage: TITLE: "
+            "TEXT', each sentence of the chain on a line of its own; the authors' has 'Wikipedia "
+            "Title: TITLE' above a text, 'Q:' and 'A:'.",
+            "Sentences are told apart by rules for English, in the authors' code by spaCy.",
             "A sentence has at most 64 tokens; the authors generate 200 and keep the first one.",
-            "A reply that only repeats earlier sentences ends the chain; the authors' code goes on "
-            "to the cap.",
+            "Of a reply, the first sentence that the chain does not hold yet is kept, and without "
+            "one the chain ends; the authors' code keeps the first and goes on to the cap.",
             'A sentence that only announces ("Here are the facts:") is no query; the models of '
             "the paper write none.",
-            "A chat model goes on with its own turn that holds the chain so far; on a server, "
-            "which may not continue a turn, the user asks it to.",
+            "A chat model goes on with its own turn that holds the chain so far, and a reasoning "
+            "model then thinks before its first sentence alone; on a server, which may not "
+            "continue a turn, the user asks it to.",
             "As in the authors' code, paragraphs of more than 600 words are not collected (the "
             "trace names them) and none is shown beyond 350: cut long documents into passages.",
             "Near-duplicate texts are compared by words, not characters.",
+            "The paper searches with BM25 alone; an encoder (-p retriever) is asked with the "
+            "question words, too.",
             "The reader is the one that every method here has: its demonstrations show no "
-            "paragraphs, and in completion prompts the paragraph collected first comes last.",
+            "paragraphs, and in completion prompts the paragraph collected first comes last. It "
+            "answers at once, as the paper's Flan-T5; the paper's GPT-3 reasons anew (-p "
+            "reader=cot).",
         ),
     )
 

@@ -134,7 +134,10 @@ class ParametricQABM25(BM25):
         summary="The reader of parametric-qa reads the text of BM25's passages.",
         paper=PAPER,
         source=SOURCE,
-        deviations=("The prompt is that of bm25; the reader was tuned on memories, not on text.",),
+        deviations=(
+            "The prompt is that of bm25, whose card says what it departs in; the reader was tuned "
+            "on memories, not on text.",
+        ),
     )
 
     class Params(BM25.Params):

@@ -61,9 +61,12 @@ class ParametricQA(Method):
             "covers and stop by a fixed rule; the proposal's update of the query and its predictor "
             "of sufficiency are learned.",
             "One memory is read by default and five are ranked: the shipped reader got worse with "
-            "more; the proposal reads the five best (-p k=5).",
+            "more; the proposal reads the five best (-p k=5). The best one comes last, next to the "
+            "question.",
             "A chat model finds its memories in the user's turn, numbered, after an instruction. A "
             "completion begins with them, each after a learned mark, and has no instruction.",
+            "A reasoning model is trained on answers without thoughts and written for without "
+            "them, but thinks when it reads, unless its entry says thinking: off.",
             "The reader was tuned on train questions; parametric-qa-closed-book and "
             "parametric-qa-bm25 are what tuning alone gives.",
             "Full-size models (Llama-3.1-8B with QLoRA) were not run here.",

@@ -65,6 +65,7 @@ class SelfRAG(Reflective):
             "The answer is the first line of the chosen text; a paragraph that the model itself "
             "writes is left out of it. The released code takes the whole text (metric: contains), "
             "without a '#' or ':' at its start.",
+            "The passage of the chosen answer is named as its support, where a task scores that.",
             "Shares are of exact probabilities; the released code reads its 5,000 likeliest "
             "tokens and takes e^-100 for others. A text of no token has probability 0, there 1.",
             "Long form, as published (-p form=long): paper and command have beam 2, weights 1, 1, "
@@ -175,7 +176,7 @@ class SelfRAG(Reflective):
 
     def _prompt(self, query: Query, *passages: Passage) -> SelfRAGPrompt:
         instruction = self.prompts.closed_book_instruction if self.params.short_answer else ""
-        # A passage too long for the window is dropped, and then the model knows it has none.
+        # Where the window has no room for any of a passage, the model knows that it has none.
         start = NO_RETRIEVAL if passages else ""
         return SelfRAGPrompt(query.text, instruction, passages=passages, reply_start=start)
 

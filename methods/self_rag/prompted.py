@@ -40,6 +40,7 @@ class SelfRAGPrompted(Reflective):
             "The score is the weighted critique alone: the text's own probability, which Self-RAG "
             "adds, is left out.",
             "There is no long form and no sum over equal answers.",
+            "The passage of the chosen answer is named as its support, where a task scores that.",
             "k is 5, as in the checklist of this harness; Self-RAG's open questions have 10.",
             "The default encoder is all-MiniLM-L6-v2, which needs no hub; the paper's is "
             "contriever-msmarco (-p retriever=contriever-msmarco).",

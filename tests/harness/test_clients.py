@@ -10,7 +10,7 @@ import pytest
 from harness.llm.base import Reply
 from harness.method import Method
 from harness.prompts import SOFT, Message, Prompt
-from harness.records import Prediction, Query, Usage
+from harness.records import Passage, Prediction, Query, Usage
 from harness.runs.predictions import prediction_row
 from harness.testing.models import RuleModel, ScriptedModel
 from tests.harness.programs import DATA, Shuffled, Steps, predictions, queries
@@ -187,6 +187,21 @@ def test_thoughts_take_their_place_in_the_window():
         assert found.usage.prompt_tokens + model.thinking_tokens + 10 <= 70
         dropped.append(found.usage.passages_dropped)
     assert dropped[0] < dropped[1]
+
+
+@pytest.mark.parametrize(("goes_on", "shown"), [(False, 2), (True, 8)])
+def test_a_reply_that_has_begun_leaves_the_room_of_thoughts_to_passages(goes_on, shown):
+    """Unless the model is asked to go on in another turn, before which it may think again."""
+    passages = tuple(Passage(str(n), "", "word " * 8) for n in range(8))
+    prompt = Prompt("Who?", passages=passages, reply_so_far="A fact.\n")
+
+    async def body(method, query):
+        return Prediction((await method.llm.generate(prompt, max_tokens=10)).text)
+
+    model = RuleModel(style="chat", window=110)
+    model.thinking_tokens, model.goes_on = 70, goes_on
+    (found,) = predictions(Steps(body), queries(1), model).values()
+    assert len(passages) - found.usage.passages_dropped == shown
 
 
 def test_every_call_leaves_a_complete_step():

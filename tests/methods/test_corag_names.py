@@ -175,3 +175,13 @@ def test_the_token_that_ends_a_turn_counts_in_the_penalty_of_a_local_chat_model(
         config = ModelConfig(name="tiny", path=str(folder), prompt_style=style)
         assert LocalModel(config, str(folder)).turn_end == end
     assert RuleModel(style="chat").turn_end == ""
+
+
+def test_a_template_that_ends_turns_with_nothing_has_no_such_token(tmp_path):
+    from harness.llm.local import LocalModel
+    from tests.tiny import build_tiny_model
+
+    folder = build_tiny_model(tmp_path / "tiny")
+    llm = LocalModel(ModelConfig(name="t", path=str(folder), prompt_style="chat"), str(folder))
+    llm.tokenizer.chat_template = "{% for m in messages %}{{ '\\n' + m['content'] }}{% endfor %}"
+    assert llm.turn_end == ""

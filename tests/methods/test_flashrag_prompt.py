@@ -10,6 +10,8 @@ from harness.prompts import Message
 from harness.records import Passage, Query
 from harness.testing.models import RuleModel
 from methods.flashrag_prompt import CLOSED_BOOK, LONGEST, READING, flashrag_prompt
+from methods.no_retrieval import NoRetrieval
+from tests.harness.programs import make_engine
 
 ASKED = Query("q", "Who wrote Hamlet?")
 FOUND = [Passage("a", "Hamlet", "By Shakespeare."), Passage("b", "", "A play.")]
@@ -68,3 +70,17 @@ def test_cards_declare_demonstrations_instruction_and_format(name):
     told = " ".join(load_method(name).card.deviations)
     assert "-p shots" in told and "The instruction is" in told and "-p prompt=flashrag" in told
     assert name == "no-retrieval" or "A passage is the line" in told
+
+
+@pytest.mark.parametrize(
+    ("style", "answer"), [("chat", "Paris\n\nIt is in France."), ("completion", "Paris")]
+)
+def test_the_answer_is_the_whole_reply_or_a_completions_first_line_that_says_something(
+    style, answer
+):
+    """A completion model may begin with an empty line: nothing in the prompt says what follows."""
+    model = RuleModel(lambda _: "\n\nParis\n\nIt is in France.", style=style)
+    method = NoRetrieval(NoRetrieval.Params(prompt="flashrag"))
+    found = []
+    make_engine(method, model).run([ASKED], found.append)
+    assert found[0].prediction.answer == answer

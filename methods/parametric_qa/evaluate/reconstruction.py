@@ -15,8 +15,8 @@ from harness.llm.soft import woven
 from harness.metrics.text import rouge_l, sentence_bleu
 from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.gradients import without_dropout
-from methods.parametric_qa.write.sequences import Row, pack, target_logits, token_losses
-from methods.parametric_qa.write.writing import check_lengths, end_token
+from methods.parametric_qa.write.sequences import Row, end_token, pack, target_logits, token_losses
+from methods.parametric_qa.write.writing import check_lengths
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel

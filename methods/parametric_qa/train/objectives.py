@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from harness.prompts import Prompt, QAPrompts
 from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt
 from methods.parametric_qa.train.tuning import untuned
-from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
-from methods.parametric_qa.write.writing import end_token
+from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits
 
 if TYPE_CHECKING:
     from harness.records import Question

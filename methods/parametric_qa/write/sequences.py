@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.errors import ConfigError
 from harness.llm.soft import woven
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,18 @@ class Packed:
     mask: Tensor
     positions: Tensor
     targets: Tensor
+
+
+def end_token(llm: LocalModel) -> int:
+    """The token that ends every reconstructed text. Raises ConfigError if the model has none."""
+    own = llm.tokenizer.eos_token_id
+    known = own if own is not None else llm.model.generation_config.eos_token_id
+    if known is None:
+        raise ConfigError(
+            f"model '{llm.name}' has no end token, so nothing can learn where a text ends; take "
+            "a model whose tokenizer names one"
+        )
+    return int(known[0] if isinstance(known, list) else known)
 
 
 def pack(model: Any, rows: Sequence[Row]) -> Packed:

@@ -18,14 +18,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from harness.errors import ConfigError, InputError, RunFailedError
+from harness.errors import InputError, RunFailedError
 from harness.llm.batches import halving, length_sorted_batches
 from harness.progress import Bar, bar
 from methods.parametric_qa.memory.batch_store import BatchStore
 from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.shared.parts import model_fingerprint
-from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,18 +81,6 @@ class Written:
 
 
 _Result = tuple[Tensor, DocumentReport]
-
-
-def end_token(llm: LocalModel) -> int:
-    """The token that ends every reconstructed text. Raises ConfigError if the model has none."""
-    own = llm.tokenizer.eos_token_id
-    known = own if own is not None else llm.model.generation_config.eos_token_id
-    if known is None:
-        raise ConfigError(
-            f"model '{llm.name}' has no end token, so nothing can learn where a text ends; take "
-            "a model whose tokenizer names one"
-        )
-    return int(known[0] if isinstance(known, list) else known)
 
 
 def check_lengths(

@@ -165,3 +165,14 @@ def test_what_was_cut_is_counted():
     assert [step.data.get("passages_cut") for step in found.steps] == [1, 1, None]
     (roomy,) = predictions(Steps(body), [QUERY], RuleModel()).values()
     assert roomy.usage.passages_cut == 0
+
+
+def test_room_that_thoughts_take_is_said():
+    model = RuleModel(window=40)
+    model.thinking_tokens = 50
+    with pytest.raises(PromptTooLongError, match=r"the 0 that .* 54 new ones \(50 of them for tho"):
+        model.fit(Prompt("Who built it?"), 54)
+    with pytest.raises(PromptTooLongError, match=r"passage; lower thinking_tokens, shorten"):
+        model.fit(Prompt("Who built it?"), 54)
+    with pytest.raises(PromptTooLongError, match=r"beside 39 new ones without any passage; sh"):
+        model.fit(Prompt("Who built it?"), 39)

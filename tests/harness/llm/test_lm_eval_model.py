@@ -10,6 +10,7 @@ from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.prompts import Message
+from tests.tiny_checkpoints import build_tiny_self_rag
 from tests.tiny_thinker import LESSONS
 
 PROMPTS = tuple(f"Question: who wrote book {i}?\nAnswer:" for i in range(5))
@@ -220,8 +221,9 @@ def test_thinking_is_switched_off(thinkers):
         LMEvalModel(resolve_model({"name": "lm-eval:dummy", "thinking": "off"}))
 
 
-def test_probabilities_of_a_reasoning_model_are_those_of_an_answer(thinkers):
-    model = thinker(thinkers["opened"])
+@pytest.mark.parametrize("template", ["switch", "opened"])
+def test_probabilities_of_a_reasoning_model_are_those_of_an_answer(thinkers, template):
+    model = thinker(thinkers[template])
     asked = NextTokenRequest((Message("user", "The capital of France?"),), ("Paris", "the"))
     ((_, found),) = model.next_token_probs([asked])
     assert found.probs["Paris"] > 0.9
@@ -231,3 +233,35 @@ def test_the_limit_is_told_from_the_models_end(tiny):
     requests = [GenerateRequest(PROMPTS[0], max_tokens=8), GenerateRequest(PROMPTS[0], 8, ("e",))]
     replies = dict(tiny.generate(requests))
     assert [replies[i].cut_off for i in range(2)] == [True, False]
+
+
+def test_a_reply_that_has_begun_comes_after_thoughts(thinkers):
+    """Of a template with a switch, they are the empty ones that it writes."""
+    model = thinker(thinkers["switch"])
+    turns = Message("user", "Which river is longer?"), Message("assistant", "the")
+    assert model._context(turns).endswith("assistant\n<think>\n\n</think>\n\nthe")
+    ((_, reply),) = model.generate([GenerateRequest(turns, stop=("\n",))])
+    assert (reply.thoughts, reply.text) == ("", " Nile")
+    assert model._context(turns[:1]).endswith("assistant\n")
+
+
+def test_a_reply_in_a_chat_follows_as_the_template_writes_replies(tmp_path):
+    """Mistral's template has a space there, without which no model reads "Yes" as a word."""
+    folder = build_tiny_self_rag(tmp_path / "tiny")
+    (folder / "chat_template.jinja").write_text(
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+        "[INST] {{ m['content'] }} [/INST]{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}"
+        "{% endfor %}"
+    )
+    spec = f"lm-eval:hf,pretrained={folder},dtype=float32"
+    config = resolve_model({"name": spec, "prompt_style": "chat"})
+    theirs = LMEvalModel(config, batch_size=1, device="cpu")
+    asked = []
+    theirs._lm.loglikelihood = lambda instances, **_: [
+        asked.append(i.args) or (-1.0, True) for i in instances
+    ]
+    chat = (Message("user", "Is it so?"),)
+    list(theirs.score([ScoreRequest(chat, ("Yes", " No"))]))
+    assert [continuation for _, continuation in asked] == [" Yes", " No"]
+    list(theirs.score([ScoreRequest("Is it so?", ("Yes",))]))
+    assert asked[-1] == ("Is it so?", "Yes")

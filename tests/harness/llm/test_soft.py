@@ -12,6 +12,7 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from harness.llm.soft import woven
 from harness.prompts import SOFT, Message, without_places
+from methods.parametric_qa.prompts import recall_prompt
 from tests.tiny_checkpoints import build_tiny_llama_chat, build_tiny_self_rag
 
 INST = (
@@ -144,6 +145,14 @@ def test_a_template_that_leaves_the_turn_out_is_refused(models, monkeypatch):
     monkeypatch.setattr(llm.tokenizer, "chat_template", "{{ bos_token }}Hello")
     with pytest.raises(ConfigError, match="its chat template leaves 0 of 2 places"):
         list(llm.generate([GenerateRequest(TURNS, 1, soft_prompts=vectors(llm, 1, 1))]))
+
+
+def test_writing_and_training_are_refused_there_as_well(models, monkeypatch):
+    """A place that was lost would fail as a row that does not fit its memories."""
+    llm = models["llama-2"]
+    monkeypatch.setattr(llm.tokenizer, "chat_template", "{{ messages[0]['role'] }}")
+    with pytest.raises(ConfigError, match="its chat template leaves 0 of 1 places"):
+        llm.parts(recall_prompt())
 
 
 def test_weaving_needs_a_segment_between_each_two_parts():

@@ -172,3 +172,8 @@ def test_provenance_says_why(tiny_model_dir):
     assert record["prompt_style_because"] == "its tokenizer has a chat template"
     chosen = config.model_copy(update={"prompt_style": "chat"})
     assert "prompt_style_because" not in LocalModel(chosen, path, device="cpu").provenance()
+
+
+def test_lm_evals_provenance_says_why_too():
+    record = open_model(resolve_model("lm-eval:dummy")).provenance()
+    assert record["prompt_style_because"] == "lm-eval's own default"

@@ -29,7 +29,7 @@ DATED = (
 UNDATED = (
     "{% set today = strftime_now('%Y-%m-%d') %}"
     "{% if messages[0]['role'] != 'system' %}Today is {{ today }}.\n{% endif %}"
-    "{{ messages[-1]['content'] }}\n"
+    "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
 )
 THINKING = "{{ messages[0]['content'] }}{% if enable_thinking is false %} /off{% endif %}\n"
 
@@ -111,7 +111,8 @@ def test_a_template_that_would_write_today_stops_with_the_way_out(folder, templa
 def test_a_date_that_is_not_written_needs_none(folder):
     llm = model(folder, UNDATED)
     ids = llm.encode((Message("system", "Be short."), *CHAT))
-    assert llm.tokenizer.decode(ids) == "Who wrote Hamlet?"
+    text = llm.tokenizer.decode(ids)
+    assert "Who wrote Hamlet?" in text and "Today" not in text
 
 
 def test_arguments_reach_the_template(folder):
@@ -193,6 +194,20 @@ def test_lm_evals_templates_have_no_clock_either(folder, on_day):
     assert counts[0] == counts[1]
 
 
+def test_lm_evals_named_templates_have_no_clock_either(folder, on_day):
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    settings["chat_template"] = [{"name": "default", "template": DATED}]
+    settings["chat_template"].append({"name": "rag", "template": "unused"})
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    spec = {"name": f"lm-eval:hf,pretrained={folder},dtype=float32", "prompt_style": "chat"}
+    plain = LMEvalModel(resolve_model(spec), batch_size=1, device="cpu")
+    assert isinstance(plain._lm.tokenizer.chat_template, dict)
+    on_day(2031)
+    with pytest.raises(ConfigError, match="writes today's date"):
+        plain.count_tokens(CHAT)
+
+
 def test_lm_eval_models_without_arguments_refuse_them():
     spec = {"name": "lm-eval:dummy", "template": {"enable_thinking": False}}
     with pytest.raises(ConfigError, match="takes no arguments for a chat template"):
@@ -211,6 +226,36 @@ def test_thinking_is_switched_in_one_place(folder):
     )
     with pytest.raises(ConfigError, match="thinking and template both set 'enable_thinking'"):
         LocalModel(config, str(folder), device="cpu")
+
+
+INSTRUCTED = (Message("system", "Answer.\n\nPassage: Hamlet is a play.\n"), *CHAT)
+DEAF = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}"
+)
+PROTESTING = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "{{ messages[0]['content'] }}\n"
+)
+
+
+def test_a_template_that_leaves_out_the_system_message_is_refused(folder):
+    """It holds the instruction and the passages: the model would read neither."""
+    deaf = model(folder, DEAF)
+    assert deaf.count_tokens(CHAT) > 0
+    with pytest.raises(ConfigError, match="leaves out the system message.*prompt_style: compl"):
+        deaf.count_tokens(INSTRUCTED)
+    hearing = model(folder, "{% for m in messages %}{{ m['content'] | trim }}\n{% endfor %}")
+    assert hearing.count_tokens(INSTRUCTED) > hearing.count_tokens(CHAT)
+
+
+def test_lm_eval_may_not_take_the_system_message_out(folder):
+    """It does so itself, with a warning, where a template refuses one."""
+    (folder / "chat_template.jinja").write_text(PROTESTING)
+    spec = {"name": f"lm-eval:hf,pretrained={folder},dtype=float32", "prompt_style": "chat"}
+    llm = LMEvalModel(resolve_model(spec), batch_size=1, device="cpu")
+    assert llm.count_tokens(CHAT)
+    with pytest.raises(ConfigError, match="leaves out the system message"):
+        llm.count_tokens(INSTRUCTED)
 
 
 def test_a_template_that_refuses_says_why(folder):

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
@@ -291,3 +292,20 @@ def test_thinking_belongs_to_a_runs_identity():
     changed = resolve_model({"name": "qwen3-8b", "thinking": "off", "thinking_tokens": 512})
     assert changed.settings() == {**plain.settings(), "thinking": "off", "thinking_tokens": 512}
     assert changed.name == "qwen3-8b-thinking-off-thinking_tokens-512"
+
+
+@pytest.mark.parametrize(("written", "taken"), [("off", "off"), ("on", "on"), ("'off'", "off")])
+def test_a_boards_on_and_off_are_words(written, taken):
+    """YAML reads them as truth values."""
+    spec = yaml.safe_load(f"{{name: qwen3-8b, thinking: {written}}}")
+    config = resolve_model(spec)
+    assert config.thinking == taken and config.name == f"qwen3-8b-thinking-{taken}"
+    assert config.settings()["thinking"] == taken
+
+
+def test_room_for_thoughts_is_kept_where_a_reply_begins(folder):
+    llm = opened(folder, thinking_tokens=9)
+    assert llm.thoughts_before(chat("Who?")) == llm.thinking_tokens > 9
+    assert llm.thoughts_before(chat("Who?", "He")) == 0
+    assert llm.thoughts_before(Prompt("Who?", reply_so_far="He")) == 0
+    assert llm.thoughts_before(Prompt("Who?")) == llm.thinking_tokens

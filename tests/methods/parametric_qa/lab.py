@@ -18,8 +18,7 @@ from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
 from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.parts import SharedParts
-from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
-from methods.parametric_qa.write.writing import end_token
+from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits
 
 TEXTS = (
     "William Shakespeare wrote Hamlet around the year 1600.",

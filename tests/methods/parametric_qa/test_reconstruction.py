@@ -15,7 +15,8 @@ from methods.parametric_qa.evaluate.reconstruction import (
     reconstruct,
 )
 from methods.parametric_qa.shared.initial import random_codes
-from methods.parametric_qa.write.writing import WriteSettings, end_token, optimise
+from methods.parametric_qa.write.sequences import end_token
+from methods.parametric_qa.write.writing import WriteSettings, optimise
 from tests.methods.parametric_qa.lab import NAMES, load_tiny, losses, make_parts, quiet, tokens
 
 
