@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from harness.errors import ConfigError
 from harness.files import check_slug
@@ -161,3 +162,20 @@ def test_settings_see_what_changes_predictions(change):
 def test_configs_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         ModelConfig(name="x", path="y").window = 3  # type: ignore[misc]
+
+
+def test_thinking_belongs_to_a_runs_identity():
+    plain = resolve_model("qwen3-8b")
+    assert not {"thinking", "thinking_tokens"} & set(plain.settings())
+    changed = resolve_model({"name": "qwen3-8b", "thinking": "off", "thinking_tokens": 512})
+    assert changed.settings() == {**plain.settings(), "thinking": "off", "thinking_tokens": 512}
+    assert changed.name == "qwen3-8b-thinking-off-thinking_tokens-512"
+
+
+@pytest.mark.parametrize(("written", "taken"), [("off", "off"), ("on", "on"), ("'off'", "off")])
+def test_a_boards_on_and_off_are_words(written, taken):
+    """YAML reads them as truth values."""
+    spec = yaml.safe_load(f"{{name: qwen3-8b, thinking: {written}}}")
+    config = resolve_model(spec)
+    assert config.thinking == taken and config.name == f"qwen3-8b-thinking-{taken}"
+    assert config.settings()["thinking"] == taken

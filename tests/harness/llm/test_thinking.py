@@ -6,11 +6,10 @@ import random
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
-from harness.llm.catalogue import ModelConfig, resolve_model
+from harness.llm.catalogue import ModelConfig
 from harness.llm.decoding import Decoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
@@ -284,23 +283,6 @@ def test_what_cannot_be_had_is_refused_by_name(thinkers, tiny_model_dir):
     with pytest.raises(ConfigError, match="prompt_style: chat"):
         LocalModel(config, str(tiny_model_dir))
     opened(tiny_model_dir, thinking="off")
-
-
-def test_thinking_belongs_to_a_runs_identity():
-    plain = resolve_model("qwen3-8b")
-    assert not {"thinking", "thinking_tokens"} & set(plain.settings())
-    changed = resolve_model({"name": "qwen3-8b", "thinking": "off", "thinking_tokens": 512})
-    assert changed.settings() == {**plain.settings(), "thinking": "off", "thinking_tokens": 512}
-    assert changed.name == "qwen3-8b-thinking-off-thinking_tokens-512"
-
-
-@pytest.mark.parametrize(("written", "taken"), [("off", "off"), ("on", "on"), ("'off'", "off")])
-def test_a_boards_on_and_off_are_words(written, taken):
-    """YAML reads them as truth values."""
-    spec = yaml.safe_load(f"{{name: qwen3-8b, thinking: {written}}}")
-    config = resolve_model(spec)
-    assert config.thinking == taken and config.name == f"qwen3-8b-thinking-{taken}"
-    assert config.settings()["thinking"] == taken
 
 
 def test_room_for_thoughts_is_kept_where_a_reply_begins(folder):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,8 @@ from harness.errors import RunFailedError, UnansweredError
 from harness.llm.base import GenerateRequest
 from harness.method import Method
 from harness.records import Prediction, Query
-from harness.runs.execute import execute
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
-from harness.runs.predictions import read_predictions
 from harness.runs.unanswered import read_unanswered
 from harness.runs.usage import cautions
 from harness.runs.write_phase import answer_train
@@ -29,9 +26,9 @@ from tests.harness.lab import (
     FailingServer,
     Remember,
     make_plan,
-    quiet,
     without_torch,
 )
+from tests.harness.runs.going import answers, errors_of, go, ids
 
 
 @pytest.fixture(autouse=True)
@@ -80,21 +77,6 @@ class Groups(Ask):
         async with asyncio.TaskGroup() as group:
             task = group.create_task(super().answer(query))
         return task.result()
-
-
-def go(files: Path, out: Path, method: Method | None = None, model=None, **options) -> Path:
-    retry = options.pop("retry_errors", False)
-    plan = replace(make_plan(files, method, **options), retry_errors=retry)
-    return execute(plan, out, model or CountingModel(), None, quiet())
-
-
-def answers(folder: Path) -> bytes:
-    return (folder / "predictions.jsonl").read_bytes()
-
-
-def ids(folder: Path, failed: bool = False) -> list[str]:
-    rows = [row for _, row in read_predictions(folder / "predictions.jsonl")]
-    return [row["question_id"] for row in rows if not failed or row["error"]]
 
 
 @pytest.mark.parametrize("method", [Ask, Swallows, Wraps, Gathers, Groups])
@@ -177,81 +159,6 @@ def test_retries_of_all_sessions_are_added_up(files: Path, out: Path) -> None:
     go(files, out)
     assert read_performance(folder).retries == 15
     assert "retries" not in read_performance(go(files, out / "calm")).written()
-
-
-def errors_of(files: Path, out: Path, *numbers: int) -> Path:
-    """A finished run in which some questions are recorded as errors."""
-
-    def fail(request: GenerateRequest) -> None:
-        if any(f"number {n} " in str(request.prompt) for n in numbers):
-            raise ConnectionError("gone")
-
-    model = CountingModel(fail)
-    model.concurrency = 4
-    folder = go(files, out, model=model)
-    assert ids(folder, failed=True) == [f"q{n}" for n in numbers]
-    return folder
-
-
-def test_recorded_errors_are_asked_again_and_all_else_is_kept(files: Path, out: Path) -> None:
-    folder = errors_of(files, out, 3, 9, 20)
-    old = answers(folder).splitlines()
-    plan = replace(make_plan(files), retry_errors=True)
-    assert make_plan(files).is_complete(out) and not plan.is_complete(out)
-    model = CountingModel()
-    go(files, out, model=model, retry_errors=True)
-    assert model.calls == 3 * 2
-    new = answers(folder).splitlines()
-    assert [a for n, a in enumerate(new) if n not in (3, 9, 20)] == [
-        a for n, a in enumerate(old) if n not in (3, 9, 20)
-    ]
-    whole = go(files, out / "whole")
-    assert answers(folder) == answers(whole)
-    assert (folder / "scores.jsonl").read_bytes() == (whole / "scores.jsonl").read_bytes()
-    assert plan.is_complete(out)
-
-
-def test_an_error_is_kept_until_its_new_answer_is_there(files: Path, out: Path) -> None:
-    folder = errors_of(files, out, 3, 9, 20)
-    go(files, out, model=FailingServer("number 9 ", "number 20 "), retry_errors=True)
-    assert ids(folder, failed=True) == ["q9", "q20"]
-    assert read_manifest(folder).status == "finished"
-    assert not read_unanswered(folder)
-
-
-def test_errors_that_come_again_leave_the_run_finished(files: Path, out: Path) -> None:
-    numbers = [n for n in range(24) if n not in (5, 15)]
-    folder = errors_of(files, out, *numbers)
-    old = answers(folder)
-
-    def fail(_: GenerateRequest) -> None:
-        raise ConnectionError("gone")
-
-    with pytest.raises(RunFailedError, match="failed with ConnectionError: gone; mend the cause"):
-        go(files, out, model=CountingModel(fail), retry_errors=True)
-    assert answers(folder) == old
-    assert read_manifest(folder).status == "finished"
-    assert make_plan(files).is_complete(out)
-
-
-def test_a_killed_retry_continues_to_the_same_answers(files: Path, out: Path) -> None:
-    whole = go(files, out / "whole")
-    folder = errors_of(files, out, 3, 9, 20)
-    model = CountingModel()
-
-    def kill(_: GenerateRequest) -> None:
-        if model.calls > 4:
-            raise KeyboardInterrupt
-
-    model.interfere = kill
-    with pytest.raises(KeyboardInterrupt):
-        go(files, out, model=model, retry_errors=True, window=1)
-    assert len(answers(folder).splitlines()) == 24 + 2  # q20's error has not been replaced
-    assert read_manifest(folder).status == "running"
-    go(files, out)
-    assert ids(folder, failed=True) == ["q20"]
-    go(files, out, retry_errors=True)
-    assert answers(folder) == answers(whole)
 
 
 def test_timing_takes_other_queries_for_those_the_server_lost(files: Path, out: Path) -> None:
