@@ -30,11 +30,14 @@ def mean_usage(path: Path) -> Usage:
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
-    """Whether a question got an empty reply or has an empty answer, though nothing failed."""
+    """Whether the answer, the first or the last reply is empty, though nothing failed.
+
+    An empty reply in between is how a chain of thought may end, as IRCoT's do.
+    """
     if row["error"] is not None:
         return False
-    texts = [row["answer"], *(step["reply"] for step in _generations(row))]
-    return not all(text.strip() for text in texts)
+    replies = [step["reply"] for step in _generations(row)]
+    return not all(text.strip() for text in (row["answer"], *replies[:1], *replies[-1:]))
 
 
 def is_cut_off(row: Mapping[str, Any]) -> bool:

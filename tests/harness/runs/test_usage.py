@@ -12,7 +12,7 @@ from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.runs.execute import execute
 from harness.runs.performance import read_performance
-from harness.runs.usage import MANY, cautions
+from harness.runs.usage import MANY, cautions, is_empty
 from leaderboards.table import render
 from tests.harness.lab import Ask, CountingModel, make_plan, quiet, without_torch
 
@@ -66,6 +66,16 @@ def test_a_reply_that_the_limit_ended_counts_where_it_is_the_last(files, tmp_pat
     usage = read_performance(go(files, tmp_path, replies)).usage
     assert usage.cut_off == 2 / 24
     assert usage.empty == 0
+
+
+@pytest.mark.parametrize(
+    ("replies", "empty"),
+    [([], False), (["a"], False), (["", "a"], True), (["a", "", "b"], False), (["a", " \n"], True)],
+)
+def test_an_empty_reply_that_ends_a_chain_is_no_doubt(replies: list[str], empty: bool) -> None:
+    steps = [{"kind": "generate", "reply": reply} for reply in replies]
+    assert is_empty({"answer": "a", "error": None, "steps": steps}) is empty
+    assert is_empty({"answer": " ", "error": None, "steps": steps})
 
 
 def test_a_failed_question_is_an_error_and_not_empty(files: Path, tmp_path: Path) -> None:
