@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CapabilityError, ConfigError, InputError
+from harness.errors import CapabilityError, ConfigError, InputError, UnansweredError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -26,6 +26,7 @@ from harness.llm.base import (
 )
 from harness.llm.encoding import parted
 from harness.llm.identity import places
+from harness.llm.lm_eval_failures import of_server
 from harness.llm.lm_eval_open import open_lm, thinking_in
 from harness.llm.style import prompt_style, why_styled
 from harness.llm.template import REPLY, after_prompt, check_system, dated
@@ -160,6 +161,14 @@ class LMEvalModel(LanguageModel):
             return _call(getattr(self._lm, kind), instances)
         except NotImplementedError as error:
             raise CapabilityError(f"lm-eval model '{self.config.path}' has no {kind}") from error
+        except Exception as error:
+            if not of_server(error):
+                raise
+            # Without its cause: that one's request may hold the key.
+            raise UnansweredError(
+                f"model '{self.name}': its server failed ({type(error).__name__}), after what "
+                "retries lm-eval makes; check the server and run again"
+            ) from None
 
     def _has_loglikelihood(self) -> bool:
         try:

@@ -16,7 +16,7 @@ Read = TypeVar("Read")
 
 # What OpenAI answers with 429 although waiting does not help.
 _USED_UP = "insufficient_quota"
-_PASSING = frozenset({408, 409, 425, 429})
+PASSING = frozenset({408, 409, 425, 429})
 _CROWDED = frozenset({408, 429, 503, 504})
 _NOT_IMPLEMENTED = 501
 # How a choice ends that the server gave up (vLLM and SGLang, OpenRouter).
@@ -119,7 +119,7 @@ def of_status(
     """The kind of failure that an HTTP status and its error body mean."""
     words, fields = _told(body)
     never = status == _NOT_IMPLEMENTED or (status == 500 and _NEVER.search(words))
-    if status in _PASSING or (status >= 500 and not never):
+    if status in PASSING or (status >= 500 and not never):
         wait = asked_to_wait(headers or {})
         used_up = _USED_UP in (_field(body, "code"), _field(body, "type"))
         return ServerFailure(
