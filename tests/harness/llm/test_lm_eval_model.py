@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import asyncio
 import math
-from functools import partial
 
 import pytest
 
-from harness.errors import CapabilityError, ConfigError, InputError, UnansweredError
+from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm import lm_eval_model
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.prompts import Message
-from tests.stub import FAULTS, Fault, Stub, Words
 from tests.tiny_checkpoints import build_tiny_self_rag
 from tests.tiny_thinker import LESSONS
 
@@ -268,43 +265,3 @@ def test_a_reply_in_a_chat_follows_as_the_template_writes_replies(tmp_path):
     assert [continuation for _, continuation in asked] == [" Yes", " No"]
     list(theirs.score([ScoreRequest("Is it so?", ("Yes",))]))
     assert asked[-1] == ("Is it so?", "Yes")
-
-
-@pytest.mark.parametrize("client", ["requests", "aiohttp"])
-@pytest.mark.parametrize("fault", ["503", "429", "page with status 200", "drop"])
-def test_what_its_server_fails_at_is_left_unanswered(client, fault, dummy, monkeypatch):
-    with Stub(Words(lambda _: "Paris"), faults=lambda _: FAULTS[fault]) as stub:
-        monkeypatch.setattr(dummy._lm, "generate_until", partial(ask_as_lm_eval, client, stub.url))
-        with pytest.raises(UnansweredError, match="its server failed") as caught:
-            list(dummy.generate([GenerateRequest("Where?", 8)]))
-        assert caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize("client", ["requests", "aiohttp"])
-def test_what_its_server_refuses_is_no_failure_of_it(client, dummy, monkeypatch):
-    refusal = Fault(400, b'{"error": {"message": "no such thing"}}')
-    with Stub(Words(lambda _: "Paris"), faults=lambda _: refusal) as stub:
-        monkeypatch.setattr(dummy._lm, "generate_until", partial(ask_as_lm_eval, client, stub.url))
-        with pytest.raises(Exception, match="400") as caught:
-            list(dummy.generate([GenerateRequest("Where?", 8)]))
-        assert not isinstance(caught.value, UnansweredError)
-
-
-def ask_as_lm_eval(client, url, instances, disable_tqdm=True):
-    """Ask by the libraries, and read replies as lm-eval's API models do (extra lm-eval[api])."""
-    body = {"model": "m", "prompt": "Where?"}
-    if client == "requests":
-        import requests
-
-        response = requests.post(f"{url}/completions", json=body, timeout=10)
-        response.raise_for_status()
-        return [response.json()["choices"][0]["text"]]
-    return asyncio.run(_ask_by_aiohttp(f"{url}/completions", body))
-
-
-async def _ask_by_aiohttp(url, body):
-    import aiohttp
-
-    async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
-        response.raise_for_status()
-        return [(await response.json())["choices"][0]["text"]]
