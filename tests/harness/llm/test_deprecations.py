@@ -18,7 +18,8 @@ from harness.prompts import SOFT, Message
 from tests.tiny import save_tiny_adapter
 
 PROMPT = "Question: Who wrote Hamlet? The capital of France is Paris, a city on the river. " * 3
-PROMPTS = tuple(f"{PROMPT}{end}" for end in ("a", "yes", "the Nile"))
+# Where ATEN_CPU_CAPABILITY hides AVX-512, torch's attention still wants it for long bfloat16 rows.
+SHORT = "Who wrote Hamlet? "
 
 
 class _Log(logging.Handler):
@@ -66,20 +67,21 @@ def load(folder: Path, **options) -> LocalModel:
     return LocalModel(config, str(folder), device="cpu")
 
 
-def use(llm: LocalModel) -> None:
+def use(llm: LocalModel, prompt: str = PROMPT) -> None:
     """Every way in which a model is called."""
     import torch
 
+    prompts = [f"{prompt}{end}" for end in ("a", "yes", "the Nile")]
     soft = torch.randn(3, llm.model.get_input_embeddings().embedding_dim)
-    list(llm.generate([GenerateRequest(prompt, 4) for prompt in PROMPTS]))
-    for prompt in PROMPTS:
-        list(llm.generate([GenerateRequest(prompt, 4, keep_for="q")]))
-    list(llm.generate([GenerateRequest(SOFT + PROMPT, 4, soft_prompts=(soft,))]))
-    list(llm.generate([GenerateRequest(PROMPT, 4, watch=("a",))]))
-    list(llm.generate([GenerateRequest(PROMPT, 4, temperature=1.0, seed=1)]))
+    list(llm.generate([GenerateRequest(each, 4) for each in prompts]))
+    for each in prompts:
+        list(llm.generate([GenerateRequest(each, 4, keep_for="q")]))
+    list(llm.generate([GenerateRequest(SOFT + prompt, 4, soft_prompts=(soft,))]))
+    list(llm.generate([GenerateRequest(prompt, 4, watch=("a",))]))
+    list(llm.generate([GenerateRequest(prompt, 4, temperature=1.0, seed=1)]))
     list(llm.generate([GenerateRequest((Message("user", "Who?"),), 4)]))
-    list(llm.score([ScoreRequest(PROMPT, (" yes", " no"))]))
-    list(llm.next_token_probs([NextTokenRequest(PROMPT, (" yes", " no"))]))
+    list(llm.score([ScoreRequest(prompt, (" yes", " no"))]))
+    list(llm.next_token_probs([NextTokenRequest(prompt, (" yes", " no"))]))
 
 
 def test_a_deprecated_call_would_be_seen(tiny_model_dir):
@@ -122,5 +124,5 @@ def test_nor_is_any_of_adapters_and_coarser_numbers(tiny_model_dir, loud, tmp_pa
         use(load(tiny_model_dir, adapter=str(adapter)))
         llm = load(tiny_model_dir, dtype="bfloat16")
         with llm.adapted(adapter):
-            use(llm)
+            use(llm, SHORT)
     assert found == []
