@@ -92,7 +92,7 @@ class LLMClient:
         if isinstance(prompt, Prompt):
             scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)
         reply = _storable(reply)
-        scope.recorder.record(key, "generate", _generated(fitted, request(fitted.rendered), reply))
+        scope.recorder.record(key, "generate", _generated(fitted, soft_prompts, reply))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
@@ -252,9 +252,11 @@ class RetrieverClient:
         return StorageReport(parts, len(self._corpus))
 
 
-def _generated(fitted: Fitted, request: GenerateRequest, reply: Reply) -> dict[str, Any]:
+def _generated(
+    fitted: Fitted, soft_prompts: Sequence[torch.Tensor], reply: Reply
+) -> dict[str, Any]:
     prompt = as_text(fitted.rendered)
-    for vectors in request.soft_prompts:
+    for vectors in soft_prompts:
         prompt = prompt.replace(SOFT, f"[{len(vectors)} vectors]", 1)
     return {
         "prompt": prompt,
