@@ -1,0 +1,1 @@
+"""What helps authors of methods and tasks: files to start from."""

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness: methods as its models, tasks as its tasks, its own command line."""

@@ -1,0 +1,82 @@
+"""README sections followed as a reader would: files are put down, commands and code are run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from harness.cli.main import main
+
+README = Path(__file__).parents[1] / "README.md"
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_NAMED = re.compile(r"# (\S+\.\w+)\n")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file to write, a command line to run, or Python code to run.
+
+    A block that begins with ``# name.ext`` is that file; one of ``python`` without a name is code;
+    one without a language holds commands, a line each.
+    """
+
+    kind: Literal["file", "command", "code"]
+    text: str
+    name: str = ""
+
+
+def section(heading: str) -> str:
+    """The text below a heading of the second level."""
+    _, found, rest = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    assert found, f"README.md has no section '{heading}'"
+    return rest.partition("\n## ")[0]
+
+
+def steps(heading: str) -> list[Step]:
+    """Everything in a section that a reader can write or run, in its order."""
+    found: list[Step] = []
+    for language, text in _FENCED.findall(section(heading)):
+        named = _NAMED.match(text)
+        if named:
+            found.append(Step("file", text, named[1]))
+        elif language == "python":
+            found.append(Step("code", text))
+        elif not language:
+            joined = text.replace("\\\n", " ")
+            lines = [line.partition("  #")[0].strip() for line in joined.splitlines()]
+            found += [Step("command", line) for line in lines if line and line[0] != "#"]
+    return found
+
+
+def follow(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what a section says, in an empty folder; AssertionError names what did not work."""
+    monkeypatch.chdir(folder)
+    for step in steps(heading):
+        if step.kind == "file":
+            (folder / step.name).write_text(step.text, encoding="utf-8")
+        elif step.kind == "code":
+            exec(compile(step.text, f"README.md, {heading}", "exec"), {"__name__": "__main__"})
+        else:
+            _command(step.text, monkeypatch)
+
+
+def _command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shlex
+
+    words = shlex.split(line)
+    if words[0] != "memory-harness" or any(word in ("|", ">", "&&") for word in words):
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        subprocess.run(line, shell=True, check=True, env={**os.environ, "PATH": path})
+        return
+    # In this process, where torch and the model's files are loaded once for all.
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0, line
