@@ -9,7 +9,7 @@ from harness.cli.common import Plugins, load_plugins
 
 def matrix(plugin: Plugins = None) -> None:
     """Print which method runs on which backend, from what each declares."""
-    from tabulate import tabulate
+    import pandas as pd
 
     from harness.boards import matrix as matrices
     from harness.escape import markdown_text
@@ -20,4 +20,5 @@ def matrix(plugin: Plugins = None) -> None:
         typer.echo(f"- {backend.name}: {backend.models}.")
     rows = [[markdown_text(text) for text in row] for row in matrices.matrix()]
     heads = ["method", *(backend.name for backend in BACKENDS)]
-    typer.echo("\n" + tabulate(rows, heads, tablefmt="pipe", disable_numparse=True))
+    table = pd.DataFrame(rows, columns=heads).to_markdown(index=False, disable_numparse=True)
+    typer.echo(f"\n{table}")
