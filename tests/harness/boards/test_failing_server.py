@@ -12,7 +12,7 @@ from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel
 
-METHODS = ("no-retrieval", "corag-prompted")
+METHODS = ("no-retrieval", "bm25")
 
 
 @pytest.fixture
