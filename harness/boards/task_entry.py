@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError, InputError
-from harness.registry import names, task_folder
+from harness.registry import is_known, task_folder
 
 if TYPE_CHECKING:
     from harness.data.card import Task
@@ -77,7 +77,7 @@ class TaskSource(BaseModel):
     @property
     def is_custom(self) -> bool:
         """Whether its name is one of the user's own, so that it has no files but those given."""
-        return not is_path(self.name) and self.name not in names("tasks")
+        return not is_path(self.name) and not is_known("tasks", self.name)
 
     def load(self, limit: int | None = None) -> TaskData:
         """The questions and corpus. Raises InputError."""
@@ -131,7 +131,7 @@ def open_task(name: str, *, own: bool) -> Task:
                 "name of 'memory-harness list tasks'"
             )
         return Task.from_folder(place)
-    is_custom = own and name not in names("tasks")
+    is_custom = own and not is_known("tasks", name)
     return custom_task(name) if is_custom else Task.from_folder(task_folder(name))
 
 

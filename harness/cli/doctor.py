@@ -32,7 +32,7 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "cache", _tried(_cache)
     yield "default model", _tried(_default_model)
     yield "hub", _tried(_hub)
-    for plugin, reason in broken().items():
+    for plugin, reason in broken(tried=True).items():
         yield f"plug-in {plugin}", f"PROBLEM: {reason}"
 
 

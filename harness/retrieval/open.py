@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, did_you_mean
-from harness.registry import added, resolve
+from harness.registry import declares, is_known, load, names
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.bm25 import BM25Retriever
-from harness.retrieval.catalogue import encoder_names
+from harness.retrieval.catalogue import encoder_names, is_encoder
+from harness.retrieval.catalogue import shipped as shipped_encoders
 from harness.retrieval.dense import DenseRetriever
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 def retriever_names() -> tuple[str, ...]:
     """Every name that ``open_retriever`` knows; ``dense`` is the default encoder."""
     own = ("bm25", "dense", *encoder_names())
-    return (*own, *added("retrievers", own))
+    return (*own, *(name for name in names("retrievers") if name not in own))
+
+
+def shipped() -> Mapping[str, type[Retriever]]:
+    """The house's own retrievers; every encoder of the catalogue is one."""
+    return {"bm25": BM25Retriever, **dict.fromkeys(["dense", *shipped_encoders()], DenseRetriever)}
 
 
 def open_retriever(
@@ -57,15 +63,24 @@ def retriever_config(
 
 def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever], dict[str, Any]]:
     """The class of a name and its settings; a dense retriever's hold its encoder."""
-    known = retriever_names()
-    if name not in known:
-        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, list(known))}")
     given = dict(settings or {})
     if name == "bm25":
         return BM25Retriever, given
-    if name in ("dense", *encoder_names()):
+    if name in shipped() or _is_encoder(name):
         return DenseRetriever, {**given, "encoder": name}
-    cls = resolve(added("retrievers", ())[name], f"retriever '{name}'")
+    if not is_known("retrievers", name):
+        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, list(retriever_names()))}")
+    cls = load("retrievers", name)
     if not (isinstance(cls, type) and issubclass(cls, Retriever)):
         raise ConfigError(f"retriever '{name}': {cls!r} is not a subclass of Retriever")
     return cls, given
+
+
+def _is_encoder(name: str) -> bool:
+    """Whether a plug-in's name is an encoder's. Raises ConfigError if it is a retriever's, too."""
+    encodes, retrieves = declares("encoders", name), declares("retrievers", name)
+    if encodes and retrieves:
+        raise ConfigError(
+            f"'{name}' is an encoder of one plug-in and a retriever of another; uninstall one"
+        )
+    return encodes or (not retrieves and is_encoder(name))
