@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.registry import declares, is_known, load, names
+from harness.registry import declares, is_known, load, sources
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ def work_of(entry: Preparation, where: str = "") -> Work:
     given = [key for key in options if declares("preparations", key)]
     given = given or [key for key in options if is_known("preparations", key)]
     if len(given) != 1:
-        raise ConfigError(_no_verb(options, names("preparations"), where))
+        raise ConfigError(_no_verb(options, _verbs(), where))
     cls = load("preparations", given[0])
     if not (isinstance(cls, type) and issubclass(cls, Work)):
         raise ConfigError(f"preparation '{given[0]}': {cls!r} is not a subclass of {Work.__name__}")
@@ -79,6 +79,10 @@ def _explain(error: ValidationError, cls: type[Work], where: str) -> str:
     if found.is_missing:
         return f"key '{place}' is missing; add it"
     return f"'{place}' = {found.value!r}: {found.message}"
+
+
+def _verbs() -> list[str]:
+    return [name for _, table in sources("preparations") for name in table]
 
 
 def _no_verb(options: Mapping[str, Any], known: list[str], where: str) -> str:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from types import ModuleType
 
@@ -102,9 +102,10 @@ def _by(name: str, place: Path) -> str:
 
 def _owner(name: str, place: Path) -> str:
     """The other distribution that installed what lies at ``place``; empty if none says so."""
-    house = packages_distributions().get("harness", [])
-    for found in packages_distributions().get(name, []):
-        root = Path(str(distribution(found).locate_file("")))
-        if found not in house and place.is_relative_to(root):
-            return found
+    root = place.parent.parent if place.name == "__init__.py" else place.parent
+    for found in distributions(path=[str(root)]):
+        files = {str(file) for file in found.files or ()}
+        is_ours = "harness/__init__.py" in files
+        if not is_ours and any(file in files for file in (f"{name}.py", f"{name}/__init__.py")):
+            return str(found.metadata["Name"])
     return ""
