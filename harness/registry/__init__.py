@@ -65,17 +65,26 @@ def declares(kind: Kind, name: str) -> bool:
 
 def find(kind: Kind, name: str) -> Any:
     """What a table says of a name, unloaded; ConfigError with a suggestion if none does."""
-    for _, table in _known_sources(kind):
+    for source, table in _known_sources(kind):
         if name in table:
+            if isinstance(table[name], Offer):
+                _installed().note_use(source)
             return table[name]
     if clash := _installed().clash(kind, name):
         raise ConfigError(clash)
-    for _, table in _module_sources(kind):
+    for source, table in _module_sources(kind):
         if name in table:
+            if source not in _plugins:
+                _installed().note_use(source)
             return table[name]
     raise ConfigError(
         f"unknown {one(kind)} '{name}'{did_you_mean(name, names(kind))}{broken_note()}"
     )
+
+
+def packages_used() -> dict[str, str]:
+    """Installed packages whose names were found in this process, and their versions."""
+    return dict(package.rsplit(" ", 1) for package in sorted(_installed().used))
 
 
 def load(kind: Kind, name: str) -> Any:
@@ -202,7 +211,8 @@ def _module_sources(kind: Kind) -> Iterator[tuple[str, Table]]:
     taken = _by_name(_known_sources(kind))
     modules = {source: tables[kind] for source, tables in _installed().modules.items()}
     for source, table in _own_sources(kind):  # a module may register names when it is imported
-        yield source, {name: target for name, target in table.items() if name not in taken}
+        if new := {name: target for name, target in table.items() if name not in taken}:
+            yield source, new
     for source, table in modules.items():
         others = _by_name(each for each in modules.items() if each[0] != source)
         kept, faults = {}, []

@@ -74,6 +74,8 @@ class Installed:
         self._points, unreadable = _entry_points()
         self.broken: dict[str, str] = dict(unreadable)
         """What cannot be used, by name, and why, each in one line."""
+        self.used: set[str] = set()
+        """Distributions of which a name was used."""
         self._registered = registered
 
     def offers(self, kind: Kind) -> Mapping[str, Offer]:
@@ -95,6 +97,11 @@ class Installed:
         for name in self._by_name[kind]:
             if why := self.clash(kind, name):
                 yield name, why
+
+    def note_use(self, source: str) -> None:
+        """A name of a distribution, or of a plug-in module, was asked for."""
+        point = self._modules.get(source)
+        self.used.add(_package(point) if point is not None else source)
 
     @cached_property
     def modules(self) -> Mapping[str, Mapping[Kind, Table]]:

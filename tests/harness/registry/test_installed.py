@@ -15,6 +15,7 @@ from harness.registry import (
     KINDS,
     board_file,
     broken,
+    find,
     importing,
     load,
     load_plugin,
@@ -25,6 +26,7 @@ from harness.registry import (
 )
 from harness.retrieval.catalogue import encoder_entry
 from harness.retrieval.open import retriever_config
+from harness.runs.provenance import package_versions
 from tests.harness.conftest import CommandLine
 from tests.harness.registry.conftest import Site
 from tests.harness.registry.test_plugins import RETRIEVER
@@ -52,6 +54,15 @@ def test_ten_packages_and_only_the_one_that_is_named_is_imported(
     assert site.imported == {"wing3", "wing4"}
     assert {f"fly{i}" for i in range(10)} <= set(names("methods"))
     assert site.imported == {"wing3", "wing4", "tables"}  # whose names are known by its tables
+
+
+def test_a_manifest_says_which_packages_were_used(site: Site) -> None:
+    site.install("feathers", f"{METHODS}fly = wing:Fly\n", version="1.2", wing=FLY)
+    site.install("fins", f"{MODULES}dive = fin\n", version="2.0", fin="METHODS = {'swim': 'a:B'}")
+    site.install("claws", f"{METHODS}dig = claw:Dig\n")
+    find("methods", "fly"), find("methods", "swim"), find("methods", "bm25")
+    assert {"feathers": "1.2", "fins": "2.0"}.items() <= package_versions().items()
+    assert "claws" not in package_versions()
 
 
 def test_listing_one_kind_imports_what_shows_a_line_of_it(site: Site, cli: CommandLine) -> None:
