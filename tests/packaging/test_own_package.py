@@ -24,21 +24,22 @@ from harness import Method, MethodCard, MethodParams, Prediction
 
 
 class AskTwice(Method):
-    """Ask, then ask again with the first answer."""
+    """Ask, retrieve with the answer, ask again."""
 
     card = MethodCard(title="Ask twice", summary="The first answer is a hint.")
 
     class Params(MethodParams):
         k: int = Field(2, ge=1, description="passages")
-        retriever: str = "bm25"
+        retriever: str = Field("bm25", description="of the passages")
 
     params: Params
 
     async def answer(self, query):
         found = await self.retriever.search(query.text, k=self.params.k)
-        first = await self.llm.generate(self.prompts.read(query, found), max_tokens=4)
-        second = await self.llm.generate(f"{first.first_line} {query.text}", max_tokens=4)
-        return Prediction(second.first_line, ranked=found)
+        hint = await self.llm.generate(self.prompts.read(query, found), max_tokens=4)
+        found = await self.retriever.search(f"{query.text} {hint.first_line}", k=self.params.k)
+        reply = await self.llm.generate(self.prompts.read(query, found), max_tokens=4)
+        return Prediction(reply.first_line, ranked=found)
 '''
 MODELS = """
 ZOO_1B = {"path": %r, "dtype": "float32", "prompt_style": "completion", "licence": "MIT"}
@@ -50,7 +51,7 @@ from harness.method import load_method
 from harness.registry import broken
 for kind in ("tasks", "models"):
     print(*next(line for line in names(kind) if line[0].startswith("zoo")))
-print("rules kept:", len(check_method(load_method("ask-twice"))))
+assert check_method(load_method("ask-twice"))
 print(broken(tried=True))
 """
 
@@ -102,4 +103,4 @@ def test_a_separate_package_is_listed_run_ranked_and_checked(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = environment("python", "-c", CHECK, cwd=elsewhere)
-    assert done.stdout == "zoo Zoo\nzoo-1b MIT\nrules kept: 10\n{}\n", done.stderr
+    assert done.stdout == "zoo Zoo\nzoo-1b MIT\n{}\n", done.stderr
