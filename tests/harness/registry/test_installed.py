@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.matrix import matrix
 from harness.errors import ConfigError
 from harness.llm.catalogue import catalogue, resolve_model
 from harness.method import load_method
@@ -185,6 +186,7 @@ def test_a_method_that_cannot_be_imported_says_so_by_name(
     (line,) = [line for line in listed.out.splitlines() if line.startswith("fly ")]
     assert line.startswith("fly                              cannot be used: method 'fly' of feath")
     assert (listed.code, "\nbm25 " in listed.out) == (0, True)
+    assert ["fly", "no: cannot be loaded"] in [row[:2] for row in matrix()]
     assert "method 'fly' of feathers 1.0" in broken(tried=True)
 
 
