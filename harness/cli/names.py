@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from harness.cli.common import Plugins, load_plugins
 from harness.errors import ConfigError, HarnessError, did_you_mean
-from harness.metrics import shipped
 from harness.registry import (
     KINDS,
     Kind,
@@ -20,11 +19,12 @@ from harness.registry import (
     declares,
     is_known,
     load,
-    one,
     task_folder,
     unusable,
 )
 from harness.registry import names as known_names
+
+Card = Callable[[str], dict[str, Any]]
 
 
 def list_names(
@@ -50,54 +50,75 @@ def describe(
 
 def names(kind: str) -> Iterator[tuple[str, str]]:
     """Name and one-line summary of everything of one kind; what a plug-in broke says so."""
-    found = next((known for known in KINDS if known == kind), None)
-    if found is None:
-        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, list(KINDS))}")
-    listed = [name for name in known_names(found) if _is_listed(found, name)]
-    faults = dict(unusable(found))
-    for name in sorted({*listed, *faults}):
-        yield name, f"cannot be used: {faults[name]}" if name in faults else _summary(found, name)
+    kinds = _kinds()
+    if kind not in kinds:
+        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, list(kinds))}")
+    known, card = kinds[kind]
+    faults = {name: why for each in KINDS if each == kind for name, why in unusable(each)}
+    for name in sorted({*known(), *faults}):
+        yield name, f"cannot be used: {faults[name]}" if name in faults else _summary(card, name)
+
+
+def _summary(card: Card, name: str) -> str:
+    try:
+        values = card(name)
+    except HarnessError as error:
+        return f"cannot be used: {error}"
+    return str(values.get("summary") or values.get("title") or values.get("licence") or "")
 
 
 def describe_name(name: str) -> str:
     """The card of whatever has this name; every kind that has it, if several do."""
+    kinds = _kinds()
     # Plug-in modules are imported only for what nothing else has.
-    found = _kinds_of(name, declares) or _kinds_of(name, is_known)
+    near = {kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, name)}
+    found = _cards(name, near) or _cards(name, kinds)
     if not found:
-        every = [known for kind in KINDS for known in known_names(kind)]
+        every = [known_name for known, _ in kinds.values() for known_name in known()]
         raise ConfigError(f"nothing is called '{name}'{did_you_mean(name, every)}{broken_note()}")
-    return "\n\n".join(f"{one(kind)}: {name}\n{_text(_card(kind, name))}" for kind in found)
+    return "\n\n".join(found)
 
 
-def _kinds_of(name: str, knows: Callable[[Kind, str], bool]) -> list[Kind]:
-    return [kind for kind in KINDS if knows(kind, name) and _is_listed(kind, name)]
+def _cards(name: str, kinds: Mapping[str, tuple[Callable[[], Collection[str]], Card]]) -> list[str]:
+    return [
+        f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
+        for kind, (known, card) in kinds.items()
+        if name in known()
+    ]
 
 
-def _is_listed(kind: Kind, name: str) -> bool:
-    """Encoders are retrievers, too, and some scores are no metrics that a task adds."""
-    if kind == "retrievers":
-        return not declares("encoders", name)
-    return kind != "metrics" or name not in shipped() or shipped()[name] is not None
+class _Names(Collection[str]):
+    """Names of one kind; asking for one imports no plug-in module unless nothing else has it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def __contains__(self, name: object) -> bool:
+        return is_known(self.kind, str(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(known_names(self.kind))
+
+    def __len__(self) -> int:
+        return len(known_names(self.kind))
 
 
-def _summary(kind: Kind, name: str) -> str:
-    try:
-        card = _card(kind, name)
-    except HarnessError as error:
-        return f"cannot be used: {error}"
-    return str(card.get("summary") or card.get("title") or card.get("licence") or "")
-
-
-def _card(kind: Kind, name: str) -> dict[str, Any]:
-    cards = {
-        "methods": _method,
-        "tasks": _task,
-        "models": _model,
-        "encoders": _encoder,
-        "retrievers": _retriever,
-        "boards": _board,
+def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
+    return {
+        "methods": (lambda: _Names("methods"), _method),
+        "tasks": (lambda: _Names("tasks"), _task),
+        "models": (_models, _model),
+        "encoders": (_encoders, _encoder),
+        "retrievers": (_retrievers, _retriever),
+        "metrics": (_metrics, _metric),
+        "boards": (lambda: _Names("boards"), _board),
+        "commands": (lambda: _Names("commands"), _documented("commands")),
+        "preparations": (lambda: _Names("preparations"), _documented("preparations")),
     }
-    return cards[kind](name) if kind in cards else _said_of(load(kind, name))
+
+
+def _documented(kind: Kind) -> Card:
+    return lambda name: _said_of(load(kind, name))
 
 
 def _said_of(thing: object) -> dict[str, Any]:
@@ -135,6 +156,12 @@ def _task(name: str) -> dict[str, Any]:
     return Task.from_folder(task_folder(name)).card.model_dump(mode="json")
 
 
+def _models() -> Collection[str]:
+    from harness.llm.catalogue import catalogue
+
+    return catalogue()
+
+
 def _model(name: str) -> dict[str, Any]:
     from harness.llm.catalogue import catalogue
     from harness.llm.style import RULE
@@ -143,10 +170,21 @@ def _model(name: str) -> dict[str, Any]:
     return {"prompt_style": RULE, **entry.model_dump(mode="json", exclude_defaults=True)}
 
 
+def _encoders() -> Collection[str]:
+    return _Names("encoders")
+
+
 def _encoder(name: str) -> dict[str, Any]:
     from harness.retrieval.catalogue import encoder_entry
 
     return encoder_entry(name).model_dump(mode="json")
+
+
+def _retrievers() -> Collection[str]:
+    """Without the encoders, each of which is a retriever, too."""
+    from harness.retrieval.open import retriever_names
+
+    return set(retriever_names()) - set(_encoders())
 
 
 def _retriever(name: str) -> dict[str, Any]:
@@ -154,6 +192,16 @@ def _retriever(name: str) -> dict[str, Any]:
 
     config = retriever_config(name)
     return {"summary": config["kind"], **config}
+
+
+def _metrics() -> Collection[str]:
+    from harness.metrics import answer_metrics
+
+    return answer_metrics()
+
+
+def _metric(name: str) -> dict[str, Any]:
+    return _said_of(load("metrics", name))
 
 
 def _board(name: str) -> dict[str, Any]:
