@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import typer
 
+from harness.errors import HarnessError
 from harness.files import cache_dir, folder_bytes
 from harness.registry import broken
 from harness.runs.provenance import PACKAGES, harness_version, package_versions
@@ -32,7 +33,15 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "cache", _tried(_cache)
     yield "default model", _tried(_default_model)
     yield "hub", _tried(_hub)
-    for plugin, reason in broken(tried=True).items():
+    yield from _plugins()
+
+
+def _plugins() -> Iterator[tuple[str, str]]:
+    try:
+        found = broken(tried=True)
+    except HarnessError as error:  # something in the way of our own packages
+        found = {"names": str(error)}
+    for plugin, reason in found.items():
         yield f"plug-in {plugin}", f"PROBLEM: {reason}"
 
 

@@ -25,6 +25,8 @@ from harness.registry import (
 from harness.registry import names as known_names
 
 Card = Callable[[str], dict[str, Any]]
+Known = Mapping[str, tuple[Callable[[], Collection[str]], Card]]
+"""By kind: the names that there are, and the card of one."""
 
 
 def list_names(
@@ -71,7 +73,7 @@ def describe_name(name: str) -> str:
     """The card of whatever has this name; every kind that has it, if several do."""
     kinds = _kinds()
     # Plug-in modules are imported only for what nothing else has.
-    near = {kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, name)}
+    near: Known = {kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, name)}
     found = _cards(name, near) or _cards(name, kinds)
     if not found:
         every = [known_name for known, _ in kinds.values() for known_name in known()]
@@ -79,7 +81,7 @@ def describe_name(name: str) -> str:
     return "\n\n".join(found)
 
 
-def _cards(name: str, kinds: Mapping[str, tuple[Callable[[], Collection[str]], Card]]) -> list[str]:
+def _cards(name: str, kinds: Known) -> list[str]:
     return [
         f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
         for kind, (known, card) in kinds.items()

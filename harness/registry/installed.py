@@ -22,7 +22,7 @@ MODULES = "memory_harness.plugins"
 _GROUPS: dict[str, Kind] = {f"memory_harness.{kind}": kind for kind in KINDS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Offer:
     """A name of one kind that an installed package offers by an entry point."""
 
@@ -35,6 +35,9 @@ class Offer:
 
     def __str__(self) -> str:
         return f"{one(self.kind)} '{self.name}' of {self.package}"
+
+    def __repr__(self) -> str:
+        return f"'{self.value}' of {self.package}"
 
     def load(self) -> Any:
         """The object, or the path of a task's folder or a board's file. Raises ConfigError."""

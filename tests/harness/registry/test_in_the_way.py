@@ -12,6 +12,7 @@ import pytest
 
 import methods
 from harness.boards.file import read_board
+from harness.cli import doctor
 from harness.errors import ConfigError, InputError
 from harness.registry import house, names
 from tests.harness.conftest import CommandLine
@@ -107,6 +108,13 @@ def test_a_package_that_another_one_overwrote(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(house, "distributions", lambda path: [found])
     with pytest.raises(ConfigError, match="overwritten by intruder, so that memory-harness's own"):
         names("methods")
+
+
+def test_doctor_finds_what_is_in_the_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("feathers", "[memory_harness.methods]\nfly = wing:Fly\n")
+    monkeypatch.setitem(sys.modules, "methods", ModuleType("methods"))
+    monkeypatch.setattr(doctor, "_hub", lambda: "not asked")
+    assert "<module 'methods'>: in the way of" in dict(doctor.findings())["plug-in names"]
 
 
 def test_a_package_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -195,7 +195,11 @@ def test_a_method_that_cannot_be_imported_says_so_by_name(
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [
-        ("methods", "json:dumps", "is not a subclass of harness.method.Method"),
+        (
+            "methods",
+            "json:dumps",
+            "'json:dumps' of feathers 1.0 is not a subclass of harness.method",
+        ),
         ("methods", "json", "it names no object; write MODULE:OBJECT"),
         ("methods", "not a value!:x", "No module named"),
         ("tasks", "json:dumps", "is no path"),
