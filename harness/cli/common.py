@@ -31,7 +31,7 @@ LeaveOutTrained = Annotated[
         help="Leave out, for all methods, questions that trained parts learnt from.",
     ),
 ]
-TASK_HELP = "A name, or a folder with a task.yaml."
+TASK_HELP = "A name, a folder with a task.yaml, or lm-eval:NAME."
 Split = Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")]
 Questions = Annotated[Path | None, typer.Option(help="Questions, FlashRAG's JSONL or Parquet.")]
 TrainFile = Annotated[Path | None, typer.Option(help="Train questions, in the same form.")]
