@@ -21,7 +21,7 @@ from harness.files import check_slug
 
 Kind = Literal[
     "methods", "tasks", "boards", "commands", "preparations", "models", "encoders", "retrievers",
-    "metrics",
+    "metrics", "frames",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Table = Mapping[str, Any]
@@ -32,6 +32,7 @@ _PACKAGES: dict[Kind, tuple[str, ...]] = {
     "methods": ("methods",),
     "commands": ("harness.cli", "methods", "leaderboards"),
     "preparations": ("methods",),
+    "frames": ("leaderboards",),
 }
 _PATHS = ("tasks", "boards")
 

@@ -79,8 +79,8 @@ def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
     """
     lines: dict[str, None] = {}
     for manifest in (run.manifest for run in runs):
-        for note in manifest.demonstrations:
-            lines[f"Demonstrations for {manifest.config.task.name}: {note}."] = None
+        for shown in manifest.demonstrations:
+            lines[f"Demonstrations for {manifest.config.task.name}: {shown}."] = None
         if note := manifest.task_provenance.get("left_out"):
             lines[f"Left out of {manifest.config.task.name}: {note}."] = None
         for part, count in manifest.trained_on.items():

@@ -82,5 +82,7 @@ def run_all(
     """Prepare and run all of a board; whether there was any run."""
     from harness.boards.whole import run_whole
 
-    options = {"device": device, "batch_size": batch_size, "retry_errors": retry_errors}
-    return bool(run_whole(board, out, console(), **options))
+    folders = run_whole(
+        board, out, console(), device=device, batch_size=batch_size, retry_errors=retry_errors
+    )
+    return bool(folders)

@@ -160,7 +160,7 @@ def _open(asked: str, file: Path) -> Task:
     return task
 
 
-def _train_docs(task: Task) -> Sequence[Mapping[str, Any]]:
+def _train_docs(task: Task) -> Any:
     """Training documents, else the ones meant to be shown if they are not those that are asked."""
     config = task.config
     if task.has_training_docs():
@@ -239,8 +239,9 @@ def _answers(task: Task, doc: Mapping[str, Any]) -> list[str]:
         found = [_choice(choices, each) for each in found]
     texts = [str(each).strip() for each in found if each is not None]
     answer = doc.get("answer")
-    aliases = answer.get("aliases") if isinstance(answer, Mapping) else None
-    if isinstance(aliases, list) and {*texts} & {answer.get("value"), *aliases}:
+    known = answer if isinstance(answer, Mapping) else {}
+    aliases = known.get("aliases")
+    if isinstance(aliases, list) and {*texts} & {known.get("value"), *aliases}:
         texts += [str(alias).strip() for alias in aliases]
     return [text for text in dict.fromkeys(texts) if text]
 

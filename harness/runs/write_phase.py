@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import Engine, describe_error
-from harness.errors import HarnessError, RunFailedError
+from harness.engine import Engine
+from harness.errors import HarnessError, RunFailedError, describe_error
 from harness.files import check_slug, locked, read_json, write_json, writing
 from harness.method import Method, writes_memory
 from harness.progress import bar
