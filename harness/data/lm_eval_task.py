@@ -65,7 +65,7 @@ def lm_eval_task(name: str) -> LmEvalTask:
     task = _open(asked, file)
     split = str(task.config.test_split or task.config.validation_split)
     key = _key(task)
-    folder = cache_dir("lm-eval") / f"{to_slug(asked)[-60:]}-{key[:16]}"
+    folder = cache_dir("lm-eval-tasks") / f"{to_slug(asked)[-60:]}-{key[:16]}"
     if not (folder / "task.json").is_file():
         _write(task, asked, split, folder)
     about = read_json(folder / "task.json")
@@ -130,8 +130,9 @@ def _check(asked: str, file: Path) -> None:
         raise InputError(f"{file}: not the YAML file of an lm-eval task ({reason})") from error
     members = config.get("task")
     if "group" in config or isinstance(members, list):
-        names = [m if isinstance(m, str) else str(m.get("task") or m.get("group")) for m in members]
-        raise _group(asked, names)
+        each = members if isinstance(members, list) else [members]
+        named = [m.get("task") or m.get("group") if isinstance(m, dict) else m for m in each]
+        raise _group(asked, map(str, named))
     reasons = {
         "its data set runs code of its own (trust_remote_code)": (
             config.get("dataset_kwargs") or {}
