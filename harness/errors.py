@@ -95,3 +95,8 @@ def did_you_mean(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return f"{hint} (known: {', '.join(sorted(known))})"
+
+
+def describe_error(error: BaseException) -> str:
+    """One line that names an error's type and message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]

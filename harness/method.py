@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.prompts import QAPrompts
+from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.registry import find, load
 from harness.retrieval.languages import TermParams
@@ -196,6 +196,20 @@ class Method(ABC):
 
         Called before a model is loaded.
         """
+
+    def check_write(self, train: Sequence[Question]) -> None:
+        """Raise HarnessError if ``write`` would stop at its parameters, files or train questions.
+
+        Called before a model is loaded or an index built.
+        """
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """What to know of a run with these demonstrations, as the end of a sentence; "" if nothing.
+
+        Said before a model is loaded, and kept with the run. An example lacks the gold passages
+        that are not in the corpus, perhaps all.
+        """
+        return ""
 
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What the method's own parts were trained on; a run asks none of these questions.

@@ -20,6 +20,8 @@ _PACKAGES: dict[Kind, tuple[str, ...]] = {
     "methods": ("methods",),
     "commands": ("harness.cli", "methods", "leaderboards"),
     "preparations": ("methods",),
+    "formats": ("harness.formats",),
+    "frames": ("leaderboards",),
 }
 _ROOMS: dict[Kind, str] = {
     "models": "harness.llm.catalogue",
@@ -59,7 +61,7 @@ def _table(name: str, table: str) -> Table:
     if place.resolve() not in (own.resolve(), own.parent.resolve()):
         raise ConfigError(f"{place}: in the way of {_whose(name)}; {_way_out(name, place)}")
     module = importlib.import_module(name)
-    if not hasattr(module, "COMMANDS"):  # which each of them has
+    if not any(hasattr(module, each) for each in ("COMMANDS", table)):  # each of them has one
         raise ConfigError(
             f"{own}: overwritten{_by(name, own)}, so that {_whose(name)} is gone; install "
             "memory-harness again, in an environment of its own"

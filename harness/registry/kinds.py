@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 Kind = Literal[
     "methods", "tasks", "boards", "commands", "preparations", "models", "encoders", "retrievers",
-    "metrics",
+    "metrics", "formats", "frames",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PATHS: tuple[Kind, ...] = ("tasks", "boards")

@@ -42,6 +42,10 @@ class Retriever(ABC):
         return dict(settings)
 
     @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Raise HarnessError for files that opening would lack; called before a model is loaded."""
+
+    @classmethod
     def revision(cls, *, ascii_only: bool) -> int:
         """Raised when a release changes results; part of a run's config where it is above 1.
 

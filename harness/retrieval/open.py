@@ -45,6 +45,12 @@ def open_retriever(
     return cls.open(corpus, given, progress)
 
 
+def check_retriever(name: str, settings: Mapping[str, Any] | None = None) -> None:
+    """Raise what ``open_retriever`` would for files that are missing. Loads no model."""
+    cls, given = _door(name, settings)
+    cls.check(given)
+
+
 def retriever_config(
     name: str, settings: Mapping[str, Any] | None = None, *, ascii_only: bool = True
 ) -> dict[str, Any]:

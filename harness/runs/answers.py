@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.engine import Answered, describe_error
-from harness.errors import RunFailedError
+from harness.engine import Answered
+from harness.errors import RunFailedError, describe_error
 from harness.records import Prediction
 from harness.runs.directory import RunDirectory
 from harness.runs.predictions import prediction_line

@@ -84,6 +84,8 @@ class RunPlan:
     """Ask again what is recorded as an error, in finished runs too."""
     trained: tuple[TrainedOn, ...] = ()
     """What the method's and the model's parts were trained on, none of it asked."""
+    demonstrations: tuple[str, ...] = ()
+    """What to know of the demonstrations, each the end of a sentence."""
 
     @property
     def label(self) -> str:
@@ -287,6 +289,7 @@ def _manifest(
         task_provenance=dict(plan.data.provenance),
         **{k: asked for k, asked in plan.data.card.scored_by.items() if asked not in ((), Rules())},
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
+        **({"demonstrations": plan.demonstrations} if plan.demonstrations else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),
         packages=package_versions(),

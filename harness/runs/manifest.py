@@ -212,6 +212,8 @@ class Manifest(Record):
 
     Left out if nothing trained took part.
     """
+    demonstrations: tuple[str, ...] = ()
+    """What to know of them, such as that there are none to show; left out if there is nothing."""
     hardware: Hardware
     harness: Harness = Harness()
     packages: dict[str, Any] = {}

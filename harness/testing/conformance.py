@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.engine import describe_error
-from harness.errors import ConfigError
+from harness.errors import ConfigError, describe_error
 from harness.fingerprint import canonical_json
 from harness.llm.base import LanguageModel
 from harness.method import Method, MethodCard, MethodParams, check_class

@@ -15,7 +15,7 @@ import harness.retrieval.open
 from harness import registry
 from harness.boards.config import parse_board
 from harness.boards.file import read_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
 from harness.registry import register_method
@@ -173,7 +173,7 @@ def test_a_stopped_run_does_not_stop_the_others(board, tmp_path, monkeypatch) ->
     screen = StringIO()
     plans = board("bm25", "no-retrieval")
     with pytest.raises(RunFailedError, match="stopped 1 times"):
-        run_board(plans, tmp_path / "runs", Console(file=screen, width=40))
+        run_plans(plans, tmp_path / "runs", Console(file=screen, width=40))
     assert "the index is damaged" in screen.getvalue()
     assert [plan.is_complete(tmp_path / "runs") for plan in plans] == [False, True]
 
@@ -189,10 +189,10 @@ def test_a_model_that_cannot_be_opened_does_not_stop_the_others(
     monkeypatch.setattr(harness.llm.open, "open_model", open_model)
     plans = board("no-retrieval", models=["llama-3.2-1b-instruct", "smollm2-135m-instruct"])
     with pytest.raises(HarnessError):
-        run_board(plans, tmp_path, quiet())
+        run_plans(plans, tmp_path, quiet())
     assert [plan.is_complete(tmp_path) for plan in plans] == [False, True]
     with pytest.raises(InputError, match=r"^no weights$"):  # alone, the error itself
-        run_board(plans[:1], tmp_path, quiet())
+        run_plans(plans[:1], tmp_path, quiet())
 
 
 def test_models_are_closed_and_indexes_shared(board, tmp_path, monkeypatch) -> None:
@@ -209,7 +209,7 @@ def test_models_are_closed_and_indexes_shared(board, tmp_path, monkeypatch) -> N
     register_method("ask", Ask)
     sizes = [{"name": "bm25", "params": {"k": k}} for k in (1, 2, 3)]
     other = {"name": "bm25", "params": {"k1": 2.0}}
-    run_board(board("ask", *sizes, other), tmp_path, quiet())
+    run_plans(board("ask", *sizes, other), tmp_path, quiet())
     assert (opened, closed) == (["bm25", "bm25"], [True])
-    run_board(board("ask", *sizes, other), tmp_path, quiet())
+    run_plans(board("ask", *sizes, other), tmp_path, quiet())
     assert (opened, closed) == (["bm25", "bm25"], [True])  # nothing left, nothing opened
