@@ -102,7 +102,7 @@ def read_rows(path: Path) -> Iterator[Row]:
             body = raw.removeprefix(_BOM) if line == 1 else raw
             if body.strip():
                 start = end - len(body)
-                yield Row(path, line, start, _parse(path, line, start, body))
+                yield Row(path, line, start, parse_object(place(path, line), start, body))
 
 
 def decode(body: bytes) -> Any:
@@ -142,8 +142,9 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
-def _parse(path: Path, line: int, start: int, body: bytes) -> dict[str, Any]:
-    where = f"{place(path, line)}:"
+def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
+    """The object of one line at ``where``, ``start`` its offset in bytes. Raises InputError."""
+    where = f"{where}:"
     try:
         values = decode(body)
     except UnicodeDecodeError as error:
