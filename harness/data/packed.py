@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from gzip import GzipFile
 from io import BufferedReader, RawIOBase
 from pathlib import Path
+from shutil import copyfileobj
 from typing import BinaryIO, Literal
 
 from harness.errors import InputError
+from harness.files import atomic_file, cache_dir
+from harness.fingerprint import known_sha256
 
 Packing = Literal["gzip", "zstd"]
 
@@ -20,7 +23,7 @@ _CHUNK = 1 << 16
 _PACKED_CHUNK = 1 << 12
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file as it is. Raises InputError for a folder or one that is not there or readable."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected a file")
@@ -52,6 +55,18 @@ def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> B
     file = open_file(path)
     chunks = {"gzip": _gzip, "zstd": _zstd, None: _plain}[packed](file)
     return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
+
+
+def unpacked(path: Path) -> Path:
+    """The content of a packed file in a file of the cache, made once for each content.
+
+    Raises InputError as ``open_unpacked`` does, or for a cache that cannot be written.
+    """
+    plain = cache_dir("unpacked") / known_sha256(path)
+    if not plain.is_file():
+        with open_unpacked(path) as content, atomic_file(plain) as file:
+            copyfileobj(content, file, _CHUNK)
+    return plain
 
 
 class _Chunks(RawIOBase):
