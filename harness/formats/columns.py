@@ -63,8 +63,9 @@ def find_columns(
             found[option] = column
     for option in needed:
         if option not in found:
+            more = ", or give a file of passages, -o corpus=FILE" if option == "context" else ""
             raise InputError(
-                f"{path}: which column holds the {option}? name it: -o {option}=COLUMN "
+                f"{path}: which column holds the {option}? name it, -o {option}=COLUMN{more} "
                 f"(columns: {', '.join(header) or 'none'})"
             )
     return found

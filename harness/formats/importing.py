@@ -70,7 +70,9 @@ class _Reading:
 
     def __init__(self, format_: Format, source: Path, progress: Progress | None) -> None:
         self._format, self._source, self._progress = format_, source, progress
-        self._sizes = {path: path.stat().st_size for path in format_.files(source)}
+        self._sizes = {
+            path: path.stat().st_size for path in format_.files(source) if path.is_file()
+        }
         self._read: dict[Path, int] = {}
         self._done, self._total = 0, sum(self._sizes.values())
 

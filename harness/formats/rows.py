@@ -30,13 +30,14 @@ def rows(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every row with its place, held in memory a few hundred at a time.
 
-    ``under`` and ``quoted`` are those of ``json_rows`` and ``table_rows``. Raises InputError.
+    ``under`` and ``quoted`` are those of ``json_rows``, for an object, and ``table_rows``. Raises
+    InputError.
     """
     head = first_bytes(path)
     if head.startswith(b"PAR1"):
         yield from parquet_rows(path)
-    elif under or head[:1] in (b"{", b"["):
-        yield from json_rows(path, under)
+    elif head[:1] in (b"{", b"["):
+        yield from json_rows(path, under if head[:1] == b"{" else None)
     else:
         yield from table_rows(path, quoted=quoted)
 

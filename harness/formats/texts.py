@@ -102,9 +102,7 @@ class Texts(Format):
         try:
             text = content.decode(self.options.encoding).removeprefix("\ufeff")
         except UnicodeDecodeError:
-            yield Dropped(
-                f"files that are not {self.options.encoding} (-o encoding=NAME)", str(path)
-            )
+            yield Dropped(f"files that are not {self.options.encoding} (-o encoding)", str(path))
             return
         if "\0" in text:
             yield Dropped("files that are binary", str(path))

@@ -128,8 +128,8 @@ def main() -> None:
         small, large = measure(kind, options.small), measure(kind, options.rows)
         growth = (large.peak - small.peak) / options.rows
         print(
-            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} s, "
-            f"peak {large.peak / 1e6:.0f} MB; {options.small:,} rows {small.peak / 1e6:.0f} MB, "
+            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} "
+            f"s, peak {large.peak / 1e6:.0f} MB; {options.small:,} rows {small.peak / 1e6:.0f} MB, "
             f"so {growth:.0f} bytes a row",
             flush=True,
         )
