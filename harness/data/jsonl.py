@@ -119,7 +119,11 @@ def read_rows(path: Path) -> Iterator[Row]:
             body = raw.removeprefix(_BOM) if line == 1 else raw
             if body.strip():
                 start = end - len(body)
-                yield Row(path, line, start, parse_object(place(path, line), start, body))
+                where = place(path, line)
+                values = parse_object(where, start, body)
+                if _SUSPECT_ESCAPE.search(body):
+                    _check_characters(where, values)
+                yield Row(path, line, start, values)
 
 
 def decode(body: bytes) -> Any:
@@ -140,18 +144,21 @@ def _unit(path: Path) -> str:
 
 
 def _open(path: Path) -> BufferedReader:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected a file with one JSON object a line")
     file = open_file(as_lines(path))
     if file.peek(4).startswith(b"PAR1"):
         file.close()
-        how = "give it a name that ends in .parquet"
-        raise InputError(
-            f"{path}: is a Parquet file; {f'unpack it and {how}' if packing(path) else how}"
-        )
+        first = "unpack it and " if packing(path) else ""
+        raise InputError(f"{path}: is a Parquet file; {first}give it a name that ends in .parquet")
     return file
 
 
 def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
-    """The object of one line at ``where``, ``start`` its offset in bytes. Raises InputError."""
+    """The object of one line at ``where``, ``start`` its offset in bytes. Raises InputError.
+
+    Texts may hold NUL characters and unpaired surrogates, which a JSON file can spell.
+    """
     where = f"{where}:"
     try:
         values = decode(body)
@@ -171,8 +178,6 @@ def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
         raise InputError(
             f'{where} the line is {_kind(values)}; expected an object like {{"id": …}}'
         )
-    if _SUSPECT_ESCAPE.search(body):
-        _check_characters(where, values)
     return values
 
 
@@ -181,7 +186,7 @@ def _check_characters(where: str, values: dict[str, Any]) -> None:
         for text in _strings([field, value]):
             if bad := _BAD_CHARACTER.search(text):
                 name = "a NUL character" if bad[0] == "\0" else "an unpaired surrogate"
-                raise InputError(f"{where} {field!a} holds {name}; remove it")
+                raise InputError(f"{where}: {field!a} holds {name}; remove it")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -38,16 +38,33 @@ def counted(bytes_read: BytesRead) -> Iterator[None]:
         _bytes_read.reset(token)
 
 
+def reported(path: Path) -> Callable[[int], None]:
+    """What takes the position up to which a file was read, for whoever counts."""
+    report = _bytes_read.get()
+    return (lambda at: report(path, at)) if report else lambda _: None
+
+
 def open_source(path: Path) -> BufferedReader:
     """The unpacked content of a file, reported as it is read. Raises InputError."""
-    report = _bytes_read.get()
-    return open_unpacked(path, (lambda at: report(path, at)) if report else lambda _: None)
+    return open_unpacked(path, reported(path))
 
 
 def find(folder: Path, name: str) -> Path | None:
     """The file of that name in a folder: plain, else ``.gz``, else ``.zst``; None if none is."""
     places = (folder / f"{name}{end}" for end in ("", ".gz", ".zst"))
     return next((path for path in places if path.is_file()), None)
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first bytes of the content that are no white space or byte order mark; at least four.
+
+    Fewer only if the content ends there. Raises InputError.
+    """
+    head = b""
+    with open_unpacked(path) as file:
+        while len(head) < 4 and (more := file.read(1 << 12)):
+            head = (head + more).removeprefix(_BOM).lstrip()
+    return head
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -62,7 +79,7 @@ def json_rows(path: Path, under: str | None = None) -> Iterator[tuple[str, dict[
     ``under`` names the key of a single object that holds the array. Raises InputError for what is
     not valid JSON or no object, and for an object without that array.
     """
-    if under is None and _first_byte(path) != b"[":
+    if under is None and first_bytes(path)[:1] != b"[":
         yield from _json_lines(path)
         return
     found = False
@@ -156,17 +173,6 @@ def _decoded(path: Path) -> Iterator[str]:
                     "save the file as UTF-8"
                 ) from None
             start += len(line)
-
-
-def _first_byte(path: Path) -> bytes:
-    with open_unpacked(path) as file:
-        head = file.read(3).removeprefix(_BOM)
-        while head.isspace() or not head:
-            more = file.read(1 << 12)
-            if not more:
-                return b""
-            head = more
-    return head.lstrip()[:1]
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
