@@ -237,6 +237,8 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
         ({"questions.parquet": "PAR1 and no more"}, {},
          "questions.parquet: cannot read it as Parquet ("),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "gone"}, "gone: file not found"),
+        ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "c.xlsx"},
+         "c.xlsx: is a spreadsheet; save the sheet as CSV (UTF-8)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(
