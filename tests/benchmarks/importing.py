@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from harness.meters.hardware import describe_hardware
@@ -22,6 +23,7 @@ from harness.meters.hardware import describe_hardware
 WORDS = 60
 _CHILD = """
 import resource, sys, time
+from itertools import islice
 from pathlib import Path
 from harness.formats.importing import import_source
 from harness.formats.open import open_format
@@ -85,6 +87,23 @@ def json_table(folder: Path, rows: int) -> Made:
     return Made("table", folder / "questions.json.gz")
 
 
+def parquet_table(folder: Path, rows: int) -> Made:
+    """Questions that bring their passage, as Parquet in groups of 100,000 rows."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pa.schema([(name, pa.string()) for name in ("question", "answer", "context")])
+    every = enumerate(texts(rows))
+    with ParquetWriter(folder / "questions.parquet", schema) as file:
+        while some := list(islice(every, 100_000)):
+            table = [
+                {"question": f"what is {number}?", "answer": str(number), "context": text}
+                for number, text in some
+            ]
+            file.write_table(pa.Table.from_pylist(table, schema))
+    return Made("table", folder / "questions.parquet")
+
+
 def text_files(folder: Path, rows: int) -> Made:
     """Documents of a hundred passages each, and ten questions."""
     every = texts(rows)
@@ -99,6 +118,7 @@ def text_files(folder: Path, rows: int) -> Made:
 SOURCES: dict[str, Callable[[Path, int], Made]] = {
     "csv": csv_table,
     "json": json_table,
+    "parquet": parquet_table,
     "texts": text_files,
 }
 
