@@ -30,7 +30,7 @@ Known = Mapping[str, tuple[Callable[[], Collection[str]], Card]]
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="methods, tasks, models, boards, commands, …")],
+    kind: Annotated[str, typer.Argument(help="methods, tasks, models, boards, formats, …")],
     plugin: Plugins = None,
 ) -> None:
     """List what there is, one name a line."""
@@ -42,10 +42,10 @@ def list_names(
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A method, task, model, encoder or board.")],
+    name: Annotated[str, typer.Argument(help="A method, task, model, encoder, format or board.")],
     plugin: Plugins = None,
 ) -> None:
-    """Show the card of one method, task, model, encoder or board."""
+    """Show the card of one method, task, model, encoder, format or board."""
     load_plugins(plugin)
     typer.echo(describe_name(name))
 
@@ -204,6 +204,27 @@ def _metrics() -> Collection[str]:
 
 def _metric(name: str) -> dict[str, Any]:
     return _said_of(load("metrics", name))
+
+
+def _formats() -> Collection[str]:
+    from harness.formats import FORMATS
+
+    return FORMATS
+
+
+def _format(name: str) -> dict[str, Any]:
+    from harness.formats.open import format_class
+
+    cls = format_class(name)
+    return {
+        "summary": f"{cls.summary}; SOURCE: {cls.source}",
+        "options": {
+            key: f"{field.default!r}: {field.description or ''}".rstrip(": ")
+            for key, field in cls.Options.model_fields.items()
+        },
+        "gold": cls.gold,
+        "hops": cls.hops,
+    }
 
 
 def _board(name: str) -> dict[str, Any]:

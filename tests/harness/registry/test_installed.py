@@ -9,6 +9,7 @@ import pytest
 
 from harness.boards import matrix as matrices
 from harness.errors import ConfigError
+from harness.formats.open import format_class
 from harness.llm.catalogue import catalogue, resolve_model
 from harness.method import load_method
 from harness.metrics import check_metrics, score_answer
@@ -79,6 +80,11 @@ def test_listing_one_kind_imports_what_shows_a_line_of_it(site: Site, cli: Comma
 ZOO = f"""
 {FLY}{RETRIEVER}
 from harness.boards.preparation import Work
+from harness.formats.base import Format
+
+class Doodles(Format):
+    summary, source = "Doodles", "a folder of them"
+    def read(self, source): return iter(())
 
 class Feed(Work):
     feed: str
@@ -90,6 +96,7 @@ BEAK = {{"hub": "birds/beak",
         "settings": {{"query_prefix": "q: ", "passage_prefix": "", "normalize": True}}}}
 
 def half(prediction, golds): return 0.5
+def counts(runs): return {{}}
 def sing(): print("la")
 """
 ZOO_POINTS = {
@@ -102,6 +109,8 @@ ZOO_POINTS = {
     "encoders": ("beak", "zoo:BEAK"),
     "retrievers": ("last", "zoo:Last"),
     "metrics": ("half", "zoo:half"),
+    "formats": ("doodles", "zoo:Doodles"),
+    "frames": ("counts", "zoo:counts"),
 }
 
 
@@ -122,6 +131,8 @@ def test_every_kind_has_an_entry_point(site: Site, cli: CommandLine) -> None:
     assert encoder_entry("beak").settings.query_prefix == "q: "
     assert retriever_config("beak")["hub"] == "birds/beak"
     assert retriever_config("last", {"newest": 2}) == {"kind": "last", "newest": 2}
+    assert format_class("doodles").source == "a folder of them"
+    assert load("frames", "counts")("runs") == {}
     check_metrics(["half"], "here")
     assert score_answer("a", None, ["b"], [], added=["half"])["half"] == 0.5
     assert "Commands of zoo-pkg 1.0:\n  sing" in cli("--help").out
