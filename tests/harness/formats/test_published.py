@@ -1,0 +1,82 @@
+"""Published datasets from their files to a scored run; packed or not, the same task folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.data.card import Task
+from harness.data.task import load_task
+from harness.formats.importing import import_source
+from harness.formats.open import open_format
+from tests.harness.conftest import CommandLine
+from tests.harness.formats.published import SOURCES, gz, plain, zst
+from tests.harness.formats.reading import Read, read
+
+GOLD = {"dpr": "any"}
+HOPS = {"beir": None, "hipporag": None, "dpr": "single", "squad": "single"}
+
+
+def imported(name: str, source: Path, out: Path) -> Path:
+    return import_source(name, open_format(name, {}), source, out).folder
+
+
+def questions_of(found: Read, part: str) -> list[tuple[object, ...]]:
+    known = {p.id for p in found.passages}
+    return [
+        (q.id, q.text, q.golden_answers, tuple(g for g in q.gold_doc_ids if g in known))
+        for q in found.asked("train" if part == "train" else "questions")
+    ]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_format_becomes_a_task_that_is_run(
+    tmp_path: Path, cli: CommandLine, name: str
+) -> None:
+    source = SOURCES[name](tmp_path / "source", plain)
+    out, runs = tmp_path / f"my-{name}", tmp_path / "runs"
+    done = cli("import", name, source, "--out", out)
+    assert done.code == 0, done.err
+    found = read(name, source)
+    for why, count in found.dropped.items():
+        told = [line for line in done.out.splitlines() if why in line]
+        assert len(told) == 1 and f" {count:,}" in told[0]
+    data = load_task(Task.from_folder(out))
+    loaded = {"questions": data.questions, "train": data.train}
+    for part, questions in loaded.items():
+        assert [(q.id, q.text, q.golden_answers, q.gold_doc_ids) for q in questions] == (
+            questions_of(found, part)
+        )
+    assert {p.id: p.contents for p in data.corpus} == {p.id: p.contents for p in found.passages}
+    assert (data.card.gold, data.card.hops) == (GOLD.get(name, "all"), HOPS.get(name, "multi"))
+    run = cli("run", "--task", out, "--method", "bm25", "-p", "shots=0", "--out", runs,
+              "--latency-queries", 0)  # fmt: skip
+    assert run.code == 0, run.err
+    rows = [json.loads(line) for file in runs.rglob("scores.jsonl") for line in file.open()]
+    # A question names the town whose passage is gold, at least one of two.
+    found_at_5 = {row["question_id"]: row["recall@5"] for row in rows}
+    assert list(found_at_5) == [q.id for q in data.questions]
+    for question in data.questions:
+        at_5 = found_at_5[question.id]
+        assert at_5 > 0 if question.gold_doc_ids else at_5 is None
+
+
+@pytest.mark.parametrize("put", [gz, zst])
+@pytest.mark.parametrize("name", SOURCES)
+def test_packed_files_give_the_same_task_folder(tmp_path: Path, name: str, put) -> None:
+    one = imported(name, SOURCES[name](tmp_path / "plain", plain), tmp_path / "one" / "task")
+    other = imported(name, SOURCES[name](tmp_path / "packed", put), tmp_path / "other" / "task")
+    files = sorted(path.relative_to(one) for path in one.rglob("sample/*"))
+    assert [path.name for path in files][:2] == ["corpus.jsonl", "questions.jsonl"]
+    for file in files:
+        assert (one / file).read_bytes() == (other / file).read_bytes()
+
+
+def test_relevant_documents_of_beir_may_be_alternatives(tmp_path: Path) -> None:
+    source = SOURCES["beir"](tmp_path / "source", plain)
+    out = import_source(
+        "beir", open_format("beir", {"gold": "any"}), source, tmp_path / "any"
+    ).folder
+    assert Task.from_folder(out).card.gold == "any"
