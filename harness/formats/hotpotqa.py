@@ -9,7 +9,7 @@ sent_id: []}. Sentences bring their own spaces, so they are joined without any (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +35,10 @@ class HotpotQA(Format):
     summary = "HotpotQA, distractor or fullwiki, as published or in the hub's columns"
     source = "a JSON, JSON Lines or Parquet file of questions, or a folder of them by split"
     hops = "multi"
+    scoring: ClassVar[Mapping[str, Any]] = {
+        "closed_answers": True,
+        "metrics": ["support_em", "support_f1", "joint_em", "joint_f1"],
+    }
     ids: ClassVar[str] = "hotpot"
     between: ClassVar[str] = ""
     """What stands between two sentences."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.formats.base import Dropped, Format, Item, Part
 from harness.formats.fields import (
@@ -34,6 +34,7 @@ class MuSiQue(Format):
     summary = "MuSiQue-Ans or MuSiQue-Full, as published"
     source = "a JSON Lines, JSON or Parquet file of questions, or a folder of them by split"
     hops = "multi"
+    scoring: ClassVar[Mapping[str, Any]] = {"metrics": ["support_f1"]}
 
     Options = PartOptions
     options: PartOptions

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from harness.data.card import Task
 from harness.data.task import load_task
+from harness.formats import FORMATS
 from harness.formats.importing import import_source
-from harness.formats.open import open_format
+from harness.formats.open import format_class, open_format
 from tests.harness.conftest import CommandLine
 from tests.harness.formats.published import SOURCES, gz, plain, zst
 from tests.harness.formats.reading import Read, read
@@ -72,6 +74,24 @@ def test_packed_files_give_the_same_task_folder(tmp_path: Path, name: str, put) 
     assert [path.name for path in files][:2] == ["corpus.jsonl", "questions.jsonl"]
     for file in files:
         assert (one / file).read_bytes() == (other / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["hotpotqa", "musique"])
+def test_the_card_scores_as_that_of_the_shipped_task(tmp_path: Path, name: str) -> None:
+    mine = Task.from_folder(imported(name, SOURCES[name](tmp_path / "in", plain), tmp_path / "out"))
+    shipped = Task.from_folder(Path(__file__).parents[3] / "tasks" / name)
+    assert (mine.card.rules, mine.card.hops) == (shipped.card.rules, shipped.card.hops)
+    support = [metric for metric in shipped.card.metrics if metric.startswith(("support", "joint"))]
+    assert list(mine.card.metrics) == support
+
+
+def test_the_readme_names_every_format_and_options_that_it_has() -> None:
+    readme = Path(open_format.__code__.co_filename).with_name("README.md").read_text("utf-8")
+    rows = [line.split("|") for line in readme.splitlines() if line.startswith("| `")]
+    assert {row[1].strip(" `") for row in rows} == set(FORMATS)
+    for row in rows:
+        options = re.findall(r"`(\w+)`", row[4])
+        assert set(options) <= set(format_class(row[1].strip(" `")).Options.model_fields)
 
 
 def test_relevant_documents_of_beir_may_be_alternatives(tmp_path: Path) -> None:
