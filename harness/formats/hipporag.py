@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ from harness.formats.fields import (
     passage_or_dropped,
     rows_of,
 )
-from harness.formats.hotpotqa import context_of, facts_of, supporting
+from harness.formats.hotpotqa import NO_SUPPORT, context_of, facts_of, supporting
 from harness.formats.parts import bare_name
 from harness.formats.sources import find, first_bytes, open_source
 from harness.records import Passage, Question
@@ -43,6 +43,9 @@ class HippoRAGOptions(Format.Options):
 
     name: str = Field("", description="of a folder of several datasets, the one to take")
     corpus: Path | None = Field(None, description="the corpus, if not NAME_corpus.json beside")
+    gold: Literal["all", "any"] = Field(
+        "all", description="an answer takes all gold documents, or any of them gives it (NQ, PopQA)"
+    )
 
 
 class HippoRAG(Format):
@@ -53,6 +56,10 @@ class HippoRAG(Format):
 
     Options = HippoRAGOptions
     options: HippoRAGOptions
+
+    def __init__(self, options: HippoRAGOptions) -> None:
+        super().__init__(options)
+        self.gold = options.gold
 
     def files(self, source: Path) -> list[Path]:
         """The corpus and the questions."""
@@ -74,7 +81,7 @@ class HippoRAG(Format):
         # As main.py joins them: only HotpotQA's sentences bring their own spaces.
         between = "" if name.startswith("hotpotqa") else " "
         for at, row in enumerate(rows_of(questions)):
-            yield _asked(row, f"{name}-{at}", between)
+            yield from _asked(row, f"{name}-{at}", between)
 
     def _questions(self, source: Path) -> Path:
         if not source.is_dir():
@@ -125,14 +132,19 @@ def _titled_sentences(path: Path) -> Iterator[tuple[str, str, str]]:
             raise InputError(f"{path}: not valid JSON ({reason}); restore the file") from None
 
 
-def _asked(row: Fields, default_id: str, between: str) -> Item:
+def _asked(row: Fields, default_id: str, between: str) -> Iterator[Item]:
     if row.get("answerable") is False:
-        return Dropped(UNANSWERABLE, row.where)
+        yield Dropped(UNANSWERABLE, row.where)
+        return
     gold = _gold(row, between)
+    facts = facts_of(row)
+    if facts and not gold:
+        yield Dropped(NO_SUPPORT, row.where)
+    hops = len({title for title, _ in facts}) or len(row.get("question_decomposition") or ())
     id_ = row.identifier("_id", "id") if row.get("_id", "id") is not None else default_id
-    metadata: dict[str, Any] = {"hops": len(gold)} if gold else {}
+    metadata: dict[str, Any] = {"hops": hops} if hops else {}
     question = Question(id_, row.text("question"), _answers(row), tuple(gold), metadata)
-    return asked_or_dropped(row.where, question, "questions")
+    yield asked_or_dropped(row.where, question, "questions")
 
 
 def _gold(row: Fields, between: str) -> list[str]:

@@ -24,7 +24,7 @@ from harness.formats.fields import (
 from harness.formats.parts import PartOptions, parts_of
 from harness.records import Passage, Question
 
-NO_SUPPORT = "gold documents of questions whose supporting paragraphs are not all in their context"
+NO_SUPPORT = "gold of questions whose supporting paragraphs are not all in their context"
 
 Fact = tuple[str, Any]
 

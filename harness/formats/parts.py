@@ -49,6 +49,8 @@ def parts_of(
     Raises InputError if a folder holds no file of the split, or several and none says which.
     """
     if not source.is_dir():
+        if given := sorted({"split", "only"} & options.model_fields_set):
+            raise InputError(f"{source}: is no folder and asked whole; leave out -o {given[0]}")
         asked = [source]
         shown = []
     else:

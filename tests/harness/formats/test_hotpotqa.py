@@ -111,6 +111,9 @@ def test_which_file_is_which_is_asked_when_it_cannot_be_known(tmp_path: Path) ->
     train = tmp_path / "hotpot_train_v1.1.json"
     found = read("hotpotqa", tmp_path / "hotpot_dev_fullwiki_v1.json", train=train)
     assert [i.part for i in found.items if isinstance(i, Asked)] == ["questions", "train"]
+    assert "is no folder and asked whole; leave out -o only" in refused(
+        "hotpotqa", train, only="train"
+    )
     assert "no .json/.jsonl/.parquet file with 'lab' in its name" in refused(
         "hotpotqa", tmp_path, split="lab"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import formats
 from harness.data.card import Task
 from harness.data.task import load_task
 from harness.formats import FORMATS
@@ -86,7 +87,7 @@ def test_the_card_scores_as_that_of_the_shipped_task(tmp_path: Path, name: str) 
 
 
 def test_the_readme_names_every_format_and_options_that_it_has() -> None:
-    readme = Path(open_format.__code__.co_filename).with_name("README.md").read_text("utf-8")
+    readme = Path(str(formats.__file__)).with_name("README.md").read_text("utf-8")
     rows = [line.split("|") for line in readme.splitlines() if line.startswith("| `")]
     assert {row[1].strip(" `") for row in rows} == set(FORMATS)
     for row in rows:
@@ -94,9 +95,22 @@ def test_the_readme_names_every_format_and_options_that_it_has() -> None:
         assert set(options) <= set(format_class(row[1].strip(" `")).Options.model_fields)
 
 
-def test_relevant_documents_of_beir_may_be_alternatives(tmp_path: Path) -> None:
-    source = SOURCES["beir"](tmp_path / "source", plain)
-    out = import_source(
-        "beir", open_format("beir", {"gold": "any"}), source, tmp_path / "any"
-    ).folder
-    assert Task.from_folder(out).card.gold == "any"
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_that_is_not_there_is_named(tmp_path: Path, cli: CommandLine, name: str) -> None:
+    error = cli.refuses("import", name, tmp_path / "missing", "--out", tmp_path / "out")
+    assert str(tmp_path / "missing") in error
+    source = SOURCES[name](tmp_path / "in", plain)
+    for option in ("train", "answers", "aliases", "corpus"):
+        if option in format_class(name).Options.model_fields:
+            given = f"{option}={tmp_path / 'nowhere'}"
+            error = cli.refuses("import", name, source, "--out", tmp_path / "out", "-o", given)
+            assert f"{tmp_path / 'nowhere'}: file not found" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["beir", "hipporag"])
+def test_relevant_documents_may_be_alternatives(tmp_path: Path, name: str) -> None:
+    source = SOURCES[name](tmp_path / "source", plain)
+    any_ = open_format(name, {"gold": "any"})
+    folder = import_source(name, any_, source, tmp_path / "any").folder
+    assert Task.from_folder(folder).card.gold == "any"
