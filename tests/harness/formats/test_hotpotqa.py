@@ -76,6 +76,16 @@ def test_equal_paragraphs_are_those_of_the_shipped_sample() -> None:
             assert paragraph(source, *row["contents"].split("\n", 1)).id == row["id"]
 
 
+def test_paragraphs_that_differ_in_white_space_are_one(tmp_path: Path) -> None:
+    wide = hotpot_row(0)
+    wide["context"] = [[f" {title}", [*texts, " \n"]] for title, texts in wide["context"]]
+    path = published.plain(tmp_path / "dev.json", array([hotpot_row(0), wide]))
+    found = read("hotpotqa", path)
+    assert found.passages[:4] == found.passages[4:]
+    one, other = found.asked("questions")
+    assert one == other
+
+
 def test_gold_is_whole_or_none(tmp_path: Path) -> None:
     """A fullwiki context may lack a supporting paragraph: half the gold would be easier to find."""
     row = hotpot_row(0)
