@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError
+from harness.llm.backends import most
 from harness.llm.base import Capability
 
 if TYPE_CHECKING:
@@ -25,12 +26,8 @@ class Expected:
 
     @classmethod
     def of(cls, config: ModelConfig) -> Expected:
-        """Everything of a model in this process; of any other, log-probabilities at most."""
-        here = config.kind == "transformers"
-        offered: frozenset[Capability] = frozenset(
-            get_args(Capability) if here else ("next-token-probs", "logprobs")
-        )
-        return cls(config.name, offered, frozenset(config.trained_for))
+        """The most of its kind."""
+        return cls(config.name, most(config.kind), frozenset(config.trained_for))
 
     def has_token(self, text: str) -> bool:
         """Only an open model knows."""

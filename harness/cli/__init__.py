@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "embed": "harness.cli.embed:embed",
     "list": "harness.cli.names:list_names",
     "describe": "harness.cli.names:describe",
+    "matrix": "harness.cli.matrix:matrix",
     "doctor": "harness.cli.doctor:doctor",
 }
 """Command -> ``module:function``, imported when first used."""

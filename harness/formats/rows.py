@@ -14,6 +14,7 @@ from harness.errors import InputError
 from harness.formats.sources import find, first_bytes, json_rows, open_source, reported, table_rows
 
 _ENDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_SHEETS = (".xlsx", ".xls", ".ods")
 _BATCH = 256
 
 
@@ -33,6 +34,8 @@ def rows(
     ``under`` and ``quoted`` are those of ``json_rows``, for an object, and ``table_rows``. Raises
     InputError.
     """
+    if path.suffix.lower() in _SHEETS:
+        raise InputError(f"{path}: is a spreadsheet; save the sheet as CSV (UTF-8)")
     head = first_bytes(path)
     if head.startswith(b"PAR1"):
         yield from parquet_rows(path)

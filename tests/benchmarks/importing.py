@@ -30,7 +30,7 @@ name, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 done = import_source(name, open_format(name, {}), source, out)
 unit = 1 if sys.platform == "darwin" else 1024
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(peak, time.perf_counter() - start, done.tally.written["passages"])
+print(peak, time.perf_counter() - start, time.process_time(), done.tally.written["passages"])
 """
 
 
@@ -44,10 +44,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one import took; ``peak`` is resident memory in bytes."""
+    """What one import took; ``peak`` is resident memory in bytes, ``cpu`` seconds of a processor."""
 
     peak: int
     seconds: float
+    cpu: float
     passages: int
 
 
@@ -114,8 +115,8 @@ def measure(make: Make, rows: int) -> Measured:
         output = subprocess.run(
             [sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True, text=True
         ).stdout
-    peak, seconds, passages = output.split()
-    return Measured(int(peak), float(seconds), int(passages))
+    peak, seconds, cpu, passages = output.split()
+    return Measured(int(peak), float(seconds), float(cpu), int(passages))
 
 
 def main(sources: Mapping[str, Make] = SOURCES) -> None:
@@ -130,9 +131,9 @@ def main(sources: Mapping[str, Make] = SOURCES) -> None:
         small, large = (measure(sources[kind], n) for n in (options.small, options.rows))
         growth = (large.peak - small.peak) / options.rows
         print(
-            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} "
-            f"s, peak {large.peak / 1e6:.0f} MB; {options.small:,} rows {small.peak / 1e6:.0f} MB, "
-            f"so {growth:.0f} bytes a row",
+            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} s "
+            f"({large.cpu:.0f} s of a processor), peak {large.peak / 1e6:.0f} MB; "
+            f"{options.small:,} rows {small.peak / 1e6:.0f} MB, so {growth:.0f} bytes a row",
             flush=True,
         )
 

@@ -24,7 +24,7 @@ from tests.gpu.report import Found
 QUESTIONS = 3
 LEFT_OUT = {"corag": "needs its authors' prompts, which a user gives"}
 CHOOSE = ("self-rag-prompted", "adaptive-rag-llm-router")
-SHORT = {"max_steps": 2, "max_path_length": 2, "tries": 1, "silver_questions": 4}
+SHORT = {"max_steps": 2, "max_path_length": 1, "tries": 1, "silver_questions": 4}
 ENCODER = "gpu-check-encoder"
 SETTINGS = {"query_prefix": "", "passage_prefix": "", "normalize": True}
 

@@ -97,6 +97,12 @@ def test_every_kind_of_file_is_the_same_task(source: Path, kind: str, end: str) 
     assert [(q.id, q.gold_doc_ids) for q in data.train] == [("9", ("1",))]
     assert not done.tally.dropped
     assert not done.tally.changed
+    assert data.card.gold == "all"
+
+
+def test_gold_passages_may_be_alternatives(source: Path) -> None:
+    (source / "q.csv").write_text("question,answer,context\na?,x,y\n")
+    assert loaded(run(source / "q.csv", alternatives="yes")).card.gold == "any"
 
 
 def test_columns_of_any_name_are_named_or_known(source: Path) -> None:
@@ -231,6 +237,8 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
         ({"questions.parquet": "PAR1 and no more"}, {},
          "questions.parquet: cannot read it as Parquet ("),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "gone"}, "gone: file not found"),
+        ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "c.xlsx"},
+         "c.xlsx: is a spreadsheet; save the sheet as CSV (UTF-8)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(

@@ -17,10 +17,10 @@ TITLES = [f"{a} {b}" for a in ("Running", "Studies", "Happiness") for b in ("cit
 
 
 LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa", "musique")]
-CORPORA = ["nq", "triviaqa", *LARGE]
+SMALL = ["nq", "triviaqa"]
 
 
-@pytest.mark.parametrize("task", CORPORA)
+@pytest.mark.parametrize("task", [*SMALL, *LARGE])
 def test_a_sound_index_passes(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -30,7 +30,7 @@ def test_a_sound_index_passes(
     check_index(retriever, corpus, retriever.folder, samples=200)
 
 
-@pytest.mark.parametrize("task", CORPORA)
+@pytest.mark.parametrize("task", SMALL)
 def test_shuffled_passages_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -41,7 +41,7 @@ def test_shuffled_passages_are_caught(
         check_index(retriever, corpus, retriever.folder)
 
 
-@pytest.mark.parametrize("task", CORPORA)
+@pytest.mark.parametrize("task", SMALL)
 def test_unstemmed_queries_on_a_stemmed_index_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import main
 from harness.runs.directory import find_runs
 from harness.runs.performance import read_performance
 from leaderboards.table import render
@@ -79,24 +80,27 @@ def test_killed_while_a_server_fails_or_its_questions_are_asked_again(
 
 
 @pytest.mark.slow
-def test_a_real_model_killed_by_the_command_line(tmp_path: Path, tiny_model_dir: Path) -> None:
-    """About half a minute: torch is loaded three times."""
+def test_a_real_model_killed_by_the_command_line(
+    tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in a process of its own, finished in this one, where torch is loaded already."""
     files = write_task(tmp_path / "files", 80)
-    command = [
-        Path(sys.executable).with_name("memory-harness"), "run", "--method", "bm25", "--task",
-        "toy", "--questions", files / "questions.jsonl", "--corpus", files / "corpus.jsonl",
-        "--train", files / "train.jsonl", "--model", f"path:{tiny_model_dir}",
-        "--latency-queries", "0", "--batch-size", "4", "-p", "k=2", "--device", "cpu", "--out",
+    arguments = [
+        "run", "--method", "bm25", "--task", "toy", "--questions", files / "questions.jsonl",
+        "--corpus", files / "corpus.jsonl", "--train", files / "train.jsonl", "--model",
+        f"path:{tiny_model_dir}", "--latency-queries", "0", "--batch-size", "4", "-p", "k=2",
+        "--device", "cpu", "--out",
     ]  # fmt: skip
+    program = Path(sys.executable).with_name("memory-harness")
     whole, out = tmp_path / "whole", tmp_path / "killed"
-    # No git: a commit made meanwhile would be recorded.
-    environment = {**os.environ, "PATH": ""}
-    subprocess.run([*command, whole], check=True, capture_output=True, env=environment)
-    quiet = {"stderr": subprocess.DEVNULL, "env": environment}
-    with subprocess.Popen([*command, out], **quiet) as process:
+    monkeypatch.setenv("PATH", "")  # no git: a commit made meanwhile would be recorded
+    with subprocess.Popen([program, *arguments, out], stderr=subprocess.DEVNULL) as process:
         wait_for_answers(out, 30, process)
         os.kill(process.pid, signal.SIGKILL)
-    subprocess.run([*command, out], check=True, capture_output=True, env=environment)
+    for place in (whole, out):
+        monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, arguments), str(place)])
+        with pytest.raises(SystemExit, match="0"):
+            main()
     ends = []
     for place in (whole, out):
         (folder,) = find_runs(place)
