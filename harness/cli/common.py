@@ -42,7 +42,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 
 def task_place(given: str) -> str:
-    """A task as it is typed: a folder here with a task.yaml is that folder, unless known by name."""
+    """A task as it is typed: a known name, else a folder with a task.yaml where one stands."""
     from harness.registry import names
 
     if "/" in given or given in names("tasks") or not Path(given, "task.yaml").is_file():

@@ -44,7 +44,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one import took; ``peak`` is resident memory in bytes, ``cpu`` seconds of a processor."""
+    """What one import took: ``peak`` resident memory in bytes, ``cpu`` seconds of a processor."""
 
     peak: int
     seconds: float
