@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.importing import SOURCES, Measured, measure
+from tests.benchmarks.published import PUBLISHED
 
 ROWS = 6_000
 
 
 @pytest.fixture(scope="module")
 def nothing() -> Measured:
-    return measure("csv", 10)
+    return measure(SOURCES["csv"], 10)
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-def test_memory_grows_by_less_than_the_texts(kind, nothing):
-    large = measure(kind, ROWS)
+@pytest.mark.parametrize("make", [*SOURCES.values(), PUBLISHED["hotpotqa"]])
+def test_memory_grows_by_less_than_the_texts(make, nothing):
+    large = measure(make, ROWS)
     assert large.passages >= ROWS // 2
     assert large.peak - nothing.peak < 400 * ROWS  # a text alone is 500 bytes
