@@ -43,9 +43,9 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 def task_place(given: str) -> str:
     """A task as it is typed: a known name, else a folder with a task.yaml where one stands."""
-    from harness.registry import names
+    from harness.registry import is_known
 
-    if "/" in given or given in names("tasks") or not Path(given, "task.yaml").is_file():
+    if "/" in given or is_known("tasks", given) or not Path(given, "task.yaml").is_file():
         return given
     return f"./{given}"
 

@@ -116,6 +116,8 @@ def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
         "boards": (lambda: _Names("boards"), _board),
         "commands": (lambda: _Names("commands"), _documented("commands")),
         "preparations": (lambda: _Names("preparations"), _documented("preparations")),
+        "formats": (lambda: _Names("formats"), _format),
+        "frames": (lambda: _Names("frames"), _documented("frames")),
     }
 
 
