@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from harness.llm.base import Reply
 from harness.method import Lent, Method, MethodCard, MethodParams
@@ -17,7 +17,13 @@ from harness.retrieval.languages import TermParams
 from harness.runs.flashrag_package import require_flashrag
 from harness.trace import note
 from methods.flashrag.bridge import run_sync, wait_for
-from methods.flashrag.catalogue import DEFAULT, Argument, check_arguments, check_pipeline
+from methods.flashrag.catalogue import (
+    DEFAULT,
+    PIPELINES,
+    Argument,
+    check_arguments,
+    check_pipeline,
+)
 from methods.flashrag.objects import Ask, PipelineGenerator, PipelineRetriever, fitted
 from methods.flashrag.open import (
     K,
@@ -96,13 +102,28 @@ class FlashRAG(Method):
             TASK_DESCRIPTION, description="CoRAGPipeline: what its prompts say of the task"
         )
 
-        @model_validator(mode="after")
-        def _can_be_run(self) -> Any:
-            check_pipeline(self.pipeline)
-            check_arguments(self.pipeline, self.arguments)
-            if self.run == "naive_run" and self.pipeline != DEFAULT:
-                raise ValueError(f"run=naive_run is a method of {DEFAULT} alone; leave it out")
-            return self
+        @field_validator("pipeline")
+        @classmethod
+        def _known(cls, name: str) -> str:
+            check_pipeline(name)
+            return name
+
+        @field_validator("run")
+        @classmethod
+        def _offered(cls, run: str, info: ValidationInfo) -> str:
+            if run == "naive_run" and info.data.get("pipeline") not in (DEFAULT, None):
+                raise ValueError(f"a method of {DEFAULT} alone; leave it out")
+            return run
+
+        @field_validator("arguments")
+        @classmethod
+        def _taken(cls, given: dict[str, Argument], info: ValidationInfo) -> dict[str, Argument]:
+            name = info.data.get("pipeline")
+            if name is None:
+                return given
+            check_arguments(name, given)
+            # What is the default makes no other run.
+            return {key: value for key, value in given.items() if value != PIPELINES[name][key]}
 
     params: Params
 
@@ -131,6 +152,7 @@ class FlashRAG(Method):
             answer.split("\n")[0].strip() if self.params.first_line else answer,
             ranked,
             read=desk.read(),
+            raw=output.get("raw_pred"),
         )
 
 
