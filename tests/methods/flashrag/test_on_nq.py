@@ -46,8 +46,9 @@ def test_answers_passages_and_scores_are_those_of_flashrag_alone(
 
 def test_the_first_line_alone_is_flashrags_basic_parse() -> None:
     model = Knowing(DATA)
-    model.reply = lambda request: f"\n an answer \n{request.max_tokens}"
+    model.reply = lambda request: f" an answer \n{request.max_tokens}"
     whole = through_the_harness(DATA, "SequentialPipeline", model)
     line = through_the_harness(DATA, "SequentialPipeline", model, first_line=True, max_tokens=9)
-    assert {each.prediction.answer for each in whole.values()} == {"\n an answer \n32"}
-    assert {each.prediction.answer for each in line.values()} == {""}
+    assert {each.prediction.answer for each in whole.values()} == {" an answer \n32"}
+    assert {each.prediction.answer for each in line.values()} == {"an answer"}
+    assert {each.prediction.raw for each in line.values()} == {" an answer \n9"}
