@@ -58,8 +58,9 @@ class GenerateRequest:
         return sum(map(len, self.soft_prompts))
 
     def stopped_by(self, text: str) -> str:
-        """The stop string that ends a text before any other does; empty if it holds none."""
-        return first_stop(text, self.stop)
+        """The stop string that ends a reply of this text; empty if none does."""
+        stop = first_stop(text, self.stop)
+        return stop if text.startswith(self.cut(text) + stop) else ""
 
     def cut(self, text: str) -> str:
         """A reply's text without what was not asked for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 from rich.console import Console
 
 import harness.llm.open
@@ -18,6 +19,8 @@ from harness.boards.file import read_board
 from harness.boards.run import plan_runs, run_board
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
+from harness.method import Method, MethodCard, MethodParams
+from harness.records import Prediction, Query
 from harness.registry import register_method
 from harness.testing.models import WordRetriever
 from tests.harness.lab import Ask, CountingModel, quiet, without_torch, write_task
@@ -124,6 +127,28 @@ def test_a_board_is_every_combination(board) -> None:
     assert plans[2].config.method.params["k"] == 3
     assert plans[0].config.retriever is None
     assert plans[2].config.retriever["kind"] == "bm25"
+
+
+def test_a_variant_in_a_methods_name_is_the_run_of_its_parameter(board) -> None:
+    class Kinds(Method):
+        card = MethodCard("Kinds", "Has variants.")
+        variant_param = "kind"
+
+        class Params(MethodParams):
+            kind: str = Field("plain", description="which")
+
+        async def answer(self, query: Query) -> Prediction:
+            return Prediction(query.text)
+
+    register_method("kinds", Kinds)
+    entries = ["kinds:Other", {"name": "kinds", "params": {"kind": "Other"}}, "kinds"]
+    one, same, plain = board(*entries)
+    assert one.config == same.config != plain.config
+    assert (one.config.method.name, one.config.method.params["kind"]) == ("kinds", "Other")
+    grid = {"method": "kinds:Other", "params": {"shots": [1, 2]}}
+    varied = board("kinds:Other", grid=grid)
+    assert [plan.config.method.params["shots"] for plan in varied] == [4, 1, 2]
+    assert {plan.config.method.params["kind"] for plan in varied} == {"Other"}
 
 
 def test_an_own_limit_goes_before_the_boards() -> None:
