@@ -26,12 +26,12 @@ from methods.flashrag.catalogue import (
 )
 from methods.flashrag.objects import Ask, PipelineGenerator, PipelineRetriever, fitted
 from methods.flashrag.open import (
-    K,
     LONGEST,
     MAX_TOKENS,
     TASK_DESCRIPTION,
-    load_flashrag,
+    K,
     make_pipeline,
+    pipeline_classes,
     settings,
 )
 
@@ -140,7 +140,7 @@ class FlashRAG(Method):
     def open(self, lent: Lent) -> None:
         """Import FlashRAG before the first question, which takes seconds."""
         super().open(lent)
-        load_flashrag()
+        pipeline_classes()
 
     async def answer(self, query: Query) -> Prediction:
         """Run the pipeline over this question alone."""

@@ -55,18 +55,16 @@ def settings(style: PromptStyle, task_description: str = TASK_DESCRIPTION) -> Se
 def make_pipeline(
     name: str,
     config: Settings,
-    retriever: PipelineRetriever | None,
+    retriever: PipelineRetriever,
     generator: PipelineGenerator,
     arguments: Mapping[str, Argument],
 ) -> Any:
     """A new pipeline of FlashRAG's with these objects in it."""
-    cls = _classes()[name]
+    cls = pipeline_classes()[name]
     from methods.flashrag.template import own_templates
 
-    # Without a retriever it would open one of its own.
-    found = retriever or PipelineRetriever(_no_search, K)
     with own_templates():
-        return cls(config, retriever=found, generator=generator, **arguments)
+        return cls(config, retriever=retriever, generator=generator, **arguments)
 
 
 def open_pipeline(
@@ -126,8 +124,8 @@ def _request(ask: Ask, model: LanguageModel, longest: int, seed: int) -> Generat
 
 
 @cache
-def _classes() -> Mapping[str, Any]:
-    """FlashRAG's pipelines, imported once."""
+def pipeline_classes() -> Mapping[str, Any]:
+    """FlashRAG's pipelines, imported once. Raises ConfigError unless FlashRAG is installed."""
     require_flashrag()
     with untouched():
         try:
@@ -137,10 +135,3 @@ def _classes() -> Mapping[str, Any]:
                 f"FlashRAG cannot be imported: {error}; pip install 'lm-memory-harness[flashrag]'"
             ) from error
     return vars(flashrag.pipeline)
-
-
-load_flashrag = _classes
-
-
-def _no_search(queries: Sequence[str], k: int) -> list[list[Any]]:
-    raise ConfigError("this pipeline searches, but none of its arguments said so")

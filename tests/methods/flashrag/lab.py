@@ -1,4 +1,4 @@
-"""The shipped slice of NQ, a model that knows some answers, and FlashRAG run without the harness."""
+"""The shipped slice of NQ, a model that knows some answers, and FlashRAG without the harness."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ class _Generator:
     def __init__(self, model: RuleModel) -> None:
         self._model = model
 
-    def generate(
-        self, prompts: Any, max_tokens: int = 32, stop: Any = (), **_: Any
-    ) -> list[str]:
+    def generate(self, prompts: Any, max_tokens: int = 32, stop: Any = (), **_: Any) -> list[str]:
         texts = [prompts] if isinstance(prompts, str) else prompts
         asked = [GenerateRequest(text, max_tokens, tuple(stop)) for text in texts]
         return [reply.text + str(reply.stop) for _, reply in self._model.generate(asked)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("greenlet")
-from methods.flashrag.bridge import run_sync, untouched, wait_for  # noqa: E402
+from methods.flashrag.bridge import run_sync, untouched, wait_for
 
 
 async def double(number: int) -> int:

@@ -31,7 +31,10 @@ def test_documents_are_flashrags_dictionaries_best_first() -> None:
     assert retriever.batch_search(["lighthouse of Vell"]) == [documents]
     found, scores = retriever.batch_search(["lighthouse of Vell", "xyzzy"], 1, return_score=True)
     assert (found, scores) == ([documents[:1], []], [[3.0], []])
-    assert retriever.search("lighthouse of Vell", num=1, return_score=True) == (documents[:1], [3.0])
+    assert retriever.search("lighthouse of Vell", num=1, return_score=True) == (
+        documents[:1],
+        [3.0],
+    )
     assert retriever.batch_search([]) == []
 
 

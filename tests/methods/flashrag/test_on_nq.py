@@ -1,4 +1,4 @@
-"""Pipelines on the shipped slice of NQ: as FlashRAG answers and scores alone, so does the harness."""
+"""Pipelines on the shipped slice of NQ answer and score as FlashRAG alone does."""
 
 from __future__ import annotations
 
