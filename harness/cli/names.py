@@ -48,11 +48,13 @@ def names(kind: str) -> Iterator[tuple[str, str]]:
 
 def describe_name(name: str) -> str:
     """The card of whatever has this name; every kind that has it, if several do."""
-    kinds = _kinds()
+    from harness.method import own_name
+
+    kinds, own = _kinds(), own_name(name)
     found = [
         f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
         for kind, (known, card) in kinds.items()
-        if name in known()
+        if name in known() or (kind == "methods" and own in known())
     ]
     if not found:
         every = [known_name for known, _ in kinds.values() for known_name in known()]

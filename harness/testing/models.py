@@ -158,8 +158,8 @@ class ScriptedModel(RuleModel):
             reply = line if isinstance(line, Reply) else Reply(line)
             text, ended = request.cut(reply.text), request.stopped_by(reply.text)
             asked, written = self.count_tokens(request.prompt), len(text.split())
-            counts = {"prompt_tokens": asked, "completion_tokens": written}
-            yield index, replace(reply, text=text, stop=ended, **counts)
+            counted = replace(reply, prompt_tokens=asked, completion_tokens=written)
+            yield index, replace(counted, text=text, stop=ended)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """The log-probabilities of the script."""

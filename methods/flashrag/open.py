@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 K = 5
 MAX_TOKENS = 32
 LONGEST = 2048
-"""Tokens of a whole prompt; FlashRAG's ``generator_max_input_len``."""
+"""Tokens of a whole prompt, ``generator_max_input_len`` of FlashRAG's published table."""
 TASK_DESCRIPTION = "Answer the question with a short phrase, a name, a date or yes/no."
 
 
@@ -134,4 +134,5 @@ def pipeline_classes() -> Mapping[str, Any]:
             raise ConfigError(
                 f"FlashRAG cannot be imported: {error}; pip install 'lm-memory-harness[flashrag]'"
             ) from error
-    return vars(flashrag.pipeline)
+    classes: Mapping[str, Any] = vars(flashrag.pipeline)
+    return classes
