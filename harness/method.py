@@ -152,6 +152,12 @@ class Method(ABC):
         return self.needs
 
     @property
+    def variant(self) -> dict[str, Any]:
+        """The parameter that tells its variants apart, by name, also at its default."""
+        name = self.variant_param
+        return {} if name is None else {name: getattr(self.params, name)}
+
+    @property
     def retriever_name(self) -> str | None:
         """Catalogue name of the retriever to open over the corpus; None retrieves nothing."""
         return getattr(self.params, "retriever", None)
