@@ -13,6 +13,8 @@ from harness.errors import did_you_mean
 Argument = bool | int | float | str
 
 DEFAULT = "SequentialPipeline"
+MOST = 100
+"""Rounds of any loop."""
 _TAGS = {"begin_of_answer_token": "<answer>", "end_of_answer_token": "</answer>"}
 _SEARCH = {"begin_of_query_token": "<search>", "end_of_query_token": "</search>"}
 
@@ -109,9 +111,5 @@ def check_arguments(name: str, given: Mapping[str, Argument]) -> None:
         wanted = type(known[key])
         if type(value) is not wanted:
             raise ValueError(f"{name}'s '{key}' = {value!r} must be of type {wanted.__name__}")
-        if wanted is int and not 1 <= value <= MOST:  # type: ignore[operator]
+        if wanted is int and not 1 <= int(value) <= MOST:
             raise ValueError(f"{name}'s '{key}' = {value!r} must be between 1 and {MOST}")
-
-
-MOST = 100
-"""Rounds of any loop."""

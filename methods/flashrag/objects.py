@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any
 
 from harness.errors import CapabilityError, ConfigError, PromptTooLongError, did_you_mean
 from harness.llm.base import LanguageModel, Reply
@@ -69,16 +69,6 @@ class PipelineGenerator:
 
     def __init__(self, ask: Callable[[Sequence[Ask]], Sequence[Reply]], max_tokens: int) -> None:
         self._ask, self.max_tokens = ask, max_tokens
-
-    @overload
-    def generate(self, input_list: str, batch_size: int | None = None, **params: Any) -> list[str]:
-        pass
-
-    @overload
-    def generate(
-        self, input_list: Sequence[Any], batch_size: int | None = None, **params: Any
-    ) -> list[str]:
-        pass
 
     def generate(
         self, input_list: str | Sequence[Any], batch_size: int | None = None, **params: Any

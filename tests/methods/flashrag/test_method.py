@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def answer(name: str, model: RuleModel, corpus: Corpus | None = None, **params):
     found = []
     opened(name, model, corpus, **params)[1].run(queries(1), found.append)
     return found[0]
+
+
+def test_flashrags_version_is_part_of_a_runs_identity() -> None:
+    assert CLS().inputs == {"flashrag-dev": version("flashrag-dev")}
 
 
 @pytest.mark.parametrize("name", LOOPS)

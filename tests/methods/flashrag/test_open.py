@@ -95,6 +95,14 @@ def test_templates_are_flashrags_own_again_once_a_pipeline_is_made() -> None:
     assert type(opened.prompt_template) is not PromptTemplate
 
 
+def test_documents_beyond_a_pipelines_own_limit_lose_their_middle() -> None:
+    pipeline = open_pipeline("SimpleDeepSearcherPipeline", RuleModel(), WORDS)
+    text = " ".join(map(str, range(5000)))
+    with contextlib.redirect_stdout(io.StringIO()):
+        kept = pipeline.truncate_prompt(text, 3000).split()
+    assert kept == [*map(str, range(1480)), *map(str, range(3520, 5000))]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
