@@ -22,7 +22,7 @@ from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.style import settled
-from harness.method import Method, MethodParams, load_method, parse_params
+from harness.method import Method, MethodParams, load_method, own_name, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.runs.execute import Measuring, RunPlan, execute
@@ -206,7 +206,7 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     cls = load_method(entry.name)
     params = parse_params(cls, entry.name, entry.params)
     # Here, once for all runs of an entry: the files may be large.
-    return entry.name, cls, params, _inputs(cls(params))
+    return own_name(entry.name), cls, params, _inputs(cls(params))
 
 
 def _identity(model: ModelConfig) -> ModelSettings:

@@ -10,6 +10,7 @@ import typer
 from harness.errors import HarnessError
 from harness.files import cache_dir, folder_bytes
 from harness.registry import broken
+from harness.runs.flashrag_package import EXTRA, flashrag_version
 from harness.runs.provenance import PACKAGES, harness_version, package_versions
 
 HUB = "huggingface.co"
@@ -81,16 +82,8 @@ def _default_model() -> str:
 
 
 def _flashrag() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        squat = version("flashrag")
-    except PackageNotFoundError:
-        try:
-            return f"flashrag-dev {version('flashrag-dev')}"
-        except PackageNotFoundError:
-            return "not installed (optional; pip install 'lm-memory-harness[flashrag]')"
-    return f"the package 'flashrag' {squat} is NOT FlashRAG; pip uninstall flashrag"
+    version = flashrag_version()
+    return f"flashrag-dev {version}" if version else f"not installed (optional; {EXTRA})"
 
 
 def _hub() -> str:

@@ -73,7 +73,9 @@ def describe_name(name: str) -> str:
     """The card of whatever has this name; every kind that has it, if several do."""
     kinds = _kinds()
     # Plug-in modules are imported only for what nothing else has.
-    near: Known = {kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, name)}
+    near: Known = {
+        kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, _own(kind, name))
+    }
     found = _cards(name, near) or _cards(name, kinds)
     if not found:
         every = [known_name for known, _ in kinds.values() for known_name in known()]
@@ -85,8 +87,15 @@ def _cards(name: str, kinds: Known) -> list[str]:
     return [
         f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
         for kind, (known, card) in kinds.items()
-        if name in known()
+        if _own(kind, name) in known()
     ]
+
+
+def _own(kind: str, name: str) -> str:
+    """The name that tables have: a method's stands before its variant."""
+    from harness.method import own_name
+
+    return own_name(name) if kind == "methods" else name
 
 
 class _Names(Collection[str]):

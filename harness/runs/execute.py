@@ -90,7 +90,8 @@ class RunPlan:
     @property
     def label(self) -> str:
         """What progress bars and messages call this run."""
-        return f"{self.config.task.name} / {self.config.method.name}"
+        method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
+        return f"{self.config.task.name} / {method}"
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
@@ -282,7 +283,8 @@ def _manifest(
         run_id=plan.config.run_id,
         config=plan.config,
         method_card=CardRecord(**asdict(plan.method.card)),
-        non_default_params=plan.method.params.model_dump(mode="json", exclude_defaults=True),
+        non_default_params=plan.method.params.model_dump(mode="json", exclude_defaults=True)
+        | plan.method.variant,
         **({"method_provenance": dict(places)} if (places := plan.method.provenance) else {}),
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 from rich.console import Console
 
 import harness.llm.open
@@ -18,7 +19,10 @@ from harness.boards.file import read_board
 from harness.boards.run import plan_runs, run_plans
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
+from harness.method import Method, MethodCard, MethodParams
+from harness.records import Prediction, Query
 from harness.registry import register_method
+from harness.runs.manifest import read_manifest
 from harness.testing.models import WordRetriever
 from tests.harness.lab import Ask, CountingModel, quiet, without_torch, write_task
 
@@ -124,6 +128,41 @@ def test_a_board_is_every_combination(board) -> None:
     assert plans[2].config.method.params["k"] == 3
     assert plans[0].config.retriever is None
     assert plans[2].config.retriever["kind"] == "bm25"
+
+
+class Kinds(Method):
+    card = MethodCard("Kinds", "Has variants.")
+    variant_param = "kind"
+
+    class Params(MethodParams):
+        kind: str = Field("plain", description="which")
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction(query.text)
+
+
+def test_a_variant_in_a_methods_name_is_the_run_of_its_parameter(board) -> None:
+    register_method("kinds", Kinds)
+    one, same, plain = board("kinds:Other", {"name": "kinds", "params": {"kind": "Other"}}, "kinds")
+    assert one.config == same.config != plain.config
+    assert (one.config.method.name, one.config.method.params["kind"]) == ("kinds", "Other")
+    grid = {"method": "kinds:Other", "params": {"shots": [1, 2]}}
+    varied = board("kinds:Other", grid=grid)
+    assert [plan.config.method.params["shots"] for plan in varied] == [4, 1, 2]
+    assert {plan.config.method.params["kind"] for plan in varied} == {"Other"}
+
+
+def test_a_variant_is_told_from_the_others_also_at_its_default(
+    board, tmp_path, monkeypatch
+) -> None:
+    register_method("kinds", Kinds)
+    monkeypatch.setattr(harness.llm.open, "open_model", lambda *_, **__: CountingModel())
+    plans = board("kinds:Other", "kinds")
+    assert [plan.label for plan in plans] == ["toy / kinds:Other", "toy / kinds:plain"]
+    folders = run_board(plans, tmp_path, quiet())
+    shown = [read_manifest(folder).non_default_params for folder in folders]
+    assert shown == [{"kind": "Other"}, {"kind": "plain"}]
+    assert {folder.parent for folder in folders} == {tmp_path / "toy" / "kinds"}
 
 
 def test_an_own_limit_goes_before_the_boards() -> None:
