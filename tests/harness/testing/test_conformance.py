@@ -4,7 +4,8 @@ import pytest
 
 from harness.errors import CapabilityError, HarnessError
 from harness.records import Prediction
-from harness.testing.conformance import BrokenRuleError, check_method
+from harness.testing.conformance import check_method
+from harness.testing.findings import BrokenRuleError
 from harness.testing.models import RuleModel
 from tests.harness.testing.broken_methods import (
     BadDefault,
