@@ -79,6 +79,7 @@ def examine(
         lab = Lab(cls, params or {}, model, (max_calls, seconds), Path(folder))
         if imported is not None:
             lab.watch.deeds.update(imported.deeds)
+            lab.imported = True
         kept: list[Rule] = []
         found: dict[Rule, list[Breach] | Rule] = {}
         of_class = len(rules_of_class.RULES)

@@ -68,6 +68,8 @@ class Lab:
         self.queries = [question.query for question in self.data.questions]
         self.forgotten: list[str] = []
         """Calls that nobody awaited, with their places."""
+        self.imported = False
+        """Whether it was watched while it was imported."""
         self.gold = _NoGold(self.code)
         self.as_written = ""
         """The fingerprint of the memory when write() was done."""
@@ -150,7 +152,7 @@ class Lab:
     def ask(self, method: Method, case: Case, queries: Sequence[Query] | None = None) -> Outcomes:
         """What becomes of every question. Raises TooManyCallsError and HungError."""
         engine, asked = self.engine(method, case), queries or self.queries
-        observed = _Observed(method, case)
+        observed = _Observed(method, case, self.watch)
         observed.params, observed.lent = method.params, method.lent
         self.watch.waiting, self.watch.wake = observed.waiting, observed.wake
 
@@ -192,8 +194,8 @@ class Lab:
 class _Observed(Method):
     """A method as the engine sees it, while what it returns and raises is kept."""
 
-    def __init__(self, method: Method, case: Case) -> None:
-        self._method, self._case = method, case
+    def __init__(self, method: Method, case: Case, watch: Watch) -> None:
+        self._method, self._case, self.watch = method, case, watch
         self._running: dict[str, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.outcomes: Outcomes = {}
@@ -216,6 +218,7 @@ class _Observed(Method):
 
     def answered(self, answered: Answered) -> None:
         """Keep the prediction as the engine completed it."""
+        self.watch.beat()
         self.outcomes[answered.question_id].prediction = answered.prediction
 
     def waiting(self) -> list[tuple[str, int]]:

@@ -145,6 +145,6 @@ def signature(lab: Lab) -> Wrongs:
 
 
 RULES = (
-    is_method, has_card, is_whole, has_params, strict, has_defaults, can_be_made, constructor, properties,
-    signature,
+    is_method, has_card, is_whole, has_params, strict, has_defaults, can_be_made, constructor,
+    properties, signature,
 )  # fmt: skip

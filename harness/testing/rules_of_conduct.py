@@ -38,7 +38,7 @@ def network(lab: Lab) -> Wrongs:
     yield from _first(lab, "network", ("load", "answer"), fix)
 
 
-@rule("importing it does nothing else", bounded)
+@rule("importing it does nothing else", applies=lambda lab: lab.imported)
 def imports(lab: Lab) -> Wrongs:
     """Its card is shown and its runs are planned on machines without network or model."""
     fix = "download, print and open things in write() or load(), not where the module is imported"

@@ -19,19 +19,13 @@ def has_memory(lab: Lab) -> bool:
     return lab.writes
 
 
-@rule("write() leaves a memory in its folder", *BASIS, applies=has_memory)
+@rule("write() ends without an error", *BASIS, applies=has_memory)
 def writes(lab: Lab) -> Wrongs:
-    """The folder holds something when it is done."""
+    """It writes ten passages, in an empty folder."""
     try:
-        folder = lab.memory
+        _ = lab.memory
     except HungError as error:
         yield f"write() hangs: {error}", "ten passages should take seconds; bound every loop"
-        return
-    if not any(folder.rglob("*")):
-        yield (
-            "it left its folder empty",
-            "write the memory into the folder it is given: another object load()s it from there",
-        )
 
 
 @rule("load() opens what write() left", *BASIS, writes)

@@ -8,11 +8,11 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from harness.testing.places import Code, Line, frames
@@ -23,6 +23,7 @@ Deed = Literal["files", "process", "network", "sleep", "print"]
 T = TypeVar("T")
 
 _WRITES = os.O_WRONLY | os.O_RDWR
+_OS = ("os.py", "<frozen os>")
 _TICK = 0.05
 _active: list[Watch] = []
 
@@ -46,12 +47,12 @@ class Watch:
         self.wake: Callable[[], None] = lambda: None
         self._phase: Phase = "import"
         self._thread = 0
-        self._idle_since = monotonic()
+        self._idle_since = time.monotonic()
         self._resting = 0
 
     def beat(self) -> None:
         """Say that the code is getting on."""
-        self._idle_since = monotonic()
+        self._idle_since = time.monotonic()
 
     @contextmanager
     def resting(self) -> Iterator[None]:
@@ -72,10 +73,11 @@ class Watch:
         raised: list[BaseException] = []
 
         def call() -> None:
-            before = _torch_state()
             try:
-                box.append(work())
-                self._changed(before)
+                with _own_seed():
+                    before = _torch_state()
+                    box.append(work())
+                    self._changed(before)
             # SystemExit too: a script that was meant to be run ends the import, not the check.
             except BaseException as error:
                 raised.append(error)
@@ -86,7 +88,7 @@ class Watch:
         self.beat()
         _active.append(self)
         try:
-            with redirect_stdout(printed):
+            with redirect_stdout(printed), self._told_of_sleep():
                 thread.start()
                 self._thread = thread.ident or 0
                 self._join(thread, self.limit * patience)
@@ -104,8 +106,6 @@ class Watch:
             return
         if event == "open" and self._writes(*arguments):
             self._note("files", f"wrote {arguments[0]}")
-        elif event == "os.mkdir" and not self._allowed(arguments[0]):
-            self._note("files", f"made the folder {arguments[0]}")
         elif event == "os.chdir":
             self._note("process", f"changed the working folder to {arguments[0]}")
         elif event in ("os.putenv", "os.unsetenv") and self._set_by_author():
@@ -114,11 +114,29 @@ class Watch:
             host = arguments[1] if event == "socket.connect" else arguments[:2]
             if isinstance(host, tuple):
                 self._note("network", f"reached for {host[0]}:{host[1]}")
-        elif event == "time.sleep" and arguments[0] > 0 and threading.get_ident() == self._thread:
-            self._note("sleep", f"slept {arguments[0]:g} s")
+
+    @contextmanager
+    def _told_of_sleep(self) -> Iterator[None]:
+        """``time.sleep`` that says so; as an audit event it is known from Python 3.13 on alone."""
+        sleep = time.sleep
+
+        def told(seconds: float) -> None:
+            if seconds > 0 and threading.get_ident() == self._thread:
+                self._note("sleep", f"slept {seconds:g} s")
+            sleep(seconds)
+
+        time.sleep = told
+        try:
+            yield
+        finally:
+            time.sleep = sleep
 
     def _note(self, deed: Deed, what: str) -> None:
-        place = self.code.last(frames(sys._getframe(2)))
+        lines = frames(sys._getframe(2))
+        own = [index for index, (file, _) in enumerate(lines) if self.code.owns(file)]
+        if own and any(file.startswith("<frozen importlib") for file, _ in lines[own[-1] :]):
+            return  # a library, while the author's code imports it
+        place = self.code.last(lines)
         self.deeds[self._phase, deed].append(f"{what} ({place})")
 
     def _writes(self, path: Any, _mode: Any, flags: int) -> bool:
@@ -141,8 +159,7 @@ class Watch:
 
     def _set_by_author(self) -> bool:
         """Whether the author's own line sets a variable: libraries do so when they are imported."""
-        lines = [line for line in frames(sys._getframe(2)) if not line[0].endswith("os.py>")]
-        callers = [file for file, _ in lines if not file.endswith(f"{os.sep}os.py")]
+        callers = [file for file, _ in frames(sys._getframe(3)) if Path(file).name not in _OS]
         return bool(callers) and self.code.owns(callers[-1])
 
     def _changed(self, before: dict[str, Any]) -> None:
@@ -155,7 +172,7 @@ class Watch:
     def _join(self, thread: threading.Thread, limit: float) -> None:
         while thread.is_alive():
             thread.join(_TICK)
-            idle = monotonic() - self._idle_since
+            idle = time.monotonic() - self._idle_since
             if thread.is_alive() and not self._resting and idle > limit:
                 self._give_up(thread, limit)
 
@@ -182,6 +199,22 @@ def _torch_state() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _own_seed() -> Iterator[None]:
+    """A seed of torch that nobody else would choose, so that choosing one is noticed."""
+    torch = sys.modules.get("torch")
+    generator = getattr(torch, "default_generator", None)
+    if generator is None:
+        yield
+        return
+    state = generator.get_state()
+    generator.manual_seed(int.from_bytes(os.urandom(6)))
+    try:
+        yield
+    finally:
+        generator.set_state(state)
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _active and event in _EVENTS:
         _active[-1].saw(event, arguments)
@@ -189,8 +222,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 _EVENTS = frozenset(
     {
-        "open", "os.mkdir", "os.chdir", "os.putenv", "os.unsetenv", "socket.connect",
-        "socket.getaddrinfo", "time.sleep",
+        "open", "os.chdir", "os.putenv", "os.unsetenv", "socket.connect",
+        "socket.getaddrinfo",
     }
 )  # fmt: skip
 # An audit hook stays for good: this one looks at nothing while nothing is watched.
