@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import re
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,31 +18,20 @@ from harness import trace
 from harness.boards.needs import check_needs
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Answered, Engine
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
-from harness.records import Passage, Prediction, Query, Question
+from harness.records import Passage, Query
 from harness.testing.models import RuleModel, WordRetriever, small_task
-from harness.testing.outcomes import Outcome, Outcomes, difference
-from harness.testing.places import Code, awaited, frames
+from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
+from harness.testing.outcomes import Outcomes, difference
+from harness.testing.places import Code
 from harness.testing.watch import HungError, Watch
-from harness.trace import current_scope
 
 WRITE_PATIENCE = 10
 """How many times longer than a question the writing or loading of a memory may take."""
 _CREATED = re.compile(r'File "(?P<file>.+)", line (?P<line>\d+)')
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """How the questions are asked; ``most`` passages are found, None for as many as there are."""
-
-    name: str
-    window: int = 64
-    rules: RuleModel | None = None
-    most: int | None = None
 
 
 class TooManyCallsError(Exception):
@@ -70,7 +59,7 @@ class Lab:
         """Calls that nobody awaited, with their places."""
         self.imported = False
         """Whether it was watched while it was imported."""
-        self.gold = _NoGold(self.code)
+        self.gold = NoGold(self.code)
         self.as_written = ""
         """The fingerprint of the memory when write() was done."""
 
@@ -124,7 +113,7 @@ class Lab:
             self.watch.run("load", lambda: method.load(memory), WRITE_PATIENCE)
         return method
 
-    def engine(self, method: Method, case: Case, corpus: Corpus | None = None) -> _Engine:
+    def engine(self, method: Method, case: Case, corpus: Corpus | None = None) -> CountingEngine:
         """An engine over ten passages, with which the method is opened."""
         data, retrieves = self.data, method.retriever_name is not None
         passages = corpus or data.corpus
@@ -134,7 +123,7 @@ class Lab:
         except CapabilityError as error:
             raise _ask_for_model(error) from error
         retriever = WordRetriever(passages, case.most) if retrieves else None
-        engine = _Engine(model, retriever, passages, window=case.window)
+        engine = CountingEngine(model, retriever, passages, window=case.window)
         engine.rules, engine.max_calls, engine.watch = case.rules, self.max_calls, self.watch
         prompts = qa_prompts(data, min(method.params.shots, len(data.train)), seed=0)
         oracle = getattr(method.card, "oracle", False)
@@ -152,7 +141,7 @@ class Lab:
     def ask(self, method: Method, case: Case, queries: Sequence[Query] | None = None) -> Outcomes:
         """What becomes of every question. Raises TooManyCallsError and HungError."""
         engine, asked = self.engine(method, case), queries or self.queries
-        observed = _Observed(method, case, self.watch)
+        observed = Observed(method, case, self.watch)
         observed.params, observed.lent = method.params, method.lent
         self.watch.waiting, self.watch.wake = observed.waiting, observed.wake
 
@@ -165,7 +154,7 @@ class Lab:
 
         try:
             told = self.watch.run("answer", work)
-        except (_EndlessError, HungError) as error:
+        except (EndlessError, HungError) as error:
             if engine.excess is None:
                 raise
             raise TooManyCallsError(f"{case.name}, question {engine.excess}") from error
@@ -191,124 +180,6 @@ class Lab:
         return self.watch.run("answer", lambda: _cancel(method, self.queries[0]))
 
 
-class _Observed(Method):
-    """A method as the engine sees it, while what it returns and raises is kept."""
-
-    def __init__(self, method: Method, case: Case, watch: Watch) -> None:
-        self._method, self._case, self.watch = method, case, watch
-        self._running: dict[str, Any] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.outcomes: Outcomes = {}
-
-    async def answer(self, query: Query) -> Prediction:
-        outcome = Outcome(f"{self._case.name}, question {query.id}")
-        self.outcomes[query.id], self._loop = outcome, asyncio.get_running_loop()
-        coroutine = self._running[query.id] = self._method.answer(query)
-        try:
-            outcome.returned = await coroutine
-        except CapabilityError:
-            raise
-        except Exception as error:
-            outcome.raised = error
-            raise
-        finally:
-            del self._running[query.id]
-        # What cannot be scored would stop a run; here the other questions go on.
-        return outcome.returned if outcome.is_whole else Prediction("")
-
-    def answered(self, answered: Answered) -> None:
-        """Keep the prediction as the engine completed it."""
-        self.watch.beat()
-        self.outcomes[answered.question_id].prediction = answered.prediction
-
-    def waiting(self) -> list[tuple[str, int]]:
-        """The lines at which unanswered questions wait."""
-        return [line for each in list(self._running.values())[:1] for line in awaited(each)]
-
-    def wake(self) -> None:
-        """Have the loop turn once more."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: None)
-
-
-class _Engine(Engine):
-    """Counts the calls of each question; may reply by rules, or not at all."""
-
-    rules: RuleModel | None = None
-    max_calls = 0
-    silent = False
-    watch: Watch
-    excess: str | None = None
-    """The question that asked for more than ``max_calls``."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._calls: Counter[str] = Counter()
-        self.kept: list[tuple[str, Any]] | None = None
-        """Every request with its kind, if they are wanted."""
-        for channel in self.channels.values():
-            channel.call = self._rested(channel.call)
-
-    async def submit(self, kind: str, request: Any) -> Any:
-        """Reply, unless the question has asked too often."""
-        question = current_scope().recorder.query_id
-        if self.kept is not None:
-            self.kept.append((kind, request))
-        self._calls[question] += 1
-        if self._calls[question] > self.max_calls:
-            self.excess = question
-            raise _EndlessError(question)
-        self.watch.beat()
-        if self.silent:
-            return await asyncio.get_running_loop().create_future()
-        if self.rules is None or kind == "search":
-            return await super().submit(kind, request)
-        return next(iter(getattr(self.rules, kind)([request])))[1]
-
-    def _rested(self, call: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
-        """The backend's call; while it works, the method's clock stands."""
-
-        def rested(batch: Any) -> Iterator[Any]:
-            with self.watch.resting():
-                results = iter(call(batch))
-            while True:
-                with self.watch.resting():
-                    try:
-                        result = next(results)
-                    except StopIteration:
-                        return
-                yield result
-
-        return rested
-
-
-class _NoGold(Mapping[str, Question]):
-    """The gold of a method that is no oracle: none, and who looks is remembered."""
-
-    def __init__(self, code: Code) -> None:
-        self._code = code
-        self.looked: list[str] = []
-
-    def __getitem__(self, key: str) -> Question:
-        self._look()
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        self._look()
-        return iter(())
-
-    def __len__(self) -> int:
-        self._look()
-        return 0
-
-    def _look(self) -> None:
-        self.looked.append(self._code.last(frames(sys._getframe(2))))
-
-
-class _EndlessError(BaseException):
-    """Not an Exception, so that a method that retries after every error ends too."""
-
-
 def other_corpus(corpus: Corpus) -> Corpus:
     """The same ids and titles over other texts."""
     return Corpus.from_passages(
@@ -325,13 +196,17 @@ def _cancel(method: Method, query: Query) -> bool:
 
     async def cancel() -> bool:
         trace.begin(query.id)
-        task = asyncio.ensure_future(method.answer(query))
+        answer = method.answer(query)
+        task = asyncio.ensure_future(answer)
         for _ in range(100):
             await asyncio.sleep(0)
         if task.done():
             return True
         task.cancel()
         await asyncio.wait([task], timeout=1)
+        if not task.done():
+            # Even its removal it may refuse to end for, and go on for ever then: it is kept.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(answer))
         return task.cancelled()
 
     try:

@@ -10,9 +10,10 @@ from harness.fingerprint import canonical_json
 from harness.prompts import PromptStyle
 from harness.records import Hit, Passage, Query
 from harness.runs.predictions import prediction_row
-from harness.testing.conformance_lab import Case, Lab, TooManyCallsError
+from harness.testing.conformance_lab import Lab, TooManyCallsError
 from harness.testing.findings import Wrongs, rule
 from harness.testing.models import RuleModel
+from harness.testing.observed import Case
 from harness.testing.outcomes import Outcome, unfit
 from harness.testing.rules_of_memory import loads
 from harness.testing.watch import HungError

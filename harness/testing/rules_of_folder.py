@@ -6,8 +6,9 @@ import zipfile
 from pathlib import Path
 
 from harness.fingerprint import folder_fingerprint
-from harness.testing.conformance_lab import Case, Lab, other_corpus
+from harness.testing.conformance_lab import Lab, other_corpus
 from harness.testing.findings import Wrongs, rule
+from harness.testing.observed import Case
 from harness.testing.rules_of_answers import bounded, same_answers
 from harness.testing.rules_of_memory import has_memory, writes
 

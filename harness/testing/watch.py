@@ -132,6 +132,8 @@ class Watch:
             time.sleep = sleep
 
     def _note(self, deed: Deed, what: str) -> None:
+        if self.deeds.get((self._phase, deed)):
+            return  # the first one is told
         lines = frames(sys._getframe(2))
         own = [index for index, (file, _) in enumerate(lines) if self.code.owns(file)]
         if own and any(file.startswith("<frozen importlib") for file, _ in lines[own[-1] :]):
