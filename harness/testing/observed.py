@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any
 
 from harness.engine import Answered, Engine
@@ -51,9 +52,11 @@ class Observed(Method):
             raise
         except Exception as error:
             outcome.raised = error
+            _put_away(getattr(error, "obj", None))
             raise
         finally:
             del self._running[query.id]
+        _put_away(outcome.returned)
         # What cannot be scored would stop a run; here the other questions go on.
         return outcome.returned if outcome.is_whole else Prediction("")
 
@@ -123,6 +126,12 @@ class CountingEngine(Engine):
                 yield result
 
         return rested
+
+
+def _put_away(value: Any) -> None:
+    """Close a coroutine that was taken for a result: it would be complained of at the end."""
+    if isinstance(value, CoroutineType):
+        value.close()
 
 
 class NoGold(Mapping[str, Question]):

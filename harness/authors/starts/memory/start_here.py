@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field
-
 from harness import (
     Corpus,
     Hit,
@@ -19,6 +17,7 @@ from harness import (
     Question,
     StorageReport,
 )
+from pydantic import Field
 
 
 class StartHere(Method):

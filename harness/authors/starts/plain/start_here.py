@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from harness import Method, MethodCard, MethodParams, Prediction, Query
+from pydantic import Field
 
 
 class StartHere(Method):
