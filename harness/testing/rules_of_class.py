@@ -123,9 +123,12 @@ def properties(lab: Lab) -> Wrongs:
             yield f"{name} is {first!r:.80}, then {again!r:.80}", "derive it from self.params alone"
     if not isinstance(lab.new().trained_on(), tuple):
         yield "trained_on() gives no tuple", "return a tuple of TrainedOn, () for none"
-    name = lab.new().retriever_name
-    if name is not None and not isinstance(name, str):
-        yield f"retriever_name is {name!r:.80}", "name a retriever, such as 'bm25', or give None"
+    retriever: Any = lab.new().retriever_name
+    if retriever is not None and not isinstance(retriever, str):
+        yield (
+            f"retriever_name is {retriever!r:.80}",
+            "name a retriever, such as 'bm25', or give None",
+        )
 
 
 @rule("answer is 'async def answer(self, query)'", is_method)

@@ -120,7 +120,7 @@ class Watch:
         """``time.sleep`` that says so; as an audit event it is known from Python 3.13 on alone."""
         sleep = time.sleep
 
-        def told(seconds: float) -> None:
+        def told(seconds: Any, /) -> None:
             if seconds > 0 and threading.get_ident() == self._thread:
                 self._note("sleep", f"slept {seconds:g} s")
             sleep(seconds)
