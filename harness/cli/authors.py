@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,6 +83,7 @@ def check_method(
 
     Exit status 1 and, for every broken rule, what is wrong, where, and how it is mended.
     """
+    from harness.authors.elsewhere import answers_elsewhere
     from harness.authors.target import find_target
     from harness.cli.run import method_params
     from harness.testing.conformance import examine
@@ -102,6 +104,7 @@ def check_method(
                 max_calls=max_calls,
                 seconds=seconds,
                 imported=found.seen,
+                elsewhere=None if model else partial(answers_elsewhere, target, values, seconds),
             )
         )
 

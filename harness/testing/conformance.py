@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -69,10 +69,12 @@ def examine(
     max_calls: int = 200,
     seconds: float = 30,
     imported: Watch | None = None,
+    elsewhere: Callable[[], Mapping[str, Any]] | None = None,
 ) -> Findings:
     """Everything found of a method; arguments as for ``check_method``.
 
-    ``imported`` saw how the class was imported. Raises CapabilityError if a model is needed.
+    ``imported`` saw how the class was imported; ``elsewhere`` has another process answer the plain
+    questions, and gives its rows by question id. Raises CapabilityError if a model is needed.
     """
     _check_values(cls, params or {})
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +82,7 @@ def examine(
         if imported is not None:
             lab.watch.deeds.update(imported.deeds)
             lab.imported = True
+        lab.elsewhere = elsewhere
         kept: list[Rule] = []
         found: dict[Rule, list[Breach] | Rule] = {}
         of_class = len(rules_of_class.RULES)

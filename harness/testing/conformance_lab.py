@@ -7,7 +7,7 @@ import ctypes
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -57,6 +57,8 @@ class Lab:
         self.queries = [question.query for question in self.data.questions]
         self.forgotten: list[str] = []
         """Calls that nobody awaited, with their places."""
+        self.elsewhere: Callable[[], Mapping[str, Any]] | None = None
+        """Gives rows of the plain questions from another process."""
         self.imported = False
         """Whether it was watched while it was imported."""
         self.gold = NoGold(self.code)

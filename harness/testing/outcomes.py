@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,8 +67,14 @@ def difference(first: Outcomes, again: Outcomes, code: Code, *, exact: bool) -> 
             return f"question {question_id}: {now.problem(code)}"
         was = prediction_row(question_id, before.prediction)
         row = prediction_row(question_id, now.prediction)
-        for key in sorted(was) if exact else ["answer", "retrieved_ids"]:
-            if was.get(key) != row.get(key):
-                changed = f"{key} {row.get(key)!r:.200}, not {was.get(key)!r:.200}"
-                return f"question {question_id}: {changed}"
+        if changed := changed_key(was, row, exact=exact):
+            return f"question {question_id}: {changed}"
+    return None
+
+
+def changed_key(was: Mapping[str, Any], row: Mapping[str, Any], *, exact: bool) -> str | None:
+    """What differs of two rows of a prediction, and how; None if nothing does."""
+    for key in sorted(was) if exact else ["answer", "retrieved_ids"]:
+        if was.get(key) != row.get(key):
+            return f"{key} {row.get(key)!r:.200}, not {was.get(key)!r:.200}"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from types import CoroutineType
 from typing import TypeVar
@@ -14,7 +15,7 @@ from harness.testing.conformance_lab import Lab, TooManyCallsError
 from harness.testing.findings import Wrongs, rule
 from harness.testing.models import RuleModel
 from harness.testing.observed import Case
-from harness.testing.outcomes import Outcome, unfit
+from harness.testing.outcomes import Outcome, changed_key, unfit
 from harness.testing.rules_of_memory import loads
 from harness.testing.watch import HungError
 
@@ -144,6 +145,25 @@ def same_answers(lab: Lab) -> Wrongs:
             return
 
 
+@rule(
+    "another process gives the same answers",
+    same_answers,
+    applies=lambda lab: lab.elsewhere is not None,
+)
+def same_elsewhere(lab: Lab) -> Wrongs:
+    """Python orders sets, and hashes texts, otherwise in every process."""
+    assert lab.elsewhere is not None
+    rows = lab.elsewhere()
+    for question_id, outcome in lab.plain.items():
+        row = json.loads(canonical_json(prediction_row(question_id, outcome.prediction)))
+        if changed := changed_key(row, rows[question_id], exact=True):
+            yield (
+                f"question {question_id}: {changed}",
+                "sort what comes out of a set, and use hashlib where hash() of a text decides",
+            )
+            return
+
+
 @rule("needs says what is asked of the model", *_WHOLE, applies=lambda lab: lab.model is None)
 def needs(lab: Lab) -> Wrongs:
     """Else a run with another model stops at its first question."""
@@ -266,6 +286,7 @@ def _always(value: T) -> Callable[..., T]:
 
 
 BEFORE = (
-    bounded, no_gold, awaits, answers, predicts, known, storable, same_answers, needs,
+    bounded, no_gold, awaits, answers, predicts, known, storable, same_answers, same_elsewhere,
+    needs,
 )  # fmt: skip
 AFTER = (strange_replies, thoughts, cancellable)
