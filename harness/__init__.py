@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 # The types of these names are in __init__.pyi.
 _HOMES = {
-    "BrokenRuleError": "harness.testing.conformance_lab",
+    "BrokenRuleError": "harness.testing.findings",
     "ConfigError": "harness.errors",
     "Corpus": "harness.data.corpus",
     "HarnessError": "harness.errors",

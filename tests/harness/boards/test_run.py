@@ -159,7 +159,7 @@ def test_a_variant_is_told_from_the_others_also_at_its_default(
     monkeypatch.setattr(harness.llm.open, "open_model", lambda *_, **__: CountingModel())
     plans = board("kinds:Other", "kinds")
     assert [plan.label for plan in plans] == ["toy / kinds:Other", "toy / kinds:plain"]
-    folders = run_board(plans, tmp_path, quiet())
+    folders = run_plans(plans, tmp_path, quiet())
     shown = [read_manifest(folder).non_default_params for folder in folders]
     assert shown == [{"kind": "Other"}, {"kind": "plain"}]
     assert {folder.parent for folder in folders} == {tmp_path / "toy" / "kinds"}
