@@ -5,6 +5,7 @@ COMMANDS: dict[str, str] = {
     "sweep": "harness.cli.sweep:sweep",
     "score": "harness.cli.score:score",
     "show": "harness.cli.score:show",
+    "import": "harness.cli.import_:app",
     "embed": "harness.cli.embed:embed",
     "list": "harness.cli.names:list_names",
     "describe": "harness.cli.names:describe",

@@ -17,7 +17,7 @@ Card = Callable[[str], dict[str, Any]]
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="methods, tasks, models, boards, commands, …")],
+    kind: Annotated[str, typer.Argument(help="methods, tasks, models, boards, formats, …")],
     plugin: Plugins = None,
 ) -> None:
     """List what there is, one name a line."""
@@ -27,10 +27,10 @@ def list_names(
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A method, task, model, encoder or board.")],
+    name: Annotated[str, typer.Argument(help="A method, task, model, encoder, format or board.")],
     plugin: Plugins = None,
 ) -> None:
-    """Show the card of one method, task, model, encoder or board."""
+    """Show the card of one method, task, model, encoder, format or board."""
     load_plugins(plugin)
     typer.echo(describe_name(name))
 
@@ -70,6 +70,7 @@ def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
         "metrics": (_metrics, _metric),
         "boards": (lambda: known_names("boards"), _board),
         "commands": (lambda: known_names("commands"), _documented("commands")),
+        "formats": (_formats, _format),
         "preparations": (lambda: known_names("preparations"), _documented("preparations")),
     }
 
@@ -163,6 +164,27 @@ def _metric(name: str) -> dict[str, Any]:
     from harness.metrics import answer_metrics
 
     return _said_of(resolve(answer_metrics()[name], f"metric '{name}'"))
+
+
+def _formats() -> Collection[str]:
+    from harness.formats import FORMATS
+
+    return FORMATS
+
+
+def _format(name: str) -> dict[str, Any]:
+    from harness.formats.open import format_class
+
+    cls = format_class(name)
+    return {
+        "summary": f"{cls.summary}; SOURCE: {cls.source}",
+        "options": {
+            key: f"{field.default!r}: {field.description or ''}".rstrip(": ")
+            for key, field in cls.Options.model_fields.items()
+        },
+        "gold": cls.gold,
+        "hops": cls.hops,
+    }
 
 
 def _board(name: str) -> dict[str, Any]:

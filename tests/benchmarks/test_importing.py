@@ -1,0 +1,21 @@
+"""An import does not hold what it reads; the benchmark says what it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.importing import SOURCES, Measured, measure
+
+ROWS = 6_000
+
+
+@pytest.fixture(scope="module")
+def nothing() -> Measured:
+    return measure("csv", 10)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_memory_grows_by_less_than_the_texts(kind, nothing):
+    large = measure(kind, ROWS)
+    assert large.passages >= ROWS // 2
+    assert large.peak - nothing.peak < 400 * ROWS  # a text alone is 500 bytes
