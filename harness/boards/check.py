@@ -10,6 +10,7 @@ from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError
 from harness.llm.backends import most
 from harness.llm.base import Capability
+from harness.retrieval.open import check_retriever
 
 if TYPE_CHECKING:
     from harness.llm.catalogue import ModelConfig
@@ -37,11 +38,15 @@ class Expected:
 def check_plan(plan: RunPlan) -> None:
     """Raise InputError for too few train questions, CapabilityError for a model of another kind.
 
-    ConfigError for a task that the method cannot be asked.
+    ConfigError for a task that the method cannot be asked, HarnessError for a prebuilt index that
+    is not of the corpus.
     """
     check_shots(plan.data, plan.method.params.shots)
     plan.method.check_task(plan.data.card)
     check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
+    if plan.method.retriever_name is not None:
+        settings = plan.method.retriever_settings
+        check_retriever(plan.method.retriever_name, plan.data.corpus, settings)
     if plan.method.adapter is not None and plan.model.kind != "transformers":
         raise CapabilityError(
             f"model '{plan.model.name}' cannot take the method's adapter "

@@ -24,6 +24,7 @@ from harness.llm.style import settled
 from harness.method import Method, MethodParams, load_method, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
+from harness.retrieval.open import placeless, retriever_config
 from harness.runs.execute import Measuring, RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
 from harness.runs.usage import cautions
@@ -190,6 +191,11 @@ class _Retrievers:
     def _open(self, name: str, plan: RunPlan) -> Retriever:
         from harness.retrieval.open import open_retriever
 
+        if _retriever(plan.method, plan.data) != plan.config.retriever:
+            raise RunFailedError(
+                f"retriever '{name}': its files changed since the board was planned; run the board "
+                "again"
+            )
         label = f"{plan.config.task.name}: {name} index"
         with CallbackBar(self._console, label) as progress:
             return open_retriever(
@@ -250,7 +256,7 @@ def _config(
             name=name,
             version=method.version(),
             prompt_format=PROMPT_FORMAT,
-            params=method.params.model_dump(mode="json"),
+            params=placeless(method.params.model_dump(mode="json")),
             **({"inputs": inputs} if inputs else {}),
         ),
         model=model,
@@ -261,8 +267,6 @@ def _config(
 
 def _retriever(method: Method, data: TaskData) -> dict[str, Any] | None:
     """What decides the results of the method's retriever over the task's corpus."""
-    from harness.retrieval.open import retriever_config
-
     name = method.retriever_name
     if name is None:
         return None
