@@ -204,14 +204,16 @@ def _read(folder: Path, passages: int) -> Postings:
         )
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{folder}: damaged ({error}); build the index again") from error
-    postings = Postings(vocabulary, weights, positions, starts.tolist())
+    # bm25s gives the empty text a number, also one without any posting.
+    terms = {k: v for k, v in vocabulary.items() if k} if isinstance(vocabulary, dict) else {}
+    postings = Postings(terms, weights, positions, starts.tolist())
     if not _is_sound(postings, passages):
         raise InputError(f"{folder}: its files do not fit each other; build the index again")
     return postings
 
 
 def _is_sound(postings: Postings, passages: int) -> bool:
-    numbers = postings.vocabulary.values() if isinstance(postings.vocabulary, dict) else ()
+    numbers = postings.vocabulary.values()
     starts, positions = np.asarray(postings.starts), postings.positions
     return bool(
         numbers
