@@ -26,7 +26,8 @@ from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.retrieval.open import placeless, retriever_config
 from harness.runs.execute import Measuring, RunPlan, execute
-from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
+from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
+from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 
 if TYPE_CHECKING:
@@ -237,21 +238,8 @@ def _config(
     data: TaskData,
     seed: int,
 ) -> RunConfig:
-    version, hops = data.card.version, data.card.hops
     return RunConfig(
-        task=TaskConfig(
-            name=data.name,
-            split=data.split,
-            limit=data.limit,
-            questions=len(data.questions),
-            questions_fingerprint=data.questions_fingerprint,
-            passages=len(data.corpus),
-            corpus_fingerprint=data.corpus_fingerprint,
-            train_fingerprint=data.train_fingerprint,
-            **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
-            **({} if version == 1 else {"version": version}),
-            **({"hops": hops} if method.reads_task and hops else {}),
-        ),
+        task=task_config(data, tells_hops=method.reads_task),
         method=MethodConfig(
             name=name,
             version=method.version(),
