@@ -12,7 +12,7 @@ from harness.runs.manifest import Hardware, Manifest
 from harness.runs.usage import MANY
 from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
-from leaderboards.external import shown_as
+from leaderboards.external import external_lines, shown_as
 from leaderboards.rows import ALPHA, Row
 
 _REMOTE = (
@@ -45,7 +45,7 @@ def task_caption(
         *setting(runs, rows, hardware),
         *mishaps(runs, rows),
         _quality(rows),
-        *external(runs),
+        *external_lines(runs),
         _retrieval(runs, k),
         "Latency: closed loop, one query at a time, warm"
         + (f", up to {queries:,} queries" if queries else "")
@@ -119,28 +119,6 @@ def _why_unanswered(*, only_external: bool) -> tuple[str, str]:
     return "the model's server left them unanswered", again
 
 
-def external(runs: Iterable[Run]) -> Iterator[str]:
-    """Where each row of external results came from, and what is not known of it."""
-    told: dict[str, None] = {}
-    for manifest in (run.manifest for run in runs):
-        if (found := manifest.external) is None:
-            continue
-        how = one_line(_settings(found.told))
-        corpus = (
-            "All passages that they name are of this corpus."
-            if found.corpus == "same"
-            else "They are not known to be of this corpus, so they have no Recall and take no part "
-            "in the comparison."
-        )
-        line = (
-            f"\u2020external: {label(manifest)}: answers of {one_line(found.source)} with model "
-            f"{one_line(found.model)} ({how}), imported and scored here, not run; their latency, "
-            f"memory and cost are not known. {corpus}"
-        )
-        told[line] = None
-    yield from told
-
-
 def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
     """A line of caution where questions are of the slices that ship with the tasks."""
     return (NOT_COMPARABLE,) if any(r.manifest.is_of_shipped_slice for r in runs) else ()
@@ -163,7 +141,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row], k: int) -> tuple[str,
         "tables of the tasks.",
         *_refused(runs),
         _quality(rows),
-        *external(runs),
+        *external_lines(runs),
         _retrieval(runs, k),
         *not_comparable(runs),
     )

@@ -6,9 +6,10 @@ them beside the runs, so they join every table of their questions, under their o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from harness.escape import one_line
 from harness.fingerprint import canonical_json
 from harness.runs.external import External
 from harness.runs.manifest import ModelSettings
@@ -41,6 +42,31 @@ def placed(runs: Sequence[Run]) -> list[Run]:
 def shown_as(external: External, name: str) -> str:
     """The name of a row: what the user called it, and the model that its results name."""
     return f"{name} [{external.model}]"
+
+
+def external_lines(runs: Iterable[Run]) -> list[str]:
+    """Of each external row where it came from and what is not known of it, for a caption."""
+    found = {
+        _line(run.manifest.external, run.manifest.config.method.name): None
+        for run in runs
+        if run.manifest.external is not None
+    }
+    return list(found)
+
+
+def _line(external: External, name: str) -> str:
+    how = ", ".join(f"{key}={value}" for key, value in sorted(external.told.items()))
+    corpus = (
+        "All passages that they name are of this corpus."
+        if external.corpus == "same"
+        else "They are not known to be of this corpus, so they have no Recall and take no part in "
+        "the comparison."
+    )
+    return one_line(
+        f"\u2020external: {shown_as(external, name)}: answers of {external.source} with model "
+        f"{external.model} ({how}), imported and scored here, not run; their latency, memory and "
+        f"cost are not known. {corpus}"
+    )
 
 
 def _beside(run: Run, model: ModelSettings) -> Run:
