@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.files import cache_dir
+from harness.files import cache_dir, writing
 from harness.records import Passage
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry
@@ -87,6 +87,16 @@ class DenseRetriever(Retriever):
         import faiss
 
         return {**self._encoder.provenance(), "faiss": faiss.__version__}
+
+    def save(self, path: str | Path) -> None:
+        """Write the index as faiss does, which FlashRAG and ``faiss:FILE@ENCODER`` open."""
+        import faiss
+
+        with writing(Path(path)):
+            try:
+                faiss.write_index(self._index, str(path))
+            except RuntimeError as error:
+                raise OSError(str(error).splitlines()[0]) from error
 
     def _propose(self, vectors: Vectors, depth: int) -> NDArray[np.int64]:
         import faiss
