@@ -90,7 +90,7 @@ class FaissSpec:
             )
         try:
             # The passages are encoded already.
-            settings = EncoderSettings(**{"passage_prefix": "", **self.options})  # type: ignore[arg-type]
+            settings = EncoderSettings(**{"passage_prefix": "", **self.options})
         except ValidationError as error:
             raise ConfigError(f"encoder {folder}: {explain(error)}") from error
         return EncoderEntry(name=folder.name, path=folder, settings=settings)
