@@ -95,6 +95,7 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "method": row.method,
         "params": canonical_json(row.params),
         "oracle": int(row.oracle),
+        "external": row.external,
         "seeds": " ".join(map(str, row.seeds)),
         **_score_fields("em", row.em),
         **_score_fields("f1", row.f1),

@@ -42,19 +42,21 @@ def check_plan(plan: RunPlan, root: Path) -> None:
     """Raise InputError for too few train questions, CapabilityError for a model of another kind.
 
     ConfigError for a task that the method cannot be asked, HarnessError for an encoder that cannot
-    be got and for what would stop the writing of a memory that ``root`` does not hold.
+    be got, for a prebuilt index that is not of the corpus, and for what would stop the writing of a
+    memory that ``root`` does not hold.
     """
     from harness.retrieval.open import check_retriever
 
     check_data(plan.method, plan.data)
     check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
+    if plan.method.retriever_name is not None:
+        settings = plan.method.retriever_settings
+        check_retriever(plan.method.retriever_name, plan.data.corpus, settings)
     if plan.method.adapter is not None and plan.model.kind != "transformers":
         raise CapabilityError(
             f"model '{plan.model.name}' cannot take the method's adapter "
             f"('{plan.method.adapter}'); only a local transformers model can"
         )
-    if (retriever := plan.method.retriever_name) is not None:
-        check_retriever(retriever, plan.method.retriever_settings)
     if not is_written(memory_path(root, plan.config)):
         plan.method.check_write(plan.data.train)
 

@@ -25,8 +25,10 @@ from harness.llm.style import settled
 from harness.method import Method, MethodParams, load_method, own_name, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
+from harness.retrieval.open import placeless, retriever_config
 from harness.runs.execute import Measuring, RunPlan, execute
-from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
+from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
+from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 
 if TYPE_CHECKING:
@@ -195,6 +197,11 @@ class _Retrievers:
     def _open(self, name: str, plan: RunPlan) -> Retriever:
         from harness.retrieval.open import open_retriever
 
+        if _retriever(plan.method, plan.data) != plan.config.retriever:
+            raise RunFailedError(
+                f"retriever '{name}': its files changed since the board was planned; run the board "
+                "again"
+            )
         label = f"{plan.config.task.name}: {name} index"
         with CallbackBar(self._console, label) as progress:
             return open_retriever(
@@ -236,26 +243,13 @@ def _config(
     data: TaskData,
     seed: int,
 ) -> RunConfig:
-    version, hops = data.card.version, data.card.hops
     return RunConfig(
-        task=TaskConfig(
-            name=data.name,
-            split=data.split,
-            limit=data.limit,
-            questions=len(data.questions),
-            questions_fingerprint=data.questions_fingerprint,
-            passages=len(data.corpus),
-            corpus_fingerprint=data.corpus_fingerprint,
-            train_fingerprint=data.train_fingerprint,
-            **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
-            **({} if version == 1 else {"version": version}),
-            **({"hops": hops} if method.reads_task and hops else {}),
-        ),
+        task=task_config(data, tells_hops=method.reads_task),
         method=MethodConfig(
             name=name,
             version=method.version(),
             prompt_format=PROMPT_FORMAT,
-            params=method.params.model_dump(mode="json"),
+            params=placeless(method.params.model_dump(mode="json")),
             **({"inputs": inputs} if inputs else {}),
         ),
         model=model,
@@ -266,8 +260,6 @@ def _config(
 
 def _retriever(method: Method, data: TaskData) -> dict[str, Any] | None:
     """What decides the results of the method's retriever over the task's corpus."""
-    from harness.retrieval.open import retriever_config
-
     name = method.retriever_name
     if name is None:
         return None

@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "run": "harness.cli.run:run",
     "sweep": "harness.cli.sweep:sweep",
+    "import-results": "harness.cli.import_results:import_results",
     "score": "harness.cli.score:score",
     "show": "harness.cli.score:show",
     "import": "harness.cli.import_:app",

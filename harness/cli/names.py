@@ -194,15 +194,19 @@ def _encoder(name: str) -> dict[str, Any]:
 
 
 def _retrievers() -> Collection[str]:
-    """Without the encoders, each of which is a retriever, too."""
+    """Without the encoders, each of which is a retriever, too; with the forms of a prebuilt one."""
     from harness.retrieval.open import retriever_names
+    from harness.retrieval.prebuilt import FORMS
 
-    return set(retriever_names()) - set(_encoders())
+    return {*retriever_names(), *FORMS} - set(_encoders())
 
 
 def _retriever(name: str) -> dict[str, Any]:
     from harness.retrieval.open import retriever_config
+    from harness.retrieval.prebuilt import FORMS
 
+    if name in FORMS:
+        return {"summary": FORMS[name]}
     config = retriever_config(name)
     return {"summary": config["kind"], **config}
 

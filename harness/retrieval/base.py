@@ -42,10 +42,6 @@ class Retriever(ABC):
         return dict(settings)
 
     @classmethod
-    def check(cls, settings: Mapping[str, Any]) -> None:
-        """Raise HarnessError for files that opening would lack; called before a model is loaded."""
-
-    @classmethod
     def revision(cls, *, ascii_only: bool) -> int:
         """Raised when a release changes results; part of a run's config where it is above 1.
 
@@ -54,6 +50,13 @@ class Retriever(ABC):
         """
         del ascii_only  # in the base no results change
         return 1
+
+    @classmethod
+    def check(cls, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+        """Raise HarnessError if it cannot be opened over the corpus; before a model is loaded.
+
+        The base, which builds what it lacks, finds nothing.
+        """
 
     @abstractmethod
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:

@@ -22,6 +22,7 @@ from harness.metrics import Rules
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
+from harness.retrieval.prebuilt import shown
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import RunDirectory
 from harness.runs.manifest import (
@@ -283,8 +284,9 @@ def _manifest(
         run_id=plan.config.run_id,
         config=plan.config,
         method_card=CardRecord(**asdict(plan.method.card)),
-        non_default_params=plan.method.params.model_dump(mode="json", exclude_defaults=True)
-        | plan.method.variant,
+        non_default_params=shown(
+            plan.method.params.model_dump(mode="json", exclude_defaults=True) | plan.method.variant
+        ),
         **({"method_provenance": dict(places)} if (places := plan.method.provenance) else {}),
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,

@@ -12,6 +12,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.prompts import Demonstration, Example
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER, is_sparse
 from methods.decomposition import stepless
 from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
 from methods.ircot.passages import LONGEST, collect, shown
@@ -86,7 +87,7 @@ class IRCoT(Method):
         )
         reader_tokens: int = Field(32, ge=1, description="longest short answer, in tokens")
         cot_tokens: int = Field(200, ge=1, description="longest chain of reader=cot, in tokens")
-        retriever: str = Field("bm25", description="'bm25' or an encoder of the catalogue")
+        retriever: str = Field("bm25", description=RETRIEVER)
 
     params: Params
 
@@ -119,7 +120,7 @@ class IRCoT(Method):
         return await self._read(query, shots, passages, thoughts)
 
     async def _retrieve(self, wanted: str) -> list[Passage]:
-        if self.params.retriever == "bm25":
+        if is_sparse(self.params.retriever):
             wanted = without_question_words(wanted)
         return await self.retriever.search(wanted, k=self.params.k)
 
