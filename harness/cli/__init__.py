@@ -10,5 +10,6 @@ COMMANDS: dict[str, str] = {
     "describe": "harness.cli.names:describe",
     "matrix": "harness.cli.matrix:matrix",
     "doctor": "harness.cli.doctor:doctor",
+    "lm-eval": "harness.cli.lm_eval:app",
 }
 """Command -> ``module:function``, imported when first used."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from harness.engine import Answered, describe_error
 from harness.errors import RunFailedError
 from harness.records import Prediction
-from harness.runs.directory import RunDirectory
 from harness.runs.predictions import prediction_line
 
 SAME_ERROR_LIMIT = 16
@@ -32,6 +33,18 @@ class _Taken(NamedTuple):
         return self.error and re.sub(r"0x[0-9a-f]+|\d+", "#", self.error)
 
 
+class Keeper(Protocol):
+    """What keeps the answers of a session: a run's directory, or a cache of another program."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def answered(self) -> AbstractSet[str]: ...
+
+    def append(self, question_id: str, line: bytes) -> None: ...
+
+
 class AnswerWriter:
     """Appends predictions; stops the run when one kind of failure is all that comes.
 
@@ -40,7 +53,7 @@ class AnswerWriter:
     never appended: it is no answer of the method's, and the next run asks it again.
     """
 
-    def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
+    def __init__(self, run: Keeper, advance: Callable[[int], None]) -> None:
         self.run, self.advance = run, advance
         self.held: list[_Taken] = []
         self.written = 0
