@@ -56,7 +56,7 @@ class MemoryLM(LM):  # type: ignore[misc]
         **values: Any,
     ) -> None:
         super().__init__()
-        self.settings = parse_settings(values, batch_size, max_batch_size, device)
+        self.settings = parse_settings(values, batch_size, max_batch_size, _there(device))
         # Here, so that what is wrong is said before lm-eval reads any task.
         self.fingerprint = self.settings.fingerprint()
         self._llm: LanguageModel | None = None
@@ -165,6 +165,16 @@ class MemoryLM(LM):  # type: ignore[misc]
                 "packages": package_versions(),
             },
         }
+
+
+def _there(device: str | None) -> str | None:
+    """The device; None, which chooses one, for a GPU that is not there.
+
+    lm-eval's own default is ``cuda:0``, and its models take the CPU without one.
+    """
+    import torch
+
+    return None if str(device).startswith("cuda") and not torch.cuda.is_available() else device
 
 
 def _key(request: Any) -> tuple[str, str]:
