@@ -17,8 +17,7 @@ class Answer(str):
     row: Mapping[str, Any]
     """The prediction as a run stores it (``harness.runs.predictions``)."""
     data: str
-    """Fingerprint of the corpus and the train questions that its task comes with; "" of a task of
-    lm-eval's own."""
+    """Fingerprint of the corpus and the train questions that its task comes with."""
     retriever: bool
     """Whether its method has a retriever."""
     seconds: float | None
@@ -28,8 +27,8 @@ class Answer(str):
         cls,
         text: str,
         row: Mapping[str, Any],
-        data: str = "",
-        retriever: bool = False,
+        data: str,
+        retriever: bool,
         seconds: float | None = None,
     ) -> Answer:
         """The text, and what it carries."""
