@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from harness.errors import ConfigError
@@ -18,7 +20,7 @@ app = typer.Typer(
     # Every option is lm-eval's, --help among them.
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
 )
-def lm_eval(arguments: list[str] = typer.Argument(None)) -> None:
+def lm_eval(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """lm-evaluation-harness, its own arguments: --model memory, --tasks memory_*, …"""
     try:
         from harness.lm_eval_plugin.command import run

@@ -43,4 +43,6 @@ class Answer(str):
 def cut(text: str, until: str | list[str] | None) -> str:
     """A text up to the first of some stops, as lm-eval's own models cut theirs."""
     stops = [until] if isinstance(until, str) else until or []
-    return text[: min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)]
+    return text[
+        : min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)
+    ]

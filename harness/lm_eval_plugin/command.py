@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import logging
 import os
 import sys
@@ -19,7 +21,11 @@ from harness.files import cache_dir
 from harness.registry import HOUSE, names
 
 YAML = HOUSE / "tasks" / "lm_eval"
-_TASK = "task: {name}\nclass: !function harness.lm_eval_plugin.tasks.MemoryTask\n"
+_TASK = """\
+task: {name}
+class: !function harness.lm_eval_plugin.tasks.MemoryTask
+dataset_path: {source}
+"""
 _DECIDED = {
     "num_fewshot": "a method's demonstrations are shots=N in --model_args",
     "system_instruction": "a method makes its own prompts",
@@ -54,7 +60,7 @@ def _prepare(asked: Namespace, held: ExitStack) -> None:
     if asked.model == registered.MODEL:
         _check(asked)
     given = asked.tasks if isinstance(asked.tasks, list) else [asked.tasks]
-    tasks = [task for text in given for task in str(text).split(",") if task]
+    tasks = [task for text in given for each in str(text).split(",") for task in _named(each)]
     folder = Path(held.enter_context(TemporaryDirectory(prefix="memory-harness-")))
     asked.tasks = [_own(task, folder) or task for task in tasks]
     if all(task.endswith(".yaml") for task in asked.tasks):
@@ -72,6 +78,14 @@ def _check(asked: Namespace) -> None:
         asked.model_args.setdefault("seed", asked.seed[0])
 
 
+def _named(task: str) -> list[str]:
+    """The tasks of the harness that a pattern names, as lm-eval's own are named; else itself."""
+    from harness.lm_eval_plugin.tasks import PREFIX
+
+    known = [PREFIX + name for name in names("tasks")]
+    return fnmatch.filter(known, task) or ([task] if task else [])
+
+
 def _own(task: str, folder: Path) -> str | None:
     """A file of lm-eval's for a task of the harness, by ``memory_`` and its name or by its folder.
 
@@ -80,7 +94,7 @@ def _own(task: str, folder: Path) -> str | None:
     from harness.lm_eval_plugin.tasks import PREFIX
 
     source = task.removeprefix(PREFIX)
-    if (Path(task) / "task.yaml").is_file():
+    if "/" in task and (Path(task) / "task.yaml").is_file():
         source = str(Path(task).absolute())
     elif not task.startswith(PREFIX) or task.endswith(".yaml"):
         return None
@@ -88,12 +102,9 @@ def _own(task: str, folder: Path) -> str | None:
         known = [PREFIX + name for name in names("tasks")]
         raise ConfigError(f"unknown task '{task}'{did_you_mean(task, known)}")
     name = PREFIX + open_task(source, own=False).name
-    text = _TASK.format(name=name)
-    # JSON is YAML, whatever stands in a path.
-    import json
-
     file = folder / f"{name}.yaml"
-    file.write_text(f"{text}dataset_path: {json.dumps(source)}\n", encoding="utf-8")
+    # JSON is YAML, whatever stands in a path.
+    file.write_text(_TASK.format(name=name, source=json.dumps(source)), encoding="utf-8")
     return str(file)
 
 

@@ -28,9 +28,9 @@ _TEMPLATED = (
     "completion, already; leave it out (llm={name: …, prompt_style: …} as JSON chooses a style)"
 )
 _PROMPTED = (
-    "{task}: its prompts were changed (--num_fewshot, --system_instruction, --gen_kwargs); a method "
-    "makes its own and decides how it generates; leave these out (shots=N in --model_args is the "
-    "number of demonstrations)"
+    "{task}: its prompts were changed (--num_fewshot, --system_instruction, --gen_kwargs); a "
+    "method makes its own and decides how it generates; leave these out (shots=N in --model_args "
+    "is the number of demonstrations)"
 )
 _UNREAD = (
     "%s: the method is given the question alone; the task's own prompt (description, few-shot "

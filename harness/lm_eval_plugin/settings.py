@@ -1,4 +1,4 @@
-"""Settings of the model ``memory``: what ``--model_args`` say, checked before anything is loaded."""
+"""Settings of the model ``memory``: what ``--model_args`` say, checked before any loading."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ OWN_DATA = "corpus"
 ALL_AT_ONCE = 128
 _KEYS = ("method", "llm", "task", "corpus", "train", "seed", "runs", "plugin")
 _ANY_CORPUS = Corpus.from_passages([Passage("any", "any", "any")])
+_NO_FILES = TaskFiles()
 _OF_OTHER_MODELS = ("pretrained", "peft", "path", "engine")
 
 
@@ -127,7 +128,7 @@ def parse_settings(
 
 
 @lru_cache(maxsize=8)
-def task_data(source: str, files: TaskFiles = TaskFiles()) -> TaskData:
+def task_data(source: str, files: TaskFiles = _NO_FILES) -> TaskData:
     """A task's shipped sample, read once for a task and its model. Raises InputError."""
     return load_task_data(source, "sample", None, files)
 

@@ -162,9 +162,7 @@ def _metrics(card: TaskCard) -> list[str]:
 
 def _reported(scores: Mapping[str, Any], card: TaskCard) -> dict[str, Any]:
     # A key that is left out has no row in lm-eval's table; None or NaN would spoil its mean.
-    return {
-        _spelt(name): scores[name] for name in _metrics(card) if scores.get(name) is not None
-    }
+    return {_spelt(name): scores[name] for name in _metrics(card) if scores.get(name) is not None}
 
 
 def _entry(metric: str) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError, InputError, RunFailedError
 from harness.lm_eval_plugin.answer import Answer, cut
 from harness.method import Method, MethodCard
-from harness.records import Prediction, Query
+from harness.records import Prediction, Query, Question
 from harness.registry import register_method
 from tests.harness.lab import Ask, CountingModel, FailingServer, Remember
 from tests.harness.lm_eval_plugin.conftest import opened
@@ -209,7 +210,11 @@ def test_parameters_are_read_as_the_command_line_reads_them() -> None:
 
 
 def test_a_question_without_an_answer_of_the_server_is_no_wrong_answer(
-    toy: Path, tmp_path: Path, evaluate: Evaluate, llm: CountingModel, monkeypatch: pytest.MonkeyPatch
+    toy: Path,
+    tmp_path: Path,
+    evaluate: Evaluate,
+    llm: CountingModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = FailingServer("number 7", times=1)
     opened(server, monkeypatch)
@@ -298,6 +303,41 @@ def test_one_question_at_a_time_is_timed_and_many_at_once_are_not(
     together = evaluate(own(toy), batch_size="auto", limit=4)
     assert together.answers == alone.answers
     assert "latency_p50" not in together.values
+
+
+def test_a_question_that_is_repeated_is_asked_once(
+    toy: Path, evaluate: Evaluate, llm: CountingModel
+) -> None:
+    args = {"task": f"{toy}/"}
+    results = evaluate(foreign(toy, repeats=3), "no-retrieval", args=args, limit=2)
+    assert [len(sample["resps"][0]) for sample in results.samples] == [3, 3]
+    assert llm.calls == 2
+
+
+def test_what_a_method_was_trained_on_is_not_asked(
+    toy: Path, evaluate: Evaluate, llm: CountingModel
+) -> None:
+    class Trained(Ask):
+        def trained_on(self) -> tuple[TrainedOn, ...]:
+            learnt = Question("any", "how is number 3 called?", ())
+            return (TrainedOn.of("its parts", [learnt]),)
+
+    register_method("trained", Trained)
+    for task, args in ((own(toy), {}), (foreign(toy), {"task": f"{toy}/"})):
+        with pytest.raises(InputError, match="1 of 24 questions are among those that its parts"):
+            evaluate(task, "trained", args=args)
+    assert llm.calls == 0
+
+
+def test_a_method_that_only_fails_stops_and_says_how_answers_are_kept(
+    toy: Path, evaluate: Evaluate, llm: CountingModel
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("no such layer")
+
+    llm.interfere = broken
+    with pytest.raises(RunFailedError, match="16 questions in a row.*with --use_cache answers"):
+        evaluate(own(toy))
 
 
 def test_a_memory_is_written_once(

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from harness.fingerprint import sample_by_hash
 from harness.registry import HOUSE, names
+from harness.testing.models import RuleModel
 from tests.harness.lab import CountingModel
 from tests.harness.lm_eval_plugin.conftest import opened
 from tests.harness.lm_eval_plugin.lab import Results, own, shipped
-
-from harness.testing.models import RuleModel
 
 Evaluate = Callable[..., Results]
 FILES = HOUSE / "tasks" / "lm_eval"
@@ -108,7 +106,11 @@ def test_predictions_alone_are_given_where_they_alone_are_asked(
 
 
 def test_lm_eval_s_request_cache_holds_no_questions_of_ours(
-    toy: Path, tmp_path: Path, evaluate: Evaluate, llm: CountingModel, monkeypatch: pytest.MonkeyPatch
+    toy: Path,
+    tmp_path: Path,
+    evaluate: Evaluate,
+    llm: CountingModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from lm_eval.caching import cache
 
