@@ -16,5 +16,6 @@ COMMANDS: dict[str, str] = {
     "new-task": "harness.cli.authors:new_task",
     "check-task": "harness.cli.authors:check_task",
     "doctor": "harness.cli.doctor:doctor",
+    "lm-eval": "harness.cli.lm_eval:app",
 }
 """Command -> ``module:function``, imported when first used."""

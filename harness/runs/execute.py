@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from harness.data.demonstrations import qa_prompts
 from harness.data.trained_on import TrainedOn, counts
 from harness.engine import Engine
 from harness.errors import RunFailedError
@@ -37,6 +36,7 @@ from harness.runs.manifest import (
     RunConfig,
     read_manifest,
 )
+from harness.runs.opening import open_method
 from harness.runs.performance import (
     Storage,
     add_throughput,
@@ -157,7 +157,9 @@ class _Run:
             if not finished:
                 _forget_other_hardware(run, manifest.hardware)
                 run.write_manifest(manifest)
-            write_memory(self.method, plan.data, memory_path(root, plan.config), run)
+            written = write_memory(self.method, plan.data, memory_path(root, plan.config))
+            if written is not None:
+                update_performance(folder, write=written)
             if not finished:
                 self.ask(engine, run)
             elif not plan._is_scored_alike(folder):
@@ -177,13 +179,8 @@ class _Run:
 
     def open_method(self, window: int) -> Engine:
         """An engine, and the method opened with what it lends."""
-        data, config = self.plan.data, self.plan.config
-        engine = Engine(self.llm, self.retriever, data.corpus, window=window)
-        gold = {q.id: q for q in data.questions} if self.method.card.oracle else {}
-        prompts = qa_prompts(data, self.method.params.shots, config.seed)
-        task = data.card if self.method.reads_task else None
-        self.method.open(engine.lend(prompts=prompts, seed=config.seed, gold=gold, task=task))
-        return engine
+        data, seed = self.plan.data, self.plan.config.seed
+        return open_method(self.method, data, seed, self.llm, self.retriever, window)
 
     def ask(self, engine: Engine, run: RunDirectory) -> None:
         """Ask what is left; the run ends if every question is answered or was left unanswered."""

@@ -27,7 +27,6 @@ from harness.records import Question
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import MEMORY_FOLDER, RunDirectory
 from harness.runs.manifest import RunConfig
-from harness.runs.performance import update_performance
 from harness.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -46,10 +45,13 @@ def is_written(place: Path) -> bool:
     return (place / "write.json").exists()
 
 
-def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory) -> None:
-    """Write a method's memory at ``place`` unless an earlier run did; then load it."""
+def write_memory(method: Method, data: TaskData, place: Path) -> dict[str, Any] | None:
+    """Write a method's memory at ``place`` unless an earlier run did; then load it.
+
+    Returns what is recorded of the writing; None of a method without a memory.
+    """
     if not writes_memory(type(method)):
-        return
+        return None
     label = f"{data.name} / {place.name}"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,8 @@ def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory)
     shutil.rmtree(place / "scratch", ignore_errors=True)
     with calling(label, "load"):
         method.load(place / "memory")
-    update_performance(run.folder, write=read_json(place / "write.json"))
+    record: dict[str, Any] = read_json(place / "write.json")
+    return record
 
 
 def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
