@@ -18,7 +18,6 @@ from harness.data.questions import metadata_fingerprint, questions_fingerprint
 from harness.data.task import TaskData
 from harness.engine import Answered
 from harness.errors import ConfigError, InputError, RunFailedError
-from harness.files import cache_dir
 from harness.lm_eval_plugin.settings import Settings, task_data
 from harness.progress import CallbackBar, bar
 from harness.records import Question
@@ -68,7 +67,7 @@ def plan(settings: Settings, asked: Asked) -> RunPlan:
             f"method '{planned.config.method.name}' is shown the gold, which it can have of "
             f"memory_* tasks alone; ask one of them instead of '{asked.name}', or another method"
         )
-    check_plan(planned)
+    check_plan(planned, settings.place)
     return planned
 
 
@@ -91,8 +90,7 @@ def answer(
     with llm.adapted(method.adapter):
         seed = planned.config.seed
         engine = open_method(method, data, seed, llm, retriever, settings.window)
-        runs = settings.runs or cache_dir("lm-eval")
-        write_memory(method, data, memory_path(runs, planned.config))
+        write_memory(method, data, memory_path(settings.place, planned.config))
         from harness.meters.latency import synchronise
 
         engine.settle = partial(synchronise, str(llm.provenance().get("device", "remote")))

@@ -14,13 +14,13 @@ from harness.boards.task_entry import TaskFiles, load_task_data
 from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.questions import (
-    check_gold,
     metadata_fingerprint,
     questions_fingerprint,
     read_questions,
 )
 from harness.data.task import TaskData
 from harness.errors import ConfigError
+from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.records import Passage, Question
@@ -49,6 +49,11 @@ class Settings:
     window: int = 1
     """How many questions are asked at once."""
     device: str | None = None
+
+    @property
+    def place(self) -> Path:
+        """The folder below which memories lie."""
+        return self.runs or cache_dir("lm-eval")
 
     @property
     def label(self) -> str:
@@ -139,8 +144,6 @@ def _own_data(files: TaskFiles) -> TaskData:
     assert files.corpus is not None
     train = read_questions(files.train) if files.train else ()
     corpus = Corpus.open(files.corpus)
-    if files.train:
-        check_gold(files.train, train, corpus)
     return _without_questions(corpus, train)
 
 

@@ -19,10 +19,13 @@ from itertools import islice
 from pathlib import Path
 
 from harness.meters.hardware import describe_hardware
+from tests.peak import PEAK_BYTES
 
 WORDS = 60
-_CHILD = """
-import resource, sys, time
+_CHILD = (
+    PEAK_BYTES
+    + """
+import sys, time
 from itertools import islice
 from pathlib import Path
 from harness.formats.importing import import_source
@@ -30,10 +33,10 @@ from harness.formats.open import open_format
 start = time.perf_counter()
 name, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 done = import_source(name, open_format(name, {}), source, out)
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(peak, time.perf_counter() - start, time.process_time(), done.tally.written["passages"])
+seconds = time.perf_counter() - start
+print(peak_bytes(), seconds, time.process_time(), done.tally.written["passages"])
 """
+)
 
 
 @dataclass(frozen=True)
