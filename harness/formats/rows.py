@@ -16,6 +16,7 @@ from harness.formats.sources import find, first_bytes, json_rows, open_source, r
 _ENDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _SHEETS = (".xlsx", ".xls", ".ods")
 _BATCH = 256
+_BUFFER = 1 << 16
 
 
 def named(folder: Path, name: str) -> Path | None:
@@ -54,7 +55,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     size = path.stat().st_size
     with _plain(path) as file:
         try:
-            table = ParquetFile(file)
+            # With a buffer, a group of rows is read piece by piece.
+            table = ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
             index, total = 0, max(table.metadata.num_rows, 1)
             for batch in table.iter_batches(_BATCH):
                 for row in batch.to_pylist():

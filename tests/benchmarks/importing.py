@@ -15,23 +15,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from harness.meters.hardware import describe_hardware
+from tests.peak import PEAK_BYTES
 
 WORDS = 60
-_CHILD = """
-import resource, sys, time
+_CHILD = (
+    PEAK_BYTES
+    + """
+import sys, time
+from itertools import islice
 from pathlib import Path
 from harness.formats.importing import import_source
 from harness.formats.open import open_format
 start = time.perf_counter()
 name, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 done = import_source(name, open_format(name, {}), source, out)
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(peak, time.perf_counter() - start, time.process_time(), done.tally.written["passages"])
+seconds = time.perf_counter() - start
+print(peak_bytes(), seconds, time.process_time(), done.tally.written["passages"])
 """
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,23 @@ def json_table(folder: Path, rows: int) -> Made:
     return Made("table", folder / "questions.json.gz")
 
 
+def parquet_table(folder: Path, rows: int) -> Made:
+    """Questions that bring their passage, as Parquet in groups of 100,000 rows."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pa.schema([(name, pa.string()) for name in ("question", "answer", "context")])
+    every = enumerate(texts(rows))
+    with ParquetWriter(folder / "questions.parquet", schema) as file:
+        while some := list(islice(every, 100_000)):
+            table = [
+                {"question": f"what is {number}?", "answer": str(number), "context": text}
+                for number, text in some
+            ]
+            file.write_table(pa.Table.from_pylist(table, schema))
+    return Made("table", folder / "questions.parquet")
+
+
 def text_files(folder: Path, rows: int) -> Made:
     """Documents of a hundred passages each, and ten questions."""
     every = texts(rows)
@@ -101,6 +123,7 @@ Make = Callable[[Path, int], Made]
 SOURCES: dict[str, Make] = {
     "csv": csv_table,
     "json": json_table,
+    "parquet": parquet_table,
     "texts": text_files,
 }
 

@@ -15,7 +15,11 @@ def nothing() -> Measured:
     return measure(SOURCES["csv"], 10)
 
 
-@pytest.mark.parametrize("make", [*SOURCES.values(), PUBLISHED["hotpotqa"]])
+# Parquet has a library whose own memory is larger than so few rows: test_table.py.
+SMALL = {name: make for name, make in SOURCES.items() if name != "parquet"}
+
+
+@pytest.mark.parametrize("make", [*SMALL.values(), PUBLISHED["hotpotqa"]])
 def test_memory_grows_by_less_than_the_texts(make, nothing):
     large = measure(make, ROWS)
     assert large.passages >= ROWS // 2

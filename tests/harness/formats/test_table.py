@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from harness.data.task import TaskData, load_task
 from harness.errors import ConfigError, InputError
 from harness.formats.importing import Imported, import_source
 from harness.formats.open import open_format
+from harness.formats.rows import parquet_rows
 
 Row = dict[str, Any]
 CORPUS: list[Row] = [
@@ -182,6 +184,19 @@ def test_dates_and_numbers_with_holes_of_parquet(source: Path) -> None:
         "questions without an answer": 1, "questions without an id": 1,
     }  # fmt: skip
     assert done.tally.changed["ids such as 7.0, read as 7"].number == 2
+
+
+def test_parquet_is_never_held_whole(source: Path) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    texts = pa.array([token_hex(1_000) for _ in range(20_000)])
+    write_table(pa.table({"text": texts}), source / "corpus.parquet")
+    del texts
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in parquet_rows(source / "corpus.parquet"):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 15_000_000  # of 40 MB
 
 
 def test_flashrags_own_files_keep_titles_gold_and_metadata(source: Path) -> None:
