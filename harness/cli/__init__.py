@@ -3,8 +3,10 @@
 COMMANDS: dict[str, str] = {
     "run": "harness.cli.run:run",
     "sweep": "harness.cli.sweep:sweep",
+    "import-results": "harness.cli.import_results:import_results",
     "score": "harness.cli.score:score",
     "show": "harness.cli.score:show",
+    "import": "harness.cli.import_:app",
     "embed": "harness.cli.embed:embed",
     "list": "harness.cli.names:list_names",
     "describe": "harness.cli.names:describe",
@@ -14,5 +16,6 @@ COMMANDS: dict[str, str] = {
     "new-task": "harness.cli.authors:new_task",
     "check-task": "harness.cli.authors:check_task",
     "doctor": "harness.cli.doctor:doctor",
+    "lm-eval": "harness.cli.lm_eval:app",
 }
 """Command -> ``module:function``, imported when first used."""

@@ -1,4 +1,4 @@
-"""Rows of JSON Lines and Parquet read as a stream; errors name file, line, field and fix."""
+"""Rows of JSON Lines, packed or not, and Parquet read as a stream; errors name place and fix."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from harness.data.packed import open_file, packing
 from harness.data.parquet import as_lines, is_parquet
 from harness.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
-_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
 
@@ -64,11 +65,26 @@ class Row:
         blank = value is None or (isinstance(value, str) and not value.strip())
         return "" if blank else self._string(field, value)
 
+    def identifier(self, field: str) -> str:
+        """An id: a string that is not blank, or a whole number, as its digits. Raises InputError.
+
+        Of 7 and "7" nobody can say that they are not the same, so they are.
+        """
+        return self.text(field) if (number := _whole(self.values.get(field))) is None else number
+
+    def identifiers(self, field: str) -> tuple[str, ...]:
+        """A field that is a list of at least one id. Raises InputError."""
+        values = self.values.get(field)
+        if isinstance(values, list):
+            strings = [value if (n := _whole(value)) is None else n for value in values]
+            return replace(self, values={**self.values, field: strings}).texts(field)
+        return self.texts(field)
+
     def texts(self, field: str) -> tuple[str, ...]:
         """A field that is a list of at least one string, none blank. Raises InputError."""
         values = self.require(field, "a list of strings")
         if not isinstance(values, list):
-            raise self.error(f"'{field}' is {_kind(values)}; expected a list of strings")
+            raise self.error(f"'{field}' is {kind_of(values)}; expected a list of strings")
         if not values:
             raise self.error(f"'{field}' is empty; expected at least one string")
         return tuple(self._string(f"{field}[{i}]", value) for i, value in enumerate(values))
@@ -82,7 +98,7 @@ class Row:
             )
             raise self.error(f"'{field}' is a number; {how}")
         if not isinstance(value, str):
-            raise self.error(f"'{field}' is {_kind(value)}; expected a string")
+            raise self.error(f"'{field}' is {kind_of(value)}; expected a string")
         if not value.strip():
             raise self.error(f"'{field}' is empty; expected at least one visible character")
         return value
@@ -91,18 +107,23 @@ class Row:
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield every object of a JSON Lines or Parquet file, holding one line in memory at a time.
 
-    A UTF-8 byte order mark, CRLF line ends and blank lines are accepted. Raises InputError for a
-    file that cannot be read, bytes that are not UTF-8, broken JSON (NaN, infinities, NUL and
-    unpaired surrogates included) and lines that are not objects.
+    JSON Lines may be packed with gzip or zstd (``as_lines`` unpacks them once). A UTF-8 byte order
+    mark, CRLF line ends and blank lines are accepted. Raises InputError for a file that cannot be
+    read, bytes that are not UTF-8, broken JSON (NaN, infinities, NUL and unpaired surrogates
+    included) and lines that are not objects.
     """
     end = 0
-    with _open(as_lines(path)) as file:
+    with _open(path) as file:
         for line, raw in enumerate(file, 1):
             end += len(raw)
             body = raw.removeprefix(_BOM) if line == 1 else raw
             if body.strip():
                 start = end - len(body)
-                yield Row(path, line, start, _parse(path, line, start, body))
+                where = place(path, line)
+                values = parse_object(where, start, body)
+                if _SUSPECT_ESCAPE.search(body):
+                    _check_characters(where, values)
+                yield Row(path, line, start, values)
 
 
 def decode(body: bytes) -> Any:
@@ -122,28 +143,23 @@ def _unit(path: Path) -> str:
     return "row" if is_parquet(path) else "line"
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected a file with one JSON object a line")
-    try:
-        file = path.open("rb")
-        head = file.peek(8)
-    except FileNotFoundError:
-        raise InputError(f"{path}: file not found; check the path") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
-    if head.startswith(b"PAR1"):
+    file = open_file(as_lines(path))
+    if file.peek(4).startswith(b"PAR1"):
         file.close()
-        raise InputError(f"{path}: is a Parquet file; give it a name that ends in .parquet")
-    for magic, name in _PACKED.items():
-        if head.startswith(magic):
-            file.close()
-            raise InputError(f"{path}: is {name}-compressed; unpack it and give the plain file")
+        first = "unpack it and " if packing(path) else ""
+        raise InputError(f"{path}: is a Parquet file; {first}give it a name that ends in .parquet")
     return file
 
 
-def _parse(path: Path, line: int, start: int, body: bytes) -> dict[str, Any]:
-    where = f"{place(path, line)}:"
+def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
+    """The object of one line at ``where``, ``start`` its offset in bytes. Raises InputError.
+
+    Texts may hold NUL characters and unpaired surrogates, which a JSON file can spell.
+    """
+    where = f"{where}:"
     try:
         values = decode(body)
     except UnicodeDecodeError as error:
@@ -160,10 +176,8 @@ def _parse(path: Path, line: int, start: int, body: bytes) -> dict[str, Any]:
         raise InputError(f"{where} not valid JSON ({error}); remove or replace it") from None
     if not isinstance(values, dict):
         raise InputError(
-            f'{where} the line is {_kind(values)}; expected an object like {{"id": …}}'
+            f'{where} the line is {kind_of(values)}; expected an object like {{"id": …}}'
         )
-    if _SUSPECT_ESCAPE.search(body):
-        _check_characters(where, values)
     return values
 
 
@@ -172,7 +186,7 @@ def _check_characters(where: str, values: dict[str, Any]) -> None:
         for text in _strings([field, value]):
             if bad := _BAD_CHARACTER.search(text):
                 name = "a NUL character" if bad[0] == "\0" else "an unpaired surrogate"
-                raise InputError(f"{where} {field!a} holds {name}; remove it")
+                raise InputError(f"{where}: {field!a} holds {name}; remove it")
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -199,7 +213,13 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 
 
-def _kind(value: Any) -> str:
+def _whole(value: Any) -> str | None:
+    """The digits of a whole number; None for anything else."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, for messages."""
     if value is None:
         return "null"
     names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
+from harness.data.packed import packing, unpacked
 from harness.errors import InputError
 from harness.files import atomic_file, cache_dir
 from harness.fingerprint import known_sha256
@@ -17,8 +18,13 @@ def is_parquet(path: Path) -> bool:
 
 
 def as_lines(path: Path) -> Path:
-    """The file that the rows of ``path`` are read from: itself unless it is Parquet."""
-    return as_json_lines(path) if is_parquet(path) else path
+    """The file that the rows of ``path`` are read from: itself, unless it is Parquet or packed.
+
+    Raises InputError for a file that is not there, cannot be read or is packed in another way.
+    """
+    if is_parquet(path):
+        return as_json_lines(path)
+    return unpacked(path) if packing(path) else path
 
 
 def as_json_lines(path: Path) -> Path:

@@ -17,7 +17,7 @@ def passage_of(row: Row) -> Passage:
 
     Raises InputError naming file, line, field and fix; among others for one without any text.
     """
-    passage_id = row.text("id")
+    passage_id = row.identifier("id")
     if row.values.get("contents") is None and "text" in row.values:
         title, text = row.text_or_none("title"), row.text_or_none("text")
         if not (title or text):

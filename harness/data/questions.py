@@ -17,8 +17,8 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
     """Read a whole question file in FlashRAG's form, in file order.
 
     Rows are ``{"id", "question", "golden_answers": [...], "metadata": {...}}``; gold document ids
-    are optional, in ``metadata.gold_doc_ids`` or beside ``metadata``. Raises InputError naming
-    file, line, field and fix.
+    are optional, in ``metadata.gold_doc_ids`` or beside ``metadata``; ids may be whole numbers.
+    Raises InputError naming file, line, field and fix.
     """
     path = Path(path)
     lines: dict[str, str] = {}
@@ -82,9 +82,9 @@ def _question(row: Row) -> Question:
     gold_row = row
     if "gold_doc_ids" not in row.values:
         gold_row = Row(row.path, row.line, row.start, metadata)
-    gold = gold_row.texts("gold_doc_ids") if gold_row.values.get("gold_doc_ids") else ()
+    gold = gold_row.identifiers("gold_doc_ids") if gold_row.values.get("gold_doc_ids") else ()
     return Question(
-        id=row.text("id"),
+        id=row.identifier("id"),
         text=row.text("question"),
         golden_answers=row.texts("golden_answers"),
         gold_doc_ids=tuple(dict.fromkeys(gold)),
@@ -93,4 +93,4 @@ def _question(row: Row) -> Question:
 
 
 def _row(path: Path, question_id: str) -> Row:
-    return next(row for row in read_rows(path) if row.values["id"] == question_id)
+    return next(row for row in read_rows(path) if row.identifier("id") == question_id)

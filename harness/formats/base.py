@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.errors import InputError
 from harness.records import Passage, Question
 
 Part = Literal["questions", "train"]
@@ -38,7 +40,22 @@ class Dropped:
     where: str
 
 
-Item = Passage | Asked | Dropped
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something that was written otherwise than the source has it: told and counted likewise."""
+
+    why: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the user about how the source is read, such as which columns were taken."""
+
+    text: str
+
+
+Item = Passage | Asked | Dropped | Changed | Note
 
 
 class Format(ABC):
@@ -53,10 +70,12 @@ class Format(ABC):
     """One line: whose format it is."""
     source: ClassVar[str]
     """One line: what SOURCE must be, a folder with which files, or a file."""
-    gold: ClassVar[Literal["all", "any"]] = "all"
+    gold: Literal["all", "any"] = "all"
     """Whether an answer takes all gold documents or any of them; goes into task.yaml."""
     hops: ClassVar[Literal["single", "multi"] | None] = None
     """Goes into task.yaml."""
+    scoring: ClassVar[Mapping[str, Any]] = {}
+    """Further keys of task.yaml, by which the dataset's own script scores: ``closed_answers``."""
 
     class Options(BaseModel):
         """What ``-o name=value`` may set; each field with a description."""
@@ -66,6 +85,30 @@ class Format(ABC):
     def __init__(self, options: BaseModel) -> None:
         self.options = options
 
+    def files(self, source: Path) -> Iterable[Path]:
+        """The files that will be read, as far as they are known: progress is counted in them."""
+        return source_files(source)
+
     @abstractmethod
     def read(self, source: Path) -> Iterator[Item]:
         """Everything of the source, in its order, held in memory a row at a time."""
+
+
+def source_files(source: Path) -> list[Path]:
+    """A file itself, or all files of a folder by name, at any depth, hidden ones left out.
+
+    Raises InputError for a source that is not there, or a folder that cannot be listed.
+    """
+    if not source.is_dir():
+        if not source.exists():
+            raise InputError(f"{source}: not found; give a file or a folder")
+        return [source]
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check it")
+
+    found: list[Path] = []
+    for folder, folders, names in os.walk(source, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in found if file.is_file())

@@ -74,7 +74,7 @@ def difference(first: Outcomes, again: Outcomes, code: Code, *, exact: bool) -> 
 
 def changed_key(was: Mapping[str, Any], row: Mapping[str, Any], *, exact: bool) -> str | None:
     """What differs of two rows of a prediction, and how; None if nothing does."""
-    for key in sorted(was) if exact else ["answer", "retrieved_ids"]:
+    for key in sorted(was.keys() | row.keys()) if exact else ["answer", "retrieved_ids"]:
         if was.get(key) != row.get(key):
             return f"{key} {row.get(key)!r:.200}, not {was.get(key)!r:.200}"
     return None

@@ -47,7 +47,7 @@ def with_field(row: dict, **fields: object) -> bytes:
         (with_field(QUESTION, question="gone"), "'question' is missing"),
         (with_field(QUESTION, question=""), "'question' is empty"),
         (with_field(QUESTION, question=None), "'question' is null"),
-        (with_field(QUESTION, id=9), "'id' is a number; put it in quotes"),
+        (with_field(QUESTION, id=9.5), "'id' is a number; put it in quotes"),
         (with_field(QUESTION, golden_answers="me"), "'golden_answers' is a string; expected a li"),
         (with_field(QUESTION, golden_answers=[]), "'golden_answers' is empty"),
         (with_field(QUESTION, id="q3"), "'id' 'q3' was already used on line 4"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ import harness.data.corpus
 from harness.data.corpus import Corpus
 from harness.errors import InputError
 from harness.records import Passage
+from tests.peak import PEAK_BYTES
 
 WORD = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\n"), min_size=1
@@ -70,6 +73,26 @@ def test_the_same_content_has_the_same_fingerprint(tmp_path):
         assert other.text_bytes == clean.text_bytes
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_whole_numbers_are_ids_and_a_packed_file_is_the_same_corpus(tmp_path, pack):
+    plain = Corpus.open(
+        write(tmp_path / "c.jsonl", [{"id": str(i), "contents": f"T {i}\nx"} for i in range(9)])
+    )
+    numbers = write(tmp_path / "n", [{"id": i, "contents": f"T {i}\nx"} for i in range(9)])
+    numbers.write_bytes(pack(numbers.read_bytes()))
+    corpus = Corpus.open(numbers)
+    assert corpus.fingerprint == plain.fingerprint
+    assert list(corpus) == list(plain)
+    assert corpus.get("7") == plain.get("7") == Passage("7", "T 7", "x")
+    assert 7 not in corpus
+
+
+def test_a_number_and_its_digits_are_the_same_id(tmp_path):
+    path = write(tmp_path / "c.jsonl", [{"id": i, "contents": "T\nx"} for i in ("8", 7, 8)])
+    with pytest.raises(InputError, match="c.jsonl:3: 'id' '8' was already used on line 1"):
+        Corpus.open(path)
+
+
 def test_content_and_order_change_the_fingerprint():
     fingerprint = Corpus.from_passages(THREE).fingerprint
     assert Corpus.from_passages(THREE[::-1]).fingerprint != fingerprint
@@ -109,7 +132,7 @@ def test_equal_hashes_of_different_ids_are_no_duplicates(monkeypatch):
     ("second", "message"),
     [
         ({"contents": "T\nx"}, "2: 'id' is missing (this row has: contents); expected a string"),
-        ({"id": 7, "contents": "T\nx"}, "2: 'id' is a number; put it in quotes: \"7\""),
+        ({"id": 7.0, "contents": "T\nx"}, "2: 'id' is a number; put it in quotes: \"7.0\""),
         ({"id": None, "contents": "T\nx"}, "2: 'id' is null; expected a string"),
         ({"id": True, "contents": "T\nx"}, "2: 'id' is true or false; expected a string"),
         ({"id": " ", "contents": "T\nx"}, "2: 'id' is empty; expected at least one visible"),
@@ -154,15 +177,13 @@ def test_a_large_corpus_stays_on_disk(tmp_path):
     with path.open("w") as file:
         file.writelines(f'{{"id": "{i}", "contents": "T {i}\\n{text}"}}\n' for i in range(100_000))
     # A process of its own: peak memory never goes down, so other tests would hide the growth.
-    script = """
-import resource, sys
+    script = f"""{PEAK_BYTES}
+import sys
 from harness.data.corpus import Corpus
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before = peak()
+before = peak_bytes()
 corpus = Corpus.open(sys.argv[1])
-unit = 1 if sys.platform == "darwin" else 1024
 assert corpus.get("99999").title == "T 99999"
-print(len(corpus), corpus.text_bytes, (peak() - before) * unit)
+print(len(corpus), corpus.text_bytes, peak_bytes() - before)
 """
     output = subprocess.run(
         [sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True

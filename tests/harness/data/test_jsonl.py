@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,11 +84,38 @@ def test_escaped_pairs_and_backslashes_are_fine(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "kind"), [(b"\x1f\x8b\x08", "gzip"), (b"PK\x03\x04", "zip"), (b"BZh9", "bzip2")]
+    ("head", "kind"), [(b"\xfd7zXZ\x00", "xz"), (b"PK\x03\x04", "zip"), (b"BZh9", "bzip2")]
 )
 def test_compressed_files_are_named_as_such(tmp_path, head, kind):
     with pytest.raises(InputError, match=f"is {kind}-compressed; unpack it"):
         read(tmp_path / "corpus.jsonl", head + b"rest")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_file_is_unpacked_once_for_each_content(tmp_path, monkeypatch, pack):
+    monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path / "cache"))
+    rows = tmp_path / "rows.jsonl"
+    assert read(rows, pack(b'{"a": 1}\n\n{"b": 2}')) == [(1, {"a": 1}), (3, {"b": 2})]
+    (kept,) = (tmp_path / "cache/unpacked").iterdir()
+    before = kept.stat()
+    assert read(tmp_path / "same.jsonl", rows.read_bytes()) == [(1, {"a": 1}), (3, {"b": 2})]
+    assert read(rows, pack(b'{"a": 3}')) == [(1, {"a": 3})]
+    assert kept.stat() == before
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_file_that_is_cut_off_or_broken_is_named_by_its_own_name(
+    tmp_path, monkeypatch, pack
+):
+    monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path / "cache"))
+    path, whole = tmp_path / "rows.jsonl.gz", pack(b'{"a": 1}\n' * 50)
+    with pytest.raises(InputError, match=r"rows\.jsonl\.gz: cannot be unpacked or read to its end"):
+        read(path, whole[:-3])
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    with pytest.raises(InputError, match=r"rows\.jsonl\.gz:2: not valid JSON"):
+        read(path, pack(b'{"a": 1}\n{'))
+    with pytest.raises(InputError, match="is a Parquet file; unpack it and give it a name that e"):
+        read(path, pack(b"PAR1rest"))
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -119,11 +119,13 @@ def test_parquet_under_another_name_is_named_as_such(folder, tmp_path):
         load_task(custom_task("mine"), questions=folder / "toyqa/dev.jsonl", corpus=path)
 
 
-def test_numbers_are_told_of_the_column_and_not_of_quotes(tmp_path):
+def test_numbers_are_ids_and_other_numbers_are_told_of_the_column_and_not_of_quotes(tmp_path):
     from datasets import Dataset
 
     path = tmp_path / "c.parquet"
     Dataset.from_list([{"id": 1, "contents": "T"}]).to_parquet(path)
+    assert list(Corpus.open(path).ids) == ["1"]
+    Dataset.from_list([{"id": 1.5, "contents": "T"}]).to_parquet(path)
     with pytest.raises(InputError, match="row 1: 'id' is a number; store the column as strings$"):
         Corpus.open(path)
 

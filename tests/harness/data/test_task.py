@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -65,12 +66,15 @@ def layout(tmp_path) -> Path:
         ({"golden_answers": None}, "'golden_answers' is null; expected a list of strings"),
         ({"question": ""}, "'question' is empty; expected at least one visible character"),
         ({"question": {"t": 1}}, "'question' is an object; expected a string"),
-        ({"id": 17}, "'id' is a number; put it in quotes: \"17\""),
+        ({"id": 1.7}, "'id' is a number; put it in quotes: \"1.7\""),
         ({"id": "q1"}, "'id' 'q1' was already used on line 1; give each question its own id"),
         ({"metadata": [1]}, "'metadata' is not an object; expected"),
         ({"metadata": {"gold_doc_ids": "d1"}}, "'gold_doc_ids' is a string; expected a list"),
         ({"metadata": {"gold_doc_ids": ["d1", "d9"]}}, "'gold_doc_ids' names 'd9', which is not"),
         ({"gold_doc_ids": ["d9"]}, "'gold_doc_ids' names 'd9', which is not in"),
+        ({"gold_doc_ids": [3]}, "'gold_doc_ids' names '3', which is not in"),
+        ({"gold_doc_ids": [3.5]}, "'gold_doc_ids[0]' is a number; put it in quotes: \"3.5\""),
+        ({"gold_doc_ids": [True]}, "'gold_doc_ids[0]' is true or false; expected a string"),
     ],
 )
 def test_bad_questions_get_one_line_with_file_line_field_and_fix(tmp_path, row, message):
@@ -92,6 +96,25 @@ def test_missing_fields_list_what_the_row_has(tmp_path):
         f"{questions}:1: 'golden_answers' is missing (this row has: answers, id, question); "
         "expected a list of strings"
     )
+
+
+def test_ids_may_be_whole_numbers_and_files_may_be_packed(tmp_path):
+    loaded = []
+    for kind, pack in ((str, bytes), (int, gzip.compress)):
+        passages = [{"id": kind(n), "contents": "T\none"} for n in (1, 2)]
+        asked = [question(n, id=kind(n), metadata={"gold_doc_ids": [kind(n)]}) for n in (1, 2)]
+        shown = question(3, id=kind(3), gold_doc_ids=[kind(2)])
+        files = {"questions": asked, "train": [shown], "corpus": passages}
+        paths = {n: write(tmp_path / kind.__name__ / n, *rows) for n, rows in files.items()}
+        for path in paths.values():
+            path.write_bytes(pack(path.read_bytes()))
+        loaded.append(load_task(custom_task("mine"), **paths))
+    strings, numbers = loaded
+    assert numbers.questions_fingerprint == strings.questions_fingerprint
+    assert numbers.train_fingerprint == strings.train_fingerprint
+    assert numbers.corpus_fingerprint == strings.corpus_fingerprint
+    assert numbers.questions[0].id == "1"
+    assert numbers.questions[0].gold_doc_ids == ("1",)
 
 
 def test_own_files_need_no_task_of_the_table(tmp_path):

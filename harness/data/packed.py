@@ -1,0 +1,134 @@
+"""Packed files: gzip and zstd are read, known by their content; others are refused."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from gzip import GzipFile
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from shutil import copyfileobj
+from typing import BinaryIO, Literal
+
+from harness.errors import InputError
+from harness.files import atomic_file, cache_dir
+from harness.fingerprint import known_sha256
+
+Packing = Literal["gzip", "zstd"]
+
+_READ: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_REFUSED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
+_CHUNK = 1 << 16
+# A few kilobytes of zstd may hold megabytes; this many hold at most a few dozen.
+_PACKED_CHUNK = 1 << 12
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file as it is. Raises InputError for a folder or one that is not there or readable."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected a file")
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise InputError(f"{path}: file not found; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+
+
+def packing(path: Path) -> Packing | None:
+    """How a file is packed, by its first bytes. Raises InputError as ``open_file`` does."""
+    with open_file(path) as file:
+        head = file.read(8)
+    for magic, name in _REFUSED.items():
+        if head.startswith(magic):
+            raise InputError(f"{path}: is {name}-compressed; unpack it and give what is in it")
+    return next((found for magic, found in _READ.items() if head.startswith(magic)), None)
+
+
+def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> BufferedReader:
+    """Open the content of a file, unpacked as it is read.
+
+    ``tell`` is called with the position in the file itself, in bytes, as reading goes on. Raises
+    InputError as ``packing`` does, and, while it is read, for a file that is cut off or damaged.
+    """
+    packed = packing(path)
+    file = open_file(path)
+    chunks = {"gzip": _gzip, "zstd": _zstd, None: _plain}[packed](file)
+    return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
+
+
+def unpacked(path: Path) -> Path:
+    """The content of a packed file in a file of the cache, made once for each content.
+
+    Raises InputError as ``open_unpacked`` does, or for a cache that cannot be written.
+    """
+    plain = cache_dir("unpacked") / known_sha256(path)
+    if not plain.is_file():
+        with open_unpacked(path) as content, atomic_file(plain) as file:
+            copyfileobj(content, file, _CHUNK)
+    return plain
+
+
+class _Chunks(RawIOBase):
+    """A stream of the bytes that an iterator gives, its errors in one line."""
+
+    def __init__(
+        self, path: Path, file: BinaryIO, chunks: Iterator[bytes], tell: Callable[[int], None]
+    ) -> None:
+        self._path, self._file, self._chunks, self._tell = path, file, chunks, tell
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = memoryview(self._next())
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _next(self) -> bytes:
+        from zstandard import ZstdError
+
+        try:
+            chunk = next(self._chunks, b"")
+        except (EOFError, zlib.error, ZstdError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self._path}: cannot be unpacked or read to its end ({reason}); fetch it again"
+            ) from error
+        self._tell(self._file.tell())
+        return chunk
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
+def _gzip(file: BinaryIO) -> Iterator[bytes]:
+    with GzipFile(fileobj=file) as content:
+        yield from _plain(content)  # type: ignore[arg-type]
+
+
+def _zstd(file: BinaryIO) -> Iterator[bytes]:
+    from zstandard import ZstdDecompressor
+
+    # Frames packed with --long need more than the default window.
+    new = ZstdDecompressor(max_window_size=2**31).decompressobj
+    frame = new()
+    while packed := file.read(_PACKED_CHUNK):
+        while packed:
+            if frame.eof:
+                frame = new()
+            if content := frame.decompress(packed):
+                yield content
+            packed = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("the last frame is cut off")
