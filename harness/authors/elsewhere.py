@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.authors.target import find_target
 from harness.errors import RunFailedError
+from harness.registry import load_plugin
 from harness.runs.predictions import prediction_row
 from harness.testing.conformance_lab import Lab
 
@@ -19,14 +21,16 @@ _SEED = "PYTHONHASHSEED"
 _CODE = "import sys; from harness.authors.elsewhere import main; main(*sys.argv[1:])"
 
 
-def answers_elsewhere(target: str, values: dict[str, Any], seconds: float) -> dict[str, Any]:
+def answers_elsewhere(
+    target: str, values: dict[str, Any], seconds: float, plugins: Sequence[str] = ()
+) -> dict[str, Any]:
     """Rows of predictions by question id, from a process with another order of sets.
 
-    Raises RunFailedError if it gives none.
+    ``plugins`` are loaded there, too. Raises RunFailedError if it gives none.
     """
     seed = "1" if os.environ.get(_SEED) != "1" else "2"
     there = {_SEED: seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", _CODE, target, json.dumps(values), str(seconds)]
+    command = [sys.executable, "-c", _CODE, target, json.dumps(values), str(seconds), *plugins]
     try:
         done = subprocess.run(
             command, env={**os.environ, **there}, capture_output=True, text=True,
@@ -41,8 +45,10 @@ def answers_elsewhere(target: str, values: dict[str, Any], seconds: float) -> di
     return rows
 
 
-def main(target: str, values: str, seconds: str) -> None:
+def main(target: str, values: str, seconds: str, *plugins: str) -> None:
     """Answer the plain questions and write the rows to standard output."""
+    for plugin in plugins:
+        load_plugin(plugin)
     found = find_target(target, float(seconds))
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(found.cls, json.loads(values), None, (10**6, float(seconds)), Path(folder))

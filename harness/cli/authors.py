@@ -91,6 +91,7 @@ def check_method(
 
     load_plugins(plugin)
     values = method_params(param)
+    elsewhere = partial(answers_elsewhere, target, values, seconds, plugin or ())
     try:
         found = find_target(target, seconds)
     except BrokenRuleError as error:
@@ -104,7 +105,7 @@ def check_method(
                 max_calls=max_calls,
                 seconds=seconds,
                 imported=found.seen,
-                elsewhere=None if model else partial(answers_elsewhere, target, values, seconds),
+                elsewhere=None if model else elsewhere,
             )
         )
 

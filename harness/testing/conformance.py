@@ -116,16 +116,16 @@ def _try(
 ) -> None:
     """Sort rules into those kept, and those broken or, since another one is, not checked."""
     for rule in rules:
+        if not rule.applies(lab):
+            continue
         why = next((each for each in rule.after if each in found), None)
         if why is not None:
             root = found[why]
             found[rule] = root if isinstance(root, Rule) else why
-        elif rule.applies(lab):
-            breaches = _breaches(rule, lab)
-            if breaches:
-                found[rule] = breaches
-            else:
-                kept.append(rule)
+        elif breaches := _breaches(rule, lab):
+            found[rule] = breaches
+        else:
+            kept.append(rule)
 
 
 def _breaches(rule: Rule, lab: Lab) -> list[Breach]:

@@ -79,7 +79,7 @@ class Lab:
     @property
     def writes(self) -> bool:
         """Whether the method has a memory of its own."""
-        return writes_memory(self.cls)
+        return issubclass(self.cls, Method) and writes_memory(self.cls)
 
     @cached_property
     def memory(self) -> Path:

@@ -74,10 +74,9 @@ class Watch:
 
         def call() -> None:
             try:
-                with _own_seed():
-                    before = _torch_state()
-                    box.append(work())
-                    self._changed(before)
+                before = _torch_state()
+                box.append(work())
+                self._changed(before)
             # SystemExit too: a script that was meant to be run ends the import, not the check.
             except BaseException as error:
                 raised.append(error)
@@ -88,7 +87,7 @@ class Watch:
         self.beat()
         _active.append(self)
         try:
-            with redirect_stdout(printed), self._told_of_sleep():
+            with redirect_stdout(printed), self._told_of_sleep(), _own_seed():
                 thread.start()
                 self._thread = thread.ident or 0
                 self._join(thread, self.limit * patience)

@@ -42,7 +42,9 @@ def test_flashrags_version_is_part_of_a_runs_identity() -> None:
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_conformance(name: str) -> None:
-    assert len(check_method(CLS, {"pipeline": name})) == 10
+    assert "answers depend on the question and the seed alone" in check_method(
+        CLS, {"pipeline": name}
+    )
 
 
 @pytest.mark.parametrize(("name", "batches"), [("IRCOTPipeline", 2), ("CoRAGPipeline", 9)])
