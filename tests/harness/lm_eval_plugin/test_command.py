@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,35 @@ def test_what_cannot_be_is_one_line(
     line = cli.refuses("lm-eval", "--model", "memory", "--model_args", "method=bm25", *arguments)
     assert llm.calls == 0
     assert re.search(message, line), line
+
+
+def test_an_interruption_says_what_goes_on(
+    tmp_path: Path, llm: CountingModel, cli: CommandLine
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    cli.model, llm.interfere = llm, interrupt
+    folder = task_folder(tmp_path / "toy")
+    done = cli("lm-eval", "--model", "memory", "--model_args", "method=bm25", "--tasks", folder)
+    assert done.code == 130
+    assert done.err.splitlines()[-1].startswith("stopped; with --use_cache")
+
+
+def test_tasks_of_a_configuration_file_are_found(
+    tmp_path: Path, llm: CountingModel, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval.tasks
+
+    # Without its own thousands, which take it ten seconds.
+    quick = partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", quick)
+    config = tmp_path / "config.yaml"
+    given = {"model": "memory", "model_args": {"method": "no-retrieval"}, "tasks": ["memory_nq"]}
+    config.write_text(json.dumps({**given, "limit": 1}))
+    done = cli("lm-eval", "run", "--config", config)
+    assert done.code == 0, done.err
+    assert "|memory_nq|" in done.out.replace(" ", "")
 
 
 def test_its_help_is_lm_eval_s(cli: CommandLine) -> None:
