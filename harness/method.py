@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from harness.llm.base import Capability, LanguageModel
 
 
+MOST_SHOTS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class MethodCard:
     """What a reader of a board needs to know about a method."""
@@ -54,7 +57,7 @@ class MethodParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    shots: int = Field(4, ge=0, le=64, description="demonstrations from the train split")
+    shots: int = Field(4, ge=0, le=MOST_SHOTS, description="demonstrations from the train split")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import typer
 
 from harness.errors import ConfigError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,4 +28,8 @@ def lm_eval(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> 
         from harness.lm_eval_plugin.command import run
     except ImportError as error:
         raise ConfigError(f"lm-eval cannot be imported ({error}); install it again") from error
-    run(arguments or [])
+    try:
+        run(arguments or [])
+    except KeyboardInterrupt:
+        typer.echo("stopped; with --use_cache the same command goes on where it was", err=True)
+        raise SystemExit(INTERRUPTED) from None

@@ -68,6 +68,8 @@ def plan(settings: Settings, asked: Asked) -> RunPlan:
             f"memory_* tasks alone; ask one of them instead of '{asked.name}', or another method"
         )
     check_plan(planned, settings.place)
+    for note in planned.demonstrations:
+        _log.warning("%s: %s", asked.name, note)
     return planned
 
 

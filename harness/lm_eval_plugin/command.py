@@ -37,35 +37,42 @@ _DECIDED = {
 
 def run(arguments: Sequence[str]) -> None:
     """What ``lm_eval`` does with these arguments; its own errors are raised as they are."""
-    # Before lm-eval is imported, which reads it once; else it writes beside its own code.
-    os.environ.setdefault("LM_HARNESS_CACHE_PATH", str(cache_dir("lm-eval", "requests")))
     from lm_eval.__main__ import setup_logging
     from lm_eval._cli import HarnessCLI
 
-    setup_logging()
     with ExitStack() as held:
         held.enter_context(mock.patch.object(sys, "argv", ["lm-eval", *arguments]))
         command = HarnessCLI()
         asked = command.parse_args()
+        setup_logging()
+        if hasattr(asked, "model_args"):  # a run, not a list of tasks
+            _prepare(asked, held)
+        # Names of tasks in a --config file, and what is listed.
         if hasattr(asked, "include_path") and asked.include_path is None:
             asked.include_path = str(YAML)
-        if getattr(asked, "tasks", None) and hasattr(asked, "model_args"):
-            _prepare(asked, held)
         command.execute(asked)
 
 
 def _prepare(asked: Namespace, held: ExitStack) -> None:
+    # Before lm-eval reads it, once; else it writes beside its own code.
+    os.environ.setdefault("LM_HARNESS_CACHE_PATH", str(cache_dir("lm-eval", "requests")))
     import harness.lm_eval_plugin.registration as registered
 
     if asked.model == registered.MODEL:
         _check(asked)
+    if asked.tasks:
+        folder = Path(held.enter_context(TemporaryDirectory(prefix="memory-harness-")))
+        asked.tasks = _files(asked, folder)
+        if all(task.endswith(".yaml") for task in asked.tasks):
+            held.enter_context(_without_index())
+    held.enter_context(_quiet())
+
+
+def _files(asked: Namespace, folder: Path) -> list[str]:
+    """What is asked, the harness's own tasks as files of lm-eval's in ``folder``."""
     given = asked.tasks if isinstance(asked.tasks, list) else [asked.tasks]
     tasks = [task for text in given for each in str(text).split(",") for task in _named(each)]
-    folder = Path(held.enter_context(TemporaryDirectory(prefix="memory-harness-")))
-    asked.tasks = [_own(task, folder) or task for task in tasks]
-    if all(task.endswith(".yaml") for task in asked.tasks):
-        held.enter_context(_without_index())
-    held.enter_context(_quiet())
+    return [_own(task, folder, asked.include_path) or task for task in tasks]
 
 
 def _check(asked: Namespace) -> None:
@@ -86,10 +93,11 @@ def _named(task: str) -> list[str]:
     return fnmatch.filter(known, task) or ([task] if task else [])
 
 
-def _own(task: str, folder: Path) -> str | None:
+def _own(task: str, folder: Path, others: str | None) -> str | None:
     """A file of lm-eval's for a task of the harness, by ``memory_`` and its name or by its folder.
 
-    None of any other. Raises ConfigError with a suggestion for an unknown name.
+    None of any other. Raises ConfigError with a suggestion for an unknown name, unless it may be
+    one of ``others``.
     """
     from harness.lm_eval_plugin.tasks import PREFIX
 
@@ -99,6 +107,8 @@ def _own(task: str, folder: Path) -> str | None:
     elif not task.startswith(PREFIX) or task.endswith(".yaml"):
         return None
     elif source not in names("tasks"):
+        if others is not None:
+            return None
         known = [PREFIX + name for name in names("tasks")]
         raise ConfigError(f"unknown task '{task}'{did_you_mean(task, known)}")
     name = PREFIX + open_task(source, own=False).name

@@ -23,6 +23,7 @@ from harness.errors import ConfigError
 from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL
+from harness.method import MOST_SHOTS
 from harness.records import Passage, Question
 from harness.registry import load_plugin
 from harness.runs.execute import RunPlan
@@ -32,6 +33,8 @@ OWN_DATA = "corpus"
 ALL_AT_ONCE = 128
 _KEYS = ("method", "llm", "task", "corpus", "train", "seed", "runs", "plugin")
 _ANY_CORPUS = Corpus.from_passages([Passage("any", "any", "any")])
+# As many as a method may want: with fewer, those who want more or fewer would look alike.
+_ANY_TRAIN = tuple(Question(f"any{n}", f"any {n}", ("any",)) for n in range(MOST_SHOTS))
 _NO_FILES = TaskFiles()
 _OF_OTHER_MODELS = ("pretrained", "peft", "path", "engine")
 
@@ -82,7 +85,7 @@ class Settings:
         """A run as far as it is known without its questions and the data that they bring."""
         # Beyond ASCII, so that what a retriever makes of such text counts, too.
         asked = Question("any", "é", ())
-        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS)
+        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS, _ANY_TRAIN)
         return self.plan(replace(data, questions=(asked,)))
 
     def fingerprint(self) -> str:

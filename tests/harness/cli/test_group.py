@@ -45,7 +45,9 @@ def test_every_command_can_be_loaded_and_says_what_it_does(cli: CommandLine, nam
     assert callable(load("commands", name))
     done = cli(name, "--help")
     assert done.code == 0
-    assert f"memory-harness {name} [OPTIONS]" in " ".join(done.out.split())
+    # All arguments of this one are another program's.
+    usage = "usage: lm-eval" if name == "lm-eval" else f"memory-harness {name} [OPTIONS]"
+    assert usage in " ".join(done.out.split())
 
 
 def test_help_shows_where_commands_come_from(cli: CommandLine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,35 @@ def test_what_cannot_be_is_one_line(
     assert re.search(message, line), line
 
 
+def test_an_interruption_says_what_goes_on(
+    tmp_path: Path, llm: CountingModel, cli: CommandLine
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    cli.model, llm.interfere = llm, interrupt
+    folder = task_folder(tmp_path / "toy")
+    done = cli("lm-eval", "--model", "memory", "--model_args", "method=bm25", "--tasks", folder)
+    assert done.code == 130
+    assert done.err.splitlines()[-1].startswith("stopped; with --use_cache")
+
+
+def test_tasks_of_a_configuration_file_are_found(
+    tmp_path: Path, llm: CountingModel, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval.tasks
+
+    # Without its own thousands, which take it ten seconds.
+    quick = partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", quick)
+    config = tmp_path / "config.yaml"
+    given = {"model": "memory", "model_args": {"method": "no-retrieval"}, "tasks": ["memory_nq"]}
+    config.write_text(json.dumps({**given, "limit": 1}))
+    done = cli("lm-eval", "run", "--config", config)
+    assert done.code == 0, done.err
+    assert "|memory_nq|" in done.out.replace(" ", "")
+
+
 def test_its_help_is_lm_eval_s(cli: CommandLine) -> None:
     assert "--model_args" in cli("lm-eval", "run", "--help").out
     assert "lm-evaluation-harness" in cli("--help").out
@@ -111,6 +140,13 @@ def test_the_section_of_the_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     follow("Use from lm-eval", tmp_path, monkeypatch)
-    out = capsys.readouterr().out
-    assert "|memory_nq|" in out.replace(" ", "")
-    assert subprocess.run(["git", "-C", tmp_path, "status"], capture_output=True).returncode
+    assert "|memory_nq|" in capsys.readouterr().out.replace(" ", "")
+    (samples,) = Path("results").glob("*/samples_memory_nq_*.jsonl")
+    asked = [json.loads(line) for line in samples.read_text().splitlines()]
+    (folder,) = [file.parent for file in Path("runs/same").rglob("scores.jsonl")]
+    rows = map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())
+    scores = map(json.loads, (folder / "scores.jsonl").read_text().splitlines())
+    answers = {each["doc"]["id"]: each["resps"][0][0] for each in asked}
+    assert answers == {row["question_id"]: row["answer"] for row in rows}
+    f1 = {row["question_id"]: row["f1"] for row in scores}
+    assert {each["doc"]["id"]: each["f1"] for each in asked} == f1

@@ -158,12 +158,25 @@ def test_a_task_s_file_brings_the_model_with_it(monkeypatch: pytest.MonkeyPatch)
     assert get_model("memory").__name__ == "MemoryLM"
 
 
-def test_the_entry_point_of_later_releases_names_the_model() -> None:
+def test_the_entry_point_of_later_releases_names_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import tomllib
+    from importlib import reload
+    from importlib.metadata import EntryPoint
+
+    from lm_eval.api.registry import get_model, model_registry
+
+    from harness.lm_eval_plugin import registration
+    from harness.lm_eval_plugin.model import MemoryLM
 
     points = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["entry-points"]
-    module, _, name = points["lm_eval.models"]["memory"].partition(":")
-    assert hasattr(__import__(module, fromlist=[name]), name)
+    value = points["lm_eval.models"]["memory"]
+    monkeypatch.delitem(model_registry._objs, "memory", raising=False)
+    # As a later release does; the tasks' files then bring the same model once more.
+    model_registry.register("memory", target=EntryPoint("memory", value, "lm_eval.models"))
+    reload(registration)
+    assert get_model("memory") is MemoryLM
 
 
 NQ_OPEN = [
