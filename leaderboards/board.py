@@ -13,6 +13,7 @@ from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
+from leaderboards.external import placed
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 from leaderboards.unanswered import over_the_same_questions
 
@@ -117,7 +118,7 @@ def _read(
     runs_dir: Path, *, across_corpora: bool = False
 ) -> tuple[list[Group], list[Unfinished], Labels]:
     ended, unfinished = collect(runs_dir)
-    runs, left_out = over_the_same_questions(ended, across_corpora=across_corpora)
+    runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
     labels = _labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
     return _groups(runs, unfinished, labels), unfinished, labels

@@ -12,6 +12,7 @@ from harness.runs.manifest import Hardware, Manifest
 from harness.runs.usage import MANY
 from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
+from leaderboards.external import external_lines, shown_as
 from leaderboards.rows import ALPHA, Row
 
 _REMOTE = (
@@ -25,6 +26,8 @@ def label(manifest: Manifest) -> str:
     """Name a row by its method and the parameters that are not the default: ``bm25 (k=10)``."""
     params = _settings(manifest.non_default_params)
     name = manifest.config.method.name
+    if manifest.external:
+        return one_line(shown_as(manifest.external, name))
     return one_line(f"{name} ({params})" if params else name) or "unnamed"
 
 
@@ -42,6 +45,7 @@ def task_caption(
         *setting(runs, rows, hardware),
         *mishaps(runs, rows),
         _quality(rows),
+        *external_lines(runs),
         _retrieval(runs, k),
         "Latency: closed loop, one query at a time, warm"
         + (f", up to {queries:,} queries" if queries else "")
@@ -73,9 +77,14 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
 
 
 def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
-    """Which questions were left out because something learnt from them, and what nobody knows."""
+    """Which questions were left out because something learnt from them, and what nobody knows.
+
+    What is to know of the demonstrations, too.
+    """
     lines: dict[str, None] = {}
     for manifest in (run.manifest for run in runs):
+        for shown in manifest.demonstrations:
+            lines[f"Demonstrations for {manifest.config.task.name}: {shown}."] = None
         if note := manifest.task_provenance.get("left_out"):
             lines[f"Left out of {manifest.config.task.name}: {note}."] = None
         for part, count in manifest.trained_on.items():
@@ -90,11 +99,12 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
     asked = runs[0].manifest.config.task.asked
     lost = asked - len(runs[0].question_ids)
     if lost:
-        names = ", ".join(f"{row.label} {row.unanswered:,}" for row in rows if row.unanswered)
+        some = [row for row in rows if row.unanswered]
+        names = ", ".join(f"{row.label} {row.unanswered:,}" for row in some)
+        why, fix = _why_unanswered(only_external=all(row.external for row in some))
         yield (
-            f"Incomplete: {lost:,} of {asked:,} questions are left out of every row, because the "
-            f"model's server left them unanswered in some ({names}). Running the same board again "
-            "asks them again."
+            f"Incomplete: {lost:,} of {asked:,} questions are left out of every row, because {why} "
+            f"in some ({names}).{fix}"
         )
     if any(row.retries for row in rows):
         yield (
@@ -105,6 +115,13 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
         doubts = list(_doubts(row, asked * len(row.run_ids)))
         if doubts:
             yield f"Caution, {row.label}: {'; '.join(doubts)}."
+
+
+def _why_unanswered(*, only_external: bool) -> tuple[str, str]:
+    if only_external:
+        return "there is no answer", ""
+    again = " Running the same board again asks them again."
+    return "the model's server left them unanswered", again
 
 
 def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -129,6 +146,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row], k: int) -> tuple[str,
         "tables of the tasks.",
         *_refused(runs),
         _quality(rows),
+        *external_lines(runs),
         _retrieval(runs, k),
         *not_comparable(runs),
     )
@@ -152,7 +170,7 @@ def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
         f"Not finished, so left out: {name}{where}, seed {config.seed}, "
         f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
     )
-    if not run.manifest.has_ended:
+    if not run.manifest.has_ended or run.manifest.external:
         return f"{told}."
     return (
         f"{told}, the others left unanswered by the model's server; running the same board again "

@@ -97,7 +97,9 @@ def _mean_of(name: str) -> Callable[[Row], str]:
 
 def _method(row: Row) -> str:
     name = _bold(markdown_text(row.label), row)
-    return f"{name} \u2020oracle" if row.oracle else name
+    marks = [" \u2020oracle"] if row.oracle else []
+    marks += [" \u2020external"] if row.external else []
+    return name + "".join(marks)
 
 
 def _bold(text: str, row: Row) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.errors import InputError
 from harness.metrics.statistics import Interval, average_ci, mean_cis, proportion_cis, versus_best
+from harness.runs.external import External
 from harness.runs.manifest import Hardware
 from leaderboards.collect import Floats, Run
 from leaderboards.cost import Cost, average_cost, row_cost
@@ -42,6 +43,16 @@ class Entry:
         return any(run.manifest.method_card.oracle for run in self.runs)
 
     @property
+    def external(self) -> External | None:
+        """Where results came from that another program made; None for runs."""
+        return self.runs[0].manifest.external
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it takes no part in the comparison: shown gold, or of no known corpus."""
+        return self.oracle or (self.external is not None and self.external.corpus != "same")
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds in rising order."""
         return tuple(run.manifest.config.seed for run in self.runs)
@@ -68,7 +79,8 @@ class Row:
     ``p_value`` compares F1 with the best of the table, Holm-adjusted; None for an oracle, which
     takes no part. ``top`` tells that the method is not significantly below the best. ``errors`` are
     answers that count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests
-    sent again, each summed over the runs.
+    sent again, each summed over the runs. ``external`` is the program that made results that are no
+    run.
     """
 
     label: str
@@ -90,6 +102,7 @@ class Row:
     cost: Cost
     p_value: float | None = None
     top: bool = False
+    external: str = ""
 
 
 Entries = Mapping[str, Entry]
@@ -130,7 +143,7 @@ def make_rows(
         return []
     em, f1 = (_scores(tasks, labels, metric) for metric in ("em", "f1"))
     pvalues = versus_best(
-        {x: _pooled(tasks, x) for x in labels if not any(entries[x].oracle for entries in tasks)}
+        {x: _pooled(tasks, x) for x in labels if not any(entries[x].is_apart for entries in tasks)}
     )
     rows = [
         _row([entries[x] for entries in tasks], hardware, em[x], f1[x], pvalues.get(x), k)
@@ -171,6 +184,7 @@ def _row(
         cost=costs[0] if len(costs) == 1 else average_cost(costs),
         p_value=p_value,
         top=p_value is not None and p_value >= ALPHA,
+        external=entries[0].external.source if entries[0].external else "",
     )
 
 

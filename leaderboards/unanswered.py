@@ -35,7 +35,7 @@ def over_the_same_questions(
         version = run.metrics_version
         shared = run.manifest.comparable(version, across_corpora=across_corpora)
         tables.setdefault(canonical_json(shared), []).append(run)
-    kept: dict[str, Run] = {}
+    kept: dict[Run, Run] = {}
     left_out: list[Unfinished] = []
     for members in tables.values():
         same = sorted(members, key=lambda run: (len(run.unanswered), str(run.folder)))
@@ -43,8 +43,8 @@ def over_the_same_questions(
             worst = same.pop()
             left_out.append(Unfinished(worst.manifest, len(worst.question_ids)))
         lost = _lost(same)
-        kept |= {str(run.folder): _without(run, lost) for run in same}
-    return [kept[str(run.folder)] for run in runs if str(run.folder) in kept], left_out
+        kept |= {run: _without(run, lost) for run in same}
+    return [kept[run] for run in runs if run in kept], left_out
 
 
 def _lost(runs: Iterable[Run]) -> frozenset[str]:

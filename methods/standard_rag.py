@@ -7,6 +7,7 @@ from pydantic import Field
 from harness.method import Method, MethodCard
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query
+from harness.retrieval.prebuilt import RETRIEVER
 from methods.flashrag_prompt import (
     FLASHRAG_SETTING,
     ReaderParams,
@@ -70,4 +71,4 @@ class StandardRAG(RetrieveThenRead):
     class Params(RetrieveThenRead.Params):
         """Parameters of standard RAG."""
 
-        retriever: str = Field("all-minilm-l6-v2", description="an encoder of the catalogue")
+        retriever: str = Field("all-minilm-l6-v2", description=RETRIEVER)

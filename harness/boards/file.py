@@ -12,8 +12,10 @@ import yaml
 from harness.boards.config import Board, MethodEntry, parse_board
 from harness.boards.preparation import Preparation
 from harness.boards.task_entry import TaskSource, is_path
+from harness.data.lm_eval_task import PREFIX
 from harness.errors import InputError
 from harness.registry import board_file
+from harness.retrieval.prebuilt import beside, is_prebuilt
 
 Source = TypeVar("Source", bound=TaskSource)
 
@@ -66,6 +68,9 @@ def task_beside(task: Source, file: Path) -> Source:
         changes["files"] = task.files.model_copy(update=paths)
     if is_path(task.name):
         changes["name"] = _local(task.name, file)
+    own = task.name.removeprefix(PREFIX)
+    if own != task.name and is_path(own):
+        changes["name"] = PREFIX + _local(own, file)
     return task.model_copy(update=changes) if changes else task
 
 
@@ -83,11 +88,15 @@ def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:
 
 
 def _values(value: Any, board: Path) -> Any:
-    """Options of methods and preparations: what begins with ``./`` or ``../`` is a path."""
+    """Options of methods and preparations: ``./`` and ``../`` begin a path, ``faiss:`` and
+    ``bm25s:`` a prebuilt index's.
+    """
     if isinstance(value, Mapping):
         return {key: _values(each, board) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_values(each, board) for each in value]
+    if is_prebuilt(value):
+        return beside(value, lambda text: _local(text, board))
     if not (isinstance(value, str) and value.startswith(("./", "../"))):
         return value
     place = _beside(Path(value), board)

@@ -13,6 +13,7 @@ from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
 from harness.boards.learnt import learnt_by
 from harness.boards.needs import check_needs
+from harness.boards.shots import about_shots, fit_shots
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import check_untrained, warn_of_unknown
@@ -21,11 +22,13 @@ from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.style import settled
-from harness.method import Method, MethodParams, load_method, parse_params
+from harness.method import Method, MethodParams, load_method, own_name, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
+from harness.retrieval.open import placeless, retriever_config
 from harness.runs.execute import Measuring, RunPlan, execute
-from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
+from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
+from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 
 if TYPE_CHECKING:
@@ -76,13 +79,15 @@ def plan_runs(
         for task_data in data:
             for (name, cls, params, inputs), own in zip(methods, learnt, strict=True):
                 for seed in board.seeds:
-                    method = cls(params)
+                    method = cls(fit_shots(params, task_data))
                     config = _config(name, method, inputs, known, task_data, seed)
+                    shown = tuple(about_shots(name, method, params, task_data, seed))
                     plan = RunPlan(config, method, model, task_data, measuring)
-                    yield replace(plan, retry_errors=retry_errors, trained=(*own, *parts))
+                    plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
+                    yield replace(plan, trained=(*own, *parts))
 
 
-def run_board(
+def run_plans(
     plans: Iterable[RunPlan],
     root: Path,
     console: Console,
@@ -101,8 +106,10 @@ def run_board(
             if plan.is_complete(root):
                 say(console, f"{plan.label}: finished before")
             else:
-                check_plan(plan)
+                check_plan(plan, root)
                 todo.append(plan)
+    for line in dict.fromkeys(f"{p.data.name}: {note}" for p in todo for note in p.demonstrations):
+        say(console, f"demonstrations for {line}")
     for model, group in groupby(todo, key=lambda plan: plan.model):
         say(console, f"loading {model.name}{_style_of(model)}")
         with _going_on(failures):
@@ -190,6 +197,11 @@ class _Retrievers:
     def _open(self, name: str, plan: RunPlan) -> Retriever:
         from harness.retrieval.open import open_retriever
 
+        if _retriever(plan.method, plan.data) != plan.config.retriever:
+            raise RunFailedError(
+                f"retriever '{name}': its files changed since the board was planned; run the board "
+                "again"
+            )
         label = f"{plan.config.task.name}: {name} index"
         with CallbackBar(self._console, label) as progress:
             return open_retriever(
@@ -201,7 +213,7 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     cls = load_method(entry.name)
     params = parse_params(cls, entry.name, entry.params)
     # Here, once for all runs of an entry: the files may be large.
-    return entry.name, cls, params, _inputs(cls(params))
+    return own_name(entry.name), cls, params, _inputs(cls(params))
 
 
 def _identity(model: ModelConfig) -> ModelSettings:
@@ -231,26 +243,13 @@ def _config(
     data: TaskData,
     seed: int,
 ) -> RunConfig:
-    version, hops = data.card.version, data.card.hops
     return RunConfig(
-        task=TaskConfig(
-            name=data.name,
-            split=data.split,
-            limit=data.limit,
-            questions=len(data.questions),
-            questions_fingerprint=data.questions_fingerprint,
-            passages=len(data.corpus),
-            corpus_fingerprint=data.corpus_fingerprint,
-            train_fingerprint=data.train_fingerprint,
-            **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
-            **({} if version == 1 else {"version": version}),
-            **({"hops": hops} if method.reads_task and hops else {}),
-        ),
+        task=task_config(data, tells_hops=method.reads_task),
         method=MethodConfig(
             name=name,
             version=method.version(),
             prompt_format=PROMPT_FORMAT,
-            params=method.params.model_dump(mode="json"),
+            params=placeless(method.params.model_dump(mode="json")),
             **({"inputs": inputs} if inputs else {}),
         ),
         model=model,
@@ -261,8 +260,6 @@ def _config(
 
 def _retriever(method: Method, data: TaskData) -> dict[str, Any] | None:
     """What decides the results of the method's retriever over the task's corpus."""
-    from harness.retrieval.open import retriever_config
-
     name = method.retriever_name
     if name is None:
         return None

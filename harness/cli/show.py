@@ -59,6 +59,9 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
         yield f"golden answers: {', '.join(map(repr, gold['golden_answers']))}"
         yield from _documents(documents_of(row), set(gold["gold_doc_ids"]))
     usage = row["usage"]
+    if not usage:
+        yield "calls and tokens: not known of external results"
+        return
     yield (
         f"{usage['llm_calls']} model calls, {usage['retrievals']} searches, "
         f"{_count(usage['prompt_tokens'])} + {_count(usage['completion_tokens'])} tokens"

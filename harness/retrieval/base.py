@@ -51,6 +51,13 @@ class Retriever(ABC):
         del ascii_only  # in the base no results change
         return 1
 
+    @classmethod
+    def check(cls, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+        """Raise HarnessError if it cannot be opened over the corpus; before a model is loaded.
+
+        The base, which builds what it lacks, finds nothing.
+        """
+
     @abstractmethod
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages for each query, best first, with ``score`` set.

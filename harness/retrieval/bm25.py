@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,14 +88,11 @@ class BM25Retriever(Retriever):
         if loaded is None:
             raise InputError(f"{self.folder}: cannot be read back; delete it and try again")
         index, self._bytes = loaded
-        self._vocabulary: dict[str, int] = index.vocab_dict
-        self._weights: NDArray[np.float32] = index.scores["data"]
-        self._positions: NDArray[np.int32] = index.scores["indices"]
-        self._starts: list[int] = index.scores["indptr"].tolist()
+        self._postings = Postings.of(index)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages a query; fewer when fewer share a term with it, none for none."""
-        return [self._search(query, k) for query in queries]
+        return [self._postings.search(self._tokenize(query), self._corpus, k) for query in queries]
 
     def storage(self) -> dict[str, int]:
         """Bytes of the saved index files."""
@@ -104,18 +102,42 @@ class BM25Retriever(Retriever):
         """Versions of the libraries that separate, stem and weigh the terms."""
         return _versions(self.settings)
 
-    def _search(self, query: str, k: int) -> list[Passage]:
-        terms = [self._vocabulary[t] for t in self._tokenize(query) if t in self._vocabulary]
-        if not terms:
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """A bm25s index taken apart: for every term the passages that hold it, and its weights there.
+
+    Those of the term numbered t lie from ``starts[t]`` to ``starts[t + 1]``.
+    """
+
+    vocabulary: Mapping[str, int]
+    weights: NDArray[Any]
+    positions: NDArray[Any]
+    starts: Sequence[int]
+
+    @classmethod
+    def of(cls, index: Any) -> Postings:
+        """The arrays of an open ``bm25s.BM25``, still memory-mapped."""
+        scores = index.scores
+        return cls(index.vocab_dict, scores["data"], scores["indices"], scores["indptr"].tolist())
+
+    def of_term(self, term: int) -> slice:
+        """Where the postings of a term lie."""
+        return slice(self.starts[term], self.starts[term + 1])
+
+    def search(self, terms: Sequence[str], corpus: Corpus, k: int) -> list[Passage]:
+        """The k best passages for the terms of a query; unknown ones are left out."""
+        known = [self.vocabulary[term] for term in terms if term in self.vocabulary]
+        if not known:
             return []
-        postings = [slice(self._starts[term], self._starts[term + 1]) for term in terms]
+        postings = [self.of_term(term) for term in known]
         scores: Any = np.bincount(
-            np.concatenate([self._positions[part] for part in postings]),
-            weights=np.concatenate([self._weights[part] for part in postings]),
-            minlength=len(self._corpus),
+            np.concatenate([self.positions[part] for part in postings]),
+            weights=np.concatenate([self.weights[part] for part in postings]),
+            minlength=len(corpus),
         )
         best = top_positive(scores, k)
-        return with_scores(self._corpus, best, scores[best])
+        return with_scores(corpus, best, scores[best])
 
 
 def _settings(values: Mapping[str, Any]) -> BM25Settings:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.files import cache_dir
+from harness.files import cache_dir, writing
 from harness.records import Passage
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry
 from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
-from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors
+from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors, find_model
 from harness.retrieval.ranking import with_scores
 from harness.retrieval.selftest import check_index
 
@@ -54,6 +54,12 @@ class DenseRetriever(Retriever):
         """What decides the vectors. Raises ConfigError for settings that do not fit."""
         return _entry(settings).config()
 
+    @classmethod
+    def check(cls, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+        """Find the encoder's files, downloaded if need be."""
+        del corpus  # vectors are made for any
+        find_model(_entry(settings))
+
     def __init__(
         self, corpus: Corpus, encoder: Encoder, index: Any, *, number_bytes: int = 4
     ) -> None:
@@ -87,6 +93,16 @@ class DenseRetriever(Retriever):
         import faiss
 
         return {**self._encoder.provenance(), "faiss": faiss.__version__}
+
+    def save(self, path: str | Path) -> None:
+        """Write the index as faiss does, which FlashRAG and ``faiss:FILE@ENCODER`` open."""
+        import faiss
+
+        with writing(Path(path)):
+            try:
+                faiss.write_index(self._index, str(path))
+            except RuntimeError as error:
+                raise OSError(str(error).splitlines()[0]) from error
 
     def _propose(self, vectors: Vectors, depth: int) -> NDArray[np.int64]:
         import faiss
@@ -132,13 +148,40 @@ def embedding_folder(encoder: Encoder) -> Path:
 def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> DenseRetriever:
     """Open a flat index built by FlashRAG (``e5_Flat.index``) for the same corpus file.
 
-    The vectors stay on disk where this faiss can memory-map them. Raises InputError when the file
-    is no flat inner-product index or its size does not fit the encoder or the corpus, and
-    HarnessError when passages cannot be found by their own text (another encoder, another order).
+    The vectors stay on disk where this faiss can memory-map them. Raises what ``read_flat_index``
+    does, and HarnessError when passages cannot be found by their own text (another encoder,
+    another order).
+    """
+    path = Path(path)
+    retriever = DenseRetriever(corpus, encoder, read_flat_index(path, corpus, encoder))
+    fix = (
+        f"{path} was built from a corpus in another order or by another encoder than {encoder.name}"
+        "; name the corpus file and the encoder that it was built with"
+    )
+    check_index(retriever, corpus, path, with_text=True, fix=fix)
+    return retriever
+
+
+class HasDimensions(Protocol):
+    """What an index must fit: an encoder, or its entry, where ``dimensions`` may be unknown."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def dimensions(self) -> int | None:
+        """Of its vectors."""
+
+
+def read_flat_index(path: Path, corpus: Corpus, encoder: HasDimensions) -> Any:
+    """A faiss index, memory-mapped where faiss can.
+
+    Raises InputError when the file is no flat inner-product index or its size does not fit the
+    encoder, if its dimensions are known, or the corpus.
     """
     import faiss
 
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a faiss index such as e5_Flat.index")
     try:
@@ -150,7 +193,7 @@ def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> D
             f"{path}: holds a {type(index).__name__}; only flat inner-product indexes are read "
             "(FlashRAG's faiss_type Flat)"
         )
-    if index.d != encoder.dimensions:
+    if encoder.dimensions not in (None, index.d):
         raise InputError(
             f"{path}: has {index.d} dimensions, but encoder {encoder.name} gives "
             f"{encoder.dimensions}; name the encoder that built the index"
@@ -160,9 +203,7 @@ def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> D
             f"{path}: holds {index.ntotal} vectors, but the corpus has {len(corpus)} passages; "
             "open the corpus file that the index was built from"
         )
-    retriever = DenseRetriever(corpus, encoder, index)
-    check_index(retriever, corpus, path, with_text=True)
-    return retriever
+    return index
 
 
 def _entry(settings: Mapping[str, Any]) -> EncoderEntry:

@@ -6,20 +6,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, did_you_mean
-from harness.registry import added, resolve
+from harness.fingerprint import fingerprint
+from harness.registry import declares, is_known, load, names
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.bm25 import BM25Retriever
-from harness.retrieval.catalogue import encoder_names
+from harness.retrieval.bm25s_index import Bm25sIndex
+from harness.retrieval.catalogue import encoder_names, is_encoder
+from harness.retrieval.catalogue import shipped as shipped_encoders
 from harness.retrieval.dense import DenseRetriever
+from harness.retrieval.faiss_index import FaissIndex
+from harness.retrieval.prebuilt import BM25S, FAISS, FORMS, FaissSpec, is_prebuilt
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
 
 
 def retriever_names() -> tuple[str, ...]:
-    """Every name that ``open_retriever`` knows; ``dense`` is the default encoder."""
+    """Every name that ``open_retriever`` knows; ``dense`` is the default encoder.
+
+    Beside names it takes the place of a prebuilt index (``harness.retrieval.prebuilt.FORMS``).
+    """
     own = ("bm25", "dense", *encoder_names())
-    return (*own, *added("retrievers", own))
+    return (*own, *(name for name in names("retrievers") if name not in own))
+
+
+def shipped() -> Mapping[str, type[Retriever]]:
+    """The house's own retrievers; every encoder of the catalogue is one."""
+    return {"bm25": BM25Retriever, **dict.fromkeys(["dense", *shipped_encoders()], DenseRetriever)}
 
 
 def open_retriever(
@@ -39,6 +52,15 @@ def open_retriever(
     return cls.open(corpus, given, progress)
 
 
+def check_retriever(name: str, corpus: Corpus, settings: Mapping[str, Any] | None = None) -> None:
+    """Raise what ``open_retriever`` would for files that are missing or do not fit the corpus.
+
+    Loads no model.
+    """
+    cls, given = _door(name, settings)
+    cls.check(corpus, given)
+
+
 def retriever_config(
     name: str, settings: Mapping[str, Any] | None = None, *, ascii_only: bool = True
 ) -> dict[str, Any]:
@@ -55,17 +77,47 @@ def retriever_config(
     return {"kind": cls.kind or name, **cls.config(given), **changed}
 
 
+def placeless(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters in which a prebuilt index counts by what it holds, not by where it lies."""
+    return {k: _by_content(v) if is_prebuilt(v) else v for k, v in params.items()}
+
+
+def _by_content(name: str) -> str:
+    config = retriever_config(name)
+    index = str(config["index_sha256"])[:12]
+    if not name.startswith(FAISS):
+        return BM25S + index
+    spec = FaissSpec.parse(name)
+    encoder = spec.encoder if spec.is_of_catalogue else fingerprint(config["files"])[:12]
+    return spec.written(index, encoder)
+
+
 def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever], dict[str, Any]]:
     """The class of a name and its settings; a dense retriever's hold its encoder."""
-    known = retriever_names()
-    if name not in known:
-        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, list(known))}")
     given = dict(settings or {})
+    if is_prebuilt(name):
+        if given:
+            raise ConfigError(f"{', '.join(given)}: a prebuilt index has its own; leave it out")
+        return (FaissIndex if name.startswith(FAISS) else Bm25sIndex), {"spec": name}
     if name == "bm25":
         return BM25Retriever, given
-    if name in ("dense", *encoder_names()):
+    if name in shipped() or _is_encoder(name):
         return DenseRetriever, {**given, "encoder": name}
-    cls = resolve(added("retrievers", ())[name], f"retriever '{name}'")
+    if not is_known("retrievers", name):
+        raise ConfigError(
+            f"no retriever {name!r}{did_you_mean(name, [*retriever_names(), *FORMS])}"
+        )
+    cls = load("retrievers", name)
     if not (isinstance(cls, type) and issubclass(cls, Retriever)):
         raise ConfigError(f"retriever '{name}': {cls!r} is not a subclass of Retriever")
     return cls, given
+
+
+def _is_encoder(name: str) -> bool:
+    """Whether a plug-in's name is an encoder's. Raises ConfigError if it is a retriever's, too."""
+    encodes, retrieves = declares("encoders", name), declares("retrievers", name)
+    if encodes and retrieves:
+        raise ConfigError(
+            f"'{name}' is an encoder of one plug-in and a retriever of another; uninstall one"
+        )
+    return encodes or (not retrieves and is_encoder(name))

@@ -31,6 +31,7 @@ def check_index(
     *,
     samples: int = 20,
     with_text: bool = False,
+    fix: str = "",
 ) -> None:
     """Ask for passages evenly spread over the corpus and require that 90 % come back.
 
@@ -39,7 +40,8 @@ def check_index(
     is set (dense encoders are not made for bare titles). A passage counts as found when it, or
     one with its title, is among the best ten. Passages without a title or without any long word
     are left out, and a title too common to tell passages apart (all ten results hold all its
-    words) is not counted against the index. Raises HarnessError naming the cache folder to delete.
+    words) is not counted against the index. Raises HarnessError naming the cache folder to delete,
+    or telling the ``fix`` for an index that somebody else built.
     """
     with_text = with_text or len(corpus) > _LARGE
     titles: Counter[str] = Counter() if with_text else Counter(p.title for p in corpus)
@@ -51,7 +53,8 @@ def check_index(
     ]
     results = retriever.search([query for _, query in asked], _DEPTH)
     found = sum(_is_found(p, result) for (p, _), result in zip(asked, results, strict=True))
-    _require(found, len(asked), "passages are found by their own title", retriever, cache)
+    fix = fix or _again(cache)
+    _require(found, len(asked), "passages are found by their own title", retriever, fix)
 
 
 def check_words(
@@ -64,7 +67,9 @@ def check_words(
     """
     longest = [max(words_of(p.text), key=len, default="") for p in _spread(corpus, samples)]
     results = retriever.search([word for word in longest if len(word) >= _LONG], 1)
-    _require(sum(map(bool, results)), len(results), "long words are known", retriever, cache)
+    _require(
+        sum(map(bool, results)), len(results), "long words are known", retriever, _again(cache)
+    )
 
 
 def _spread(corpus: Corpus, samples: int) -> list[Passage]:
@@ -72,11 +77,14 @@ def _spread(corpus: Corpus, samples: int) -> list[Passage]:
     return [corpus[position] for position in range(0, len(corpus), step)][:samples]
 
 
-def _require(found: int, asked: int, what: str, retriever: Retriever, cache: Path | str) -> None:
+def _again(cache: Path | str) -> str:
+    return f"delete {cache} and run again"
+
+
+def _require(found: int, asked: int, what: str, retriever: Retriever, fix: str) -> None:
     if found < _SHARE * asked:
         raise HarnessError(
-            f"the {retriever.name} index is broken: only {found} of {asked} {what}; "
-            f"delete {cache} and run again"
+            f"the {retriever.name} index is broken: only {found} of {asked} {what}; {fix}"
         )
 
 

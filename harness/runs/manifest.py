@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from harness.errors import InputError, problem_of
+from harness.errors import InputError
 from harness.files import check_slug, read_json
 from harness.fingerprint import canonical_json, fingerprint
 from harness.metrics import Rules
+from harness.runs.external import External
+from harness.runs.record import Count, Record, parse_record
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -24,27 +26,12 @@ MANIFEST = "manifest.json"
 RUNNING, FINISHED, INCOMPLETE = "running", "finished", "incomplete"
 """Statuses. ``incomplete``: every question was asked, a server left some unanswered."""
 
-Count = Annotated[int, Field(ge=0)]
-
 _ALL_TABLES = (
     "name", "split", "limit", "questions_fingerprint", "corpus_fingerprint", "questions",
     "passages", "corpus",
 )  # fmt: skip
 _ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint"})
 _ABOUT_CORPUS = frozenset({"corpus", "corpus_fingerprint", "passages"})
-
-
-class Record(BaseModel):
-    """A part of a file."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    def written(self) -> dict[str, Any]:
-        """The fields it was given, for JSON."""
-        return self.model_dump(exclude_unset=True)
-
-
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class TaskConfig(Record):
@@ -94,8 +81,8 @@ class MethodConfig(Record):
     name: str
     version: int = 1
     prompt_format: int = 1
-    params: dict[str, Any] = {}
-    inputs: dict[str, str] = {}
+    params: dict[str, Any] = Field({})
+    inputs: dict[str, str] = Field({})
     """Fingerprints of the files that parameters name; left out without any."""
 
 
@@ -197,24 +184,28 @@ class Manifest(Record):
     run_id: str
     config: RunConfig
     method_card: CardRecord = CardRecord()
-    non_default_params: dict[str, Any] = {}
-    method_provenance: dict[str, Any] = {}
+    non_default_params: dict[str, Any] = Field({})
+    method_provenance: dict[str, Any] = Field({})
     """Where files lay that count by their content; left out without any."""
-    model_provenance: dict[str, Any] = {}
+    model_provenance: dict[str, Any] = Field({})
     retriever_provenance: dict[str, Any] | None = None
-    task_provenance: dict[str, Any] = {}
+    task_provenance: dict[str, Any] = Field({})
     metrics: tuple[str, ...] = ()
     """Metrics that the task adds to those always scored; left out without any."""
     scoring: Rules = Rules()
     """How the task is scored; left out where that is as for most tasks."""
-    trained_on: dict[str, Count | None] = {}
+    trained_on: dict[str, Count | None] = Field({})
     """Trained parts, and how many questions they learnt from, none of them asked; None: not known.
 
     Left out if nothing trained took part.
     """
+    demonstrations: tuple[str, ...] = ()
+    """What to know of them, such as that there are none to show; left out if there is nothing."""
+    external: External | None = None
+    """Of results that another program made; left out of runs."""
     hardware: Hardware
     harness: Harness = Harness()
-    packages: dict[str, Any] = {}
+    packages: dict[str, Any] = Field({})
     created: str = ""
     status: str
 
@@ -275,19 +266,3 @@ def read_manifest(folder: Path, *, any_schema: bool = False) -> Manifest:
             "release that wrote it or run again"
         )
     return parse_record(path, values, Manifest, "not a run manifest: ")
-
-
-def parse_record(path: Path, values: Any, kind: type[AnyRecord], what: str = "") -> AnyRecord:
-    """Validate what a file holds. Raises InputError naming the file, the field and the fix."""
-    try:
-        record = kind.model_validate(values)
-        # Also refuses NaN and half surrogate pairs, which no output format can carry.
-        canonical_json(values).encode()
-    except ValidationError as error:
-        found = problem_of(error)
-        raise InputError(
-            f"{path}: {what}{found.where or 'the file'}: {found.message}; restore or delete the run"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; restore or delete the run") from error
-    return record

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from harness.files import read_json, write_json
-from harness.runs.manifest import Count, Record, parse_record
+from harness.runs.record import Count, Record, parse_record
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel

@@ -73,7 +73,7 @@ def read_ids(row: Mapping[str, Any]) -> list[str]:
     What the row says, else what its ``select`` steps noted as ``memories_read``, else all that was
     ranked (also where ``tells_read`` denies it).
     """
-    if "read_ids" in row:
+    if row.get("read_ids") is not None:
         return list(row["read_ids"])
     noted = [
         step["memories_read"]
@@ -86,9 +86,12 @@ def read_ids(row: Mapping[str, Any]) -> list[str]:
 def tells_read(row: Mapping[str, Any]) -> bool:
     """Whether a stored prediction tells what was read.
 
-    Rows of earlier releases do not, where passages did not fit into the last prompt.
+    Rows of earlier releases do not, where passages did not fit into the last prompt, and external
+    ones say so with null.
     """
-    if "read_ids" in row or not row["retrieved_ids"]:
+    if "read_ids" in row:
+        return row["read_ids"] is not None
+    if not row["retrieved_ids"]:
         return True
     dropped = [step.get("passages_dropped", 0) for step in row.get("steps", ()) if "reply" in step]
     return not (dropped and dropped[-1])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware
 from leaderboards.board import Group, read_groups
@@ -78,7 +79,12 @@ def read_series(runs_dir: Path) -> tuple[list[Series], list[str]]:
 
     Raises InputError, naming the file and the fix, if there is none or one is broken.
     """
-    groups, notes = read_groups(runs_dir, across_corpora=True)
+    everything, notes = read_groups(runs_dir, across_corpora=True)
+    groups = [g for g in everything if any(not run.manifest.external for run in g.runs)]
+    if not groups:
+        raise InputError(f"{runs_dir}: holds external results alone; what they read is not known")
+    if any(run.manifest.external for group in everything for run in group.runs):
+        notes.append("External results are left out: what they read and what it took is not known.")
     alike: dict[str, list[Group]] = {}
     for group in groups:
         version = group.runs[0].metrics_version
@@ -97,7 +103,11 @@ def shown_label(row: Row) -> str:
     return f"{row.label} \u2020oracle" if row.oracle else row.label
 
 
+def _measured_rows(group: Group, hardware: Hardware) -> tuple[Row, ...]:
+    return tuple(row for row in make_rows([group.entries], [hardware]) if not row.external)
+
+
 def _series(groups: Sequence[Group]) -> Series:
     hardware = common_hardware(run for group in groups for run in group.runs)
-    pools = [Pool(group, tuple(make_rows([group.entries], [hardware]))) for group in groups]
+    pools = [Pool(group, _measured_rows(group, hardware)) for group in groups]
     return Series(tuple(sorted(pools, key=lambda pool: pool.documents or 0)), hardware)

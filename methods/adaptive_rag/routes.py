@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import Field
 
 from harness.method import Method, MethodParams
+from harness.prompts import Example
 from harness.records import Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER
 from methods.bm25 import BM25
 from methods.ircot.method import IRCoT
 from methods.no_retrieval import NoRetrieval
@@ -34,7 +37,7 @@ class RouteParams(MethodParams, TermParams):
     hop_k: int = Field(4, ge=1, le=1000, description="paragraphs of each search of route C")
     max_passages: int = Field(15, ge=1, description="paragraphs that route C collects in all")
     max_steps: int = Field(10, ge=1, le=100, description="sentences of route C's chain")
-    retriever: str = Field("bm25", description="'bm25' or an encoder of the catalogue")
+    retriever: str = Field("bm25", description=RETRIEVER)
 
 
 class Routed(Method):
@@ -68,6 +71,10 @@ class Routed(Method):
                 retriever=params.retriever,
             )
         )
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """What route C says of its demonstrations."""
+        return self.strategy("C").remark(examples)
 
     async def follow(self, label: str, query: Query) -> Prediction:
         """Answer by one route."""

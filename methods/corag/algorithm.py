@@ -15,6 +15,7 @@ from harness.method import Lent, Method, MethodParams
 from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER
 from methods.corag.chain import (
     Chain,
     Hop,
@@ -63,7 +64,7 @@ class ChainOfRetrieval(Method):
     class Params(MethodParams, TermParams):
         """Parameters of chains and of the choice among them."""
 
-        retriever: str = Field("all-minilm-l6-v2", description="'bm25' or an encoder")
+        retriever: str = Field("all-minilm-l6-v2", description=RETRIEVER)
         k: int = Field(5, ge=1, le=1000, description="passages of each sub-query")
         final_k: int = Field(20, ge=1, le=1000, description="passages of the question itself")
         max_path_length: int = Field(6, ge=0, le=32, description="sub-queries of a chain (L)")

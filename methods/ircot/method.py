@@ -9,9 +9,11 @@ from pydantic import Field
 
 from harness import trace
 from harness.method import Method, MethodCard, MethodParams
-from harness.prompts import Demonstration
+from harness.prompts import Demonstration, Example
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER, is_sparse
+from methods.decomposition import stepless
 from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
 from methods.ircot.passages import LONGEST, collect, shown
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
@@ -85,9 +87,13 @@ class IRCoT(Method):
         )
         reader_tokens: int = Field(32, ge=1, description="longest short answer, in tokens")
         cot_tokens: int = Field(200, ge=1, description="longest chain of reader=cot, in tokens")
-        retriever: str = Field("bm25", description="'bm25' or an encoder of the catalogue")
+        retriever: str = Field("bm25", description=RETRIEVER)
 
     params: Params
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """Whether fewer chains are shown than asked for."""
+        return stepless(examples, self.params.chain_shots)
 
     async def answer(self, query: Query) -> Prediction:
         """Retrieve and think in turn until the chain names an answer, then read."""
@@ -114,7 +120,7 @@ class IRCoT(Method):
         return await self._read(query, shots, passages, thoughts)
 
     async def _retrieve(self, wanted: str) -> list[Passage]:
-        if self.params.retriever == "bm25":
+        if is_sparse(self.params.retriever):
             wanted = without_question_words(wanted)
         return await self.retriever.search(wanted, k=self.params.k)
 

@@ -14,6 +14,7 @@ from harness import trace
 from harness.method import Method, MethodParams
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER
 from methods.self_rag.scores import Candidate, Critique, Weights
 
 
@@ -32,7 +33,7 @@ class Reflective(Method):
         """Parameters of retrieval, its decision and the score."""
 
         k: int = Field(5, ge=1, le=1000, description="passages, each answered with apart")
-        retriever: str = Field("all-minilm-l6-v2", description="'bm25' or a catalogue encoder")
+        retriever: str = Field("all-minilm-l6-v2", description=RETRIEVER)
         mode: Literal["adaptive", "always", "never"] = Field(
             "adaptive", description="whether the model decides on retrieval"
         )

@@ -194,7 +194,7 @@ def test_the_index_is_built_once_and_memory_mapped(
     first = BM25Retriever(corpus)
     monkeypatch.setattr("harness.retrieval.bm25._build", None)
     second = BM25Retriever(corpus)
-    assert isinstance(second._weights, np.memmap)
+    assert isinstance(second._postings.weights, np.memmap)
     assert ids(second, "apple") == ids(first, "apple") == ["p0"]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

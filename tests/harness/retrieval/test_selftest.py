@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,9 @@ def test_shuffled_passages_are_caught(
 ) -> None:
     corpus, _ = sample(task)
     retriever = BM25Retriever(corpus)
-    retriever._positions = np.random.default_rng(0).permutation(len(corpus))[retriever._positions]
+    sound = retriever._postings
+    shuffled = np.random.default_rng(0).permutation(len(corpus))[sound.positions]
+    retriever._postings = replace(sound, positions=shuffled)
     with pytest.raises(HarnessError, match=f"bm25 index is broken.*delete {retriever.folder}"):
         check_index(retriever, corpus, retriever.folder)
 
