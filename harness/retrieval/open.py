@@ -46,10 +46,21 @@ def open_retriever(
     return cls.open(corpus, given, progress)
 
 
+_checked: set[str] = set()
+
+
 def check_retriever(name: str, corpus: Corpus, settings: Mapping[str, Any] | None = None) -> None:
-    """Raise ConfigError or HarnessError for an index that does not fit; loads no model."""
+    """Raise ConfigError or HarnessError for an index that does not fit.
+
+    Loads no language model. The runs of a board share indexes, so one that was found to fit is not looked at again.
+    """
     cls, given = _door(name, settings)
-    cls.check(corpus, given)
+    if cls.check.__func__ is Retriever.check.__func__:  # type: ignore[attr-defined]
+        return
+    key = fingerprint([cls.config(given), corpus.fingerprint])
+    if key not in _checked:
+        cls.check(corpus, given)
+        _checked.add(key)
 
 
 def retriever_config(
