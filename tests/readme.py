@@ -15,7 +15,7 @@ import pytest
 from harness.cli.main import main
 
 README = Path(__file__).parents[1] / "README.md"
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_FENCED = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 _NAMED = re.compile(r"# (\S+\.\w+)\n")
 
 
@@ -23,8 +23,9 @@ _NAMED = re.compile(r"# (\S+\.\w+)\n")
 class Step:
     """A file to write, a command line to run, or Python code to run.
 
-    A block that begins with ``# name.ext`` is that file; one of ``python`` without a name is code;
-    one without a language holds commands, a line each.
+    A block that begins with ``# name.ext``, or whose fence names a file after the language, is that
+    file; one of ``python`` without a name is code; one without a language holds commands, a line
+    each.
     """
 
     kind: Literal["file", "command", "code"]
@@ -42,10 +43,11 @@ def section(heading: str) -> str:
 def steps(heading: str) -> list[Step]:
     """Everything in a section that a reader can write or run, in its order."""
     found: list[Step] = []
-    for language, text in _FENCED.findall(section(heading)):
-        named = _NAMED.match(text)
-        if named:
-            found.append(Step("file", text, named[1]))
+    for language, name, text in _FENCED.findall(section(heading)):
+        if not name and (named := _NAMED.match(text)):
+            name = named[1]
+        if name:
+            found.append(Step("file", text, name))
         elif language == "python":
             found.append(Step("code", text))
         elif not language:
@@ -60,6 +62,7 @@ def follow(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for step in steps(heading):
         if step.kind == "file":
+            (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
             (folder / step.name).write_text(step.text, encoding="utf-8")
         elif step.kind == "code":
             exec(compile(step.text, f"README.md, {heading}", "exec"), {"__name__": "__main__"})

@@ -41,6 +41,15 @@ Revision = Annotated[str | None, typer.Option(help="Commit of the hub dataset.")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 
+def task_place(given: str) -> str:
+    """A task as it is typed: a known name, else a folder with a task.yaml where one stands."""
+    from harness.registry import names
+
+    if "/" in given or given in names("tasks") or not Path(given, "task.yaml").is_file():
+        return given
+    return f"./{given}"
+
+
 def task_values(
     split: str | None,
     questions: Path | None,

@@ -23,6 +23,7 @@ from harness.cli.common import (
     TrainFile,
     load_plugins,
     run_all,
+    task_place,
     task_values,
 )
 from harness.errors import ConfigError
@@ -115,7 +116,7 @@ def _board(
         return read_board(board)
     if method is None or task is None:
         raise ConfigError("name a board, or give --method and --task")
-    values = {"name": task, **entry}
+    values = {"name": task_place(task), **entry}
     return parse_board(
         {"name": method, "tasks": [values], "methods": [{"name": method, "params": params}]},
         "command line",

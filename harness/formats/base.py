@@ -70,7 +70,7 @@ class Format(ABC):
     """One line: whose format it is."""
     source: ClassVar[str]
     """One line: what SOURCE must be, a folder with which files, or a file."""
-    gold: ClassVar[Literal["all", "any"]] = "all"
+    gold: Literal["all", "any"] = "all"
     """Whether an answer takes all gold documents or any of them; goes into task.yaml."""
     hops: ClassVar[Literal["single", "multi"] | None] = None
     """Goes into task.yaml."""

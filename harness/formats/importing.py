@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,11 @@ def import_source(
     _check_free(out, force)
     reading = _Reading(format_, source, progress)
     tally = Tally()
-    with _folder(out) as staged, counted(reading):
-        folder = TaskFolder(staged, tally)
+    with (
+        _folder(out) as staged,
+        counted(reading),
+        closing(TaskFolder(staged, tally)) as folder,
+    ):
         for item in reading.items():
             folder.add(item)
         folder.finish()

@@ -14,7 +14,9 @@ from harness.errors import InputError
 from harness.formats.sources import find, first_bytes, json_rows, open_source, reported, table_rows
 
 _ENDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_SHEETS = (".xlsx", ".xls", ".ods")
 _BATCH = 256
+_BUFFER = 1 << 16
 
 
 def named(folder: Path, name: str) -> Path | None:
@@ -33,6 +35,8 @@ def rows(
     ``under`` and ``quoted`` are those of ``json_rows``, for an object, and ``table_rows``. Raises
     InputError.
     """
+    if path.suffix.lower() in _SHEETS:
+        raise InputError(f"{path}: is a spreadsheet; save the sheet as CSV (UTF-8)")
     head = first_bytes(path)
     if head.startswith(b"PAR1"):
         yield from parquet_rows(path)
@@ -51,7 +55,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     size = path.stat().st_size
     with _plain(path) as file:
         try:
-            table = ParquetFile(file)
+            # With a buffer, a group of rows is read piece by piece.
+            table = ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
             index, total = 0, max(table.metadata.num_rows, 1)
             for batch in table.iter_batches(_BATCH):
                 for row in batch.to_pylist():

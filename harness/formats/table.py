@@ -44,8 +44,15 @@ class Table(Format):
         )
         corpus: Path | None = Field(None, description="file of the passages")
         train: Path | None = Field(None, description="file of train questions")
+        alternatives: bool = Field(
+            False, description="true if any one of a question's gold passages gives the answer"
+        )
 
     options: Options
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.gold = "any" if options.alternatives else "all"
 
     def files(self, source: Path) -> list[Path]:
         """One to three tables."""

@@ -83,11 +83,16 @@ class Part:
         self._file.write(line)
         self.ids.append(id_, line)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
     def finish(self, tally: Tally, change: Change | None = None) -> int:
         """The number of rows left when repeated ids are taken out; no rows make no file."""
         if self._file is None:
             return 0
-        self._file.close()
+        self.close()
         repeats = self.ids.seal()
         kept = np.ones(len(self.ids), bool)
         kept[repeats.same] = kept[repeats.other] = False
@@ -137,6 +142,11 @@ class TaskFolder:
             self.tally.change(item.why, item.where)
         elif item.text not in self.tally.notes:
             self.tally.notes.append(item.text)
+
+    def close(self) -> None:
+        """Let go of the files, finished or not."""
+        for part in (self.corpus, *self.parts.values()):
+            part.close()
 
     def finish(self) -> None:
         """Write the files. Raises InputError if there is no passage or no question."""

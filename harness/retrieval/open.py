@@ -52,7 +52,8 @@ _checked: set[str] = set()
 def check_retriever(name: str, corpus: Corpus, settings: Mapping[str, Any] | None = None) -> None:
     """Raise ConfigError or HarnessError for an index that does not fit.
 
-    Loads no language model. The runs of a board share indexes, so one that was found to fit is not looked at again.
+    Loads no language model. The runs of a board share indexes, so one that was found to fit is not
+    looked at again.
     """
     cls, given = _door(name, settings)
     if cls.check.__func__ is Retriever.check.__func__:  # type: ignore[attr-defined]

@@ -15,23 +15,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from harness.meters.hardware import describe_hardware
+from tests.peak import PEAK_BYTES
 
 WORDS = 60
-_CHILD = """
-import resource, sys, time
+_CHILD = (
+    PEAK_BYTES
+    + """
+import sys, time
+from itertools import islice
 from pathlib import Path
 from harness.formats.importing import import_source
 from harness.formats.open import open_format
 start = time.perf_counter()
 name, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 done = import_source(name, open_format(name, {}), source, out)
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(peak, time.perf_counter() - start, done.tally.written["passages"])
+seconds = time.perf_counter() - start
+print(peak_bytes(), seconds, time.process_time(), done.tally.written["passages"])
 """
+)
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one import took; ``peak`` is resident memory in bytes."""
+    """What one import took: ``peak`` resident memory in bytes, ``cpu`` seconds of a processor."""
 
     peak: int
     seconds: float
+    cpu: float
     passages: int
 
 
@@ -84,6 +90,23 @@ def json_table(folder: Path, rows: int) -> Made:
     return Made("table", folder / "questions.json.gz")
 
 
+def parquet_table(folder: Path, rows: int) -> Made:
+    """Questions that bring their passage, as Parquet in groups of 100,000 rows."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pa.schema([(name, pa.string()) for name in ("question", "answer", "context")])
+    every = enumerate(texts(rows))
+    with ParquetWriter(folder / "questions.parquet", schema) as file:
+        while some := list(islice(every, 100_000)):
+            table = [
+                {"question": f"what is {number}?", "answer": str(number), "context": text}
+                for number, text in some
+            ]
+            file.write_table(pa.Table.from_pylist(table, schema))
+    return Made("table", folder / "questions.parquet")
+
+
 def text_files(folder: Path, rows: int) -> Made:
     """Documents of a hundred passages each, and ten questions."""
     every = texts(rows)
@@ -98,6 +121,7 @@ def text_files(folder: Path, rows: int) -> Made:
 SOURCES: dict[str, Callable[[Path, int], Made]] = {
     "csv": csv_table,
     "json": json_table,
+    "parquet": parquet_table,
     "texts": text_files,
 }
 
@@ -112,8 +136,8 @@ def measure(kind: str, rows: int) -> Measured:
         output = subprocess.run(
             [sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True, text=True
         ).stdout
-    peak, seconds, passages = output.split()
-    return Measured(int(peak), float(seconds), int(passages))
+    peak, seconds, cpu, passages = output.split()
+    return Measured(int(peak), float(seconds), float(cpu), int(passages))
 
 
 def main() -> None:
@@ -128,9 +152,9 @@ def main() -> None:
         small, large = measure(kind, options.small), measure(kind, options.rows)
         growth = (large.peak - small.peak) / options.rows
         print(
-            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} "
-            f"s, peak {large.peak / 1e6:.0f} MB; {options.small:,} rows {small.peak / 1e6:.0f} MB, "
-            f"so {growth:.0f} bytes a row",
+            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} s "
+            f"({large.cpu:.0f} s of a processor), peak {large.peak / 1e6:.0f} MB; "
+            f"{options.small:,} rows {small.peak / 1e6:.0f} MB, so {growth:.0f} bytes a row",
             flush=True,
         )
 

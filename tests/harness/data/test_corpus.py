@@ -17,6 +17,7 @@ import harness.data.corpus
 from harness.data.corpus import Corpus
 from harness.errors import InputError
 from harness.records import Passage
+from tests.peak import PEAK_BYTES
 
 WORD = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\n"), min_size=1
@@ -176,15 +177,13 @@ def test_a_large_corpus_stays_on_disk(tmp_path):
     with path.open("w") as file:
         file.writelines(f'{{"id": "{i}", "contents": "T {i}\\n{text}"}}\n' for i in range(100_000))
     # A process of its own: peak memory never goes down, so other tests would hide the growth.
-    script = """
-import resource, sys
+    script = f"""{PEAK_BYTES}
+import sys
 from harness.data.corpus import Corpus
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before = peak()
+before = peak_bytes()
 corpus = Corpus.open(sys.argv[1])
-unit = 1 if sys.platform == "darwin" else 1024
 assert corpus.get("99999").title == "T 99999"
-print(len(corpus), corpus.text_bytes, (peak() - before) * unit)
+print(len(corpus), corpus.text_bytes, peak_bytes() - before)
 """
     output = subprocess.run(
         [sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True

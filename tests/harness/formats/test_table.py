@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from harness.data.task import TaskData, load_task
 from harness.errors import ConfigError, InputError
 from harness.formats.importing import Imported, import_source
 from harness.formats.open import open_format
+from harness.formats.rows import parquet_rows
 
 Row = dict[str, Any]
 CORPUS: list[Row] = [
@@ -97,6 +99,12 @@ def test_every_kind_of_file_is_the_same_task(source: Path, kind: str, end: str) 
     assert [(q.id, q.gold_doc_ids) for q in data.train] == [("9", ("1",))]
     assert not done.tally.dropped
     assert not done.tally.changed
+    assert data.card.gold == "all"
+
+
+def test_gold_passages_may_be_alternatives(source: Path) -> None:
+    (source / "q.csv").write_text("question,answer,context\na?,x,y\n")
+    assert loaded(run(source / "q.csv", alternatives="yes")).card.gold == "any"
 
 
 def test_columns_of_any_name_are_named_or_known(source: Path) -> None:
@@ -178,6 +186,19 @@ def test_dates_and_numbers_with_holes_of_parquet(source: Path) -> None:
     assert done.tally.changed["ids such as 7.0, read as 7"].number == 2
 
 
+def test_parquet_is_never_held_whole(source: Path) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    texts = pa.array([token_hex(1_000) for _ in range(20_000)])
+    write_table(pa.table({"text": texts}), source / "corpus.parquet")
+    del texts
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in parquet_rows(source / "corpus.parquet"):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 15_000_000  # of 40 MB
+
+
 def test_flashrags_own_files_keep_titles_gold_and_metadata(source: Path) -> None:
     (source / "corpus.jsonl").write_text('{"id": "d1", "contents": "T\\none\\ntwo"}')
     row = {"id": "q", "question": "a?", "golden_answers": ["x"]}
@@ -231,6 +252,8 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
         ({"questions.parquet": "PAR1 and no more"}, {},
          "questions.parquet: cannot read it as Parquet ("),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "gone"}, "gone: file not found"),
+        ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "c.xlsx"},
+         "c.xlsx: is a spreadsheet; save the sheet as CSV (UTF-8)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(
