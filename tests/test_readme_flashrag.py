@@ -19,6 +19,6 @@ def test_its_indexes_and_results(
     monkeypatch.setattr(readme, "section", lambda heading: ours)
     readme.follow("Use from FlashRAG", tmp_path, monkeypatch)
     table = capsys.readouterr().out
-    assert "standard-rag (retriever=faiss:nq" in table
-    assert "standard-rag (retriever=bm25s:nq" in table
+    assert "standard-rag (k=2, retriever=faiss:nq" in table
+    assert "standard-rag (k=2, retriever=bm25s:nq" in table
     assert "fr-naive &#91;llama3-8B-instruct&#93; \u2020external" in table
