@@ -1,7 +1,8 @@
 """The engine: records, contracts, batching, models, retrieval, metrics, meters and runs.
 
 It knows no particular method, task or table; those are found by name through the registry. What a
-plug-in's author needs is here by name, loaded when first used: ``from harness import Method``.
+plug-in's author or a notebook needs is here by name, loaded when first used: ``from harness import
+Method, run_board``.
 """
 
 from importlib import import_module
@@ -11,7 +12,7 @@ __version__ = "0.1.0"
 
 # The types of these names are in __init__.pyi.
 _HOMES = {
-    "BrokenRuleError": "harness.testing.conformance_lab",
+    "BrokenRuleError": "harness.testing.findings",
     "ConfigError": "harness.errors",
     "Corpus": "harness.data.corpus",
     "HarnessError": "harness.errors",
@@ -34,7 +35,10 @@ _HOMES = {
     "StorageReport": "harness.records",
     "WordRetriever": "harness.testing.models",
     "check_method": "harness.testing.conformance",
+    "leaderboard": "harness.boards.from_python",
+    "load_board": "harness.boards.from_python",
     "note": "harness.trace",
+    "run_board": "harness.boards.from_python",
     "small_task": "harness.testing.models",
     "timed": "harness.trace",
 }

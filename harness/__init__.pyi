@@ -1,3 +1,6 @@
+from harness.boards.from_python import leaderboard as leaderboard
+from harness.boards.from_python import load_board as load_board
+from harness.boards.from_python import run_board as run_board
 from harness.data.corpus import Corpus as Corpus
 from harness.errors import ConfigError as ConfigError
 from harness.errors import HarnessError as HarnessError
@@ -17,7 +20,7 @@ from harness.records import Question as Question
 from harness.records import StorageReport as StorageReport
 from harness.retrieval.base import Retriever as Retriever
 from harness.testing.conformance import check_method as check_method
-from harness.testing.conformance_lab import BrokenRuleError as BrokenRuleError
+from harness.testing.findings import BrokenRuleError as BrokenRuleError
 from harness.testing.models import RuleModel as RuleModel
 from harness.testing.models import ScriptedModel as ScriptedModel
 from harness.testing.models import WordRetriever as WordRetriever

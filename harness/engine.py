@@ -7,8 +7,9 @@ an answer; it only changes how fast it comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,7 @@ from harness import trace
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
-from harness.errors import CapabilityError, ConfigError, UnansweredError
+from harness.errors import CapabilityError, ConfigError, UnansweredError, describe_error
 from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
@@ -118,11 +119,7 @@ class Engine:
 
         An exception raised by ``on_answer`` stops the run and is raised here.
         """
-        work = self._run(method, iter(queries), on_answer)
-        if not _inside_loop():
-            return asyncio.run(work)
-        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
-            return thread.submit(asyncio.run, work).result()
+        _complete(self._run(method, iter(queries), on_answer))
 
     async def submit(self, kind: str, request: Any) -> Any:
         """Queue one request and wait for its result."""
@@ -250,23 +247,33 @@ def _as_read(prediction: Prediction, unread: set[str]) -> Prediction:
     return replace(prediction, read=[id_ for id_ in prediction.read_ids if id_ not in unread])
 
 
-def describe_error(error: BaseException) -> str:
-    """One line that names an error's type and message."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
-
-
 def _checked(prediction: Prediction) -> Prediction:
     if not isinstance(prediction, Prediction) or not isinstance(prediction.answer, str):
         raise TypeError(f"answer() must return a Prediction with a text, got {prediction!r:.80}")
     return prediction
 
 
-def _inside_loop() -> bool:
+def _complete(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work; where a notebook has a loop, in a thread that an interrupt here stops."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return asyncio.run(work)
+    stops: list[Callable[[], object]] = []
+
+    async def working() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+        stops.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        await task
+
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(asyncio.run, working())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            with suppress(RuntimeError, IndexError):  # its loop may be closed, or not yet there
+                stops[0]()
+            raise
 
 
 def _fail(batch: Batch, error: Exception) -> None:

@@ -92,6 +92,12 @@ def did_you_mean(name: str, known: list[str]) -> str:
     """Return a hint such as ``; did you mean 'bm25'? (known: bm25, none)``."""
     import difflib
 
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    spelt = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.5)
+    hint = f"; did you mean '{spelt[close[0]]}'?" if close else ""
     return f"{hint} (known: {', '.join(sorted(known))})"
+
+
+def describe_error(error: BaseException) -> str:
+    """One line that names an error's type and message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]

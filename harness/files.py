@@ -158,3 +158,12 @@ def folder_bytes(path: Path) -> int:
         with suppress(FileNotFoundError):
             total += file.stat().st_size if file.is_file() else 0
     return total
+
+
+def check_writable(folder: Path) -> None:
+    """Try before anything is loaded, and leave nothing behind."""
+    place = folder.absolute()
+    while not place.exists() and not place.is_symlink():
+        place = place.parent
+    with writing(folder), tempfile.TemporaryFile(dir=place):
+        pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.prompts import QAPrompts
+from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.registry import find, load
 from harness.retrieval.languages import TermParams
@@ -92,6 +92,8 @@ class Method(ABC):
     prompted_variant: ClassVar[str | None] = None
     """The method to use with a model that lacks what this one needs."""
 
+    variant_param: ClassVar[str | None] = None
+    """The parameter that ``NAME:VALUE`` in place of the method's name sets."""
     reads_task: ClassVar[bool] = False
     """Whether it is told the task's name and hops; the hops then are part of a run's identity."""
     runs: ClassVar[tuple[type[Method], ...]] = ()
@@ -150,6 +152,12 @@ class Method(ABC):
         return self.needs
 
     @property
+    def variant(self) -> dict[str, Any]:
+        """The parameter that tells its variants apart, by name, also at its default."""
+        name = self.variant_param
+        return {} if name is None else {name: getattr(self.params, name)}
+
+    @property
     def retriever_name(self) -> str | None:
         """Name of the retriever to open over the corpus, or the place of a prebuilt index.
 
@@ -199,6 +207,20 @@ class Method(ABC):
 
         Called before a model is loaded.
         """
+
+    def check_write(self, train: Sequence[Question]) -> None:
+        """Raise HarnessError if ``write`` would stop at its parameters, files or train questions.
+
+        Called before a model is loaded or an index built.
+        """
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """What to know of a run with these demonstrations, as the end of a sentence; "" if nothing.
+
+        Said before a model is loaded, and kept with the run. An example lacks the gold passages
+        that are not in the corpus, perhaps all.
+        """
+        return ""
 
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What the method's own parts were trained on; a run asks none of these questions.
@@ -264,6 +286,7 @@ def check_class(name: str, cls: type[Method]) -> None:
 def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> MethodParams:
     """Validate a method's parameters; errors name the method, the parameter and the fix."""
     known = list(cls.Params.model_fields)
+    values = _with_variant(cls, name, values)
     for key in values:
         if key not in known:
             raise ConfigError(f"method '{name}' has no parameter '{key}'{did_you_mean(key, known)}")
@@ -276,11 +299,31 @@ def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> Method
         ) from error
 
 
+def own_name(name: str) -> str:
+    """A method's name without the variant that may follow it: ``NAME`` of ``NAME:VALUE``."""
+    return name.partition(":")[0]
+
+
 def load_method(name: str) -> type[Method]:
     """The method class of a name; ConfigError with a suggestion if it is unknown."""
-    cls = load("methods", name)
+    own, colon, _ = name.partition(":")
+    cls = load("methods", own)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        target = find("methods", name)
-        raise ConfigError(f"method '{name}': {target!r} is not a subclass of harness.method.Method")
-    check_class(name, cls)
+        target = find("methods", own)
+        raise ConfigError(f"method '{own}': {target!r} is not a subclass of harness.method.Method")
+    check_class(own, cls)
+    if colon and cls.variant_param is None:
+        raise ConfigError(f"method '{name}': '{own}' has no variants; leave ':' and the rest out")
     return cls
+
+
+def _with_variant(cls: type[Method], name: str, values: dict[str, Any]) -> dict[str, Any]:
+    _, colon, variant = name.partition(":")
+    if not colon or cls.variant_param is None:
+        return values
+    if values.get(cls.variant_param, variant) != variant:
+        raise ConfigError(
+            f"method '{name}': parameter '{cls.variant_param}' = {values[cls.variant_param]!r} "
+            "names another variant; leave one of the two out"
+        )
+    return {**values, cls.variant_param: variant}

@@ -6,3 +6,6 @@ COMMANDS: dict[str, str] = {
     "analyse": "leaderboards.commands:analyse",
 }
 """Command -> ``module:function``, imported when first used."""
+
+FRAMES: dict[str, str] = {"leaderboard": "leaderboards.frame:leaderboard"}
+"""Frame -> ``module:function``, which makes it of a folder of runs."""

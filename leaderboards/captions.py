@@ -77,9 +77,14 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
 
 
 def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
-    """Which questions were left out because something learnt from them, and what nobody knows."""
+    """Which questions were left out because something learnt from them, and what nobody knows.
+
+    What is to know of the demonstrations, too.
+    """
     lines: dict[str, None] = {}
     for manifest in (run.manifest for run in runs):
+        for shown in manifest.demonstrations:
+            lines[f"Demonstrations for {manifest.config.task.name}: {shown}."] = None
         if note := manifest.task_provenance.get("left_out"):
             lines[f"Left out of {manifest.config.task.name}: {note}."] = None
         for part, count in manifest.trained_on.items():

@@ -7,7 +7,8 @@ from typing import Annotated, cast
 
 import typer
 
-from harness.cli.common import RunsFolder, check_writable
+from harness.cli.common import RunsFolder
+from harness.files import check_writable
 
 
 def leaderboard(

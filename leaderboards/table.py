@@ -30,12 +30,17 @@ def render(runs_dir: Path, format: Format = "markdown", k: int = DEFAULT_K) -> s
     Raises InputError for broken, unscored or no finished runs, ConfigError for another format or
     a ``k`` that is not scored.
     """
-    if k not in RECALL_AT:
-        raise ConfigError(f"k = {k}: retrieval is scored at {', '.join(map(str, RECALL_AT))}")
+    check_k(k)
     writers = {"markdown": to_markdown, "csv": to_csv, "json": to_json}
     if format not in writers:
         raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
     return writers[format](build(runs_dir, k))
+
+
+def check_k(k: int) -> None:
+    """Raise ConfigError for a ``k`` that is not scored."""
+    if k not in RECALL_AT:
+        raise ConfigError(f"k = {k}: retrieval is scored at {', '.join(map(str, RECALL_AT))}")
 
 
 def to_markdown(board: Leaderboard) -> str:
@@ -48,8 +53,12 @@ def to_markdown(board: Leaderboard) -> str:
 
 def to_csv(board: Leaderboard) -> str:
     """Write one line per row of every table, with raw numbers (scores from 0 to 1)."""
-    records = [_record(table, row) for table in board.tables for row in table.rows]
-    return rounded_csv(records)
+    return rounded_csv(records(board))
+
+
+def records(board: Leaderboard) -> list[dict[str, Any]]:
+    """One record per row of every table, with raw numbers (scores from 0 to 1)."""
+    return [_record(table, row) for table in board.tables for row in table.rows]
 
 
 def to_json(board: Leaderboard) -> str:

@@ -4,6 +4,7 @@ METHODS: dict[str, str] = {
     "no-retrieval": "methods.no_retrieval:NoRetrieval",
     "bm25": "methods.bm25:BM25",
     "standard-rag": "methods.standard_rag:StandardRAG",
+    "flashrag": "methods.flashrag.method:FlashRAG",
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",

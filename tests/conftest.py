@@ -90,7 +90,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_plugins", {})
-    monkeypatch.setattr(registry, "_broken", {})
+    registry._installed.cache_clear()
 
 
 @pytest.fixture(scope="session")

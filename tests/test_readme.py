@@ -22,7 +22,7 @@ def test_an_example_is_a_plugin_whose_method_keeps_the_rules(
     load_plugin(str(tmp_path / name))
     ((_, own),) = [found for found in sources("methods") if found[0] == str(tmp_path / name)]
     (cls,) = own.values()
-    assert len(check_method(cls)) == 10
+    assert "answers depend on the question and the seed alone" in check_method(cls)
 
 
 def test_both_halves_of_the_contract_are_shown() -> None:

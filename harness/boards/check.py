@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards.needs import check_needs
@@ -10,10 +11,12 @@ from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError
 from harness.llm.backends import most
 from harness.llm.base import Capability
-from harness.retrieval.open import check_retriever
+from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
+    from harness.data.task import TaskData
     from harness.llm.catalogue import ModelConfig
+    from harness.method import Method
     from harness.runs.execute import RunPlan
 
 
@@ -35,14 +38,16 @@ class Expected:
         return True
 
 
-def check_plan(plan: RunPlan) -> None:
+def check_plan(plan: RunPlan, root: Path) -> None:
     """Raise InputError for too few train questions, CapabilityError for a model of another kind.
 
-    ConfigError for a task that the method cannot be asked, HarnessError for a prebuilt index that
-    is not of the corpus.
+    ConfigError for a task that the method cannot be asked, HarnessError for an encoder that cannot
+    be got, for a prebuilt index that is not of the corpus, and for what would stop the writing of a
+    memory that ``root`` does not hold.
     """
-    check_shots(plan.data, plan.method.params.shots)
-    plan.method.check_task(plan.data.card)
+    from harness.retrieval.open import check_retriever
+
+    check_data(plan.method, plan.data)
     check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
     if plan.method.retriever_name is not None:
         settings = plan.method.retriever_settings
@@ -52,3 +57,11 @@ def check_plan(plan: RunPlan) -> None:
             f"model '{plan.model.name}' cannot take the method's adapter "
             f"('{plan.method.adapter}'); only a local transformers model can"
         )
+    if not is_written(memory_path(root, plan.config)):
+        plan.method.check_write(plan.data.train)
+
+
+def check_data(method: Method, data: TaskData) -> None:
+    """Raise InputError for too few train questions, ConfigError for a task that it cannot take."""
+    check_shots(data, method.params.shots)
+    method.check_task(data.card)

@@ -116,12 +116,12 @@ class Changes(_Entry):
     latency: QueriesEntry = QueriesEntry()
 
 
-def parse_changes(values: Mapping[str, Any]) -> Changes:
+def parse_changes(values: Mapping[str, Any], source: str = "command line") -> Changes:
     """Validate options of the command line. Raises ConfigError naming the option."""
     try:
         return Changes.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"command line: {_explain(error)}") from error
+        raise ConfigError(f"{source}: {_explain(error)}") from error
 
 
 def parse_board(values: Any, source: str) -> Board:

@@ -12,6 +12,7 @@ import yaml
 from harness.boards.config import Board, MethodEntry, parse_board
 from harness.boards.preparation import Preparation
 from harness.boards.task_entry import TaskSource, is_path
+from harness.data.lm_eval_task import PREFIX
 from harness.errors import InputError
 from harness.registry import board_file
 from harness.retrieval.prebuilt import beside, is_prebuilt
@@ -67,6 +68,9 @@ def task_beside(task: Source, file: Path) -> Source:
         changes["files"] = task.files.model_copy(update=paths)
     if is_path(task.name):
         changes["name"] = _local(task.name, file)
+    own = task.name.removeprefix(PREFIX)
+    if own != task.name and is_path(own):
+        changes["name"] = PREFIX + _local(own, file)
     return task.model_copy(update=changes) if changes else task
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
+from harness.errors import HarnessError
 from harness.llm.backends import BACKENDS, Backend
 from harness.method import Method, load_method
 from harness.registry import names
@@ -13,10 +14,15 @@ _NONE = type(None)
 
 def matrix() -> list[list[str]]:
     """A row for every method: its name and, for each of BACKENDS, what runs there."""
-    return [
-        [name, *(cell(load_method(name), backend) for backend in BACKENDS)]
-        for name in names("methods")
-    ]
+    return [[name, *_cells(name)] for name in names("methods")]
+
+
+def _cells(name: str) -> list[str]:
+    try:
+        cls = load_method(name)
+    except HarnessError:  # a plug-in's; 'list methods' says why
+        return ["no: cannot be loaded"] * len(BACKENDS)
+    return [cell(cls, backend) for backend in BACKENDS]
 
 
 def cell(cls: type[Method], backend: Backend) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.registry import load, sources
+from harness.registry import declares, is_known, load, sources
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,10 +56,11 @@ def work_of(entry: Preparation, where: str = "") -> Work:
 
     Raises ConfigError naming the key, with ``where`` before it.
     """
-    known, options = _verbs(), entry.options
-    given = [key for key in options if key in known]
+    options = entry.options
+    given = [key for key in options if declares("preparations", key)]
+    given = given or [key for key in options if is_known("preparations", key)]
     if len(given) != 1:
-        raise ConfigError(_no_verb(options, known, where))
+        raise ConfigError(_no_verb(options, _verbs(), where))
     cls = load("preparations", given[0])
     if not (isinstance(cls, type) and issubclass(cls, Work)):
         raise ConfigError(f"preparation '{given[0]}': {cls!r} is not a subclass of {Work.__name__}")

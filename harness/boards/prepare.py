@@ -28,6 +28,11 @@ CONTENT = "content"
 Make = Callable[[str, Work, Path], None]
 
 
+def is_prepared(board: Board, root: Path) -> bool:
+    """Whether nothing of a board that was resolved is left to be made."""
+    return all(_is_made(entry.name, work_of(entry), root) for entry in board.prepare)
+
+
 def prepare(board: Board, root: Path, make: Make) -> None:
     """Make what is not there yet of a board that was resolved.
 

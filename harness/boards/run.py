@@ -13,6 +13,7 @@ from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
 from harness.boards.learnt import learnt_by
 from harness.boards.needs import check_needs
+from harness.boards.shots import about_shots, fit_shots
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import check_untrained, warn_of_unknown
@@ -21,7 +22,7 @@ from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import ModelConfig, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.style import settled
-from harness.method import Method, MethodParams, load_method, parse_params
+from harness.method import Method, MethodParams, load_method, own_name, parse_params
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.retrieval.open import placeless, retriever_config
@@ -78,13 +79,15 @@ def plan_runs(
         for task_data in data:
             for (name, cls, params, inputs), own in zip(methods, learnt, strict=True):
                 for seed in board.seeds:
-                    method = cls(params)
+                    method = cls(fit_shots(params, task_data))
                     config = _config(name, method, inputs, known, task_data, seed)
+                    shown = tuple(about_shots(name, method, params, task_data, seed))
                     plan = RunPlan(config, method, model, task_data, measuring)
-                    yield replace(plan, retry_errors=retry_errors, trained=(*own, *parts))
+                    plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
+                    yield replace(plan, trained=(*own, *parts))
 
 
-def run_board(
+def run_plans(
     plans: Iterable[RunPlan],
     root: Path,
     console: Console,
@@ -103,8 +106,10 @@ def run_board(
             if plan.is_complete(root):
                 say(console, f"{plan.label}: finished before")
             else:
-                check_plan(plan)
+                check_plan(plan, root)
                 todo.append(plan)
+    for line in dict.fromkeys(f"{p.data.name}: {note}" for p in todo for note in p.demonstrations):
+        say(console, f"demonstrations for {line}")
     for model, group in groupby(todo, key=lambda plan: plan.model):
         say(console, f"loading {model.name}{_style_of(model)}")
         with _going_on(failures):
@@ -208,7 +213,7 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     cls = load_method(entry.name)
     params = parse_params(cls, entry.name, entry.params)
     # Here, once for all runs of an entry: the files may be large.
-    return entry.name, cls, params, _inputs(cls(params))
+    return own_name(entry.name), cls, params, _inputs(cls(params))
 
 
 def _identity(model: ModelConfig) -> ModelSettings:

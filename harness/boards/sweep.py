@@ -10,7 +10,7 @@ from typing import Any
 from harness.boards.config import Board, GridEntry, MethodEntry
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import canonical_json
-from harness.method import Method, load_method, parse_params
+from harness.method import Method, load_method, own_name, parse_params
 
 
 def expand(board: Board) -> Board:
@@ -65,7 +65,7 @@ def _meaning(board: Board, entry: MethodEntry, cls: type[Method]) -> str:
         params = parse_params(cls, entry.name, entry.params)
     except ConfigError as error:
         raise ConfigError(f"board '{board.name}': '{line(entry)}': {error}") from error
-    return canonical_json([entry.name, params.model_dump(mode="json")])
+    return canonical_json([own_name(entry.name), params.model_dump(mode="json")])
 
 
 def _text(value: Any) -> str:

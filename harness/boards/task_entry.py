@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from harness.data.lm_eval_task import is_lm_eval, lm_eval_name, lm_eval_task
 from harness.errors import ConfigError, InputError
-from harness.registry import names, task_folder
+from harness.registry import is_known, task_folder
 
 if TYPE_CHECKING:
     from harness.data.card import Task
@@ -39,6 +41,7 @@ class TaskSource(BaseModel):
     """A task: a name of the table, a path to its card, or local files under a name of one's own.
 
     A path has a ``/`` or ends in ``.yaml``: a folder with a task.yaml, or a card's file.
+    ``lm-eval:NAME`` is a task of lm-eval's over a corpus file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +80,8 @@ class TaskSource(BaseModel):
     @property
     def is_custom(self) -> bool:
         """Whether its name is one of the user's own, so that it has no files but those given."""
-        return not is_path(self.name) and self.name not in names("tasks")
+        named = is_path(self.name) or is_lm_eval(self.name)
+        return not named and not is_known("tasks", self.name)
 
     def load(self, limit: int | None = None) -> TaskData:
         """The questions and corpus. Raises InputError."""
@@ -98,8 +102,10 @@ class TaskSource(BaseModel):
         from harness.data.splits import find_source
 
         path, files = self.files.train, self.files
+        if path is None and is_lm_eval(self.name):
+            path = lm_eval_task(self.name).train
         task = open_task(self.name, own=path is not None)
-        if path is None:
+        if path is None and not is_lm_eval(self.name):
             source = find_source(task, self.split, files.data_dir, files.revision, verify=True)
             path = source.find("train")
         if path is None:
@@ -112,7 +118,7 @@ class TaskSource(BaseModel):
 
 def is_path(name: str) -> bool:
     """Whether a task's name is a path to its card."""
-    return "/" in name or name.endswith((".yaml", ".yml"))
+    return not is_lm_eval(name) and ("/" in name or name.endswith((".yaml", ".yml")))
 
 
 def open_task(name: str, *, own: bool) -> Task:
@@ -122,6 +128,8 @@ def open_task(name: str, *, own: bool) -> Task:
     """
     from harness.data.card import Task, custom_task
 
+    if is_lm_eval(name):
+        return custom_task(lm_eval_name(name))
     if is_path(name):
         place = Path(name).expanduser()
         card = place if place.suffix in (".yaml", ".yml") else place / "task.yaml"
@@ -131,7 +139,7 @@ def open_task(name: str, *, own: bool) -> Task:
                 "name of 'memory-harness list tasks'"
             )
         return Task.from_folder(place)
-    is_custom = own and name not in names("tasks")
+    is_custom = own and not is_known("tasks", name)
     return custom_task(name) if is_custom else Task.from_folder(task_folder(name))
 
 
@@ -144,5 +152,34 @@ def load_task_data(
     """
     from harness.data.task import load_task
 
+    if is_lm_eval(name):
+        return _load_lm_eval(name, split, limit, files, documents)
     task = open_task(name, own=files.questions is not None)
     return load_task(task, split=split, limit=limit, documents=documents, **files.model_dump())
+
+
+def _load_lm_eval(
+    name: str, split: str, limit: int | None, files: TaskFiles, documents: int | None
+) -> TaskData:
+    from harness.data.card import Task, TaskCard
+    from harness.data.task import load_task
+
+    if split != "sample" or files.questions or files.data_dir or files.revision:
+        raise InputError(
+            f"task '{name}' has the questions that lm-eval evaluates: leave out the split, the "
+            "questions, the data folder and the revision"
+        )
+    if files.corpus is None:
+        raise InputError(f"task '{name}' needs a corpus to search; give one: --corpus FILE")
+    if not files.corpus.is_file():
+        raise InputError(f"{files.corpus}: file not found; check the path")
+    found = lm_eval_task(name)
+    data = load_task(
+        Task(TaskCard(name=found.name, title=found.title)),
+        questions=found.questions,
+        train=files.train or found.train,
+        corpus=files.corpus,
+        limit=limit,
+        documents=documents,
+    )
+    return replace(data, split=found.split, provenance={**data.provenance, **found.provenance})

@@ -11,6 +11,11 @@ COMMANDS: dict[str, str] = {
     "list": "harness.cli.names:list_names",
     "describe": "harness.cli.names:describe",
     "matrix": "harness.cli.matrix:matrix",
+    "new-method": "harness.cli.authors:new_method",
+    "check-method": "harness.cli.authors:check_method",
+    "new-task": "harness.cli.authors:new_task",
+    "check-task": "harness.cli.authors:check_task",
     "doctor": "harness.cli.doctor:doctor",
+    "lm-eval": "harness.cli.lm_eval:app",
 }
 """Command -> ``module:function``, imported when first used."""

@@ -31,7 +31,7 @@ LeaveOutTrained = Annotated[
         help="Leave out, for all methods, questions that trained parts learnt from.",
     ),
 ]
-TASK_HELP = "A name, or a folder with a task.yaml."
+TASK_HELP = "A name, a folder with a task.yaml, or lm-eval:NAME."
 Split = Annotated[str | None, typer.Option(help="'sample', or a split of the full set.")]
 Questions = Annotated[Path | None, typer.Option(help="Questions, FlashRAG's JSONL or Parquet.")]
 TrainFile = Annotated[Path | None, typer.Option(help="Train questions, in the same form.")]
@@ -43,9 +43,9 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 def task_place(given: str) -> str:
     """A task as it is typed: a known name, else a folder with a task.yaml where one stands."""
-    from harness.registry import names
+    from harness.registry import is_known
 
-    if "/" in given or given in names("tasks") or not Path(given, "task.yaml").is_file():
+    if "/" in given or is_known("tasks", given) or not Path(given, "task.yaml").is_file():
         return given
     return f"./{given}"
 
@@ -85,38 +85,13 @@ def load_plugins(plugins: list[str] | None) -> None:
         load_plugin(plugin)
 
 
-def check_writable(folder: Path) -> None:
-    """Try before anything is loaded, and leave nothing behind."""
-    import tempfile
-
-    from harness.files import writing
-
-    place = folder.absolute()
-    while not place.exists() and not place.is_symlink():
-        place = place.parent
-    with writing(folder), tempfile.TemporaryFile(dir=place):
-        pass
-
-
 def run_all(
     board: Board, out: Path, device: str | None, batch_size: int | None, retry_errors: bool
 ) -> bool:
     """Prepare and run all of a board; whether there was any run."""
-    from harness.boards.preparation import Work
-    from harness.boards.prepare import prepare, resolve
-    from harness.boards.run import load_data, plan_runs, run_board
+    from harness.boards.whole import run_whole
 
-    screen = console()
-
-    def make(name: str, work: Work, folder: Path) -> None:
-        typer.echo(f"preparing {name}", err=True)
-        work.make(folder, device, screen)
-
-    check_writable(out)
-    resolved = resolve(board, out)
-    # Before anything is prepared, which may take an hour: files may be missing.
-    data = load_data(resolved) if resolved.methods else []
-    prepare(resolved, out, make)
-    plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
-    run_board(plans, out, screen, batch_size=batch_size, device=device)
-    return bool(plans)
+    folders = run_whole(
+        board, out, console(), device=device, batch_size=batch_size, retry_errors=retry_errors
+    )
+    return bool(folders)

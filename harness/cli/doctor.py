@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import typer
 
+from harness.errors import HarnessError
 from harness.files import cache_dir, folder_bytes
 from harness.registry import broken
+from harness.runs.flashrag_package import EXTRA, flashrag_version
 from harness.runs.provenance import PACKAGES, harness_version, package_versions
 
 HUB = "huggingface.co"
@@ -32,7 +34,15 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "cache", _tried(_cache)
     yield "default model", _tried(_default_model)
     yield "hub", _tried(_hub)
-    for plugin, reason in broken().items():
+    yield from _plugins()
+
+
+def _plugins() -> Iterator[tuple[str, str]]:
+    try:
+        found = broken(tried=True)
+    except HarnessError as error:  # something in the way of our own packages
+        found = {"names": str(error)}
+    for plugin, reason in found.items():
         yield f"plug-in {plugin}", f"PROBLEM: {reason}"
 
 
@@ -72,16 +82,8 @@ def _default_model() -> str:
 
 
 def _flashrag() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        squat = version("flashrag")
-    except PackageNotFoundError:
-        try:
-            return f"flashrag-dev {version('flashrag-dev')}"
-        except PackageNotFoundError:
-            return "not installed (optional; pip install 'lm-memory-harness[flashrag]')"
-    return f"the package 'flashrag' {squat} is NOT FlashRAG; pip uninstall flashrag"
+    version = flashrag_version()
+    return f"flashrag-dev {version}" if version else f"not installed (optional; {EXTRA})"
 
 
 def _hub() -> str:

@@ -26,10 +26,10 @@ class WithFormats(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Only when help is shown: it imports every format."""
-        from harness.formats import FORMATS
         from harness.formats.open import format_class
+        from harness.registry import names
 
-        classes = {name: format_class(name) for name in sorted(FORMATS)}
+        classes = {name: format_class(name) for name in names("formats")}
         rows = [(name, f"{cls.summary}. SOURCE: {cls.source}.") for name, cls in classes.items()]
         with formatter.section("Formats (memory-harness describe FORMAT shows its options)"):
             formatter.write_dl(rows)

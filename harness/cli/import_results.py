@@ -18,11 +18,11 @@ from harness.cli.common import (
     Revision,
     Split,
     TrainFile,
-    check_writable,
     load_plugins,
     task_values,
 )
 from harness.errors import ConfigError, did_you_mean
+from harness.files import check_writable
 
 PROGRAMS = ("flashrag",)
 

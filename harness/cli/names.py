@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from harness.cli.common import Plugins, load_plugins
-from harness.errors import ConfigError, did_you_mean
-from harness.registry import Kind, load, resolve, task_folder
+from harness.errors import ConfigError, HarnessError, did_you_mean
+from harness.registry import (
+    KINDS,
+    Kind,
+    broken,
+    broken_note,
+    complaints,
+    declares,
+    is_known,
+    load,
+    task_folder,
+    unusable,
+)
 from harness.registry import names as known_names
 
 Card = Callable[[str], dict[str, Any]]
+Known = Mapping[str, tuple[Callable[[], Collection[str]], Card]]
+"""By kind: the names that there are, and the card of one."""
 
 
 def list_names(
@@ -24,6 +37,8 @@ def list_names(
     load_plugins(plugin)
     for name, summary in names(kind):
         typer.echo(f"{name:32} {summary}".rstrip())
+    for line in complaints(broken()):
+        typer.echo(line, err=True)
 
 
 def describe(
@@ -36,42 +51,82 @@ def describe(
 
 
 def names(kind: str) -> Iterator[tuple[str, str]]:
-    """Name and one-line summary of everything of one kind."""
+    """Name and one-line summary of everything of one kind; what a plug-in broke says so."""
     kinds = _kinds()
     if kind not in kinds:
         raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, list(kinds))}")
     known, card = kinds[kind]
-    for name in sorted(known()):
+    faults = {name: why for each in KINDS if each == kind for name, why in unusable(each)}
+    for name in sorted({*known(), *faults}):
+        yield name, f"cannot be used: {faults[name]}" if name in faults else _summary(card, name)
+
+
+def _summary(card: Card, name: str) -> str:
+    try:
         values = card(name)
-        yield name, str(values.get("summary") or values.get("title") or values.get("licence") or "")
+    except HarnessError as error:
+        return f"cannot be used: {error}"
+    return str(values.get("summary") or values.get("title") or values.get("licence") or "")
 
 
 def describe_name(name: str) -> str:
     """The card of whatever has this name; every kind that has it, if several do."""
     kinds = _kinds()
-    found = [
-        f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
-        for kind, (known, card) in kinds.items()
-        if name in known()
-    ]
+    # Plug-in modules are imported only for what nothing else has.
+    near: Known = {
+        kind: kinds[kind] for kind in KINDS if kind in kinds and declares(kind, _own(kind, name))
+    }
+    found = _cards(name, near) or _cards(name, kinds)
     if not found:
         every = [known_name for known, _ in kinds.values() for known_name in known()]
-        raise ConfigError(f"nothing is called '{name}'{did_you_mean(name, every)}")
+        raise ConfigError(f"nothing is called '{name}'{did_you_mean(name, every)}{broken_note()}")
     return "\n\n".join(found)
+
+
+def _cards(name: str, kinds: Known) -> list[str]:
+    return [
+        f"{kind.removesuffix('s')}: {name}\n{_text(card(name))}"
+        for kind, (known, card) in kinds.items()
+        if _own(kind, name) in known()
+    ]
+
+
+def _own(kind: str, name: str) -> str:
+    """The name that tables have: a method's stands before its variant."""
+    from harness.method import own_name
+
+    return own_name(name) if kind == "methods" else name
+
+
+class _Names(Collection[str]):
+    """Names of one kind; asking for one imports no plug-in module unless nothing else has it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def __contains__(self, name: object) -> bool:
+        return is_known(self.kind, str(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(known_names(self.kind))
+
+    def __len__(self) -> int:
+        return len(known_names(self.kind))
 
 
 def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
     return {
-        "methods": (lambda: known_names("methods"), _method),
-        "tasks": (lambda: known_names("tasks"), _task),
+        "methods": (lambda: _Names("methods"), _method),
+        "tasks": (lambda: _Names("tasks"), _task),
         "models": (_models, _model),
         "encoders": (_encoders, _encoder),
         "retrievers": (_retrievers, _retriever),
         "metrics": (_metrics, _metric),
-        "boards": (lambda: known_names("boards"), _board),
-        "commands": (lambda: known_names("commands"), _documented("commands")),
-        "formats": (_formats, _format),
-        "preparations": (lambda: known_names("preparations"), _documented("preparations")),
+        "boards": (lambda: _Names("boards"), _board),
+        "commands": (lambda: _Names("commands"), _documented("commands")),
+        "preparations": (lambda: _Names("preparations"), _documented("preparations")),
+        "formats": (lambda: _Names("formats"), _format),
+        "frames": (lambda: _Names("frames"), _documented("frames")),
     }
 
 
@@ -129,9 +184,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _encoders() -> Collection[str]:
-    from harness.retrieval.catalogue import encoder_names
-
-    return encoder_names()
+    return _Names("encoders")
 
 
 def _encoder(name: str) -> dict[str, Any]:
@@ -165,9 +218,7 @@ def _metrics() -> Collection[str]:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    from harness.metrics import answer_metrics
-
-    return _said_of(resolve(answer_metrics()[name], f"metric '{name}'"))
+    return _said_of(load("metrics", name))
 
 
 def _formats() -> Collection[str]:

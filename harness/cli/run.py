@@ -66,7 +66,7 @@ def run(
 
     load_plugins(plugin)
     entry = task_values(split, questions, train, corpus, data_dir, revision)
-    chosen = _board(board, method, task, _params(param), entry)
+    chosen = _board(board, method, task, method_params(param), entry)
     changes = parse_changes(
         {
             "models": (model,) if model else None,
@@ -81,7 +81,8 @@ def run(
         typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 
 
-def _params(pairs: list[str] | None) -> dict[str, Any]:
+def method_params(pairs: list[str] | None) -> dict[str, Any]:
+    """The values that ``-p NAME=VALUE`` gives. Raises ConfigError."""
     import yaml
 
     from harness.retrieval.prebuilt import is_prebuilt

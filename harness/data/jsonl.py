@@ -84,7 +84,7 @@ class Row:
         """A field that is a list of at least one string, none blank. Raises InputError."""
         values = self.require(field, "a list of strings")
         if not isinstance(values, list):
-            raise self.error(f"'{field}' is {_kind(values)}; expected a list of strings")
+            raise self.error(f"'{field}' is {kind_of(values)}; expected a list of strings")
         if not values:
             raise self.error(f"'{field}' is empty; expected at least one string")
         return tuple(self._string(f"{field}[{i}]", value) for i, value in enumerate(values))
@@ -98,7 +98,7 @@ class Row:
             )
             raise self.error(f"'{field}' is a number; {how}")
         if not isinstance(value, str):
-            raise self.error(f"'{field}' is {_kind(value)}; expected a string")
+            raise self.error(f"'{field}' is {kind_of(value)}; expected a string")
         if not value.strip():
             raise self.error(f"'{field}' is empty; expected at least one visible character")
         return value
@@ -176,7 +176,7 @@ def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
         raise InputError(f"{where} not valid JSON ({error}); remove or replace it") from None
     if not isinstance(values, dict):
         raise InputError(
-            f'{where} the line is {_kind(values)}; expected an object like {{"id": …}}'
+            f'{where} the line is {kind_of(values)}; expected an object like {{"id": …}}'
         )
     return values
 
@@ -218,7 +218,8 @@ def _whole(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, for messages."""
     if value is None:
         return "null"
     names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}

@@ -36,7 +36,8 @@ class TaskData:
     where the files came from: ``source`` (shipped, folder, hub or files), ``questions``, ``train``
     and ``corpus`` (paths, as far as read), for the hub ``repo`` and the resolved ``revision``;
     ``train_left_out``, ``repeated`` and ``left_out``, if there are any, what was found of questions
-    that stand twice.
+    that stand twice; ``train_gold_elsewhere``, how many train questions name gold passages that the
+    corpus lacks.
     """
 
     name: str
@@ -161,9 +162,7 @@ def _read(
     shown, leaked = part_asked(shown, asked)
     whole = Corpus.open(files.corpus)
     check_gold(files.questions, asked, whole)
-    if files.train:
-        check_gold(files.train, shown, whole)
-    notes = _notes(files, asked, leaked)
+    notes = _notes(files, asked, leaked) | _gold_elsewhere(files, shown, whole)
     paths = {"questions": files.questions, "train": files.train, "corpus": files.corpus}
     kept = _sample(asked, limit)
     pool = whole if documents is None else sub_pool(whole, kept, documents)
@@ -197,6 +196,18 @@ def _notes(files: _Files, asked: Sequence[Question], leaked: Sequence[Question])
         if files.provenance["source"] != "shipped":
             _log.warning("questions: %s; each of them counts", notes["repeated"])
     return notes
+
+
+def _gold_elsewhere(files: _Files, shown: Sequence[Question], corpus: Corpus) -> dict[str, str]:
+    """What to say of train questions whose gold passages are not all in the corpus; warns of it."""
+    # A demonstration shows a question and its answer; nothing is searched for.
+    lacking = [q for q in shown if any(id_ not in corpus for id_ in q.gold_doc_ids)]
+    if not (lacking and files.train):
+        return {}
+    first = where_asked(files.train, lacking[0])
+    note = f"{len(lacking):,} name gold passages that the corpus lacks, the first {first}"
+    _log.warning("train questions: %s", note)
+    return {"train_gold_elsewhere": note}
 
 
 def _sample(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:

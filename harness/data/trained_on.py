@@ -123,7 +123,8 @@ def check_untrained(
     found = [question for question in data.questions if hashes[question.id] in known]
     count = f"{len(found):,} of {len(data.questions):,} questions"
     if not leave_out or len(found) == len(data.questions):
-        first = where_asked(Path(data.provenance["questions"]), found[0])
+        file = data.provenance.get("questions")
+        first = where_asked(Path(file), found[0]) if file else repr(found[0].text)
         raise InputError(
             f"task '{data.name}': {count} are among those that {', '.join(names)} learnt from, the "
             f"first {first}; {_ways_out(leave_out)}"

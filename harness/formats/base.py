@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -74,6 +74,8 @@ class Format(ABC):
     """Whether an answer takes all gold documents or any of them; goes into task.yaml."""
     hops: ClassVar[Literal["single", "multi"] | None] = None
     """Goes into task.yaml."""
+    scoring: ClassVar[Mapping[str, Any]] = {}
+    """Further keys of task.yaml, by which the dataset's own script scores: ``closed_answers``."""
 
     class Options(BaseModel):
         """What ``-o name=value`` may set; each field with a description."""

@@ -175,6 +175,7 @@ def _write_card(path: Path, task: str, format_: Format, record: dict[str, Any]) 
         "version": 1,
         "hops": format_.hops,
         "gold": format_.gold,
+        **format_.scoring,
         "licence": "",
         "citations": [],
         "caveats": [_origin(record), *_losses(record)],

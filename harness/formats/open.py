@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.formats import FORMATS
 from harness.formats.base import Format
-from harness.registry import resolve
+from harness.registry import load
 
 
 def format_class(name: str) -> type[Format]:
     """The class of a format. Raises ConfigError with a suggestion if there is none."""
-    if name not in FORMATS:
-        raise ConfigError(f"unknown format '{name}'{did_you_mean(name, list(FORMATS))}")
-    found: type[Format] = resolve(FORMATS[name], f"format '{name}'")
+    found = load("formats", name)
+    if not (isinstance(found, type) and issubclass(found, Format)):
+        raise ConfigError(f"format '{name}': {found!r} is not a subclass of {Format.__module__}")
     return found
 
 

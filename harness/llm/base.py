@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import CapabilityError, ConfigError, PromptTooLongError
 from harness.llm.fitting import Fitted, shortened
-from harness.llm.text import cut_after_line, cut_at_stop, first_line
+from harness.llm.text import cut_after_line, cut_at_stop, first_line, first_stop
 from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class GenerateRequest:
         """Vectors of all soft prompts; each takes the room of a token."""
         return sum(map(len, self.soft_prompts))
 
+    def stopped_by(self, text: str) -> str:
+        """The stop string that ends a reply of this text; empty if none does."""
+        stop = first_stop(text, self.stop)
+        return stop if text.startswith(self.cut(text) + stop) else ""
+
     def cut(self, text: str) -> str:
         """A reply's text without what was not asked for."""
         text = cut_at_stop(text, self.stop)
@@ -89,6 +94,8 @@ class Reply:
     """What a reasoning model wrote before its answer; no part of the text."""
     cut_off: bool = False
     """Whether the token limit ended the reply, not the model and no stop string."""
+    stop: str | None = field(default=None, compare=False)
+    """The stop string that ended the text, empty if none did; None where nobody told."""
 
     @property
     def first_line(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +33,7 @@ from harness.llm.options import (
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
 from harness.llm.template import DAY
 from harness.prompts import PromptStyle
-from harness.registry import added
+from harness.registry import is_known, load_fields, names
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -223,15 +223,39 @@ def local_folder(path: str) -> Path | None:
     return folder if is_place(path) or (path and folder.is_dir()) else None
 
 
+class _Catalogue(Mapping[str, ModelConfig]):
+    """Entries that are read one at a time: those of plug-ins are not imported for others."""
+
+    def __getitem__(self, name: str) -> ModelConfig:
+        if name in shipped():
+            return shipped()[name]
+        if not is_known("models", name):
+            raise KeyError(name)
+        fields = load_fields("models", name)
+        try:
+            return _parse({"name": name, **fields})
+        except ConfigError as error:
+            problem = str(error).removeprefix(f"model '{name}': ")
+            raise ConfigError(f"model '{name}' of a plug-in: {problem}") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names("models"))
+
+    def __len__(self) -> int:
+        return len(names("models"))
+
+
 def catalogue() -> Mapping[str, ModelConfig]:
-    """Every model by name: the entries of models.yaml and those of plug-ins."""
-    own = _shipped()
-    extra = added("models", own)
-    return {**own, **{name: _parse({"name": name, **entry}) for name, entry in extra.items()}}
+    """Every model by name: the entries of models.yaml and those of plug-ins.
+
+    A name that a plug-in fails to provide raises ConfigError when it is asked for.
+    """
+    return _Catalogue()
 
 
 @cache
-def _shipped() -> Mapping[str, ModelConfig]:
+def shipped() -> Mapping[str, ModelConfig]:
+    """The entries of models.yaml."""
     entries = yaml.safe_load(files("harness.llm").joinpath("models.yaml").read_text("utf-8"))
     return {name: _parse({"name": name, **entry}) for name, entry in entries.items()}
 
@@ -250,7 +274,7 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
         raise ConfigError(f"a model is a name or a mapping, not {type(spec).__name__}")
     values = dict(spec)
     name = str(values.pop("name", ""))
-    if values.get("path") and name not in catalogue() and not is_spec(name):
+    if values.get("path") and not is_spec(name) and not is_known("models", name):
         path = str(values["path"])
         called = last_part(path) if is_place(path) else path
         return _parse({"name": name or to_slug(called), **values})

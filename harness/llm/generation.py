@@ -110,7 +110,8 @@ def _decode(
         choices = _choices(runtime, tokens, start, watched, step)
         length = _length(prompts[row], request)
         cut_off = stop.cut_off[row]
-        replies.append(Reply(request.cut(text), length, len(tokens), choices, thoughts, cut_off))
+        counts, ended = (length, len(tokens)), request.stopped_by(text)
+        replies.append(Reply(request.cut(text), *counts, choices, thoughts, cut_off, ended))
         lengths.append(len(tokens))
     return replies, [leads.smallest(row, length) for row, length in enumerate(lengths)]
 

@@ -103,7 +103,12 @@ class LMEvalModel(LanguageModel):
         length = None if written is None else min(len(written), most)
         cut_off = answer == kept and (kept != whole or length == most)
         return Reply(
-            answer, self.count_tokens(request.prompt), length, thoughts=thoughts, cut_off=cut_off
+            answer,
+            self.count_tokens(request.prompt),
+            length,
+            thoughts=thoughts,
+            cut_off=cut_off,
+            stop=request.stopped_by(kept) or None,
         )
 
     def _room(self, request: GenerateRequest) -> int:

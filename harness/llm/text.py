@@ -12,6 +12,12 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min((at for s in stops if s and (at := text.find(s)) >= 0), default=len(text))]
 
 
+def first_stop(text: str, stops: Sequence[str]) -> str:
+    """The stop string that stands earliest in ``text``, the longest of those; empty if none."""
+    found = [(at, -len(stop), stop) for stop in stops if stop and (at := text.find(stop)) >= 0]
+    return min(found)[2] if found else ""
+
+
 def first_line(text: str) -> str:
     """The first line that is not empty, stripped; empty if there is none."""
     return next((line.strip() for line in split_lines(text) if line.strip()), "")

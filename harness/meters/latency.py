@@ -38,7 +38,7 @@ def measure_closed_loop(
         on_answer(result)
 
     enough = takewhile(lambda _: count is None or len(answered) < count, queries)
-    engine.settle = partial(_synchronise, device)
+    engine.settle = partial(synchronise, device)
     with PeakMemory(device) as memory:
         engine.run(method, enough, keep)
     kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
@@ -52,7 +52,8 @@ def measure_closed_loop(
     return latency, memory.record(), {each.question_id: each.prediction for each in answered}
 
 
-def _synchronise(device: str) -> None:
+def synchronise(device: str) -> None:
+    """Wait for the kernels that a GPU has taken on; nothing to wait for on other devices."""
     if device.startswith("cuda"):
         import torch
 

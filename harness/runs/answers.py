@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-from harness.engine import Answered, describe_error
-from harness.errors import RunFailedError
+from harness.engine import Answered
+from harness.errors import RunFailedError, describe_error
 from harness.records import Prediction
-from harness.runs.directory import RunDirectory
 from harness.runs.predictions import prediction_line
 
 SAME_ERROR_LIMIT = 16
@@ -32,6 +33,21 @@ class _Taken(NamedTuple):
         return self.error and re.sub(r"0x[0-9a-f]+|\d+", "#", self.error)
 
 
+class Keeper(Protocol):
+    """What keeps the answers of a session: a run's directory, or a cache of another program."""
+
+    @property
+    def folder(self) -> Path:
+        """How messages name it."""
+
+    @property
+    def answered(self) -> AbstractSet[str]:
+        """Ids of the questions that it has."""
+
+    def append(self, question_id: str, line: bytes) -> None:
+        """Keep one ``prediction_line``."""
+
+
 class AnswerWriter:
     """Appends predictions; stops the run when one kind of failure is all that comes.
 
@@ -40,8 +56,13 @@ class AnswerWriter:
     never appended: it is no answer of the method's, and the next run asks it again.
     """
 
-    def __init__(self, run: RunDirectory, advance: Callable[[int], None]) -> None:
-        self.run, self.advance = run, advance
+    def __init__(
+        self,
+        run: Keeper,
+        advance: Callable[[int], None],
+        kept: str = "answers so far are kept",
+    ) -> None:
+        self.run, self.advance, self.kept = run, advance, kept
         self.held: list[_Taken] = []
         self.written = 0
         self.unanswered: dict[str, str] = {}
@@ -83,11 +104,11 @@ class AnswerWriter:
         if last.unanswered is not None:
             raise RunFailedError(
                 f"{self.run.folder}: {count} were left unanswered; see to the model's server and "
-                f"run again, answers so far are kept; the last: {last.unanswered}"
+                f"run again, {self.kept}; the last: {last.unanswered}"
             )
         raise RunFailedError(
             f"{self.run.folder}: {count} failed with {last.error}; mend the cause and run again, "
-            "answers so far are kept"
+            f"{self.kept}"
         )
 
 

@@ -199,6 +199,8 @@ class Manifest(Record):
 
     Left out if nothing trained took part.
     """
+    demonstrations: tuple[str, ...] = ()
+    """What to know of them, such as that there are none to show; left out if there is nothing."""
     external: External | None = None
     """Of results that another program made; left out of runs."""
     hardware: Hardware

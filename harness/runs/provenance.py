@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.registry import packages_used
 from harness.runs.directory import RunDirectory
 from harness.runs.manifest import MANIFEST, read_manifest
 
@@ -47,8 +48,8 @@ def note_model(run: RunDirectory, llm: LanguageModel) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that can change a result."""
-    found = {"python": sys.version.split()[0]}
+    """Installed versions of the packages that can change a result, plug-ins in use among them."""
+    found = {"python": sys.version.split()[0], **packages_used()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

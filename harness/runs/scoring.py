@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def score_run(folder: Path) -> bool:
     if any("support_ids" in row for row in answered):
         # Else an error or an answer without support would leave the mean, which would then rise.
         answered = [{"support_ids": (), **row} for row in answered]
-    rows = [_score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
+    rows = [score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
     if not all(map(tells_read, answered)):
         # Of all questions: a mean over those that tell it would be of other questions.
         rows = [row | {"recall_read": None} for row in rows]
@@ -110,13 +110,14 @@ def _asked_of(manifest: Manifest) -> dict[str, Any]:
     return metrics | rules
 
 
-def _score_row(
-    row: dict[str, Any],
-    gold: dict[str, dict[str, Any]],
+def score_row(
+    row: Mapping[str, Any],
+    gold: Mapping[str, Mapping[str, Any]],
     retrieves: bool,
     rules: Rules,
     added: Sequence[str],
 ) -> dict[str, Any]:
+    """Score one stored prediction; ``gold`` has its golden answers and documents by question id."""
     question = gold[row["question_id"]]
     failed = row.get("error") is not None
     scores = score_answer(

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import Engine, describe_error
-from harness.errors import HarnessError, RunFailedError
+from harness.engine import Engine
+from harness.errors import HarnessError, RunFailedError, describe_error
 from harness.files import check_slug, locked, read_json, write_json, writing
 from harness.method import Method, writes_memory
 from harness.progress import bar
@@ -27,7 +27,6 @@ from harness.records import Question
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import MEMORY_FOLDER, RunDirectory
 from harness.runs.manifest import RunConfig
-from harness.runs.performance import update_performance
 from harness.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -41,24 +40,32 @@ def memory_path(root: Path, config: RunConfig) -> Path:
     return root / check_slug(config.task.name, "task") / MEMORY_FOLDER / name
 
 
-def write_memory(method: Method, data: TaskData, place: Path, run: RunDirectory) -> None:
-    """Write a method's memory at ``place`` unless an earlier run did; then load it."""
+def is_written(place: Path) -> bool:
+    """Whether a memory is complete."""
+    return (place / "write.json").exists()
+
+
+def write_memory(method: Method, data: TaskData, place: Path) -> dict[str, Any] | None:
+    """Write a method's memory at ``place`` unless an earlier run did; then load it.
+
+    Returns what is recorded of the writing; None of a method without a memory.
+    """
     if not writes_memory(type(method)):
-        return
+        return None
     label = f"{data.name} / {place.name}"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-    written = place / "write.json"
-    if not written.exists():
+    if not is_written(place):
         with locked(place, "memory"):
             # Another process may have come first.
-            if not written.exists():
+            if not is_written(place):
                 _write(method, data, place, label)
     # Any number may read; what a writer killed at its end left is in nobody's way.
     shutil.rmtree(place / "scratch", ignore_errors=True)
     with calling(label, "load"):
         method.load(place / "memory")
-    update_performance(run.folder, write=read_json(written))
+    record: dict[str, Any] = read_json(place / "write.json")
+    return record
 
 
 def _write(method: Method, data: TaskData, place: Path, label: str) -> None:

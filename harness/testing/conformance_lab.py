@@ -1,58 +1,41 @@
-"""The small world in which a method is checked, and how a broken rule is reported."""
+"""The small world in which a method is written, loaded and asked, and watched all the while."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import asyncio
+import ctypes
+import re
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from harness import trace
 from harness.boards.needs import check_needs
+from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.engine import Answered, Engine
-from harness.errors import CapabilityError, HarnessError
-from harness.fingerprint import canonical_json
+from harness.errors import CapabilityError
+from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
-from harness.records import Hit, Passage, Prediction, Query
-from harness.runs.predictions import prediction_row
+from harness.records import Passage, Query
 from harness.testing.models import RuleModel, WordRetriever, small_task
-from harness.trace import current_scope
+from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
+from harness.testing.outcomes import Outcomes, difference
+from harness.testing.places import Code
+from harness.testing.watch import HungError, Watch
 
-Rows = dict[str, dict[str, Any]]
-
-
-class BrokenRuleError(HarnessError, AssertionError):
-    """A method breaks a rule that the harness relies on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """How the questions are asked; ``most`` passages are found, None for as many as there are."""
-
-    name: str
-    window: int = 64
-    rules: RuleModel | None = None
-    most: int | None = None
+WRITE_PATIENCE = 10
+"""How many times longer than a question the writing or loading of a memory may take."""
+_CREATED = re.compile(r'File "(?P<file>.+)", line (?P<line>\d+)')
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule by its name, and how its breach is told."""
-
-    cls: type[Method]
-    name: str
-
-    def require(self, kept: bool, detail: str) -> None:
-        """Raise BrokenRuleError unless the rule was kept."""
-        if not kept:
-            self.broken(detail)
-
-    def broken(self, detail: str) -> NoReturn:
-        """Raise BrokenRuleError with the detail."""
-        raise BrokenRuleError(f'{self.cls.__name__} breaks the rule "{self.name}": {detail}')
+class TooManyCallsError(Exception):
+    """A question asks for more calls than are allowed; the message names it."""
 
 
 class Lab:
@@ -63,12 +46,24 @@ class Lab:
         cls: type[Method],
         values: dict[str, Any],
         model: LanguageModel | None,
-        max_calls: int,
+        limits: tuple[int, float],
         folder: Path,
     ) -> None:
-        self.cls, self.values, self.model, self.max_calls = cls, values, model, max_calls
-        self.folder, self.data = folder, small_task()
+        self.cls, self.values, self.model, self.folder = cls, values, model, folder
+        self.max_calls, seconds = limits
+        self.code = Code.of(cls)
+        self.watch = Watch(self.code, seconds, folder)
+        self.data = small_task()
         self.queries = [question.query for question in self.data.questions]
+        self.forgotten: list[str] = []
+        """Calls that nobody awaited, with their places."""
+        self.elsewhere: Callable[[], Mapping[str, Any]] | None = None
+        """Gives rows of the plain questions from another process."""
+        self.imported = False
+        """Whether it was watched while it was imported."""
+        self.gold = NoGold(self.code)
+        self.as_written = ""
+        """The fingerprint of the memory when write() was done."""
 
     def new(self) -> Method:
         """The method, not yet written."""
@@ -81,44 +76,62 @@ class Lab:
         except CapabilityError as error:
             raise _ask_for_model(error) from error
 
-    def write(self, name: str) -> Path:
-        """A folder with a memory, written by a method of its own."""
+    @property
+    def writes(self) -> bool:
+        """Whether the method has a memory of its own."""
+        return writes_memory(self.cls)
+
+    @cached_property
+    def memory(self) -> Path:
+        """The folder of the memory that most questions are asked of."""
+        folder = self.write("memory")
+        self.as_written = folder_fingerprint(folder)
+        return folder
+
+    @cached_property
+    def plain(self) -> Outcomes:
+        """What becomes of the questions where nothing is out of the ordinary."""
+        return self.ask(self.loaded(self.memory), Case("plain questions"))
+
+    def write(self, name: str, corpus: Corpus | None = None) -> Path:
+        """A folder with a memory, written by a method of its own; of another corpus if given."""
         folder, scratch = self.folder / name, self.folder / f"{name}-scratch"
         for each in (folder, scratch):
             each.mkdir()
-        method = self.new()
-        self.engine(method, Case("write"))
+        if not self.writes:
+            return folder
+        method, passages = self.new(), corpus or self.data.corpus
+        self.engine(method, Case("write"), passages)
         method.open(replace(method.lent, scratch=scratch))
-        method.write(self.data.corpus, self.data.train, folder)
+        train = self.data.train
+        self.watch.run("write", lambda: method.write(passages, train, folder), WRITE_PATIENCE)
         return folder
 
     def loaded(self, memory: Path) -> Method:
         """Another method that has opened a memory."""
         method = self.new()
         self.engine(method, Case("load"))
-        if writes_memory(self.cls):
-            method.load(memory)
+        if self.writes:
+            self.watch.run("load", lambda: method.load(memory), WRITE_PATIENCE)
         return method
 
-    def engine(self, method: Method, case: Case) -> _Engine:
+    def engine(self, method: Method, case: Case, corpus: Corpus | None = None) -> CountingEngine:
         """An engine over ten passages, with which the method is opened."""
         data, retrieves = self.data, method.retriever_name is not None
+        passages = corpus or data.corpus
         try:
             model = self.model or self.able(case.rules or RuleModel())
             check_needs(self.cls.__name__, method, model)
         except CapabilityError as error:
             raise _ask_for_model(error) from error
-        engine = _Engine(
-            model,
-            WordRetriever(data.corpus, case.most) if retrieves else None,
-            data.corpus,
-            window=case.window,
-        )
-        engine.rules, engine.max_calls = case.rules, self.max_calls
+        retriever = WordRetriever(passages, case.most) if retrieves else None
+        engine = CountingEngine(model, retriever, passages, window=case.window)
+        engine.rules, engine.max_calls, engine.watch = case.rules, self.max_calls, self.watch
         prompts = qa_prompts(data, min(method.params.shots, len(data.train)), seed=0)
-        gold = {q.id: q for q in data.questions} if method.card.oracle else {}
+        oracle = getattr(method.card, "oracle", False)
+        gold = {q.id: q for q in data.questions} if oracle else self.gold
         task = data.card if method.reads_task else None
-        method.open(engine.lend(prompts=prompts, gold=gold, task=task))
+        method.open(replace(engine.lend(prompts=prompts, task=task), gold=gold))
         return engine
 
     def able(self, rules: RuleModel) -> RuleModel:
@@ -127,69 +140,93 @@ class Lab:
         rules.trained_for = frozenset(filter(None, [self.cls.needs_training_for]))
         return rules
 
-    def answer(self, method: Method, case: Case, queries: Sequence[Query] | None = None) -> Rows:
-        """Rows of predictions by question id."""
-        answered: list[Answered] = []
-        try:
-            self.engine(method, case).run(method, queries or self.queries, answered.append)
-        except _TooManyCallsError as error:
-            rule = Rule(self.cls, f"at most {self.max_calls} calls a question")
-            rule.broken(f"{case.name}: question {error} asks for more; bound every loop")
-        return {a.question_id: self._row(case, a.question_id, a.prediction) for a in answered}
+    def ask(self, method: Method, case: Case, queries: Sequence[Query] | None = None) -> Outcomes:
+        """What becomes of every question. Raises TooManyCallsError and HungError."""
+        engine, asked = self.engine(method, case), queries or self.queries
+        observed = Observed(method, case, self.watch)
+        observed.params, observed.lent = method.params, method.lent
+        self.watch.waiting, self.watch.wake = observed.waiting, observed.wake
 
-    def _row(self, case: Case, question_id: str, prediction: Prediction) -> dict[str, Any]:
-        rule = Rule(self.cls, "every question gets an answer")
-        where = f"{case.name}, question {question_id}"
-        rule.require(prediction.error is None, f"{where}: {prediction.error}")
-        rule = Rule(self.cls, "passages come from the corpus")
-        for passage in prediction.ranked:
-            known = isinstance(passage, Passage | Hit) and passage.id in self.data.corpus
-            rule.require(known, f"{where}: {passage!r:.80}")
-        for id_ in prediction.read or ():
-            rule.require(id_ in self.data.corpus, f"{where}: read {id_!r:.80}")
-        row = prediction_row(question_id, prediction)
-        try:
-            canonical_json(row).encode()
-        except (TypeError, ValueError) as error:
-            Rule(self.cls, "predictions fit into JSON").broken(f"{where}: {error}")
-        return row
+        def work() -> list[str]:
+            sys.set_coroutine_origin_tracking_depth(1)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", RuntimeWarning)
+                engine.run(observed, asked, observed.answered)
+            return [str(each.message) for each in told]
 
-    def compare(self, rule: Rule, case: str, first: Rows, rows: Rows) -> None:
-        """Require that two sets of rows are equal."""
+        try:
+            told = self.watch.run("answer", work)
+        except (EndlessError, HungError) as error:
+            if engine.excess is None:
+                raise
+            raise TooManyCallsError(f"{case.name}, question {engine.excess}") from error
+        self.forgotten += [text for text in map(_never_awaited, told) if text]
+        return observed.outcomes
+
+    def difference(self, outcomes: Outcomes) -> str | None:
+        """How answers differ from those to the plain questions; None if they do not."""
         # Another model may round differently in another batch; the rules do not.
-        keys = sorted(rows["q0"]) if self.model is None else ["answer", "retrieved_ids"]
-        for question_id, row in first.items():
-            for key in keys:
-                was, now = row[key], rows[question_id][key]
-                rule.require(
-                    was == now,
-                    f"{case}, question {question_id}: {key} {now!r:.200}, not {was!r:.200}",
-                )
+        return difference(self.plain, outcomes, self.code, exact=self.model is None)
+
+    def requests(self, method: Method, case: Case) -> list[tuple[str, Any]]:
+        """Everything that is asked of the model and the retriever, each with its kind."""
+        engine = self.engine(method, case)
+        engine.kept = []
+        self.watch.run("answer", lambda: engine.run(method, self.queries, lambda _: None))
+        return engine.kept
+
+    def cancelled(self, method: Method) -> bool:
+        """Whether an answer that waits for the model ends when it is cancelled."""
+        engine = self.engine(method, Case("a run that is stopped"))
+        engine.silent = True
+        return self.watch.run("answer", lambda: _cancel(method, self.queries[0]))
 
 
-class _Engine(Engine):
-    """Counts the calls of each question; may reply by rules instead of asking the model."""
+def other_corpus(corpus: Corpus) -> Corpus:
+    """The same ids and titles over other texts."""
+    return Corpus.from_passages(
+        Passage(p.id, p.title, " ".join(reversed(p.text.split()))) for p in corpus
+    )
 
-    rules: RuleModel | None = None
-    max_calls = 0
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._calls: Counter[str] = Counter()
+def _cancel(method: Method, query: Query) -> bool:
+    """Ask, wait until nothing goes on without the model, cancel; whether that ended the answer."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(trace.start_task)
+    # What a method that goes on leaves behind is no news of this program's.
+    loop.set_exception_handler(lambda *_: None)
 
-    async def submit(self, kind: str, request: Any) -> Any:
-        recorder = current_scope().recorder
-        self._calls[recorder.query_id] += 1
-        if self._calls[recorder.query_id] > self.max_calls:
-            raise _TooManyCallsError(recorder.query_id)
-        if self.rules is None or kind == "search":
-            return await super().submit(kind, request)
-        return next(iter(getattr(self.rules, kind)([request])))[1]
+    async def cancel() -> bool:
+        trace.begin(query.id)
+        answer = method.answer(query)
+        task = asyncio.ensure_future(answer)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        if task.done():
+            return True
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+        if not task.done():
+            # Even its removal it may refuse to end for, and go on for ever then: it is kept.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(answer))
+        return task.cancelled()
+
+    try:
+        return loop.run_until_complete(cancel())
+    finally:
+        loop.close()
+
+
+def _never_awaited(message: str) -> str | None:
+    """A warning about a call that nobody awaited, in one line; None for another warning."""
+    if "was never awaited" not in message:
+        return None
+    created = list(_CREATED.finditer(message))
+    place = f" ({created[-1]['file']}:{created[-1]['line']})" if created else ""
+    return message.splitlines()[0].removeprefix("coroutine ") + place
 
 
 def _ask_for_model(error: CapabilityError) -> CapabilityError:
-    return CapabilityError(f"{error}; give one to check_method(…, model=…)")
-
-
-class _TooManyCallsError(BaseException):
-    """Not an Exception, so that a method that retries after every error ends too."""
+    return CapabilityError(
+        f"{error}; give one to check_method(…, model=…), or to the command with --model NAME"
+    )

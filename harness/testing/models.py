@@ -81,15 +81,16 @@ class RuleModel(LanguageModel):
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Reply by the rule."""
         for index, request in enumerate(requests):
-            text = request.cut(self.reply(request))
+            said = self.reply(request)
+            text, ended = request.cut(said), request.stopped_by(said)
             cut_off = not self.verbose and len(text.split()) > request.max_tokens
             if cut_off:
-                text = " ".join(text.split()[: request.max_tokens])
+                text, ended = " ".join(text.split()[: request.max_tokens]), ""
             prompt, words = as_text(request.prompt), text.split()
             watched = words[: request.max_tokens] if request.watch else []
             choices = [self._choice(prompt, word, request) for word in watched]
             counts = len(prompt.split()), len(words) + len(self.thoughts.split())
-            yield index, Reply(text, *counts, tuple(choices), self.thoughts, cut_off)
+            yield index, Reply(text, *counts, tuple(choices), self.thoughts, cut_off, ended)
 
     def has_token(self, text: str) -> bool:
         """Whether ``tokens`` holds it."""
@@ -155,9 +156,10 @@ class ScriptedModel(RuleModel):
             self.requests.append(request)
             line = self._replies.next(as_text(request.prompt))
             reply = line if isinstance(line, Reply) else Reply(line)
-            text = request.cut(reply.text)
+            text, ended = request.cut(reply.text), request.stopped_by(reply.text)
             asked, written = self.count_tokens(request.prompt), len(text.split())
-            yield index, replace(reply, text=text, prompt_tokens=asked, completion_tokens=written)
+            counted = replace(reply, prompt_tokens=asked, completion_tokens=written)
+            yield index, replace(counted, text=text, stop=ended)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """The log-probabilities of the script."""

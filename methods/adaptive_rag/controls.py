@@ -83,10 +83,14 @@ class AdaptiveRAGDatasetPrior(Routed):
     params: Params
     _label: str
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Take the majority of the train questions' hops. Raises InputError without any."""
+    def check_write(self, train: Sequence[Question]) -> None:
+        """Raise InputError without train questions."""
         if not train:
             raise InputError("the dataset prior counts train questions' hops; give --train FILE")
+
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Take the majority of the train questions' hops. Raises InputError without any."""
+        self.check_write(train)
         write_json(folder / "route.json", {"label": hop_label(train)})
 
     def load(self, folder: Path) -> None:

@@ -142,6 +142,14 @@ class AdaptiveRAG(Routed):
         labels = (TrainedOn.of("the router (-p bias_tasks, bias_questions)", bias),) if bias else ()
         return (*labels, *self._learnt_before())
 
+    def check_write(self, train: Sequence[Question]) -> None:
+        """Raise InputError without train questions or router, ConfigError for no router's name."""
+        from methods.adaptive_rag.router import find_router, read_config
+
+        if not train:
+            raise InputError("Adaptive-RAG learns from train questions; give some: --train FILE")
+        read_config(find_router(self.params.router))
+
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Label train questions, train the router, write it and ``labels.json``.
 
@@ -149,9 +157,7 @@ class AdaptiveRAG(Routed):
         """
         from methods.adaptive_rag.router import find_router, read_config
 
-        if not train:
-            raise InputError("Adaptive-RAG learns from train questions; give some: --train FILE")
-        # A wrong name should not wait for the silver labels.
+        self.check_write(train)
         place, datasets = find_router(self.params.router), [train, *self._bias_tasks()]
         revision = getattr(read_config(place), "_commit_hash", None)
         silver, unanswered = self._silver_labels(corpus, train)

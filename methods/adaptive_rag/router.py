@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.progress import quiet_libraries
-from harness.retrieval.catalogue import encoder_entry, encoder_names
+from harness.retrieval.catalogue import encoder_entry, encoder_names, is_encoder
 from methods.adaptive_rag.labels import LABELS
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def find_router(name: str) -> str:
     Raises ConfigError for a name that is none of these. Downloads nothing but a catalogue
     encoder whose files are not installed.
     """
-    if name in encoder_names():
+    if is_encoder(name):
         from harness.retrieval.encoders import find_model
 
         folder, _ = find_model(encoder_entry(name))
@@ -133,7 +133,7 @@ def find_router(name: str) -> str:
 def local_router(name: str) -> Path | None:
     """The local folder that a router's name stands for, if it stands for one."""
     path = Path(name).expanduser()
-    found = name not in encoder_names() and (path / "config.json").is_file()
+    found = not is_encoder(name) and (path / "config.json").is_file()
     return path if found else None
 
 

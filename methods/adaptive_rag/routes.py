@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import Field
 
 from harness.method import Method, MethodParams
+from harness.prompts import Example
 from harness.records import Prediction, Query
 from harness.retrieval.languages import TermParams
 from harness.retrieval.prebuilt import RETRIEVER
@@ -69,6 +71,10 @@ class Routed(Method):
                 retriever=params.retriever,
             )
         )
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """What route C says of its demonstrations."""
+        return self.strategy("C").remark(examples)
 
     async def follow(self, label: str, query: Query) -> Prediction:
         """Answer by one route."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from harness.prompts import Demonstration, Example, Prompt, QAPrompts, demonstration
 from harness.records import Passage, Query
 from methods.corag.chain import NO_INFORMATION, Chain, Hop
-from methods.decomposition import hops_of, resolve
+from methods.decomposition import hops_of, resolve, shows_steps
 
 SEARCHING = (
     "A question is answered by searching step by step. Write the next simple query: one that was "
@@ -37,11 +37,18 @@ class FewShotPrompts:
         return NO_INFORMATION
 
     def sub_query(self, query: Query, chain: Chain) -> Prompt:
-        """Ask for the next sub-query; every demonstration is at the same step, or its last."""
+        """Ask for the next sub-query; every demonstration is at the same step, or its last.
+
+        An example of which no step is known would show the question itself as its query.
+        """
         return Prompt(
             _state(query.text, chain),
             f"{SEARCHING} {self.task_description}",
-            tuple(_next_query(example, len(chain)) for example in self.house.examples),
+            tuple(
+                _next_query(example, len(chain))
+                for example in self.house.examples
+                if shows_steps(example)
+            ),
             reply_start="Next query:",
         )
 

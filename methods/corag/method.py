@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from pydantic import Field
 
 from harness.errors import ConfigError
 from harness.method import MethodCard
+from harness.prompts import Example
 from methods.corag.algorithm import ChainOfRetrieval, ChainPrompts
 from methods.corag.checkout import AUTHORS, SOURCE, read_checkout
 from methods.corag.few_shot import FewShotPrompts
 from methods.corag.prompts import TemplatePrompts
 from methods.corag.wording import REWORDED, Wording, read_wording
+from methods.decomposition import stepless
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
@@ -213,6 +215,10 @@ class CoRAGPrompted(ChainOfRetrieval):
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
     params: Params
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """Whether fewer sub-queries are shown than there are demonstrations."""
+        return stepless(examples)
 
     def descriptions(self) -> Mapping[str, str]:
         """Those of this harness."""

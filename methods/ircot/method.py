@@ -9,10 +9,11 @@ from pydantic import Field
 
 from harness import trace
 from harness.method import Method, MethodCard, MethodParams
-from harness.prompts import Demonstration
+from harness.prompts import Demonstration, Example
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
 from harness.retrieval.prebuilt import RETRIEVER, is_sparse
+from methods.decomposition import stepless
 from methods.ircot.parse import next_query, next_sentence, parse_answer, without_question_words
 from methods.ircot.passages import LONGEST, collect, shown
 from methods.ircot.prompts import thought_demonstrations, thought_prompt
@@ -89,6 +90,10 @@ class IRCoT(Method):
         retriever: str = Field("bm25", description=RETRIEVER)
 
     params: Params
+
+    def remark(self, examples: Sequence[Example]) -> str:
+        """Whether fewer chains are shown than asked for."""
+        return stepless(examples, self.params.chain_shots)
 
     async def answer(self, query: Query) -> Prediction:
         """Retrieve and think in turn until the chain names an answer, then read."""

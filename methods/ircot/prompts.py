@@ -15,6 +15,7 @@ from harness.prompts import (
     passage_line,
 )
 from harness.records import Passage, Query
+from methods.decomposition import shows_steps
 from methods.ircot.chains import chain_of_thought, excerpt, gold_passages
 from methods.ircot.passages import shown
 
@@ -72,12 +73,14 @@ def thought_demonstrations(
 ) -> tuple[Demonstration, ...]:
     """The first examples worked: excerpts of paragraphs, the question, its chain of thought.
 
-    Beside the gold paragraphs stand distractors: gold paragraphs of the other examples. All stand
-    in order of title, so that their place does not tell which of them help.
+    Examples of which no step is known are passed over. Beside the gold paragraphs stand
+    distractors: gold paragraphs of the other examples. All stand in order of title, so that their
+    place does not tell which of them help.
     """
+    able = [example for example in examples if shows_steps(example)]
     return tuple(
-        _demonstration(example, _borrowed(examples, n, distractors), words)
-        for n, example in enumerate(examples[:count])
+        _demonstration(example, _borrowed(able, n, distractors), words)
+        for n, example in enumerate(able[:count])
     )
 
 

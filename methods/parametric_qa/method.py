@@ -144,6 +144,18 @@ class ParametricQA(Method):
         """Trained shared parts are for one model and one style of prompts."""
         check_reader(self.params.shared, llm)
 
+    def check_write(self, train: Sequence[Question]) -> None:
+        """Raise ConfigError for first codes by an encoder where the shared parts have none."""
+        if self.params.init != "encoder":
+            return
+        from methods.parametric_qa.shared.bundle import find_bundle
+        from methods.parametric_qa.shared.encoder import Encoder
+        from methods.parametric_qa.write.codes import NO_ENCODER
+
+        shared = self.params.shared
+        if shared is None or Encoder.find(find_bundle(shared)) is None:
+            raise ConfigError(NO_ENCODER)
+
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Write every passage into a bank; untrained shared parts are saved beside it.
 

@@ -13,7 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -118,7 +118,9 @@ def text_files(folder: Path, rows: int) -> Made:
     return Made("texts", folder)
 
 
-SOURCES: dict[str, Callable[[Path, int], Made]] = {
+Make = Callable[[Path, int], Made]
+
+SOURCES: dict[str, Make] = {
     "csv": csv_table,
     "json": json_table,
     "parquet": parquet_table,
@@ -126,12 +128,12 @@ SOURCES: dict[str, Callable[[Path, int], Made]] = {
 }
 
 
-def measure(kind: str, rows: int) -> Measured:
+def measure(make: Make, rows: int) -> Measured:
     """One import in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "source")
         folder.mkdir()
-        made = SOURCES[kind](folder, rows)
+        made = make(folder, rows)
         arguments = [made.format, str(made.source), str(Path(place, "out"))]
         output = subprocess.run(
             [sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True, text=True
@@ -140,16 +142,16 @@ def measure(kind: str, rows: int) -> Measured:
     return Measured(int(peak), float(seconds), float(cpu), int(passages))
 
 
-def main() -> None:
+def main(sources: Mapping[str, Make] = SOURCES) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="memory and time of an import")
-    parser.add_argument("kinds", nargs="*", metavar="FORMAT", help=", ".join(SOURCES))
+    parser.add_argument("kinds", nargs="*", metavar="FORMAT", help=", ".join(sources))
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--small", type=int, default=1_000)
     options = parser.parse_args()
     print(f"{describe_hardware().summary}")
-    for kind in options.kinds or SOURCES:
-        small, large = measure(kind, options.small), measure(kind, options.rows)
+    for kind in options.kinds or sources:
+        small, large = (measure(sources[kind], n) for n in (options.small, options.rows))
         growth = (large.peak - small.peak) / options.rows
         print(
             f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} s "

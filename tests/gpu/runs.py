@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from harness.boards.config import parse_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.data.task import TaskData
 from harness.errors import HarnessError
 from harness.method import load_method
@@ -76,7 +76,7 @@ def _run(name: str, device: str, folders: Folders, files: Mapping[str, str]) -> 
         "latency": {"queries": 1, "warmup": 1},
     }
     plans = plan_runs(parse_board(board, "gpu-check"), device)
-    return run_board(plans, folders.work / "runs", Console(file=StringIO()), device=device)
+    return run_plans(plans, folders.work / "runs", Console(file=StringIO()), device=device)
 
 
 def _params(name: str, folders: Folders) -> dict[str, Any]:

@@ -4,8 +4,17 @@ import pytest
 from pydantic import Field, ValidationError
 
 from harness.errors import ConfigError
-from harness.method import Method, MethodCard, MethodParams, later, parse_params
+from harness.method import (
+    Method,
+    MethodCard,
+    MethodParams,
+    later,
+    load_method,
+    own_name,
+    parse_params,
+)
 from harness.records import Passage, Prediction, StorageReport
+from harness.registry import register_method
 from harness.testing.models import small_task
 
 
@@ -104,3 +113,32 @@ def test_a_later_parameter_counts_only_away_from_its_default():
 
     assert Grown.Params().model_dump() == Plain.Params().model_dump()
     assert Grown.Params(order="worst first").model_dump()["order"] == "worst first"
+
+
+class Variants(Plain):
+    card = MethodCard("Variants", "Has variants.")
+    variant_param = "kind"
+
+    class Params(Plain.Params):
+        kind: str = Field("plain", description="which")
+
+
+def test_a_variant_is_a_parameter_in_the_name():
+    register_method("variants", Variants)
+    assert load_method("variants:Other") is load_method("variants") is Variants
+    given = parse_params(Variants, "variants:Other", {"k": 3})
+    assert given == Variants.Params(kind="Other", k=3)
+    assert parse_params(Variants, "variants:Other", {"kind": "Other"}).kind == "Other"
+    assert parse_params(Variants, "variants", {}).kind == "plain"
+    assert own_name("variants:Other") == own_name("variants") == "variants"
+
+
+def test_a_variant_that_is_none_is_refused():
+    register_method("variants", Variants)
+    register_method("plain", type("Carded", (Plain,), {"card": MethodCard("Plain", "Is plain.")}))
+    with pytest.raises(ConfigError, match=r"'kind' = 'B' names another variant; leave one"):
+        parse_params(Variants, "variants:A", {"kind": "B"})
+    with pytest.raises(ConfigError, match=r"method 'plain:A': 'plain' has no variants"):
+        load_method("plain:A")
+    with pytest.raises(ConfigError, match=r"unknown method 'variant'; did you mean 'variants'"):
+        load_method("variant:A")

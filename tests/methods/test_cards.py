@@ -14,6 +14,7 @@ ADMITTED = {
     "self-rag": ("named as its support",),
     "self-rag-prompted": ("named as its support",),
     "adaptive-rag-llm-router": ("gives no probabilities", "unless B is the least likely"),
+    "flashrag": ("worst passages first", "executes what the model writes", "stop string"),
     "parametric-qa": ("thinks when it reads",),
     "parametric-qa-bm25": ("bm25, whose card says",),
 }

@@ -129,13 +129,13 @@ def test_a_description_may_be_given_for_all_tasks_or_by_name_and_kind():
 
 def test_the_authors_multi_hop_description_serves_no_other_task(known, tmp_path):
     (plan,) = plans("corag", prompts=str(known))
-    check_plan(plan)
+    check_plan(plan, tmp_path)
     (plan,) = plans("corag", task="nq", prompts=str(known))
     with pytest.raises(ConfigError, match=r"task 'nq': the prompts describe multi-hop tasks alone"):
-        check_plan(plan)
+        check_plan(plan, tmp_path)
     given = {"nq": "Answer what people typed into a search engine."}
     (plan,) = plans("corag", task="nq", prompts=str(known), task_description=given)
-    check_plan(plan)
+    check_plan(plan, tmp_path)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

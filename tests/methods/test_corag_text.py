@@ -240,6 +240,14 @@ def test_demonstrations_stand_at_the_step_that_is_asked_for():
     assert prompts.sub_query(QUERY, CHAIN).demonstrations == (second,), "its last step"
 
 
+def test_an_example_of_which_no_step_is_known_shows_no_query():
+    bare = Example(Question("b", "Who?", ("Ann",)), ())
+    prompts = few_shot(bare, TWO_HOPS)
+    assert prompts.sub_query(QUERY, ()) == few_shot(TWO_HOPS).sub_query(QUERY, ())
+    (answered, _) = prompts.sub_answer("Ports?", [BEST]).demonstrations
+    assert (answered.ask, answered.reply) == ("Question: Who?", "Ann")
+
+
 def test_the_few_shot_sub_query_prompt_ends_with_the_chain_the_question_and_the_cue():
     text = few_shot(TWO_HOPS).sub_query(QUERY, CHAIN[:1]).render("completion")
     assert text.split("\n\n")[-1] == (

@@ -53,6 +53,14 @@ def test_references_are_replaced_by_earlier_answers():
     assert resolve("#1", [r"\1 #2"]) == r"\1 #2"
 
 
+def test_only_examples_of_which_a_step_is_known_are_worked():
+    bare = example(passages=(), text="Who?")
+    told = [example(text="Which?"), example(passages=(), question_decomposition=TWO_HOPS)]
+    shown = thought_demonstrations([bare, *told, bare], 3, 1, 30)
+    assert shown == thought_demonstrations(told, 3, 1, 30)
+    assert [len(shown), len(thought_demonstrations([bare], 3, 1, 30))] == [2, 0]
+
+
 def test_a_chain_follows_the_hops():
     chain = chain_of_thought(example(question_decomposition=TWO_HOPS))
     assert chain == [

@@ -214,7 +214,9 @@ class ServerModel(LanguageModel):
         counts = self._counts(request.prompt, said)
         # What is cut here ended where it should; the limit came later.
         cut_off = text == kept and (said.cut_off or kept != said.answer)
-        return Reply(text, *counts, watched, said.thoughts, cut_off)
+        # Servers leave the stop string out of what they send.
+        ended = request.stopped_by(kept) or None
+        return Reply(text, *counts, watched, said.thoughts, cut_off, ended)
 
     def _within(self, said: Said, most: int) -> str:
         """The answer within its own limit; the server's also left room for thoughts."""

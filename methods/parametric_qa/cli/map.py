@@ -14,11 +14,11 @@ from harness.cli.common import (
     Revision,
     Split,
     TrainFile,
-    check_writable,
     task_values,
 )
 from harness.errors import ConfigError
 from harness.escape import csv_text
+from harness.files import check_writable
 from harness.report import given
 from methods.parametric_qa.cli.tasks import task_entry
 

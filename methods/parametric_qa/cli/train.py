@@ -14,10 +14,10 @@ from harness.cli.common import (
     Questions,
     Revision,
     Split,
-    check_writable,
     console,
     task_values,
 )
+from harness.files import check_writable
 from harness.report import given
 from methods.parametric_qa.cli.tasks import task_entries
 

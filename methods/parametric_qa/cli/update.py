@@ -14,10 +14,10 @@ from harness.cli.common import (
     Revision,
     Split,
     TrainFile,
-    check_writable,
     console,
     task_values,
 )
+from harness.files import check_writable
 from harness.report import checked_options, given, save
 from methods.parametric_qa.cli.tasks import task_entry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
@@ -83,6 +84,7 @@ def read_training_task(source: TaskSource) -> TrainingTask:
             f"task '{data.name}' has no train questions to learn from; leave it out or give "
             "files: {train: FILE}"
         )
+    check_gold(Path(data.provenance["train"]), data.train, data.corpus)
     return training_task(data.name, data.corpus, data.questions, data.train)
 
 

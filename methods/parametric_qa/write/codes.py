@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from methods.parametric_qa.shared.encoder import Encoder
     from methods.parametric_qa.shared.parts import SharedParts
 
+NO_ENCODER = (
+    "init 'encoder' needs shared parts that hold a trained encoder; train some by a recipe with "
+    "'init: encoder' (memory-harness train), or take init spans"
+)
+
 
 class WriteParams(Protocol):
     """The method's parameters that decide how codes are written."""
@@ -84,10 +89,7 @@ def first_codes(
         if init == "random":
             return torch.cat([random_codes(parts, 1, _own(seed, name)) for name in names])
     if encoder is None:
-        raise ConfigError(
-            "init 'encoder' needs shared parts that hold a trained encoder; train some by a recipe "
-            "with 'init: encoder' (memory-harness train), or take init spans"
-        )
+        raise ConfigError(NO_ENCODER)
     return encoder_codes(llm, encoder, documents, names)
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from harness.boards.config import parse_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import CapabilityError, InputError
 from harness.registry import register_method
 from tests.harness.conftest import CommandLine
@@ -79,11 +79,12 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_few_train_questions(plans, nothing_loaded, tmp_path: Path) -> None:
+    chosen = {"name": "bm25", "params": {"shots": 4}}
     with pytest.raises(InputError, match="4 demonstrations wanted, 0 train questions there"):
-        run_board(plans("bm25", train=False), tmp_path / "runs", quiet())
+        run_plans(plans(chosen, train=False), tmp_path / "runs", quiet())
     many = {"name": "bm25", "params": {"shots": 7}}
     with pytest.raises(InputError, match="7 demonstrations wanted, 6 train questions there"):
-        run_board(plans(many), tmp_path / "runs", quiet())
+        run_plans(plans(many), tmp_path / "runs", quiet())
     assert not (tmp_path / "runs").exists()
 
 
@@ -91,17 +92,17 @@ def test_too_few_train_questions(plans, nothing_loaded, tmp_path: Path) -> None:
 def test_a_server_reads_no_vectors(plans, nothing_loaded, tmp_path: Path, kind: str) -> None:
     model = {"name": "far", "kind": kind, "path": "m"}
     with pytest.raises(CapabilityError, match="needs the capability 'soft-prompts', .*'far' lacks"):
-        run_board(plans("vectors", model=model), tmp_path / "runs", quiet())
+        run_plans(plans("vectors", model=model), tmp_path / "runs", quiet())
 
 
 def test_a_server_takes_no_adapter(plans, nothing_loaded, tmp_path: Path) -> None:
     with pytest.raises(CapabilityError, match="model 'far' cannot take the method's adapter"):
-        run_board(plans("tuned", model=SERVER), tmp_path / "runs", quiet())
+        run_plans(plans("tuned", model=SERVER), tmp_path / "runs", quiet())
 
 
 def test_a_model_that_was_not_trained_for_the_method(plans, nothing_loaded, tmp_path) -> None:
     with pytest.raises(CapabilityError, match="training for 'trained' .*; use the method 'ask'"):
-        run_board(plans("trained"), tmp_path / "runs", quiet())
+        run_plans(plans("trained"), tmp_path / "runs", quiet())
 
 
 def test_what_only_an_open_model_knows_is_left_to_it(plans, tmp_path, monkeypatch) -> None:
@@ -112,7 +113,7 @@ def test_what_only_an_open_model_knows_is_left_to_it(plans, tmp_path, monkeypatc
     register_method("scores", Scores)
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
     with pytest.raises(CapabilityError, match=r"\[Retrieval\].* 'rules' lacks"):
-        run_board(plans("scores", model=SERVER), tmp_path / "runs", quiet())
+        run_plans(plans("scores", model=SERVER), tmp_path / "runs", quiet())
 
 
 def test_a_refused_run_does_not_stop_the_others(plans, tmp_path, monkeypatch) -> None:
@@ -121,7 +122,7 @@ def test_a_refused_run_does_not_stop_the_others(plans, tmp_path, monkeypatch) ->
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
     both = plans(["vectors", "ask"], model=SERVER)
     with pytest.raises(RunFailedError, match="stopped 1 times"):
-        run_board(both, tmp_path / "runs", quiet())
+        run_plans(both, tmp_path / "runs", quiet())
     assert [plan.is_complete(tmp_path / "runs") for plan in both] == [False, True]
 
 

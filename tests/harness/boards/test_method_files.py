@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from harness.boards.config import parse_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import CapabilityError, InputError
 from harness.fingerprint import folder_fingerprint
 from harness.method import Method
@@ -123,7 +123,7 @@ def test_a_model_that_takes_no_adapter_stops_the_run_before_any_work(
 ) -> None:
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
     with pytest.raises(CapabilityError, match=r"model 'rules' cannot take .*reader"):
-        run_board([plan("tuned", Tuned, reader=str(reader))], tmp_path / "runs", quiet())
+        run_plans([plan("tuned", Tuned, reader=str(reader))], tmp_path / "runs", quiet())
     assert not (tmp_path / "runs").exists()
 
 
@@ -198,7 +198,7 @@ def test_a_changed_file_makes_a_new_run(plan, tmp_path, monkeypatch) -> None:
     notes.mkdir()
     for text in ("one", "two", "two"):
         (notes / "a.txt").write_text(text)
-        run_board([plan("reads", Reads, folder=str(notes))], out, quiet())
+        run_plans([plan("reads", Reads, folder=str(notes))], out, quiet())
     runs = find_runs(out)
     assert len(runs) == 2
     held = [json.loads((run / "manifest.json").read_text())["config"]["method"] for run in runs]
@@ -235,9 +235,9 @@ class Placed(Ask):
 
 def test_a_parameter_may_be_a_path(plan, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: CountingModel())
-    (folder,) = run_board([plan("placed", Placed, place="here")], tmp_path / "runs", quiet())
+    (folder,) = run_plans([plan("placed", Placed, place="here")], tmp_path / "runs", quiet())
     assert read_manifest(folder).non_default_params == {"place": "here"}
-    (folder,) = run_board([plan("placed", Placed)], tmp_path / "runs", quiet())
+    (folder,) = run_plans([plan("placed", Placed)], tmp_path / "runs", quiet())
     assert read_manifest(folder).non_default_params == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.boards.config import parse_board
 from harness.boards.prepare import prepare, resolve
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import InputError, RunFailedError
 from harness.llm.open import open_model
 from harness.runs.directory import find_runs
@@ -108,5 +108,5 @@ def test_weights_overwritten_after_planning_are_not_run_as_the_old_ones(
     plans = list(plan_runs(parse_board(content, "board.yaml"), "cpu"))
     build_tiny_model(model, seed=1)
     with pytest.raises(RunFailedError, match="'tiny': its files changed since the board was"):
-        run_board(plans, tmp_path / "runs", quiet(), device="cpu")
+        run_plans(plans, tmp_path / "runs", quiet(), device="cpu")
     assert not (tmp_path / "runs").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 from rich.console import Console
 
 import harness.llm.open
@@ -15,10 +16,13 @@ import harness.retrieval.open
 from harness import registry
 from harness.boards.config import parse_board
 from harness.boards.file import read_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import ConfigError, HarnessError, InputError, RunFailedError
 from harness.llm.base import LanguageModel
+from harness.method import Method, MethodCard, MethodParams
+from harness.records import Prediction, Query
 from harness.registry import register_method
+from harness.runs.manifest import read_manifest
 from harness.testing.models import WordRetriever
 from tests.harness.lab import Ask, CountingModel, quiet, without_torch, write_task
 
@@ -126,6 +130,41 @@ def test_a_board_is_every_combination(board) -> None:
     assert plans[2].config.retriever["kind"] == "bm25"
 
 
+class Kinds(Method):
+    card = MethodCard("Kinds", "Has variants.")
+    variant_param = "kind"
+
+    class Params(MethodParams):
+        kind: str = Field("plain", description="which")
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction(query.text)
+
+
+def test_a_variant_in_a_methods_name_is_the_run_of_its_parameter(board) -> None:
+    register_method("kinds", Kinds)
+    one, same, plain = board("kinds:Other", {"name": "kinds", "params": {"kind": "Other"}}, "kinds")
+    assert one.config == same.config != plain.config
+    assert (one.config.method.name, one.config.method.params["kind"]) == ("kinds", "Other")
+    grid = {"method": "kinds:Other", "params": {"shots": [1, 2]}}
+    varied = board("kinds:Other", grid=grid)
+    assert [plan.config.method.params["shots"] for plan in varied] == [4, 1, 2]
+    assert {plan.config.method.params["kind"] for plan in varied} == {"Other"}
+
+
+def test_a_variant_is_told_from_the_others_also_at_its_default(
+    board, tmp_path, monkeypatch
+) -> None:
+    register_method("kinds", Kinds)
+    monkeypatch.setattr(harness.llm.open, "open_model", lambda *_, **__: CountingModel())
+    plans = board("kinds:Other", "kinds")
+    assert [plan.label for plan in plans] == ["toy / kinds:Other", "toy / kinds:plain"]
+    folders = run_plans(plans, tmp_path, quiet())
+    shown = [read_manifest(folder).non_default_params for folder in folders]
+    assert shown == [{"kind": "Other"}, {"kind": "plain"}]
+    assert {folder.parent for folder in folders} == {tmp_path / "toy" / "kinds"}
+
+
 def test_an_own_limit_goes_before_the_boards() -> None:
     tasks = ["nq", {"name": "musique", "limit": 2}]
     plans = plan_runs(parse_board({**BOARD, "tasks": tasks, "limit": 3}, ""), "cpu")
@@ -173,7 +212,7 @@ def test_a_stopped_run_does_not_stop_the_others(board, tmp_path, monkeypatch) ->
     screen = StringIO()
     plans = board("bm25", "no-retrieval")
     with pytest.raises(RunFailedError, match="stopped 1 times"):
-        run_board(plans, tmp_path / "runs", Console(file=screen, width=40))
+        run_plans(plans, tmp_path / "runs", Console(file=screen, width=40))
     assert "the index is damaged" in screen.getvalue()
     assert [plan.is_complete(tmp_path / "runs") for plan in plans] == [False, True]
 
@@ -189,10 +228,10 @@ def test_a_model_that_cannot_be_opened_does_not_stop_the_others(
     monkeypatch.setattr(harness.llm.open, "open_model", open_model)
     plans = board("no-retrieval", models=["llama-3.2-1b-instruct", "smollm2-135m-instruct"])
     with pytest.raises(HarnessError):
-        run_board(plans, tmp_path, quiet())
+        run_plans(plans, tmp_path, quiet())
     assert [plan.is_complete(tmp_path) for plan in plans] == [False, True]
     with pytest.raises(InputError, match=r"^no weights$"):  # alone, the error itself
-        run_board(plans[:1], tmp_path, quiet())
+        run_plans(plans[:1], tmp_path, quiet())
 
 
 def test_models_are_closed_and_indexes_shared(board, tmp_path, monkeypatch) -> None:
@@ -209,7 +248,7 @@ def test_models_are_closed_and_indexes_shared(board, tmp_path, monkeypatch) -> N
     register_method("ask", Ask)
     sizes = [{"name": "bm25", "params": {"k": k}} for k in (1, 2, 3)]
     other = {"name": "bm25", "params": {"k1": 2.0}}
-    run_board(board("ask", *sizes, other), tmp_path, quiet())
+    run_plans(board("ask", *sizes, other), tmp_path, quiet())
     assert (opened, closed) == (["bm25", "bm25"], [True])
-    run_board(board("ask", *sizes, other), tmp_path, quiet())
+    run_plans(board("ask", *sizes, other), tmp_path, quiet())
     assert (opened, closed) == (["bm25", "bm25"], [True])  # nothing left, nothing opened

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.boards.config import parse_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.data.trained_on import TrainedOn, write_record
 from harness.errors import InputError
 from harness.records import Question
@@ -64,7 +64,7 @@ def test_left_out_they_are_left_out_for_every_method_and_the_manifest_says_so(
     files: Path, tmp_path: Path
 ) -> None:
     plans = list(plan_runs(board(files, "ask", "learnt", leave_out_trained=True), "cpu"))
-    folders = run_board(plans, tmp_path / "runs", quiet())
+    folders = run_plans(plans, tmp_path / "runs", quiet())
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
     for manifest in manifests:
         assert manifest["config"]["task"]["questions"] == 23
@@ -78,7 +78,7 @@ def test_left_out_they_are_left_out_for_every_method_and_the_manifest_says_so(
 
 
 def test_what_nobody_noted_is_said_and_goes_on(files: Path, tmp_path: Path, caplog) -> None:
-    (folder,) = run_board(plan_runs(board(files, "forgotten"), "cpu"), tmp_path / "runs", quiet())
+    (folder,) = run_plans(plan_runs(board(files, "forgotten"), "cpu"), tmp_path / "runs", quiet())
     assert caplog.text.count("not known which questions old parts learnt from") == 1
     assert json.loads((folder / "manifest.json").read_text())["trained_on"] == {"old parts": None}
 

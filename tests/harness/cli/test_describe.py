@@ -35,6 +35,12 @@ def test_a_card_says_what_a_method_asks_of_a_model() -> None:
     assert "with other models use: corag-prompted" in card
 
 
+def test_a_variant_has_its_methods_card() -> None:
+    assert describe_name("flashrag:IRCOTPipeline").startswith("method: flashrag:IRCOTPipeline\n")
+    with pytest.raises(ConfigError, match="'bm25' has no variants"):
+        describe_name("bm25:IRCOTPipeline")
+
+
 def test_a_name_of_two_kinds_shows_both() -> None:
     registry.register("boards", "bm25", registry.find("boards", "quickstart"))
     assert describe_name("bm25").count("bm25\n") >= 2
@@ -51,5 +57,7 @@ def test_a_board_that_is_broken_is_named(tmp_path: Path) -> None:
 def test_unknown_names_and_kinds() -> None:
     with pytest.raises(ConfigError, match="nothing is called 'bm52'; did you mean 'bm25'"):
         describe_name("bm52")
+    with pytest.raises(ConfigError, match="did you mean 'bm25'"):
+        describe_name("BM25")
     with pytest.raises(ConfigError, match="cannot list 'method'; did you mean 'methods'"):
         list(names("method"))

@@ -65,7 +65,9 @@ def test_a_missing_wheel_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plug_in_that_cannot_be_used_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_broken", {"feathers": "ImportError: no wind (feathers.py:1)"})
+    installed = registry.Installed(int)
+    installed.broken["feathers"] = "ImportError: no wind (feathers.py:1)"
+    monkeypatch.setattr(registry, "_installed", lambda: installed)
     assert found()["plug-in feathers"] == "PROBLEM: ImportError: no wind (feathers.py:1)"
 
 

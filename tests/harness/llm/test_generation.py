@@ -88,8 +88,10 @@ def test_the_earliest_of_several_stops_wins_and_empty_ones_are_ignored(tiny, ste
     steps.clear()
     answer = reply(tiny, replace(LONG, stop=("", late, early, "never said")))
     assert answer.text == full[: full.index(early)]
+    assert answer.stop == early
     assert steps["steps"] < 24
     assert reply(tiny, replace(LONG, stop=("",))).text == full
+    assert reply(tiny, replace(LONG, stop=("never said",))).stop == ""
 
 
 def test_each_row_has_its_own_stops(tiny):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import harness.llm.open
 from harness.boards.config import parse_board
-from harness.boards.run import plan_runs, run_board
+from harness.boards.run import plan_runs, run_plans
 from harness.errors import InputError
 from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, catalogue, resolve_model
 from harness.llm.identity import identity
@@ -159,7 +159,7 @@ def test_a_run_says_which_style_was_taken_and_why(files, tiny_model_dir, tmp_pat
     plans = list(plan_runs(parse_board(content, "board.yaml"), "cpu"))
     assert [plan.model.prompt_style for plan in plans] == ["chat", "completion"]
     screen = StringIO()
-    run_board(plans, tmp_path / "runs", Console(file=screen, width=40))
+    run_plans(plans, tmp_path / "runs", Console(file=screen, width=40))
     lines = screen.getvalue().splitlines()
     reason = "prompt_style chat, since its tokenizer has a chat template"
     assert f"loading tiny ({reason})" in lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.run import run_board
+from harness.boards.run import run_plans
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.llm.base import GenerateRequest
 from harness.method import Method
@@ -235,7 +235,7 @@ def test_what_a_model_lacks_stops_before_anything_is_written(
     with pytest.raises(
         CapabilityError, match="'needy' needs .*'soft-prompts', which model 'rules'"
     ):
-        run_board([make_plan(files, method)], out, quiet())
+        run_plans([make_plan(files, method)], out, quiet())
     assert not out.exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.run import run_board
+from harness.boards.run import run_plans
 from harness.llm.base import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
@@ -106,7 +106,7 @@ def test_a_run_of_empty_and_cut_replies_says_so_at_its_end_and_on_the_board(
     assert list(cautions(go(files, tmp_path / "few", few))) == []
     console = quiet()
     monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: Says(many))
-    run_board([make_plan(files, Twice())], tmp_path / "many", console)
+    run_plans([make_plan(files, Twice())], tmp_path / "many", console)
     shown = console.file.getvalue()
     start = "warning: toy / twice: 12 % of the questions "
     assert f"{start}got an empty reply or have an empty answer; 'memory-harness show'" in shown

@@ -1,14 +1,21 @@
-"""A method that keeps every rule, and methods that break one each."""
+"""A method that keeps every rule, and methods that break one each, as authors do."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
+import os
 import pickle
 import random
+import socket
+import time
+import zipfile
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness import trace
 from harness.method import Method, MethodCard, MethodParams
@@ -33,7 +40,7 @@ class Good(Method):
 
     async def answer(self, query):
         passages = await self.retriever.search(query.text, k=self.params.k)
-        for turn in range(3):
+        for turn in range(2):
             replies = await asyncio.gather(*(self._ask(query, n, turn) for n in range(2)))
             if any("yes" in reply.text for reply in replies):
                 break
@@ -166,6 +173,8 @@ class NeedsPassages(Good):
 
 
 class Normalising(Good):
+    needs = frozenset({"next-token-probs"})
+
     async def answer(self, query):
         probs = (await self.llm.next_token_probs(query.text, ["Yes", "No"])).probs
         return Prediction(str(probs["Yes"] / sum(probs.values()) > 0.5))
@@ -233,3 +242,248 @@ class OnlyWriting(Method):
 class OldWriting(Good):
     def write(self, corpus, train):
         self.titles = {passage.id: passage.title for passage in corpus}
+
+
+class NoMethod:
+    card = MethodCard("NoMethod", "Has all it takes but the base class.")
+
+    async def answer(self, query):
+        return Prediction("")
+
+
+class NoBytes(Good):
+    def storage(self):
+        raise NotImplementedError("later")
+
+
+class Crashing(Good):
+    class Params(Good.Params):
+        @model_validator(mode="before")
+        @classmethod
+        def _fill(cls, values):
+            return {**values, "k": values["n"]}
+
+
+class Restless(Good):
+    _numbers = itertools.count()
+
+    @property
+    def retriever_name(self):
+        return f"bm25-{next(self._numbers)}"
+
+
+class Oracle(Good):
+    """Controls may; a method whose card does not say so may not."""
+
+    async def answer(self, query):
+        return Prediction(self.lent.gold[query.id].golden_answers[0])
+
+
+class HalfAnOracle(Good):
+    async def answer(self, query):
+        found = self.gold.get(query.id)
+        return Prediction(found.golden_answers[0] if found else "")
+
+
+class Text(Good):
+    async def answer(self, query):
+        return (await self.llm.generate(query.text)).text
+
+
+class Nothing(Good):
+    async def answer(self, query):
+        await self.llm.generate(query.text)
+
+
+class Ids(Good):
+    async def answer(self, query):
+        return Prediction("", [p.id for p in await self.retriever.search(query.text, k=2)])
+
+
+class Misread(Good):
+    async def answer(self, query):
+        return Prediction("", await self.retriever.search(query.text, k=2), read=["d999"])
+
+
+class NotAwaiting(Good):
+    async def answer(self, query):
+        return Prediction(self.llm.generate(query.text).text)
+
+
+class Forgetting(Good):
+    async def answer(self, query):
+        self.retriever.search(query.text, k=2)
+        return Prediction("")
+
+
+class Handing(Good):
+    async def answer(self, query):
+        return self._later(query)
+
+    async def _later(self, query):
+        return Prediction(query.text)
+
+
+class HalfACharacter(Good):
+    async def answer(self, query):
+        return Prediction("\ud83d")
+
+
+class Mutating(Good):
+    async def answer(self, query):
+        query.text = query.text.lower()
+        return Prediction(query.text)
+
+
+class Global(Good):
+    asked: ClassVar[list[str]] = []
+
+    async def answer(self, query):
+        self.asked.append(query.id)
+        return Prediction(str(len(self.asked)))
+
+
+class Undeclared(Good):
+    async def answer(self, query):
+        scores = await self.llm.score(query.text, ["yes", "no"])
+        return Prediction(str(scores.logprobs[0] > scores.logprobs[1]))
+
+
+class Deaf(Good):
+    async def answer(self, query):
+        while True:
+            try:
+                return Prediction((await self.llm.generate(query.text)).text)
+            except:  # noqa: E722
+                continue
+
+
+class Insisting(Good):
+    async def answer(self, query):
+        try:
+            return Prediction((await self.llm.generate(query.text)).text)
+        except BaseException:
+            return Prediction("none")
+
+
+class DeafAndEndless(Good):
+    async def answer(self, query):
+        while True:
+            with contextlib.suppress(BaseException):
+                await self.llm.generate(query.text)
+
+
+class Waiting(Good):
+    async def answer(self, query):
+        await asyncio.Event().wait()
+
+
+class Spinning(Good):
+    async def answer(self, query):
+        while True:
+            pass
+
+
+class SpinningOnOddReplies(Good):
+    async def answer(self, query):
+        reply = await self.llm.generate(query.text)
+        while not reply.text:
+            pass
+        return Prediction(reply.text)
+
+
+class SlowToWrite(Good):
+    def write(self, corpus, train, folder):
+        time.sleep(20)
+
+
+class SlowToLoad(Good):
+    def load(self, folder):
+        while not (folder / "done").exists():
+            pass
+
+
+class FailingToWrite(Good):
+    def write(self, corpus, train, folder):
+        (folder / "titles.json").write_text(json.dumps({p: p.title for p in corpus}))
+
+
+class FailingToLoad(Good):
+    def load(self, folder):
+        self.titles = json.loads((folder / "index.json").read_text())
+
+
+class OfTheClass(Good):
+    """Remembers in the class what it wrote last, of whatever corpus that was."""
+
+    def write(self, corpus, train, folder):
+        super().write(corpus, train, folder)
+        type(self).texts = {p.id: p.text for p in corpus}
+
+    async def answer(self, query):
+        found = await self.retriever.search(query.text, k=1)
+        return Prediction(" ".join(self.texts[p.id] for p in found), found)
+
+
+class Hidden(Good):
+    """A pickle by another name, as torch.save writes it."""
+
+    def write(self, corpus, train, folder):
+        super().write(corpus, train, folder)
+        with zipfile.ZipFile(folder / "memory.dat", "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps(1))
+
+
+class Learning(Good):
+    def load(self, folder):
+        super().load(folder)
+        self.folder = folder
+
+    async def answer(self, query):
+        (self.folder / f"{query.id}.json").write_text("{}")
+        return Prediction("")
+
+
+class Littering(Good):
+    async def answer(self, query):
+        Path("log.txt").write_text(query.text)
+        return Prediction("")
+
+
+class Moving(Good):
+    def load(self, folder):
+        super().load(folder)
+        os.chdir(folder)
+
+
+class Setting(Good):
+    def load(self, folder):
+        super().load(folder)
+        os.environ["MEMORY_HARNESS_TEST"] = "1"
+
+
+class Seeding(Good):
+    async def answer(self, query):
+        import torch
+
+        torch.manual_seed(7)
+        return Prediction("")
+
+
+class Calling(Good):
+    async def answer(self, query):
+        with contextlib.suppress(OSError), socket.socket() as line:
+            line.connect(("127.0.0.1", 9))
+        return Prediction("")
+
+
+class Blocking(Good):
+    async def answer(self, query):
+        time.sleep(0.001)
+        return Prediction("")
+
+
+class Printing(Good):
+    async def answer(self, query):
+        print("asked", query.id)
+        return Prediction("")

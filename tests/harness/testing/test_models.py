@@ -34,6 +34,21 @@ def test_replies_are_cut_as_a_model_would_unless_verbose():
     assert ask(RuleModel(text, verbose=True), "x", stop=("\n",), max_tokens=2) == ["a b c"]
 
 
+def test_a_reply_tells_what_stopped_it():
+    for model in (RuleModel(lambda _: "one. two"), ScriptedModel({"": "one. two"})):
+        requests = [
+            GenerateRequest("p", stop=(" ", ".", ". t", "two")),
+            GenerateRequest("p", stop=("three",)),
+            GenerateRequest("p", stop=("two",), one_line=True),
+        ]
+        told = [(reply.text, reply.stop) for _, reply in model.generate(requests)]
+        assert told == [("one", ". t"), ("one. two", ""), ("one. ", "two")]
+    line = GenerateRequest("p", stop=("two",), one_line=True)
+    assert line.stopped_by("one\ntwo") == ""
+    limited = RuleModel(lambda _: "a b c. d").generate([GenerateRequest("p", 2, stop=(".",))])
+    assert [(reply.text, reply.stop) for _, reply in limited] == [("a b", "")]
+
+
 def test_a_script_by_prompt():
     model = ScriptedModel({"Vell": ["first", "second"], "Os": "always"})
     assert ask(model, "Vell", "Oster", "Vell?", "Os") == ["first", "always", "second", "always"]

@@ -70,6 +70,7 @@ def test_a_plugin_that_registers_itself_may_be_given_twice(plugin) -> None:
         ("METHODS = ['a']", "METHODS must be a dictionary"),
         ("def broken(:", r"SyntaxError: .*my_plugin.py:1\)"),
         ("\n\nimport no_such_module", r"No module named 'no_such_module' \(.*my_plugin.py:3\)"),
+        ("import sys; sys.exit(3)", r"SystemExit: 3 \(.*my_plugin.py:1\)"),
         ("\n1 / 0", r"ZeroDivisionError: division by zero \(.*my_plugin.py:2\)"),
         ("METHODS = {'../x': 'a:B'}", "name '../x' cannot become a folder"),
         ("TASKS = {'../x': 'a'}", "name '../x' cannot become a folder"),

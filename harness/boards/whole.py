@@ -1,0 +1,61 @@
+"""A whole board: looked at, prepared, planned and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.boards.check import check_data
+from harness.boards.prepare import is_prepared, prepare, resolve
+from harness.boards.run import load_data, plan_runs, run_plans
+from harness.boards.shots import fit_shots
+from harness.files import check_writable
+from harness.method import load_method, parse_params
+from harness.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from harness.boards.config import Board
+    from harness.boards.preparation import Work
+    from harness.data.task import TaskData
+
+
+def run_whole(
+    board: Board,
+    out: Path,
+    console: Console,
+    *,
+    device: str | None = None,
+    batch_size: int | None = None,
+    retry_errors: bool = False,
+) -> list[Path]:
+    """Prepare and run all of a board, what is finished left as it is; the folders of its runs.
+
+    Raises HarnessError; runs that stop do not stop the others, and an interrupted board goes on
+    where it was when it is run again.
+    """
+
+    def make(name: str, work: Work, folder: Path) -> None:
+        say(console, f"preparing {name}")
+        work.make(folder, device, console)
+
+    check_writable(out)
+    resolved = resolve(board, out)
+    # Before anything is prepared, which may take an hour: files may be missing.
+    data = load_data(resolved) if resolved.methods else []
+    if not is_prepared(resolved, out):
+        _check_methods(resolved, data)
+    prepare(resolved, out, make)
+    plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
+    return run_plans(plans, out, console, batch_size=batch_size, device=device)
+
+
+def _check_methods(board: Board, data: Sequence[TaskData]) -> None:
+    for entry in board.methods:
+        cls = load_method(entry.name)
+        for each in data:
+            params = parse_params(cls, entry.name, entry.params)
+            check_data(cls(fit_shots(params, each)), each)

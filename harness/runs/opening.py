@@ -1,0 +1,34 @@
+"""Opening of a method: an engine over model, retriever and corpus, and what it lends the method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.data.demonstrations import qa_prompts
+from harness.engine import Engine
+from harness.llm.base import LanguageModel
+from harness.method import Method
+from harness.retrieval.base import Retriever
+
+if TYPE_CHECKING:
+    from harness.data.task import TaskData
+
+
+def open_method(
+    method: Method,
+    data: TaskData,
+    seed: int,
+    llm: LanguageModel,
+    retriever: Retriever | None,
+    window: int,
+) -> Engine:
+    """The engine that asks ``window`` questions at once; the method is opened with what it lends.
+
+    Gold of ``data`` reaches a method whose card says ``oracle``, and no other.
+    """
+    engine = Engine(llm, retriever, data.corpus, window=window)
+    gold = {q.id: q for q in data.questions} if method.card.oracle else {}
+    prompts = qa_prompts(data, method.params.shots, seed)
+    task = data.card if method.reads_task else None
+    method.open(engine.lend(prompts=prompts, seed=seed, gold=gold, task=task))
+    return engine

@@ -1,0 +1,22 @@
+"""The README's section on FlashRAG, followed with the real default model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.readme import follow
+
+
+@pytest.mark.model
+def test_the_section_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("flashrag.pipeline")
+    follow("Use from FlashRAG", tmp_path, monkeypatch)
+    told = capsys.readouterr().out
+    assert "pipeline=IRCOTPipeline" in told
+    # What the last block prints: an answer that names who built it, and FlashRAG's scores of it.
+    assert "Mara Quint" in told and "'acc': 1" in told
+    assert len(list(tmp_path.glob("runs/nq/flashrag/*/scores.json"))) == 1
