@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from harness.boards.file import read_board
-from harness.boards.run import _Retrievers, plan_runs, run_board
-from harness.cli.run import _params
+from harness.boards.run import _Retrievers, plan_runs, run_plans
+from harness.cli.run import method_params
 from harness.errors import InputError, RunFailedError
 from harness.retrieval.prebuilt import FaissSpec, shown
 from tests.harness.retrieval.test_prebuilt import bm25s_index, faiss_index
@@ -69,12 +69,12 @@ def test_an_index_that_does_not_fit_stops_the_run_before_the_model(
     tasks = tuple(task.model_copy(update={"documents": 100}) for task in cut.tasks)
     plans = list(plan_runs(cut.model_copy(update={"tasks": tasks}), "cpu"))
     with pytest.raises(InputError, match="but the corpus has 100"):
-        run_board(plans, tmp_path / "runs", Console(quiet=True))
+        run_plans(plans, tmp_path / "runs", Console(quiet=True))
 
 
 def test_the_command_line_takes_a_prefix_with_a_colon_and_a_blank() -> None:
     name = "faiss:e5.index@./e5,query_prefix=query: ,normalize=true"
-    assert _params([f"retriever={name}", "k=3"]) == {"retriever": name, "k": 3}
+    assert method_params([f"retriever={name}", "k=3"]) == {"retriever": name, "k": 3}
     spec = FaissSpec.parse(name)
     assert (spec.file, spec.encoder) == ("e5.index", "./e5")
     assert spec.options == {"query_prefix": "query: ", "normalize": "true"}

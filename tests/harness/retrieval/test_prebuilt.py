@@ -156,7 +156,7 @@ def test_a_corpus_saved_with_the_index_must_be_the_runs(
     lines[first], lines[second] = lines[second], lines[first]
     saved.write_text("".join(lines))
     with pytest.raises(InputError, match=rf"corpus.jsonl:{min(change) + 1}: is not passage"):
-        check_retriever(name, corpus)
+        open_retriever(name, corpus)
 
 
 def test_damaged_arrays_are_refused(tmp_path: Path, corpus: Corpus) -> None:
