@@ -162,7 +162,10 @@ class Method(ABC):
 
     @property
     def retriever_name(self) -> str | None:
-        """Catalogue name of the retriever to open over the corpus; None retrieves nothing."""
+        """Name of the retriever to open over the corpus, or the place of a prebuilt index.
+
+        None retrieves nothing.
+        """
         return getattr(self.params, "retriever", None)
 
     @property

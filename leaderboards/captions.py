@@ -14,6 +14,7 @@ from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
 from leaderboards.external import external_lines, shown_as
 from leaderboards.rows import ALPHA, Row
+from leaderboards.unanswered import why_unanswered
 
 _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
@@ -101,7 +102,7 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
     if lost:
         some = [row for row in rows if row.unanswered]
         names = ", ".join(f"{row.label} {row.unanswered:,}" for row in some)
-        why, fix = _why_unanswered(only_external=all(row.external for row in some))
+        why, fix = why_unanswered(only_external=all(row.external for row in some))
         yield (
             f"Incomplete: {lost:,} of {asked:,} questions are left out of every row, because {why} "
             f"in some ({names}).{fix}"
@@ -115,13 +116,6 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
         doubts = list(_doubts(row, asked * len(row.run_ids)))
         if doubts:
             yield f"Caution, {row.label}: {'; '.join(doubts)}."
-
-
-def _why_unanswered(*, only_external: bool) -> tuple[str, str]:
-    if only_external:
-        return "there is no answer", ""
-    again = " Running the same board again asks them again."
-    return "the model's server left them unanswered", again
 
 
 def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:

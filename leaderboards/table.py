@@ -63,7 +63,7 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
 
 def to_json(board: Leaderboard) -> str:
     """Write everything, with raw numbers (scores from 0 to 1), intervals and p-values."""
-    content = {"format_version": FORMAT_VERSION} | plain(asdict(board))
+    content = {"format_version": FORMAT_VERSION} | plain(asdict(board, dict_factory=_told))
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -95,7 +95,7 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "method": row.method,
         "params": canonical_json(row.params),
         "oracle": int(row.oracle),
-        "external": row.external,
+        **({"external": row.external} if row.external else {}),
         "seeds": " ".join(map(str, row.seeds)),
         **_score_fields("em", row.em),
         **_score_fields("f1", row.f1),
@@ -110,6 +110,11 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "retries": row.retries,
         **asdict(row.cost),
     }
+
+
+def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a record; ``external`` only where a row is, as files of earlier releases."""
+    return {name: value for name, value in fields if (name, value) != ("external", "")}
 
 
 def _score_fields(name: str, score: Score | None) -> Mapping[str, float | None]:

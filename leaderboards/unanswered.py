@@ -47,6 +47,14 @@ def over_the_same_questions(
     return [kept[run] for run in runs if run in kept], left_out
 
 
+def why_unanswered(*, only_external: bool) -> tuple[str, str]:
+    """Why rows lack questions, and what can be done, for a caption."""
+    if only_external:
+        return "there is no answer", ""
+    again = " Running the same board again asks them again."
+    return "the model's server left them unanswered", again
+
+
 def _lost(runs: Iterable[Run]) -> frozenset[str]:
     return frozenset[str]().union(*(run.unanswered for run in runs))
 

@@ -206,7 +206,7 @@ def _retriever(name: str) -> dict[str, Any]:
     from harness.retrieval.prebuilt import FORMS
 
     if name in FORMS:
-        return {"summary": FORMS[name]}
+        return dict(FORMS[name])
     config = retriever_config(name)
     return {"summary": config["kind"], **config}
 

@@ -85,13 +85,17 @@ def method_params(pairs: list[str] | None) -> dict[str, Any]:
     """The values that ``-p NAME=VALUE`` gives. Raises ConfigError."""
     import yaml
 
+    from harness.retrieval.prebuilt import is_prebuilt
+
     params = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise ConfigError(f"-p {pair}: write it as NAME=VALUE, such as -p k=10")
         try:
-            params[key.strip()] = yaml.safe_load(value) if value else ""
+            # An encoder's prefix, "query: ", would make a mapping of an index's name.
+            as_it_is = not value or is_prebuilt(value)
+            params[key.strip()] = value if as_it_is else yaml.safe_load(value)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"-p {pair}: the value is not readable: {reason}") from error

@@ -52,9 +52,13 @@ class FaissIndex(DenseRetriever):
 
     @classmethod
     def check(cls, corpus: Corpus, settings: Mapping[str, Any]) -> None:
-        """The kind of the index, its dimensions and its number of passages."""
+        """The kind of the index, its dimensions and its number of passages; then their order.
+
+        The last takes the encoder, which loads faster than most language models.
+        """
         spec = FaissSpec.parse(settings["spec"])
         read_flat_index(_path(spec), corpus, _Told.of(spec.entry()))
+        cls.open(corpus, settings)
 
     def provenance(self) -> dict[str, Any]:
         """Where the index lay, beside what every dense retriever tells."""

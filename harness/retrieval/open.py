@@ -52,13 +52,21 @@ def open_retriever(
     return cls.open(corpus, given, progress)
 
 
+_checked: set[str] = set()
+
+
 def check_retriever(name: str, corpus: Corpus, settings: Mapping[str, Any] | None = None) -> None:
     """Raise what ``open_retriever`` would for files that are missing or do not fit the corpus.
 
-    Loads no model.
+    Loads no language model. The runs of a board share a prebuilt index, so one that was found to
+    fit is not looked at again.
     """
     cls, given = _door(name, settings)
-    cls.check(corpus, given)
+    key = fingerprint([cls.config(given), corpus.fingerprint]) if is_prebuilt(name) else ""
+    if key not in _checked:
+        cls.check(corpus, given)
+    if key:
+        _checked.add(key)
 
 
 def retriever_config(

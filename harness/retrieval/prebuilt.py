@@ -25,18 +25,21 @@ from harness.retrieval.catalogue import (
 
 FAISS, BM25S = "faiss:", "bm25s:"
 FORMS = {
-    "faiss:FILE@ENCODER": (
-        "A flat inner-product faiss index (FlashRAG's e5_Flat.index), memory-mapped, whose row i "
-        "is passage i of the corpus. ENCODER: an encoder of the catalogue, or a local folder with "
-        "its query_prefix and normalize, and other settings of an encoder: "
-        "faiss:e5_Flat.index@./e5-base-v2,query_prefix=query: ,normalize=true"
-    ),
-    "bm25s:FOLDER": (
-        "An index folder saved by bm25s (FlashRAG's bm25/), memory-mapped, over the passages of "
-        "the corpus in their order. Queries are tokenised and stemmed as the index was, which its "
-        "vocabulary tells."
-    ),
+    "faiss:FILE@ENCODER": {
+        "summary": "a flat faiss index, such as FlashRAG's e5_Flat.index",
+        "index": "inner product; row i is passage i of the corpus; memory-mapped",
+        "encoder": (
+            "one of the catalogue, or a local folder with query_prefix, normalize and other "
+            "settings: faiss:e5_Flat.index@./e5-base-v2,query_prefix=query: ,normalize=true"
+        ),
+    },
+    "bm25s:FOLDER": {
+        "summary": "an index saved by bm25s, such as FlashRAG's bm25/",
+        "index": "over the passages of the corpus in their order; memory-mapped",
+        "queries": "tokenised and stemmed as the index was, which its vocabulary tells",
+    },
 }
+"""What a prebuilt index's name looks like, and what ``describe`` says of it."""
 RETRIEVER = "'bm25', an encoder, or an index: faiss:FILE@ENCODER, bm25s:FOLDER"
 """What a method's parameter ``retriever`` takes."""
 _OPTION = re.compile(rf",({'|'.join(EncoderSettings.model_fields)})=")

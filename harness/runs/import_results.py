@@ -169,11 +169,12 @@ def _other_corpus(answers: Iterable[Answer], corpus: Corpus) -> str:
 
 
 def _config(results: Results, data: TaskData, name: str) -> RunConfig:
-    # The fingerprint stands with the model, so that one name is one row over several tasks.
+    # What is with the method makes a row: the model, too, of results that join other tables. The
+    # fingerprint is with the model, so that one name is one row over several tasks.
     model = {"name": results.model, "external": results.source, "files": dict(results.files)}
     return RunConfig(
         task=task_config(data),
-        method=MethodConfig(name=name, params=dict(results.told)),
+        method=MethodConfig(name=name, params={"model": results.model, **results.told}),
         model=ModelSettings.model_validate(model),
         seed=results.seed,
     )

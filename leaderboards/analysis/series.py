@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware
 from leaderboards.board import Group, read_groups
@@ -81,8 +80,6 @@ def read_series(runs_dir: Path) -> tuple[list[Series], list[str]]:
     """
     everything, notes = read_groups(runs_dir, across_corpora=True)
     groups = [g for g in everything if any(not run.manifest.external for run in g.runs)]
-    if not groups:
-        raise InputError(f"{runs_dir}: holds external results alone; what they read is not known")
     if any(run.manifest.external for group in everything for run in group.runs):
         notes.append("External results are left out: what they read and what it took is not known.")
     alike: dict[str, list[Group]] = {}

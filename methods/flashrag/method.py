@@ -14,6 +14,7 @@ from harness.method import Lent, Method, MethodCard, MethodParams
 from harness.prompts import Message, Rendered
 from harness.records import Passage, Prediction, Query
 from harness.retrieval.languages import TermParams
+from harness.retrieval.prebuilt import RETRIEVER
 from harness.runs.flashrag_package import require_flashrag
 from harness.trace import note
 from methods.flashrag.bridge import run_sync, wait_for
@@ -91,7 +92,7 @@ class FlashRAG(Method):
         arguments: dict[str, Argument] = Field(
             {}, description="of the pipeline's constructor, such as {max_iter: 3}"
         )
-        retriever: str = Field("bm25", description="bm25 or an encoder of the catalogue")
+        retriever: str = Field("bm25", description=RETRIEVER)
         k: int = Field(K, ge=1, le=1000, description="passages of a search")
         max_tokens: int = Field(
             MAX_TOKENS, ge=1, description="longest reply, where the pipeline names no length"

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from harness.boards.file import read_board
-from harness.boards.run import plan_runs, run_board
-from harness.errors import InputError
-from harness.retrieval.prebuilt import shown
+from harness.boards.run import _Retrievers, plan_runs, run_plans
+from harness.cli.run import method_params
+from harness.errors import InputError, RunFailedError
+from harness.retrieval.prebuilt import FaissSpec, shown
 from tests.harness.retrieval.test_prebuilt import bm25s_index, faiss_index
 
 BOARD = """name: b
@@ -68,4 +69,26 @@ def test_an_index_that_does_not_fit_stops_the_run_before_the_model(
     tasks = tuple(task.model_copy(update={"documents": 100}) for task in cut.tasks)
     plans = list(plan_runs(cut.model_copy(update={"tasks": tasks}), "cpu"))
     with pytest.raises(InputError, match="but the corpus has 100"):
-        run_board(plans, tmp_path / "runs", Console(quiet=True))
+        run_plans(plans, tmp_path / "runs", Console(quiet=True))
+
+
+def test_the_command_line_takes_a_prefix_with_a_colon_and_a_blank() -> None:
+    name = "faiss:e5.index@./e5,query_prefix=query: ,normalize=true"
+    assert method_params([f"retriever={name}", "k=3"]) == {"retriever": name, "k": 3}
+    spec = FaissSpec.parse(name)
+    assert (spec.file, spec.encoder) == ("e5.index", "./e5")
+    assert spec.options == {"query_prefix": "query: ", "normalize": "true"}
+
+
+def test_an_index_that_changed_since_it_was_planned_is_not_opened(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    board = read_board(str(tmp_path / "copy" / "board.yaml"))
+    plan = next(iter(plan_runs(board, "cpu")))
+    retrievers = _Retrievers(Console(quiet=True))
+    assert retrievers.open(plan) is retrievers.open(plan)
+    with (tmp_path / "copy" / "indexes" / "bm25" / "params.index.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(RunFailedError, match="changed since the board was planned"):
+        _Retrievers(Console(quiet=True)).open(plan)

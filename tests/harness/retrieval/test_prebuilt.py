@@ -156,7 +156,7 @@ def test_a_corpus_saved_with_the_index_must_be_the_runs(
     lines[first], lines[second] = lines[second], lines[first]
     saved.write_text("".join(lines))
     with pytest.raises(InputError, match=rf"corpus.jsonl:{min(change) + 1}: is not passage"):
-        check_retriever(name, corpus)
+        open_retriever(name, corpus)
 
 
 def test_damaged_arrays_are_refused(tmp_path: Path, corpus: Corpus) -> None:
@@ -171,7 +171,7 @@ def test_damaged_arrays_are_refused(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_the_forms_are_listed_and_described() -> None:
     listed = dict(names("retrievers"))
-    assert "memory-mapped" in listed["bm25s:FOLDER"]
-    assert "ENCODER: an encoder of the catalogue" in " ".join(
+    assert "FlashRAG's bm25/" in listed["bm25s:FOLDER"]
+    assert "encoder: 'one of the catalogue, or a local folder" in " ".join(
         describe_name("faiss:FILE@ENCODER").split()
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.corpus import Corpus
+from harness.errors import HarnessError
 from harness.retrieval.open import check_retriever, open_retriever, retriever_config
 from harness.retrieval.prebuilt import FORMS
 from tests.tiny_encoder import SETTINGS, build_tiny_encoder
@@ -94,6 +95,13 @@ def test_a_faiss_index_gives_what_flashrags_own_retriever_does(built: Built) -> 
         assert [p.id for p in mine] == [row["id"] for row in other]
     assert retriever.storage() == {"dense index": len(SUBJECTS) * 48 * 4}
     assert retriever.provenance()["index"].endswith("e5_Flat.index")
+
+
+def test_a_faiss_index_of_another_order_is_found_out_before_any_run(built: Built) -> None:
+    corpus = Corpus.open(built.corpus)
+    turned = Corpus.from_passages(reversed(list(corpus)))
+    with pytest.raises(HarnessError, match="built from a corpus in another order or by another"):
+        check_retriever(built.faiss, turned)
 
 
 def test_a_bm25s_index_is_searched_with_stemmed_queries(built: Built) -> None:

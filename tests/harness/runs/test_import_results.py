@@ -18,6 +18,7 @@ from harness.runs.import_results import Imported, import_results
 from harness.runs.manifest import read_manifest
 from harness.runs.scoring import score_run
 from harness.testing.models import small_task
+from leaderboards.board import build
 
 CONFIG = """generator_model: llama3-8B-instruct
 retrieval_method: e5
@@ -143,6 +144,16 @@ def test_other_questions_and_taken_names_are_refused(tmp_path: Path, data: TaskD
     changed[0]["output"]["pred"] = "something else"
     with pytest.raises(InputError, match="other results are called 'flashrag-ircot'"):
         imported(tmp_path, data, changed)
+
+
+def test_results_of_another_model_are_another_row(tmp_path: Path, data: TaskData) -> None:
+    runs, rows = tmp_path / "runs", items(data)
+    for number, model in enumerate(["one", "two"]):
+        config = f"generator_model: {model}\nseed: {number}\n"
+        results = read_flashrag(saved(tmp_path / model, rows, config))
+        import_results(results, data, runs, "fr-ircot")
+    (table,) = build(runs).tables
+    assert [row.label for row in table.rows] == ["fr-ircot [one]", "fr-ircot [two]"]
 
 
 @pytest.mark.parametrize(

@@ -20,3 +20,6 @@ def test_the_section_can_be_followed(
     # What the last block prints: an answer that names who built it, and FlashRAG's scores of it.
     assert "Mara Quint" in told and "'acc': 1" in told
     assert len(list(tmp_path.glob("runs/nq/flashrag/*/scores.json"))) == 1
+    assert "standard-rag (k=2, retriever=faiss:nq" in told
+    assert "standard-rag (k=2, retriever=bm25s:nq" in told
+    assert "fr-naive &#91;llama3-8B-instruct&#93; \u2020external" in told
