@@ -15,6 +15,7 @@ from harness.authors.target import find_target
 from harness.errors import RunFailedError
 from harness.registry import load_plugin
 from harness.runs.predictions import prediction_row
+from harness.sentences import split_lines
 from harness.testing.conformance_lab import Lab
 
 _SEED = "PYTHONHASHSEED"
@@ -39,9 +40,9 @@ def answers_elsewhere(
     except subprocess.TimeoutExpired as error:
         raise RunFailedError("another process gave no answers in time") from error
     if done.returncode != 0:
-        told = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        told = (split_lines(done.stderr.strip()) or ["no message"])[-1]
         raise RunFailedError(f"another process gave no answers: {told}")
-    rows: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    rows: dict[str, Any] = json.loads(split_lines(done.stdout)[-1])
     return rows
 
 

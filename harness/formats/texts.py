@@ -16,6 +16,7 @@ from harness.formats.questions import QuestionColumns, read_questions
 from harness.formats.rows import named
 from harness.formats.sources import open_source
 from harness.records import Passage
+from harness.sentences import split_lines
 
 _ENDS = (".txt", ".md", ".markdown")
 _PACKED = (".gz", ".zst")
@@ -123,7 +124,7 @@ def _is_text(path: Path) -> bool:
 def _title(text: str, name: str) -> str:
     """The first heading of a Markdown file, else the name of the file without its end."""
     plain = Path(name.removesuffix(".gz").removesuffix(".zst"))
-    lines = text.splitlines() if plain.suffix.lower() != ".txt" else ()
+    lines = split_lines(text) if plain.suffix.lower() != ".txt" else ()
     for line in lines:
         if line.startswith(_FENCES):
             break

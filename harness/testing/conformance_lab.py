@@ -223,7 +223,7 @@ def _never_awaited(message: str) -> str | None:
         return None
     created = list(_CREATED.finditer(message))
     place = f" ({created[-1]['file']}:{created[-1]['line']})" if created else ""
-    return message.splitlines()[0].removeprefix("coroutine ") + place
+    return message.partition("\n")[0].removeprefix("coroutine ") + place
 
 
 def _ask_for_model(error: CapabilityError) -> CapabilityError:
