@@ -24,7 +24,7 @@ from tests.gpu.report import Found
 QUESTIONS = 3
 LEFT_OUT = {"corag": "needs its authors' prompts, which a user gives"}
 CHOOSE = ("self-rag-prompted", "adaptive-rag-llm-router")
-SHORT = {"max_steps": 2, "max_path_length": 1, "tries": 1, "silver_questions": 4}
+SHORT = {"max_tokens": 8, "max_steps": 2, "max_path_length": 1, "tries": 1, "silver_questions": 4}
 ENCODER = "gpu-check-encoder"
 SETTINGS = {"query_prefix": "", "passage_prefix": "", "normalize": True}
 
@@ -73,7 +73,7 @@ def _run(name: str, device: str, folders: Folders, files: Mapping[str, str]) -> 
         "models": [_model(name, folders)],
         "seeds": [SEED],
         "limit": QUESTIONS,
-        "latency": {"queries": 1, "warmup": 1},
+        "latency": {"queries": 1, "warmup": 0},
     }
     plans = plan_runs(parse_board(board, "gpu-check"), device)
     return run_plans(plans, folders.work / "runs", Console(file=StringIO()), device=device)

@@ -121,14 +121,17 @@ def test_a_flashrag_index_of_the_encoder_opens(tmp_path: Path, encoder: Sentence
 
 
 def test_torch_and_faiss_share_a_process(tmp_path: Path) -> None:
+    """Two OpenMP libraries in one process crash or hang where they must not."""
     code = """
-import faiss, numpy as np, torch
+import faiss, torch
 from harness.data.corpus import Corpus
 from harness.records import Passage
-from harness.retrieval.open import open_retriever
+from harness.retrieval.dense import build_dense
+from tests.harness.retrieval.helpers import HashEncoder
 torch.set_num_threads(2)
+torch.randn(500, 500) @ torch.randn(500, 500)
 rows = [Passage(str(i), f"Topic {i} of {i * 7}", f"text {i}") for i in range(64)]
-retriever = open_retriever("dense", Corpus.from_passages(rows))
+retriever = build_dense(Corpus.from_passages(rows), HashEncoder())
 retriever.search(["topic 3 of 21"] * 24, 5)
 torch.randn(500, 500) @ torch.randn(500, 500)
 assert faiss.omp_get_max_threads() == 2

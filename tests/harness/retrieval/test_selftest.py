@@ -17,7 +17,7 @@ from tests.harness.retrieval.helpers import HashEncoder, corpus_of
 TITLES = [f"{a} {b}" for a in ("Running", "Studies", "Happiness") for b in ("cities", "armies")]
 
 
-LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa", "musique")]
+LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa",)]
 SMALL = ["nq", "triviaqa"]
 
 

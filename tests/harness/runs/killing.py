@@ -24,7 +24,7 @@ from harness.llm.base import GenerateRequest
 from harness.runs.execute import execute
 from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
 
-QUESTIONS = {"moments": 200, "writes": 48, "flaky": 48, "again": 48}
+QUESTIONS = {"moments": 200, "writes": 48, "flaky": 24, "again": 24}
 MOMENTS = 20
 Run = Callable[[Path, Path], None]
 ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
