@@ -85,6 +85,7 @@ bench: venv
 	$(BIN)/python -m tests.benchmarks.writing
 	$(BIN)/python -m tests.benchmarks.flashrag
 	$(BIN)/python -m tests.benchmarks.importing
+	$(BIN)/python -m tests.benchmarks.published
 
 # What only a GPU can show, in at most six minutes; on a CPU, that the script works.
 gpu-check: venv
