@@ -15,7 +15,7 @@ from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
     from harness.method import Method
     from harness.runs.execute import RunPlan
 

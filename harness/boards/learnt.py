@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.trained_on import TrainedOn, record_of_weights
-from harness.llm.catalogue import ModelConfig
 from harness.llm.identity import places
+from harness.llm.model_config import ModelConfig
 
 
 def learnt_by(model: ModelConfig) -> list[TrainedOn]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
+from harness.boards.method_entry import load_method
 from harness.errors import HarnessError
 from harness.llm.backends import BACKENDS, Backend
-from harness.method import Method, load_method
+from harness.method import Method
 from harness.registry import names
 
 _NONE = type(None)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.config import Board, MethodEntry
+from harness.boards.method_entry import load_method, parse_params
 from harness.boards.preparation import Preparation, Work, work_of
 from harness.boards.sweep import expand
 from harness.errors import ConfigError, did_you_mean
 from harness.files import check_slug, read_json, write_json
 from harness.llm.catalogue import resolve_model
 from harness.llm.identity import identity
-from harness.method import load_method, parse_params
 
 FOLDER = "prepared"
 PREFIX = "prepared:"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
 from harness.boards.learnt import learnt_by
+from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
 from harness.boards.shots import about_shots, fit_shots
 from harness.boards.sweep import expand
@@ -19,10 +20,11 @@ from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
-from harness.llm.catalogue import ModelConfig, resolve_model
+from harness.llm.catalogue import resolve_model
 from harness.llm.identity import identity, places
+from harness.llm.model_config import ModelConfig
 from harness.llm.style import settled
-from harness.method import Method, MethodParams, load_method, own_name, parse_params
+from harness.method import Method, MethodParams
 from harness.progress import CallbackBar, say
 from harness.prompts import PROMPT_FORMAT
 from harness.retrieval.open import placeless, retriever_config

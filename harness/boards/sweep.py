@@ -8,9 +8,10 @@ from shlex import quote
 from typing import Any
 
 from harness.boards.config import Board, GridEntry, MethodEntry
+from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.errors import ConfigError, did_you_mean
 from harness.fingerprint import canonical_json
-from harness.method import Method, load_method, own_name, parse_params
+from harness.method import Method
 
 
 def expand(board: Board) -> Board:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards.check import check_data
+from harness.boards.method_entry import load_method, parse_params
 from harness.boards.prepare import is_prepared, prepare, resolve
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
 from harness.files import check_writable
-from harness.method import load_method, parse_params
 from harness.progress import say
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def _cards(name: str, kinds: Known) -> list[str]:
 
 def _own(kind: str, name: str) -> str:
     """The name that tables have: a method's stands before its variant."""
-    from harness.method import own_name
+    from harness.boards.method_entry import own_name
 
     return own_name(name) if kind == "methods" else name
 
@@ -140,7 +140,7 @@ def _said_of(thing: object) -> dict[str, Any]:
 
 
 def _method(name: str) -> dict[str, Any]:
-    from harness.method import load_method
+    from harness.boards.method_entry import load_method
 
     cls = load_method(name)
     card = cls.card

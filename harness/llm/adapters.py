@@ -13,8 +13,8 @@ from typing import Any
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
 from harness.fingerprint import fingerprint, known_sha256
-from harness.llm.catalogue import ModelConfig, local_folder
 from harness.llm.loading import explained
+from harness.llm.model_config import ModelConfig, local_folder
 from harness.llm.prefix import KeptPrompts
 from harness.llm.runtime import Runtime
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from harness.llm.base import Capability
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import Kind
+    from harness.llm.model_config import Kind
 
 _TEXT: frozenset[Capability] = frozenset()
 _LIKELIEST: frozenset[Capability] = frozenset({"next-token-probs"})

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.errors import HarnessError, InputError
 from harness.files import cache_dir, read_json, to_slug, write_json
 from harness.fingerprint import file_sha256, known_sha256
-from harness.llm.catalogue import ModelConfig, local_folder
+from harness.llm.model_config import ModelConfig, local_folder
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any
 from harness.errors import InputError
 from harness.fingerprint import files_sha256, fingerprint, known_sha256
 from harness.llm.adapters import adapter_fingerprint
-from harness.llm.catalogue import Kind, ModelConfig, local_folder
 from harness.llm.gguf import gguf_file
 from harness.llm.loading import only_pickles
+from harness.llm.model_config import Kind, ModelConfig, local_folder
 from harness.llm.style import settled
 
 # What is read of a folder beside the weights: configs, vocabularies, chat templates.

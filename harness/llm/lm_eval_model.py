@@ -34,7 +34,7 @@ from harness.llm.thoughts import opened_by, part, without_thoughts
 from harness.prompts import Message, Rendered
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 # lm-eval answers a list as a whole; shorter lists lose less when a run is interrupted.
 CHUNK = 64

@@ -11,7 +11,7 @@ from harness.errors import ConfigError, HarnessError, InputError, did_you_mean
 from harness.llm.template import DAY, stopped
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
     from harness.llm.thinking import Thinking
 
 

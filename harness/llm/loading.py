@@ -14,7 +14,7 @@ from harness.progress import quiet_libraries
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 
 # transformers reads a tokenizer.model with them.

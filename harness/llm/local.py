@@ -28,7 +28,7 @@ from harness.prompts import Prompt, Rendered
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 
 class LocalModel(LanguageModel):

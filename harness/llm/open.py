@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.llm.base import LanguageModel
-from harness.llm.catalogue import ModelConfig
 from harness.llm.identity import model_folder
+from harness.llm.model_config import ModelConfig
 from harness.llm.style import settled
 
 

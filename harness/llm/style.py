@@ -11,9 +11,9 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.files import read_json
-from harness.llm.catalogue import ModelConfig, local_folder
 from harness.llm.gguf import gguf_file, wheel_file
 from harness.llm.loading import reason
+from harness.llm.model_config import ModelConfig, local_folder
 from harness.prompts import PromptStyle
 
 RULE = "chat if its tokenizer has a chat template, else completion"

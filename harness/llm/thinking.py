@@ -19,7 +19,7 @@ from harness.errors import ConfigError
 from harness.llm.thoughts import SWITCHES, TAGS, Tags, opened_by
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
-from harness.llm.catalogue import ModelConfig
+from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.metrics import Rules
 from harness.progress import bar

@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.boards.method_entry import parse_params
 from harness.errors import CapabilityError, HarnessError
 from harness.llm.base import LanguageModel
-from harness.method import Method, parse_params
+from harness.method import Method
 from harness.testing import (
     rules_of_answers,
     rules_of_class,

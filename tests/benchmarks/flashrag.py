@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import transformers
 
+from harness.boards.method_entry import load_method
 from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData, load_task
@@ -31,7 +32,7 @@ from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import open_model
 from harness.meters.hardware import set_torch_threads
-from harness.method import Method, load_method
+from harness.method import Method
 from harness.prompts import Message, Rendered
 from harness.records import Passage, Query, Question
 from harness.registry import task_folder

@@ -19,12 +19,13 @@ from time import perf_counter
 
 from rich.console import Console
 
+from harness.boards.method_entry import load_method
 from harness.data.card import Task
 from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
 from harness.data.task import TaskData, load_task
-from harness.llm.catalogue import ModelConfig
-from harness.method import Method, MethodCard, load_method
+from harness.llm.model_config import ModelConfig
+from harness.method import Method, MethodCard
 from harness.records import Passage, Prediction, Query
 from harness.registry import task_folder
 from harness.retrieval.base import Retriever

@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from harness.boards.config import parse_board
+from harness.boards.method_entry import load_method
 from harness.boards.run import plan_runs, run_plans
 from harness.data.task import TaskData
 from harness.errors import HarnessError
-from harness.method import load_method
 from harness.registry import load_plugin, names
 from harness.testing.models import small_task
 from tests.gpu.models import SEED, Folders

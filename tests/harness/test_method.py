@@ -3,16 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import Field, ValidationError
 
+from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.errors import ConfigError
-from harness.method import (
-    Method,
-    MethodCard,
-    MethodParams,
-    later,
-    load_method,
-    own_name,
-    parse_params,
-)
+from harness.method import Method, MethodCard, MethodParams, later
 from harness.records import Passage, Prediction, StorageReport
 from harness.registry import register_method
 from harness.testing.models import small_task

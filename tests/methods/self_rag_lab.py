@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from harness.boards.method_entry import load_method
 from harness.llm.base import GenerateRequest, Reply, TokenChoice, as_text
-from harness.method import load_method
 from harness.records import Prediction
 from harness.testing.models import RuleModel, ScriptedModel
 from methods.self_rag.tokens import REFLECTION, TOKENS

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from harness.method import load_method, parse_params
+from harness.boards.method_entry import load_method, parse_params
 from harness.registry import names
 from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
@@ -71,7 +71,8 @@ def test_titles_are_unique():
 
 def test_listing_methods_imports_no_heavy_library():
     code = (
-        "import sys; from harness.method import load_method; from harness.registry import names\n"
+        "import sys; from harness.boards.method_entry import load_method\n"
+        "from harness.registry import names\n"
         "for name in names('methods'): load_method(name)\n"
         "print([m for m in ('torch', 'transformers', 'lm_eval', 'faiss') if m in sys.modules])"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.method import load_method
+from harness.boards.method_entry import load_method
 from methods.adaptive_rag.prompts import likeliest
 
 ADMITTED = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.errors import ConfigError
-from harness.method import load_method, parse_params
 from harness.prompts import Message
 from harness.records import Passage, Query
 from harness.testing.models import RuleModel

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.errors import CapabilityError, ConfigError
 from harness.llm.base import Reply
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
-from harness.method import load_method, parse_params
+from harness.llm.model_config import ModelConfig
 from harness.records import Query
 from harness.testing.models import RuleModel
 from tests.harness.programs import make_engine, queries

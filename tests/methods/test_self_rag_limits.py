@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.llm.catalogue import ModelConfig, resolve_model
+from harness.boards.method_entry import load_method
+from harness.llm.catalogue import resolve_model
+from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
-from harness.method import load_method
 from harness.retrieval.base import Retriever
 from harness.testing.conformance import check_method
 from harness.testing.models import WordRetriever, hashed_probability, small_task

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from harness.llm.catalogue import ModelConfig
+from harness.boards.method_entry import load_method
 from harness.llm.local import LocalModel
-from harness.method import load_method
+from harness.llm.model_config import ModelConfig
 from harness.testing.models import WordRetriever, small_task
 from tests.harness.programs import open_with
 from tests.methods.self_rag_lab import notes

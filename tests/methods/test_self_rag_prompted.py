@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.method import load_method
+from harness.boards.method_entry import load_method
 from harness.testing.models import RuleModel, ScriptedModel
 from tests.harness.programs import queries
 from tests.methods.self_rag_lab import ask, notes

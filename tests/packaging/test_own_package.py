@@ -47,7 +47,7 @@ ZOO_1B = {"path": %r, "dtype": "float32", "prompt_style": "completion", "licence
 CHECK = """
 from harness import check_method
 from harness.cli.names import names
-from harness.method import load_method
+from harness.boards.method_entry import load_method
 from harness.registry import broken
 for kind in ("tasks", "models"):
     print(*next(line for line in names(kind) if line[0].startswith("zoo")))

@@ -67,7 +67,7 @@ NOTEBOOK = """
 import methods, tasks
 import harness
 from harness import ConfigError, Method, Prediction
-from harness.method import load_method
+from harness.boards.method_entry import load_method
 
 class Echo(Method):
     async def answer(self, query):

@@ -9,7 +9,7 @@ from harness.llm.thoughts import SWITCHES
 from harness.prompts import PromptStyle, Rendered
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 # Hosted servers refuse more stop strings; replies are cut here in any case.
 MOST_STOPS = 4

@@ -6,15 +6,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from harness.llm.base import as_messages
-from harness.llm.catalogue import local_folder
 from harness.llm.loading import load_tokenizer
+from harness.llm.model_config import local_folder
 from harness.llm.server.bodies import template_options
 from harness.llm.template import render_chat
 from harness.llm.thoughts import opened_by
 from harness.prompts import PromptStyle, Rendered
 
 if TYPE_CHECKING:
-    from harness.llm.catalogue import ModelConfig
+    from harness.llm.model_config import ModelConfig
 
 
 class Counter:

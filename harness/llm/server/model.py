@@ -21,8 +21,8 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
-from harness.llm.catalogue import ModelConfig
 from harness.llm.identity import places
+from harness.llm.model_config import ModelConfig
 from harness.llm.server.bodies import in_chat, options, placed, template_options
 from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter

@@ -18,7 +18,8 @@ from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.fingerprint import sample_by_hash
 from harness.llm.base import ScoreRequest
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+from harness.llm.model_config import ModelConfig
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
 from harness.metrics.answer import exact_match, token_f1

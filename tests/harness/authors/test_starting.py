@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.authors.starting import new_method, new_task
+from harness.boards.method_entry import load_method
 from harness.boards.task_entry import TaskFiles, load_task_data
 from harness.errors import InputError
-from harness.method import load_method
 from harness.registry import load_plugin, register_method
 from harness.runs.directory import find_runs
 from harness.testing.conformance import check_method

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from harness.boards.matrix import cell, matrix
+from harness.boards.method_entry import load_method
 from harness.boards.needs import check_needs
 from harness.errors import CapabilityError
 from harness.llm.backends import BACKENDS, Backend
-from harness.method import Method, load_method
+from harness.method import Method
 from harness.registry import names
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import Ask

@@ -12,7 +12,7 @@ import yaml
 
 import harness.llm.open
 from harness.llm.base import LanguageModel
-from harness.llm.catalogue import ModelConfig
+from harness.llm.model_config import ModelConfig
 from harness.llm.server.model import ServerModel
 from harness.registry import names
 from harness.runs.directory import find_runs

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
 from harness.boards.config import Board, MethodEntry, parse_board
+from harness.boards.method_entry import parse_params
 from harness.boards.run import plan_runs
 from harness.boards.sweep import expand, line
 from harness.errors import ConfigError
-from harness.method import MethodCard, parse_params
+from harness.method import MethodCard
 from harness.registry import register_method
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine

@@ -11,8 +11,8 @@ import pytest
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.base import GenerateRequest, ScoreRequest
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.testing.models import RuleModel
 from tests.tiny import save_tiny_adapter
 

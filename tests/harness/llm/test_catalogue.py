@@ -8,7 +8,8 @@ import yaml
 
 from harness.errors import ConfigError
 from harness.files import check_slug
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, catalogue, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, catalogue, resolve_model
+from harness.llm.model_config import ModelConfig
 
 
 def test_every_entry_is_valid_and_licensed():

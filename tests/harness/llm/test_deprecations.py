@@ -12,8 +12,8 @@ import pytest
 
 from harness.llm import generation, kvcache, loading
 from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.prompts import SOFT, Message
 from tests.tiny import save_tiny_adapter
 

@@ -9,10 +9,10 @@ import pytest
 
 from harness.llm import generation
 from harness.llm.base import GenerateRequest, Reply
-from harness.llm.catalogue import ModelConfig
 from harness.llm.encoding import Encoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.prompts import SOFT
 
 PROMPT = "Question: Who wrote the play about the prince of Denmark?\nAnswer:"

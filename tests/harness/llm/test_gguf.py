@@ -14,8 +14,9 @@ from harness.errors import InputError
 from harness.files import cache_dir
 from harness.fingerprint import file_sha256
 from harness.llm import gguf
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.gguf import materialise
+from harness.llm.model_config import ModelConfig
 from tests.tiny import build_tiny_model
 from tests.tiny_gguf import write_gguf
 

@@ -11,9 +11,10 @@ import pytest
 
 from harness import fingerprint
 from harness.errors import InputError
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, catalogue, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, catalogue, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 
 
 @pytest.fixture

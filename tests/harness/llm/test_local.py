@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import ConfigError, InputError
 from harness.llm.base import GenerateRequest, ScoreRequest
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.prompts import Message
 from tests.tiny import build_tiny_model, save_tiny_adapter
 

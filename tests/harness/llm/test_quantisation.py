@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from harness.llm.base import GenerateRequest, ScoreRequest
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
 
 SHOTS = (

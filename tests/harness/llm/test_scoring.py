@@ -8,8 +8,8 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.llm.base import NextTokenRequest, ScoreRequest, Scores
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.prompts import Message
 
 pytestmark = pytest.mark.numeric

@@ -16,9 +16,10 @@ import harness.llm.open
 from harness.boards.config import parse_board
 from harness.boards.run import plan_runs, run_plans
 from harness.errors import InputError
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, catalogue, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, catalogue, resolve_model
 from harness.llm.identity import identity
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
 from harness.llm.style import prompt_style, settled
 from tests.harness.lab import CountingModel

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.llm.catalogue import ModelConfig, catalogue, resolve_model
+from harness.llm.catalogue import catalogue, resolve_model
 from harness.llm.identity import identity
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.llm.template import render_chat
 from harness.prompts import Message
 

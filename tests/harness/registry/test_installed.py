@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.boards import matrix as matrices
+from harness.boards.method_entry import load_method
 from harness.errors import ConfigError
 from harness.formats.open import format_class
 from harness.llm.catalogue import catalogue, resolve_model
-from harness.method import load_method
 from harness.metrics import check_metrics, score_answer
 from harness.registry import (
     KINDS,

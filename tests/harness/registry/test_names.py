@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.method_entry import load_method
 from harness.errors import ConfigError, HarnessError, InputError
-from harness.method import load_method
 from harness.registry import board_file, load_plugin, names, register_method, task_folder
 from tests.harness.lab import Ask
 

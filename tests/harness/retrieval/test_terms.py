@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.errors import ConfigError
-from harness.method import load_method, parse_params
 from harness.retrieval import languages
 from harness.retrieval.bm25 import BM25Retriever
 from harness.retrieval.languages import LANGUAGES, spaceless

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.files import read_json
-from harness.method import load_method, parse_params
 from harness.retrieval.open import retriever_config
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine

@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.errors import ConfigError
-from harness.method import load_method, parse_params
 from methods.flashrag.catalogue import PIPELINES, REFUSED
 
 OBJECTS = {"self", "config", "prompt_template", "retriever", "generator"}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.llm.catalogue import resolve_model
 from harness.llm.local import LocalModel
-from harness.method import load_method, parse_params
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from methods.flashrag import as_generator, as_retriever, open_pipeline
 

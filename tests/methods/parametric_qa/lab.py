@@ -14,8 +14,8 @@ from rich.console import Console
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.boards.method_entry import parse_params
 from harness.cli import main as cli
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import HarnessError, InputError
-from harness.method import parse_params
 from harness.records import Passage
 from methods.parametric_qa.memory.bank import MemoryBank
 from methods.parametric_qa.method import ParametricQA

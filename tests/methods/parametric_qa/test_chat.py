@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import ConfigError
-from harness.method import load_method, parse_params
 from harness.prompts import SOFT, Message
 from harness.records import Passage, Question
 from harness.testing.conformance import check_method

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness.boards.method_entry import load_method, parse_params
 from harness.boards.needs import check_needs
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import CapabilityError, ConfigError, InputError
-from harness.method import load_method, parse_params
 from harness.records import Passage, Query, Question
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel

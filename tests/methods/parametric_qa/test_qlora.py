@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.boards.method_entry import parse_params
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import ConfigError
-from harness.llm.catalogue import DEFAULT_MODEL, ModelConfig, resolve_model
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
-from harness.method import parse_params
 from harness.records import Passage, Query
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle

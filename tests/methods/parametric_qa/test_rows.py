@@ -10,8 +10,8 @@ import torch
 from harness.data.corpus import Corpus
 from harness.llm import generation
 from harness.llm.base import GenerateRequest
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from harness.llm.prefix import NO_PREFIX
 from harness.records import Passage, Question
 from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.errors import ConfigError, InputError
-from harness.llm.catalogue import ModelConfig
 from harness.llm.local import LocalModel
+from harness.llm.model_config import ModelConfig
 from methods.parametric_qa.shared.parts import (
     CONFIG_FILE,
     TENSORS_FILE,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.boards.method_entry import parse_params
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import ConfigError, InputError
-from harness.method import parse_params
 from harness.records import Passage
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle

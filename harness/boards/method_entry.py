@@ -1,0 +1,57 @@
+"""The method that an entry names, in a board or on a command line: its class and its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import ConfigError, did_you_mean, problem_of
+from harness.method import Method, MethodParams, check_class
+from harness.registry import find, load
+
+
+def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> MethodParams:
+    """Validate a method's parameters; errors name the method, the parameter and the fix."""
+    known = list(cls.Params.model_fields)
+    values = _with_variant(cls, name, values)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"method '{name}' has no parameter '{key}'{did_you_mean(key, known)}")
+    try:
+        return cls.Params.model_validate(values)
+    except ValidationError as error:
+        found = problem_of(error)
+        raise ConfigError(
+            f"method '{name}': parameter '{found.where}' = {found.value!r}: {found.message}"
+        ) from error
+
+
+def own_name(name: str) -> str:
+    """A method's name without the variant that may follow it: ``NAME`` of ``NAME:VALUE``."""
+    return name.partition(":")[0]
+
+
+def load_method(name: str) -> type[Method]:
+    """The method class of a name; ConfigError with a suggestion if it is unknown."""
+    own, colon, _ = name.partition(":")
+    cls = load("methods", own)
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        target = find("methods", own)
+        raise ConfigError(f"method '{own}': {target!r} is not a subclass of harness.method.Method")
+    check_class(own, cls)
+    if colon and cls.variant_param is None:
+        raise ConfigError(f"method '{name}': '{own}' has no variants; leave ':' and the rest out")
+    return cls
+
+
+def _with_variant(cls: type[Method], name: str, values: dict[str, Any]) -> dict[str, Any]:
+    _, colon, variant = name.partition(":")
+    if not colon or cls.variant_param is None:
+        return values
+    if values.get(cls.variant_param, variant) != variant:
+        raise ConfigError(
+            f"method '{name}': parameter '{cls.variant_param}' = {values[cls.variant_param]!r} "
+            "names another variant; leave one of the two out"
+        )
+    return {**values, cls.variant_param: variant}
