@@ -85,7 +85,8 @@ class Settings:
         """A run as far as it is known without its questions and the data that they bring."""
         # Beyond ASCII, so that what a retriever makes of such text counts, too.
         asked = Question("any", "é", ())
-        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS, _ANY_TRAIN)
+        train = read_questions(self.files.train) if self.files.train else _ANY_TRAIN
+        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS, train)
         return self.plan(replace(data, questions=(asked,)))
 
     def fingerprint(self) -> str:
