@@ -29,6 +29,8 @@ SOURCE = "memory_task"
 """Field of a document: its task, as the harness opens it."""
 DATA = "memory_data"
 """Field of a document: fingerprint of its task's corpus and train questions."""
+PREDICTION = "memory_prediction"
+"""Field of a document in the file of samples: what the answer was made of."""
 LATENCY = "latency_p50"
 PROMPT = "Question: {{question}}\nAnswer:"
 GENERATION: Mapping[str, Any] = {"until": ["\n"], "max_gen_toks": 32, "do_sample": False}
@@ -111,8 +113,10 @@ class MemoryTask(ConfigurableTask):  # type: ignore[misc]
         self._timed = any(each.seconds is not None for each in answers)
         return super().apply_filters()
 
-    def process_results(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+    def process_results(self, doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
         """The scores of one answer; those that its method has not are left out.
+
+        What was retrieved and done for it joins the document, which ``--log_samples`` writes.
 
         A text that is no method's answer, or that a filter made of one, has those of the answer.
         """
@@ -131,6 +135,10 @@ class MemoryTask(ConfigurableTask):  # type: ignore[misc]
                 f"{self.config.task}: a cached answer is over another corpus or with other train "
                 "questions; name another --use_cache"
             )
+        # Beside the document, lm-eval writes of an answer its text and numbers alone.
+        doc[PREDICTION] = {
+            k: v for k, v in answer.row.items() if k not in ("question_id", "answer")
+        }
         scores = self._together.score(answer.row, doc, card.rules, added_metrics(card.metrics))
         return _reported(scores, card) | ({LATENCY: answer.seconds} if self._timed else {})
 

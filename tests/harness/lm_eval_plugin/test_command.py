@@ -54,6 +54,7 @@ def test_one_command_line_from_method_to_files(
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     assert len(rows) == 4
     assert all({"em", "recall_at_5", "latency_p50"} < row.keys() for row in rows)
+    assert all(len(row["doc"]["memory_prediction"]["retrieved_ids"]) == 2 for row in rows)
     assert Path(os.environ["LM_HARNESS_CACHE_PATH"]).is_relative_to(
         os.environ["MEMORY_HARNESS_CACHE"]
     )
