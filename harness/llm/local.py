@@ -203,7 +203,7 @@ def _place(device: str | None) -> torch.device:
         raise ConfigError(f"unknown device '{device}'; such as cpu, cuda or cuda:1") from error
     if place.type == "cuda" and not has_gpu:
         raise ConfigError(
-            f"device '{device}': torch finds no GPU ('memory-harness doctor' lists what there is); leave the "
-            "device out, or use cpu"
+            f"device '{device}': torch finds no GPU ('memory-harness doctor' lists what there is); "
+            "leave the device out, or use cpu"
         )
     return place

@@ -75,9 +75,11 @@ def _prepare(asked: Namespace, held: ExitStack) -> None:
     os.environ.setdefault("LM_HARNESS_CACHE_PATH", str(cache_dir("lm-eval", "requests")))
     if asked.config:
         _add(asked.config, asked)
+    from lm_eval.api.registry import model_registry
+
     import harness.lm_eval_plugin.registration as registered
 
-    if asked.model and asked.model not in (known := list(registered.model_registry.keys())):
+    if asked.model and asked.model not in (known := list(model_registry.keys())):
         raise ConfigError(
             f"--model: unknown model '{asked.model}'{did_you_mean(asked.model, known)}"
         )
