@@ -59,14 +59,22 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _execute(command: HarnessCLI, asked: Namespace) -> None:
+    """What lm-eval does, and a name that it does not know in one line."""
+    from lm_eval.api.registry import model_registry
+
     try:
         command.execute(asked)
     except ValueError as error:
-        if not str(error).startswith("Tasks not found"):
+        if str(error).startswith("Tasks not found: "):
+            missing = str(error).partition(": ")[2]
+            raise ConfigError(
+                f"--tasks: lm-eval has not {missing}; 'memory-harness lm-eval ls tasks' lists all"
+            ) from error
+        if not str(error).startswith("Attempted to load model "):
             raise
+        known = list(model_registry.keys())
         raise ConfigError(
-            f"--tasks: lm-eval has not {str(error).partition(': ')[2]}; 'memory-harness lm-eval ls "
-            "tasks' lists all"
+            f"--model: unknown model '{asked.model}'{did_you_mean(asked.model, known)}"
         ) from error
 
 
@@ -75,14 +83,8 @@ def _prepare(asked: Namespace, held: ExitStack) -> None:
     os.environ.setdefault("LM_HARNESS_CACHE_PATH", str(cache_dir("lm-eval", "requests")))
     if asked.config:
         _add(asked.config, asked)
-    from lm_eval.api.registry import model_registry
-
     import harness.lm_eval_plugin.registration as registered
 
-    if asked.model and asked.model not in (known := list(model_registry.keys())):
-        raise ConfigError(
-            f"--model: unknown model '{asked.model}'{did_you_mean(asked.model, known)}"
-        )
     if asked.model == registered.MODEL:
         _check(asked)
     if not asked.tasks:

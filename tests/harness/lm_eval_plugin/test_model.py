@@ -201,6 +201,19 @@ def test_arguments_are_checked_before_anything_is_loaded(
         MemoryLM(**values)
 
 
+def test_a_long_name_still_names_a_folder() -> None:
+    from harness.lm_eval_plugin.settings import parse_settings
+
+    labels = []
+    for end in ("a", "b"):
+        llm = f"openai:{'x/' * 200}{end}@http://127.0.0.1:9/v1"
+        labels.append(parse_settings({"method": "bm25", "k": 2, "llm": llm}).label)
+        again = parse_settings({"method": "bm25", "k": 2, "llm": llm, "model": labels[-1]})
+        assert again.label == labels[-1]
+    assert labels[0] != labels[1]
+    assert all(len(label) <= 120 and label.startswith("bm25,k=2,openai:x/x") for label in labels)
+
+
 def test_parameters_are_read_as_the_command_line_reads_them() -> None:
     from harness.lm_eval_plugin.model import MemoryLM
 
