@@ -108,11 +108,11 @@ class Board(_Entry):
 class Changes(_Entry):
     """Options of the command line in place of a board's own values; None changes none."""
 
-    models: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = Field(None, min_length=1)
     limit: int | None = Field(None, ge=1)
     documents: int | None = Field(None, ge=1)
     leave_out_trained: bool | None = None
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     latency: QueriesEntry = QueriesEntry()
 
 

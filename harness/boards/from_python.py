@@ -52,8 +52,8 @@ def run_board(
 
     from harness.boards.whole import run_whole
 
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; expected 1 or more")
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise InputError(f"batch_size is {batch_size!r}; expected a whole number, 1 or more")
     options: dict[str, Any] = {"device": device, "batch_size": batch_size}
     loaded, folder = load_board(board), Path(out)
     if not run_whole(loaded, folder, Console(stderr=True), retry_errors=retry_errors, **options):

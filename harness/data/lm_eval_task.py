@@ -6,9 +6,11 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from inspect import getfile
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,13 +200,16 @@ def _write(task: Task, asked: str, split: str, folder: Path) -> None:
     docs, shown = task.eval_docs, _train_docs(task)
     with bar(Console(stderr=True), f"{PREFIX}{asked}", len(docs) + len(shown)) as progress:
 
-        def rows(some: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-            for doc in some:
-                yield _row(task, doc)
+        def rows(some: Iterable[Mapping[str, Any]], of: str) -> Iterator[dict[str, Any]]:
+            for number, doc in enumerate(some):
+                with _naming(f"lm-eval task '{asked}': document {number} of {of}"):
+                    row = _row(task, doc)
+                yield row
                 progress.advance()
 
-        questions = list(rows(docs))
-        train = [row for row in rows(shown) if row["question"] and row["golden_answers"]]
+        questions = list(rows(docs, f"split '{split}'"))
+        every = rows(shown, "those to be shown")
+        train = [row for row in every if row["question"] and row["golden_answers"]]
     for number, row in enumerate(questions):
         lacking = [what for what in ("question", "golden_answers") if not row[what]]
         if lacking:
@@ -219,6 +224,18 @@ def _write(task: Task, asked: str, split: str, folder: Path) -> None:
         _write_rows(folder / "train.jsonl", train, "train")
     # Last, so that the questions are complete wherever this file is.
     write_json(folder / "task.json", _about(task, docs, len(shown) - len(train)))
+
+
+@contextmanager
+def _naming(document: str) -> Iterator[None]:
+    """Name the document with which the task's own templates and functions fail."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{document} cannot be read by the task's own doc_to_text and doc_to_target ({reason})"
+        ) from error
 
 
 def _row(task: Task, doc: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,11 +255,13 @@ def _answers(task: Task, doc: Mapping[str, Any]) -> list[str]:
     if getattr(task.config, "doc_to_choice", None) is not None:
         choices = task.doc_to_choice(doc)
         found = [_choice(choices, each) for each in found]
+    if not all(each is None or isinstance(each, str | Number) for each in found):
+        return []
     texts = [str(each).strip() for each in found if each is not None]
     answer = doc.get("answer")
     known = answer if isinstance(answer, Mapping) else {}
     aliases = known.get("aliases")
-    if isinstance(aliases, list) and {*texts} & {known.get("value"), *aliases}:
+    if isinstance(aliases, list) and any(text in [known.get("value"), *aliases] for text in texts):
         texts += [str(alias).strip() for alias in aliases]
     return [text for text in dict.fromkeys(texts) if text]
 

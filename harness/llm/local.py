@@ -47,12 +47,10 @@ class LocalModel(LanguageModel):
         batch_size: int | None = None,
         device: str | None = None,
     ) -> None:
-        import torch
-
         from harness.llm.thinking import switch, thinking_of
 
         config = settled(config)
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = _place(device)
         self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
         tokenizer = load_tokenizer(self.config, path)
@@ -192,3 +190,20 @@ class LocalModel(LanguageModel):
         del self.runtime
         if on_gpu:
             torch.cuda.empty_cache()
+
+
+def _place(device: str | None) -> torch.device:
+    """The device of this name; None chooses one. Raises ConfigError for one that is not there."""
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    try:
+        place = torch.device(device or ("cuda" if has_gpu else "cpu"))
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device '{device}'; such as cpu, cuda or cuda:1") from error
+    if place.type == "cuda" and not has_gpu:
+        raise ConfigError(
+            f"device '{device}': torch finds no GPU ('memory-harness doctor' lists what there is); "
+            "leave the device out, or use cpu"
+        )
+    return place

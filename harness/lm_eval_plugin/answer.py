@@ -22,6 +22,8 @@ class Answer(str):
     """Whether its method has a retriever."""
     seconds: float | None
     """How long the question took, alone; None if it shared its time or was not timed."""
+    cached: bool
+    """Whether another session gave it."""
 
     def __new__(
         cls,
@@ -30,14 +32,21 @@ class Answer(str):
         data: str,
         retriever: bool,
         seconds: float | None = None,
+        *,
+        cached: bool = False,
     ) -> Answer:
         """The text, and what it carries."""
         self = super().__new__(cls, text)
         self.row, self.data, self.retriever, self.seconds = row, data, retriever, seconds
+        self.cached = cached
         return self
 
-    def __reduce__(self) -> tuple[type[Answer], tuple[Any, ...]]:
-        return Answer, (str(self), self.row, self.data, self.retriever)
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _cached, (str(self), self.row, self.data, self.retriever)
+
+
+def _cached(text: str, row: Mapping[str, Any], data: str, retriever: bool) -> Answer:
+    return Answer(text, row, data, retriever, cached=True)
 
 
 def cut(text: str, until: str | list[str] | None) -> str:

@@ -10,15 +10,20 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from harness.boards.task_entry import open_task
 from harness.errors import ConfigError, did_you_mean
 from harness.files import cache_dir
 from harness.registry import HOUSE, names
+
+if TYPE_CHECKING:
+    from lm_eval._cli import HarnessCLI
 
 YAML = HOUSE / "tasks" / "lm_eval"
 _TASK = """\
@@ -50,22 +55,61 @@ def run(arguments: Sequence[str]) -> None:
         # Names of tasks in a --config file, and what is listed.
         if hasattr(asked, "include_path") and asked.include_path is None:
             asked.include_path = str(YAML)
+        _execute(command, asked)
+
+
+def _execute(command: HarnessCLI, asked: Namespace) -> None:
+    """What lm-eval does, and a name that it does not know in one line."""
+    from lm_eval.api.registry import model_registry
+
+    try:
         command.execute(asked)
+    except ValueError as error:
+        if str(error).startswith("Tasks not found: "):
+            missing = str(error).partition(": ")[2]
+            raise ConfigError(
+                f"--tasks: lm-eval has not {missing}; 'memory-harness lm-eval ls tasks' lists all"
+            ) from error
+        if not str(error).startswith("Attempted to load model "):
+            raise
+        known = list(model_registry.keys())
+        raise ConfigError(
+            f"--model: unknown model '{asked.model}'{did_you_mean(asked.model, known)}"
+        ) from error
 
 
 def _prepare(asked: Namespace, held: ExitStack) -> None:
     # Before lm-eval reads it, once; else it writes beside its own code.
     os.environ.setdefault("LM_HARNESS_CACHE_PATH", str(cache_dir("lm-eval", "requests")))
+    if asked.config:
+        _add(asked.config, asked)
     import harness.lm_eval_plugin.registration as registered
 
     if asked.model == registered.MODEL:
         _check(asked)
-    if asked.tasks:
-        folder = Path(held.enter_context(TemporaryDirectory(prefix="memory-harness-")))
-        asked.tasks = _files(asked, folder)
-        if all(task.endswith(".yaml") for task in asked.tasks):
-            held.enter_context(_without_index())
+    if not asked.tasks:
+        raise ConfigError("--tasks: name one or several, such as memory_nq")
+    folder = Path(held.enter_context(TemporaryDirectory(prefix="memory-harness-")))
+    asked.tasks = _files(asked, folder)
+    if all(task.endswith(".yaml") for task in asked.tasks):
+        held.enter_context(_without_index())
     held.enter_context(_quiet())
+
+
+def _add(file: str, asked: Namespace) -> None:
+    """What a --config file says where the command line does not, as lm-eval merges the two."""
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    try:
+        said = EvaluatorConfig.load_yaml_config(file)
+    except (OSError, TypeError, ValueError) as error:
+        raise ConfigError(f"--config: {' '.join(str(error).split())}") from error
+    known = [field.name for field in fields(EvaluatorConfig)]
+    for name, value in said.items():
+        if name not in known:
+            raise ConfigError(f"{file}: unknown key '{name}'{did_you_mean(str(name), known)}")
+        if getattr(asked, name, None) in (None, [], {}):
+            setattr(asked, name, value)
 
 
 def _files(asked: Namespace, folder: Path) -> list[str]:
@@ -80,9 +124,13 @@ def _check(asked: Namespace) -> None:
     for name, instead in _DECIDED.items():
         if getattr(asked, name, None):
             raise ConfigError(f"--{name}: {instead}; leave it out with --model memory")
-    asked.model_args = dict(asked.model_args or {})
-    if asked.seed and asked.seed[0] is not None:
-        asked.model_args.setdefault("seed", asked.seed[0])
+    from lm_eval.utils import simple_parse_args_string
+
+    given = asked.model_args or {}
+    asked.model_args = dict(simple_parse_args_string(given) if isinstance(given, str) else given)
+    seed = asked.seed[0] if isinstance(asked.seed, list) and asked.seed else asked.seed
+    if seed is not None:
+        asked.model_args.setdefault("seed", seed)
 
 
 def _named(task: str) -> list[str]:
@@ -114,7 +162,12 @@ def _own(task: str, folder: Path, others: str | None) -> str | None:
     name = PREFIX + open_task(source, own=False).name
     file = folder / f"{name}.yaml"
     # JSON is YAML, whatever stands in a path.
-    file.write_text(_TASK.format(name=name, source=json.dumps(source)), encoding="utf-8")
+    text = _TASK.format(name=name, source=json.dumps(source))
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"--tasks: two of them are named '{name}'; change the name in the task.yaml of one"
+        )
+    file.write_text(text, encoding="utf-8")
     return str(file)
 
 

@@ -36,6 +36,8 @@ _ANY_CORPUS = Corpus.from_passages([Passage("any", "any", "any")])
 # As many as a method may want: with fewer, those who want more or fewer would look alike.
 _ANY_TRAIN = tuple(Question(f"any{n}", f"any {n}", ("any",)) for n in range(MOST_SHOTS))
 _NO_FILES = TaskFiles()
+_LONGEST_LABEL = 120
+"""Bytes; lm-eval doubles some in a folder's name, and loses results whose name is too long."""
 _OF_OTHER_MODELS = ("pretrained", "peft", "path", "engine")
 
 
@@ -64,7 +66,11 @@ class Settings:
         entry, model = self.board.methods[0], self.board.models[0]
         params = [f"{key}={value}" for key, value in entry.params.items()]
         llm = model if isinstance(model, str) else str(model.get("name"))
-        return ",".join([entry.name, *params, llm])
+        label = ",".join([entry.name, *params, llm])
+        if len(label.encode()) <= _LONGEST_LABEL:
+            return label
+        cut = label.encode()[: _LONGEST_LABEL - 13].decode(errors="ignore")
+        return f"{cut},{fingerprint(label)[:12]}"
 
     @property
     def names_data(self) -> bool:
@@ -85,7 +91,8 @@ class Settings:
         """A run as far as it is known without its questions and the data that they bring."""
         # Beyond ASCII, so that what a retriever makes of such text counts, too.
         asked = Question("any", "é", ())
-        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS, _ANY_TRAIN)
+        train = read_questions(self.files.train) if self.files.train else _ANY_TRAIN
+        data = self.data() if self.names_data else _without_questions(_ANY_CORPUS, train)
         return self.plan(replace(data, questions=(asked,)))
 
     def fingerprint(self) -> str:

@@ -5,6 +5,7 @@ Imported by lm-eval alone, by name or through the YAML files of ``tasks/lm_eval`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -21,17 +22,26 @@ from harness.lm_eval_plugin.answer import Answer
 from harness.lm_eval_plugin.settings import task_data
 from harness.metrics import METRICS_VERSION, RECALL_AT, added_metrics, score_answer
 from harness.records import Question
-from harness.runs.scoring import score_row
+from harness.runs.scoring import Together
 
 PREFIX = "memory_"
 SOURCE = "memory_task"
 """Field of a document: its task, as the harness opens it."""
 DATA = "memory_data"
 """Field of a document: fingerprint of its task's corpus and train questions."""
+PREDICTION = "memory_prediction"
+"""Field of a document in the file of samples: what the answer was made of."""
 LATENCY = "latency_p50"
 PROMPT = "Question: {{question}}\nAnswer:"
 GENERATION: Mapping[str, Any] = {"until": ["\n"], "max_gen_toks": 32, "do_sample": False}
 """Of lm-eval's other models; a method makes its own prompt and decides how it generates."""
+
+
+_FAILED = (
+    "%s: %d of %d answers are cached ones of questions that failed, and count as wrong, the first "
+    "with %s; name another --use_cache to have them asked again"
+)
+_log = logging.getLogger(__name__)
 
 
 def prompt_of(question: str) -> str:
@@ -55,7 +65,7 @@ class MemoryTask(ConfigurableTask):  # type: ignore[misc]
         name = str(config["task"])
         source = str(config.get("dataset_path") or name.removeprefix(PREFIX))
         self.data: TaskData = task_data(source)
-        self._retrieves = self._timed = self._supports = False
+        self._together, self._timed = Together.of([], retriever=False), False
         card = self.data.card
         version = f"{card.version}.{METRICS_VERSION}"
         given = {key: config[key] for key in ("task_alias",) if key in config}
@@ -95,13 +105,18 @@ class MemoryTask(ConfigurableTask):  # type: ignore[misc]
     def apply_filters(self) -> Any:
         """As lm-eval does; what all answers say together is seen first."""
         answers = list(self._answers())
-        self._retrieves = any(each.retriever or each.row["retrieved_ids"] for each in answers)
-        self._supports = any("support_ids" in each.row for each in answers)
+        retriever = any(each.retriever for each in answers)
+        self._together = Together.of([each.row for each in answers], retriever=retriever)
+        failed = [error for each in answers if each.cached and (error := each.row["error"])]
+        if failed:
+            _log.warning(_FAILED, self.config.task, len(failed), len(answers), failed[0])
         self._timed = any(each.seconds is not None for each in answers)
         return super().apply_filters()
 
-    def process_results(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+    def process_results(self, doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
         """The scores of one answer; those that its method has not are left out.
+
+        What was retrieved and done for it joins the document, which ``--log_samples`` writes.
 
         A text that is no method's answer, or that a filter made of one, has those of the answer.
         """
@@ -120,14 +135,11 @@ class MemoryTask(ConfigurableTask):  # type: ignore[misc]
                 f"{self.config.task}: a cached answer is over another corpus or with other train "
                 "questions; name another --use_cache"
             )
-        row = {"support_ids": (), **answer.row} if self._supports else answer.row
-        scores = score_row(
-            row,
-            {doc["id"]: doc},
-            self._retrieves or answer.retriever or bool(row["retrieved_ids"]),
-            card.rules,
-            added_metrics(card.metrics),
-        )
+        # Beside the document, lm-eval writes of an answer its text and numbers alone.
+        doc[PREDICTION] = {
+            k: v for k, v in answer.row.items() if k not in ("question_id", "answer")
+        }
+        scores = self._together.score(answer.row, doc, card.rules, added_metrics(card.metrics))
         return _reported(scores, card) | ({LATENCY: answer.seconds} if self._timed else {})
 
     def _answers(self) -> Iterator[Answer]:

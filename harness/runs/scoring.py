@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,6 @@ def score_run(folder: Path) -> bool:
     gold = read_gold(gold_of(folder, manifest.config.task))
     predictions = folder / "predictions.jsonl"
     answered = [row for _, row in read_predictions(predictions)]
-    retrieves = manifest.config.retriever is not None or any(
-        row["retrieved_ids"] for row in answered
-    )
     unanswered = {} if manifest.is_finished else read_unanswered(folder)
     expected = [question_id for question_id in gold if question_id not in unanswered]
     if [row["question_id"] for row in answered] != expected:
@@ -71,14 +68,11 @@ def score_run(folder: Path) -> bool:
             f"{predictions}: its {len(answered)} lines are not the run's {len(expected)} questions "
             "in order; run the same board again to complete it"
         )
+    together = Together.of(answered, retriever=manifest.config.retriever is not None)
     added = added_metrics(manifest.metrics)
-    if any("support_ids" in row for row in answered):
-        # Else an error or an answer without support would leave the mean, which would then rise.
-        answered = [{"support_ids": (), **row} for row in answered]
-    rows = [score_row(row, gold, retrieves, manifest.scoring, added) for row in answered]
-    if not all(map(tells_read, answered)):
-        # Of all questions: a mean over those that tell it would be of other questions.
-        rows = [row | {"recall_read": None} for row in rows]
+    rows = [
+        together.score(row, gold[row["question_id"]], manifest.scoring, added) for row in answered
+    ]
     with atomic_file(folder / "scores.jsonl") as file:
         file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
     record = {
@@ -110,27 +104,45 @@ def _asked_of(manifest: Manifest) -> dict[str, Any]:
     return metrics | rules
 
 
-def score_row(
-    row: Mapping[str, Any],
-    gold: Mapping[str, Mapping[str, Any]],
-    retrieves: bool,
-    rules: Rules,
-    added: Sequence[str],
-) -> dict[str, Any]:
-    """Score one stored prediction; ``gold`` has its golden answers and documents by question id."""
-    question = gold[row["question_id"]]
-    failed = row.get("error") is not None
-    scores = score_answer(
-        row["answer"],
-        documents_of(row) if retrieves else None,
-        question["golden_answers"],
-        question["gold_doc_ids"],
-        ks=RECALL_AT,
-        rules=rules,
-        added=added,
-        failed=failed,
-    )
-    return {"question_id": row["question_id"], **scores, "error": failed}
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What the predictions of a method say together, and each of them is scored by."""
+
+    retrieves: bool
+    supports: bool
+    """Whether any names the documents that support it."""
+    tells_read: bool
+    """Whether all tell what was read."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], *, retriever: bool) -> Together:
+        """What these stored predictions say, of a method with or without a retriever."""
+        return cls(
+            retriever or any(row["retrieved_ids"] for row in rows),
+            any("support_ids" in row for row in rows),
+            all(map(tells_read, rows)),
+        )
+
+    def score(
+        self, row: Mapping[str, Any], gold: Mapping[str, Any], rules: Rules, added: Sequence[str]
+    ) -> dict[str, Any]:
+        """Score one of them; ``gold`` has its golden answers and documents."""
+        # Else an error or an answer without support would leave the mean, which would then rise.
+        row = {"support_ids": (), **row} if self.supports else row
+        failed = row.get("error") is not None
+        scores = score_answer(
+            row["answer"],
+            documents_of(row) if self.retrieves else None,
+            gold["golden_answers"],
+            gold["gold_doc_ids"],
+            ks=RECALL_AT,
+            rules=rules,
+            added=added,
+            failed=failed,
+        )
+        # Of all questions: a mean over those that tell it would be of other questions.
+        told = {} if self.tells_read else {"recall_read": None}
+        return {"question_id": row["question_id"], **scores, **told, "error": failed}
 
 
 def read_gold(path: Path) -> dict[str, dict[str, Any]]:

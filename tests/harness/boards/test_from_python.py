@@ -85,6 +85,12 @@ def test_a_board_is_a_name_a_file_or_the_keys_of_one(tmp_path: Path) -> None:
     [
         ({"name": "b", "tasks": ["nq"], "metods": []}, {}, "board: unknown key 'metods'; did you"),
         ({"name": "b", "tasks": ["nq"], "methods": ["bm25"]}, {"limits": 3}, "load_board: "),
+        ({"name": "b", "tasks": ["nq"], "methods": ["bm25"]}, {"seeds": []}, "load_board: 'seeds'"),
+        (
+            {"name": "b", "tasks": ["nq"], "methods": ["bm25"]},
+            {"models": []},
+            "load_board: 'models",
+        ),
         ("no-such-board", {}, "unknown board 'no-such-board'"),
         ("./gone.yaml", {}, "gone.yaml: no such board file"),
         (["bm25"], {}, "board: expected keys such as 'tasks' and 'methods'"),
@@ -175,8 +181,9 @@ def test_errors_are_exceptions_and_others_are_run(
 ) -> None:
     with pytest.raises(ConfigError, match="method 'bm25' has no parameter 'kk'"):
         run_board({**keys, "methods": [{"name": "bm25", "params": {"kk": 3}}]}, tmp_path / "runs")
-    with pytest.raises(InputError, match="batch_size is 0; expected 1 or more"):
-        run_board(keys, tmp_path / "runs", batch_size=0)
+    for wrong in (0, 2.5, "8"):
+        with pytest.raises(InputError, match=f"batch_size is {wrong!r}; expected a whole number"):
+            run_board(keys, tmp_path / "runs", batch_size=wrong)  # type: ignore[arg-type]
     assert not (tmp_path / "runs").exists()
     assert model.calls == 0
     both = {**keys, "methods": ["ask", {"name": "bm25", "params": {"shots": 60}}]}

@@ -127,6 +127,17 @@ def test_close_frees_the_weights(tiny_model_dir):
 # Refused checkpoints
 
 
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [("cudax", "unknown device 'cudax'; such as cpu"), ("cuda:1", "'cuda:1': torch finds no GPU")],
+)
+def test_a_device_that_is_not_there(device, problem, tiny_model_dir, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = ModelConfig(name="tiny", path=str(tiny_model_dir))
+    with pytest.raises(ConfigError, match=problem):
+        LocalModel(config, str(tiny_model_dir), device=device)
+
+
 def test_a_missing_folder_and_an_unknown_hub_model(tmp_path):
     message = refusal(tmp_path / "none")
     assert "the tokenizer" in message and "tokenizer.json" in message

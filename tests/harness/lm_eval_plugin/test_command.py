@@ -54,6 +54,7 @@ def test_one_command_line_from_method_to_files(
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     assert len(rows) == 4
     assert all({"em", "recall_at_5", "latency_p50"} < row.keys() for row in rows)
+    assert all(len(row["doc"]["memory_prediction"]["retrieved_ids"]) == 2 for row in rows)
     assert Path(os.environ["LM_HARNESS_CACHE_PATH"]).is_relative_to(
         os.environ["MEMORY_HARNESS_CACHE"]
     )
@@ -88,6 +89,12 @@ def test_shipped_tasks_have_names_and_their_own_files_serve_later_releases(
         (["--tasks", "memory_nq", "--apply_chat_template"], "--apply_chat_template"),
         (["--tasks", "memory_nq", "--system_instruction", "x"], "--system_instruction"),
         (["--tasks", "memory_nq", "--gen_kwargs", "temperature=1"], "--gen_kwargs"),
+        (["--tasks", "gone.yaml"], "--tasks: lm-eval has not .*gone.yaml; 'memory-harness lm-eval"),
+        ([], "--tasks: name one or several"),
+        (
+            ["--tasks", "memory_nq", "--model", "memroy"],
+            "'memroy'; did you mean 'memory'",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -128,6 +135,39 @@ def test_tasks_of_a_configuration_file_are_found(
     done = cli("lm-eval", "run", "--config", config)
     assert done.code == 0, done.err
     assert "|memory_nq|" in done.out.replace(" ", "")
+
+
+@pytest.mark.parametrize(("more", "seed"), [((), 3), (("--seed", 7, "--model", "memory"), 7)])
+def test_a_configuration_file_says_what_the_command_line_does_not(
+    more: tuple[object, ...], seed: int, tmp_path: Path, llm: CountingModel, cli: CommandLine
+) -> None:
+    folder, config = task_folder(tmp_path / "toy"), tmp_path / "config.yaml"
+    given = {
+        "model": "memory", "model_args": "method=bm25,k=2", "tasks": f"{folder}/", "limit": 1,
+        "seed": [3, 1, 1, 1], "output_path": str(tmp_path / "out"),
+    }  # fmt: skip
+    config.write_text(json.dumps(given))
+    done = cli("lm-eval", "run", "--config", config, *more)
+    assert done.code == 0, done.err
+    (results,) = (tmp_path / "out").rglob("results_*.json")
+    said = json.loads(results.read_text())["config"]["memory_harness"]
+    assert (said["seed"], said["method"]["params"]["k"]) == (seed, 2)
+
+    config.write_text(json.dumps({**given, "num_fewshot": 3}))
+    assert "--num_fewshot" in cli.refuses("lm-eval", "run", "--config", config, *more)
+    config.write_text(json.dumps({**given, "limt": 3}))
+    refused = cli.refuses("lm-eval", "run", "--config", config, *more)
+    assert "unknown key 'limt'; did you mean 'limit'" in refused
+
+
+def test_two_tasks_of_one_name_are_not_one(
+    tmp_path: Path, llm: CountingModel, cli: CommandLine
+) -> None:
+    tasks = [f"{task_folder(tmp_path / part / 'toy')}/" for part in "ab"]
+    line = cli.refuses(
+        "lm-eval", "--model", "memory", "--model_args", "method=bm25", "--tasks", *tasks
+    )
+    assert "two of them are named 'memory_toy'" in line
 
 
 def test_its_help_is_lm_eval_s(cli: CommandLine) -> None:

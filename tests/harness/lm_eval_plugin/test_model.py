@@ -201,6 +201,19 @@ def test_arguments_are_checked_before_anything_is_loaded(
         MemoryLM(**values)
 
 
+def test_a_long_name_still_names_a_folder() -> None:
+    from harness.lm_eval_plugin.settings import parse_settings
+
+    labels = []
+    for end in ("a", "b"):
+        llm = f"openai:{'x/' * 200}{end}@http://127.0.0.1:9/v1"
+        labels.append(parse_settings({"method": "bm25", "k": 2, "llm": llm}).label)
+        again = parse_settings({"method": "bm25", "k": 2, "llm": llm, "model": labels[-1]})
+        assert again.label == labels[-1]
+    assert labels[0] != labels[1]
+    assert all(len(label) <= 120 and label.startswith("bm25,k=2,openai:x/x") for label in labels)
+
+
 def test_parameters_are_read_as_the_command_line_reads_them() -> None:
     from harness.lm_eval_plugin.model import MemoryLM
 
@@ -228,12 +241,21 @@ def test_a_question_without_an_answer_of_the_server_is_no_wrong_answer(
 
 
 def test_a_method_s_own_errors_are_wrong_answers_and_said(
-    toy: Path, evaluate: Evaluate, llm: CountingModel, caplog: pytest.LogCaptureFixture
+    toy: Path,
+    tmp_path: Path,
+    evaluate: Evaluate,
+    llm: CountingModel,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    results = evaluate(own(toy), "fails", batch_size="auto")
+    cache = str(tmp_path / "answers")
+    results = evaluate(own(toy), "fails", batch_size="auto", use_cache=cache)
     assert [a for a in results.answers.values() if not a] == [""] * 11  # 1 and 10 to 19
     assert "11 of 24 questions failed and count as wrong" in caplog.text
     assert results.values["em"] == pytest.approx(1 / 24)
+    assert "cached" not in caplog.text
+    again = evaluate(own(toy), "fails", use_cache=cache)
+    assert "11 of 24 answers are cached ones of questions that failed" in caplog.text
+    assert again.values == results.values
 
 
 def test_an_interrupted_evaluation_goes_on_from_its_cache(
@@ -281,6 +303,27 @@ def test_two_methods_do_not_answer_each_other_s_questions(
     timed = {"latency_p50"}
     assert again.values == {k: v for k, v in first.values.items() if k not in timed}
     assert timed < first.values.keys()
+
+
+def test_other_train_questions_alone_make_other_answers(
+    toy: Path, tmp_path: Path, evaluate: Evaluate, llm: CountingModel
+) -> None:
+    file, cache = toy / "sample" / "train.jsonl", str(tmp_path / "answers")
+    for shown in ("How", "Say how"):
+        (tmp_path / f"{shown}.jsonl").write_text(file.read_text().replace("How", shown))
+        args = {"train": str(tmp_path / f"{shown}.jsonl")}
+        llm.calls = 0
+        evaluate(own(toy), "bm25", args=args, use_cache=cache, limit=2)
+        assert llm.calls == 2, shown
+
+
+def test_questions_of_one_wording_share_a_cached_answer_and_are_scored_each(
+    toy: Path, tmp_path: Path, evaluate: Evaluate, llm: CountingModel
+) -> None:
+    file, cache = toy / "sample" / "questions.jsonl", str(tmp_path / "answers")
+    file.write_text(file.read_text().replace("number 7 called", "number 3 called"))
+    first = evaluate(own(toy), "bm25", use_cache=cache, batch_size="auto")
+    assert evaluate(own(toy), "bm25", use_cache=cache).values == first.values
 
 
 def test_a_cached_answer_over_other_data_is_refused(
