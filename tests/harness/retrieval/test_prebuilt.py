@@ -134,6 +134,13 @@ def test_a_bm25s_index_of_another_corpus(tmp_path: Path, corpus: Corpus) -> None
         check_retriever(name, corpus_of(*[f"zebras run{i} fast" for i in range(40)]))
 
 
+def test_a_bm25s_index_in_which_only_the_last_passages_moved(tmp_path: Path) -> None:
+    texts = [" ".join(f"word{i}x{j}" for j in range(12)) for i in range(40)]
+    name = bm25s_index(tmp_path / "bm25", corpus_of(*texts[:37], *texts[38:], texts[37]))
+    with pytest.raises(InputError, match="or in another order"):
+        check_retriever(name, corpus_of(*texts))
+
+
 def test_an_unknown_tokenizer_is_refused(tmp_path: Path, corpus: Corpus) -> None:
     name = bm25s_index(tmp_path / "bm25", corpus)
     path = tmp_path / "bm25" / "vocab.index.json"
