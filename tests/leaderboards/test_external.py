@@ -72,6 +72,8 @@ def test_without_a_known_corpus_it_takes_no_part_in_the_comparison(
     row, bm25 = table.rows
     assert (row.p_value, row.top, bm25.top) == (None, False, True)
     assert "no Recall and take no part in the comparison" in " ".join(table.caption)
+    told = "fr-ircot &#91;llama3&#124;8B&#93; is not known to be of this corpus"
+    assert told in compare(runs, "bm25", LABEL)
 
 
 def test_missing_answers_shrink_the_table_and_are_not_blamed_on_a_server(
