@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness import leaderboard
 from leaderboards.analysis.report import analyse
 from leaderboards.board import build
 from leaderboards.compare import compare
@@ -57,6 +58,11 @@ def test_an_external_row_stands_in_every_table_of_its_questions(
     )
     lines = list(csv.DictReader(render(runs, "csv").splitlines()))
     assert {line["row"]: line["external"] for line in lines}["bm25"] == ""
+    frame = leaderboard(runs)
+    assert dict(zip(frame["row"], frame["external"], strict=True)) == {
+        LABEL: "FlashRAG",
+        "bm25": "",
+    }
     assert json.loads(render(runs, "json"))["tables"]
     assert LABEL.replace("|", "&#124;").replace("[", "&#91;").replace("]", "&#93;") in compare(
         runs, "bm25", LABEL
