@@ -10,10 +10,14 @@ _MARKUP = re.compile(r"[&|\\`<>\[\]*~$#]|(?<![^\W_])_|_(?![^\W_])|^[-+=:]|^\d(?=
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
+def visible(text: str) -> str:
+    """Replace line breaks, control and invisible characters, which steer a terminal, by spaces."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def one_line(text: str) -> str:
     """Replace line breaks, control and invisible characters by single spaces."""
-    visible = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(visible.split())
+    return " ".join(visible(text).split())
 
 
 def markdown_text(text: str) -> str:

@@ -37,7 +37,15 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
     headers = [text.format(a=markdown_text(a), b=markdown_text(b)) for text in _HEADERS]
     head = f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}."
+    both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
+    head = " ".join([head, *dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)])
     return f"{head}\n\n{pipe_table(headers, lines)}"
+
+
+def _caution(entry: Entry) -> str:
+    """Why a leaderboard leaves the row out of its comparison."""
+    why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
+    return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."
 
 
 def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:

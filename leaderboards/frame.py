@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _TEXT = (
     "table", "tasks", "split", "model", "settings", "row", "method", "params", "seeds",
-    "memory_kind", "elsewhere",
+    "memory_kind", "elsewhere", "external",
 )  # fmt: skip
 _YES_NO = ("oracle", "f1_top_tier")
 _WHOLE = ("limit", "questions", "errors", "unanswered", "retries", "latency_queries")
@@ -34,5 +34,6 @@ def leaderboard(runs_dir: Path, k: int) -> DataFrame:
     for name in missing:  # nothing was retrieved in any run
         if name not in frame:
             frame[name] = None
+    frame["external"] = [row.get("external", "") for row in found]
     kinds = dict.fromkeys(frame.columns, "float64") | dict.fromkeys(_TEXT, "object")
     return frame.astype(kinds | dict.fromkeys(_YES_NO, "bool") | dict.fromkeys(_WHOLE, "Int64"))

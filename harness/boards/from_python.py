@@ -71,7 +71,8 @@ def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
     - ``table`` ("task", or "mean" over several ``tasks``), ``tasks``, ``split``, ``limit``,
       ``model``, ``questions``, ``settings`` (JSON of what the rows of one table share);
     - ``row`` (the label), ``method``, ``params`` (JSON of those that are not the default),
-      ``oracle`` (is shown gold), ``seeds``;
+      ``oracle`` (is shown gold), ``seeds``, ``external`` (the program that made imported results,
+      empty for runs);
     - ``em``, ``f1``, ``recall@k``, ``all_gold@k``, ``recall_read``: means from 0 to 1, with ends of
       the 95% interval over questions (``_low``, ``_high``) and the standard deviation over seeds
       (``_std``); ``f1_p_value`` against the table's best, Holm-adjusted, and ``f1_top_tier``; means

@@ -22,6 +22,7 @@ from harness.cli.common import (
     task_values,
 )
 from harness.errors import ConfigError, did_you_mean
+from harness.escape import visible
 from harness.files import check_writable
 
 PROGRAMS = ("flashrag",)
@@ -64,7 +65,9 @@ def import_results(
     told += [f"{done.left_out:,} results of other questions left out"] if done.left_out else []
     typer.echo(f"{done.folder}: {', '.join(told)}")
     if done.reason:
-        typer.echo(f"no Recall: {done.reason}; the row takes no part in the comparison", err=True)
+        typer.echo(
+            f"no Recall: {visible(done.reason)}; the row takes no part in the comparison", err=True
+        )
     typer.echo(f"next: memory-harness leaderboard {out}", err=True)
 
 

@@ -10,6 +10,7 @@ import typer
 from harness.cli.common import PLUGIN_HELP, load_plugins
 from harness.cli.group import Commands
 from harness.errors import HarnessError
+from harness.escape import visible
 
 INTERRUPTED = 130
 # The base of typer's usage errors; which module it lives in depends on typer's version.
@@ -60,7 +61,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except HarnessError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(2)
     except _USAGE_ERROR as error:
         message = error.format_message()

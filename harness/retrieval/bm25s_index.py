@@ -33,6 +33,8 @@ _WORDS = re.compile(r"(?u)\b\w\w+\b")
 _SAMPLES = 100
 # Of the words of the sampled passages: a few may have been counted in another form.
 _KNOWN, _PLACED = 0.95, 0.9
+# The same of each passage alone, if it has so many words: the end of a corpus may have moved.
+_PLACED_OF_ONE, _MANY_WORDS = 0.6, 10
 
 Stem = Callable[[list[str]], list[str]]
 
@@ -123,8 +125,7 @@ class Bm25sIndex(Retriever):
             )
         names = [name for name, share in shares.items() if share == best]
         stemmer = names[0] if len(names) == 1 else self._told(names)
-        placed = list(self._placed(passages, _stem_of(stemmer)))
-        if sum(placed) < _PLACED * len(placed):
+        if not self._is_in_place(passages, _stem_of(stemmer)):
             raise InputError(
                 f"{self._folder}: its passages are others than those of the corpus, or in another "
                 "order; open the corpus file that the index was built from"
@@ -146,13 +147,21 @@ class Bm25sIndex(Retriever):
         fitting = [name for name in names if name and _stem_of(name)(words) == wanted]
         return fitting[0] if fitting else names[0]
 
-    def _placed(self, passages: Mapping[int, list[str]], stem: Stem) -> Iterator[bool]:
-        """Of every known word of some passages, whether its postings name the passage."""
-        for position, words in passages.items():
-            for term in stem(words):
-                if (number := self._postings.vocabulary.get(term)) is not None:
-                    there = self._postings.positions[self._postings.of_term(number)]
-                    yield bool((there == position).any())
+    def _is_in_place(self, passages: Mapping[int, list[str]], stem: Stem) -> bool:
+        """Whether the postings of the passages' known words name them: of each, and of all."""
+        each = [list(self._placed(p, stem(words))) for p, words in passages.items()]
+        everything = [placed for known in each for placed in known]
+        # Another passage has some words, too, the more of them in few.
+        long = [known for known in each if len(known) >= _MANY_WORDS]
+        return sum(everything) >= _PLACED * len(everything) and all(
+            sum(known) >= _PLACED_OF_ONE * len(known) for known in long
+        )
+
+    def _placed(self, position: int, terms: Iterable[str]) -> Iterator[bool]:
+        for term in terms:
+            if (number := self._postings.vocabulary.get(term)) is not None:
+                there = self._postings.positions[self._postings.of_term(number)]
+                yield bool((there == position).any())
 
 
 def _folder(settings: Mapping[str, Any]) -> Path:

@@ -17,7 +17,7 @@ from harness.retrieval.catalogue import EncoderEntry, encoder_entry
 from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
 from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors, find_model
 from harness.retrieval.ranking import with_scores
-from harness.retrieval.selftest import check_index
+from harness.retrieval.selftest import check_index, check_order
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -159,6 +159,7 @@ def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> D
         "; name the corpus file and the encoder that it was built with"
     )
     check_index(retriever, corpus, path, with_text=True, fix=fix)
+    check_order(retriever, corpus, fix=fix)
     return retriever
 
 

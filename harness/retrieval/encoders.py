@@ -133,11 +133,19 @@ def open_encoder(
 
 def _load(folder: Path, device: str | None) -> SentenceTransformer:
     quiet_libraries()
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(
-        str(folder), device=device, trust_remote_code=False, local_files_only=True
-    )
+    try:
+        model = SentenceTransformer(
+            str(folder), device=device, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(
+            f"{folder}: no encoder that can be loaded ({reason}); expected a folder of "
+            "sentence-transformers or transformers, with config.json, tokenizer and weights"
+        ) from error
     # A prompt that the folder turns on by itself would add to the entry's prefixes.
     model.default_prompt_name = None
     return model.float().eval()

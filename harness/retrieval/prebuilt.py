@@ -80,9 +80,11 @@ class FaissSpec:
             return encoder_entry(self.encoder, self.options)
         folder = Path(self.encoder).expanduser()
         if not folder.is_dir():
+            known = ", ".join(EncoderSettings.model_fields)
+            hint = f"; after a comma only {known} may be given" if "," in self.encoder else ""
             raise ConfigError(
                 f"retriever 'faiss:': no encoder '{self.encoder}' in the catalogue and no such "
-                "folder; 'memory-harness list encoders' names those there are"
+                f"folder; 'memory-harness list encoders' names those there are{hint}"
             )
         missing = [each for each in ("query_prefix", "normalize") if each not in self.options]
         if missing:

@@ -15,8 +15,9 @@ from harness.boards.config import parse_board
 from harness.boards.method_entry import load_method
 from harness.boards.run import plan_runs, run_plans
 from harness.data.task import TaskData
-from harness.errors import HarnessError
+from harness.errors import ConfigError, HarnessError
 from harness.registry import load_plugin, names
+from harness.runs.flashrag_package import require_flashrag
 from harness.testing.models import small_task
 from tests.gpu.models import SEED, Folders
 from tests.gpu.report import Found
@@ -33,8 +34,9 @@ def check_runs(device: str, folders: Folders) -> Found:
     """Every registered method answers every question without an error."""
     _register_encoder(folders)
     files = write_task(folders.work / "task", small_task())
-    rows = {name: _row(name, device, folders, files) for name in _methods()}
-    left_out = {name: why for name, why in LEFT_OUT.items() if name in names("methods")}
+    left_out = _left_out()
+    asked = [name for name in names("methods") if name not in left_out]
+    rows = {name: _row(name, device, folders, files) for name in asked}
     return Found(
         all(row.get("answered") == QUESTIONS for row in rows.values()),
         model="tiny models of random weights",
@@ -44,8 +46,14 @@ def check_runs(device: str, folders: Folders) -> Found:
     )
 
 
-def _methods() -> list[str]:
-    return [name for name in names("methods") if name not in LEFT_OUT]
+def _left_out() -> dict[str, str]:
+    """Methods that cannot run here, and why; a bare machine has no FlashRAG."""
+    found = {name: why for name, why in LEFT_OUT.items() if name in names("methods")}
+    try:
+        require_flashrag()
+    except ConfigError as error:
+        found["flashrag"] = str(error)
+    return found
 
 
 def _row(name: str, device: str, folders: Folders, files: Mapping[str, str]) -> Mapping[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 
 import pytest
 
 from harness.registry import names
-from tests.gpu import clock, memory
+from tests.gpu import clock, memory, runs
 from tests.gpu.check import main
 from tests.gpu.generation import TOLERANCES, _compare
 from tests.gpu.models import LLAMA_8B_PARAMETERS, Folders, llama_config, requests
@@ -34,6 +35,22 @@ def test_every_check_passes_on_a_cpu(tmp_path, capsys):
     assert report["date"] in text and report["hardware"] in text
     assert "random weights: speed and memory only" in text
     assert capsys.readouterr().out.strip() == text.strip()
+
+
+def test_flashrag_is_left_out_with_the_reason_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr(runs, "names", lambda _: ["flashrag", "corag"])
+    version = metadata.version
+
+    def without(name):
+        if name.startswith("flashrag"):
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    assert runs._left_out() == {
+        "corag": "needs its authors' prompts, which a user gives",
+        "flashrag": "FlashRAG not installed; pip install 'lm-memory-harness[flashrag]'",
+    }
 
 
 def test_a_model_that_answers_otherwise_is_seen(folders, monkeypatch):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness import leaderboard
 from leaderboards.analysis.report import analyse
 from leaderboards.board import build
 from leaderboards.compare import compare
@@ -57,6 +58,11 @@ def test_an_external_row_stands_in_every_table_of_its_questions(
     )
     lines = list(csv.DictReader(render(runs, "csv").splitlines()))
     assert {line["row"]: line["external"] for line in lines}["bm25"] == ""
+    frame = leaderboard(runs)
+    assert dict(zip(frame["row"], frame["external"], strict=True)) == {
+        LABEL: "FlashRAG",
+        "bm25": "",
+    }
     assert json.loads(render(runs, "json"))["tables"]
     assert LABEL.replace("|", "&#124;").replace("[", "&#91;").replace("]", "&#93;") in compare(
         runs, "bm25", LABEL
@@ -72,6 +78,8 @@ def test_without_a_known_corpus_it_takes_no_part_in_the_comparison(
     row, bm25 = table.rows
     assert (row.p_value, row.top, bm25.top) == (None, False, True)
     assert "no Recall and take no part in the comparison" in " ".join(table.caption)
+    told = "fr-ircot &#91;llama3&#124;8B&#93; is not known to be of this corpus"
+    assert told in compare(runs, "bm25", LABEL)
 
 
 def test_missing_answers_shrink_the_table_and_are_not_blamed_on_a_server(

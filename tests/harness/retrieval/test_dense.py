@@ -208,6 +208,20 @@ def test_a_flashrag_index_in_another_order_is_refused(tmp_path: Path, titled: Co
         load_flashrag_index(write_index(tmp_path / "x.index", vectors), titled, HashEncoder())
 
 
+def test_an_index_whose_passages_changed_places_within_articles_is_refused(
+    tmp_path: Path,
+) -> None:
+    titles = [f"Subject{i // 6}" for i in range(len(TEXTS))]
+    corpus = corpus_of(*TEXTS, titles=titles)
+    vectors, last = vectors_of(corpus, HashEncoder()), len(TEXTS)
+    turned = [
+        i for start in range(0, last, 6) for i in range(min(start + 6, last) - 1, start - 1, -1)
+    ]
+    path = write_index(tmp_path / "x.index", vectors[turned])
+    with pytest.raises(HarnessError, match="are found first by their own text; .* another order"):
+        load_flashrag_index(path, corpus, HashEncoder())
+
+
 @pytest.mark.parametrize(("kind", "metric"), [("Flat", 1), ("SQ8", 0), ("HNSW8", 0)])
 def test_only_flat_inner_product_indexes_are_read(
     tmp_path: Path, titled: Corpus, kind: str, metric: int

@@ -64,6 +64,13 @@ def test_a_faiss_index_that_does_not_fit(tmp_path: Path, corpus: Corpus, options
         check_retriever(name, corpus)
 
 
+def test_a_folder_that_is_no_encoder(tmp_path: Path, corpus: Corpus) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    name = faiss_index(tmp_path / "e5.index").removesuffix(MINILM)
+    with pytest.raises(InputError, match="no encoder that can be loaded .Unrecognized model"):
+        check_retriever(f"{name}{tmp_path},query_prefix=,normalize=true", corpus)
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -71,6 +78,10 @@ def test_a_faiss_index_that_does_not_fit(tmp_path: Path, corpus: Corpus, options
         ("faiss:@e5-base-v2", "write it as faiss:FILE@ENCODER"),
         ("faiss:absent.index@e5-base-v2", "absent.index: cannot be read .No such file"),
         ("faiss:absent.index@e5-bas-v2", "no encoder 'e5-bas-v2' in the catalogue"),
+        (
+            "faiss:absent.index@dense,normalise=true",
+            "only query_prefix, .*normalize, .*may be given",
+        ),
         ("faiss:absent.index@{here}", "needs query_prefix and normalize stated"),
         ("bm25s:", "write it as bm25s:FOLDER"),
         ("bm25s:absent", "absent: no such folder"),
@@ -132,6 +143,13 @@ def test_a_bm25s_index_of_another_corpus(tmp_path: Path, corpus: Corpus) -> None
         check_retriever(name, corpus_of(*TEXTS[::-1], titles=TITLES[::-1]))
     with pytest.raises(InputError, match=r"knows only \d+ % of the words"):
         check_retriever(name, corpus_of(*[f"zebras run{i} fast" for i in range(40)]))
+
+
+def test_a_bm25s_index_in_which_only_the_last_passages_moved(tmp_path: Path) -> None:
+    texts = [" ".join(f"word{i}x{j}" for j in range(12)) for i in range(40)]
+    name = bm25s_index(tmp_path / "bm25", corpus_of(*texts[:37], *texts[38:], texts[37]))
+    with pytest.raises(InputError, match="or in another order"):
+        check_retriever(name, corpus_of(*texts))
 
 
 def test_an_unknown_tokenizer_is_refused(tmp_path: Path, corpus: Corpus) -> None:

@@ -19,6 +19,7 @@ from harness.runs.manifest import read_manifest
 from harness.runs.scoring import score_run
 from harness.testing.models import small_task
 from leaderboards.board import build
+from tests.harness.conftest import CommandLine
 
 CONFIG = """generator_model: llama3-8B-instruct
 retrieval_method: e5
@@ -187,6 +188,24 @@ def test_broken_items_are_named(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InputError, match=told) as error:
         read_flashrag(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_ids_cannot_steer_the_terminal(
+    tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, partial: bool
+) -> None:
+    from harness.boards.task_entry import TaskSource
+
+    steering = "\x1b[2Jx\nerror: y\u202e"
+    rows = items(TaskSource(name="nq").load(1))
+    rows[0]["output"]["retrieval_result"] = [{"id": steering, "contents": "z"}]
+    rows.append({"id": steering, "question": "q", "output": {"pred": "a"}})
+    folder, more = saved(tmp_path / "saved", rows), ["--partial"] if partial else []
+    place = ["--out", tmp_path / "runs", "--name", "mine"]
+    done = cli("import-results", "flashrag", folder, "--task", "nq", "--limit", 1, *place, *more)
+    assert done.code == (0 if partial else 2)
+    assert "[2Jx error: y" in done.err
+    assert all(line.isprintable() for line in (done.out + done.err).splitlines())
 
 
 @pytest.mark.parametrize(
