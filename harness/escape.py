@@ -1,4 +1,4 @@
-"""Escaping of foreign text, so that it is harmless in markdown tables and spreadsheets."""
+"""Escaping of foreign text, so that it is harmless in markdown tables, spreadsheets and UTF-8."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def one_line(text: str) -> str:
     """Replace line breaks, control and invisible characters by single spaces."""
     visible = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(visible.split())
+
+
+def utf8(text: str) -> str:
+    """Spell out what UTF-8 cannot hold: bytes in the names of files that are of no encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def markdown_text(text: str) -> str:

@@ -62,6 +62,9 @@ def main() -> None:
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except PermissionError as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}; check who may read it", err=True)
+        sys.exit(2)
     except _USAGE_ERROR as error:
         message = error.format_message()
         # Without any argument the message is the help page.

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.data.card import TaskCard
 from harness.errors import InputError
+from harness.escape import utf8
 from harness.files import check_slug, to_slug, write_json, writing
 from harness.fingerprint import fingerprint_lines, known_sha256
 from harness.formats.base import Format, Item
@@ -104,7 +105,7 @@ class _Reading:
             path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: path
             for path in self._read
         }
-        return {name: known_sha256(names[name]) for name in sorted(names)}
+        return {utf8(name): known_sha256(names[name]) for name in sorted(names)}
 
 
 def _check_free(out: Path, force: bool) -> None:
@@ -155,9 +156,10 @@ def _record(
     return {
         "format": name,
         "options": {
-            key: value.name if isinstance(value, Path) else value for key, value in options.items()
+            key: utf8(value.name) if isinstance(value, Path) else value
+            for key, value in options.items()
         },
-        "source": source.absolute().name,
+        "source": utf8(source.absolute().name),
         **read,
         "written": tally.written,
         "left_out": {why: count.number for why, count in tally.dropped.items()},

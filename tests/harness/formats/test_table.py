@@ -251,6 +251,8 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
          "'answer' holds an object of b; expected a text or a list of texts"),
         ({"questions.parquet": "PAR1 and no more"}, {},
          "questions.parquet: cannot read it as Parquet ("),
+        ({"questions.json": '{\n "rows": [{"question": "a?", "answer": "x"}]\n}'}, {},
+         "questions.json: is one JSON object, not one a line; name its list of rows: -o under=KEY"),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "gone"}, "gone: file not found"),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "c.xlsx"},
          "c.xlsx: is a spreadsheet; save the sheet as CSV (UTF-8)"),
