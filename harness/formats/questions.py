@@ -80,7 +80,8 @@ def _asked(cells: Cells, question: Question, part: Part) -> Asked | Dropped:
 def _contexts(cells: Cells, context: str) -> list[Passage]:
     title = " ".join(cells.text("title").split())
     found = (Passage("", title, text) for text in cells.texts(context))
-    return [
-        replace(passage, id=f"c-{sha256(passage.contents.encode()).hexdigest()[:16]}")
-        for passage in found
-    ]
+    return [replace(passage, id=f"c-{_digest(passage.contents)}") for passage in found]
+
+
+def _digest(contents: str) -> str:
+    return sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -9,6 +9,7 @@ import pytest
 
 import harness.cli.import_
 import harness.formats.importing
+from harness.cli.common import task_place
 from harness.formats import FORMATS
 from tests.harness.conftest import CommandLine
 
@@ -78,10 +79,13 @@ def test_names_that_are_no_utf8_are_spelt_out(cli: CommandLine, docs: Path) -> N
 
 
 def test_the_next_command_means_the_folder_and_not_a_known_task(
-    cli: CommandLine, docs: Path
+    cli: CommandLine, docs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = cli("import", "texts", "docs", "-o", "questions=faq.csv", "--out", "nq")
     assert "next: memory-harness run --task ./nq --method bm25" in done.out
+    assert task_place("nq") == "nq"
+    assert capsys.readouterr().err == "task 'nq' is the known one; for the folder write ./nq\n"
+    assert (task_place("./nq"), task_place("docs")) == ("./nq", "docs")
 
 
 def test_a_place_that_may_not_be_looked_at_is_one_line(
