@@ -101,10 +101,12 @@ class _Reading:
     def files(self) -> dict[str, str]:
         """Name -> SHA-256 of every file that was read."""
         root = self._source if self._source.is_dir() else self._source.parent
-        names = {
-            path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: path
-            for path in self._read
-        }
+        names: dict[str, Path] = {}
+        for path in self._read:
+            name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+            while name in names:
+                name = f"other/{name}"  # two files of one name, from folders that are not told
+            names[name] = path
         return {utf8(name): known_sha256(names[name]) for name in sorted(names)}
 
 

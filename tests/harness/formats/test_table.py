@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from secrets import token_hex
@@ -231,6 +232,15 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
     record = json.loads((done.folder / "import.json").read_text())
     assert sorted(record["files"]) == sorted(files)
     assert record["options"] == {"corpus": "passages.csv", "train": "shown.csv"}
+
+
+def test_two_files_of_one_name_are_both_in_the_record(source: Path, tmp_path: Path) -> None:
+    (source / "asked.csv").write_text("question,answer,context\na?,x,y\n")
+    (tmp_path / "asked.csv").write_text("question,answer,context\nb?,y,z\n")
+    done = run(source / "asked.csv", train=tmp_path / "asked.csv")
+    files = json.loads((done.folder / "import.json").read_text())["files"]
+    assert sorted(files) == ["asked.csv", "other/asked.csv"]
+    assert files["asked.csv"] == sha256((source / "asked.csv").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
