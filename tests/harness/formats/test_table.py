@@ -234,6 +234,18 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
     assert record["options"] == {"corpus": "passages.csv", "train": "shown.csv"}
 
 
+def test_gold_that_comes_late_is_counted(source: Path) -> None:
+    rows: list[Row] = [{"question": f"{n}?", "answer": "x", "context": "y"} for n in range(101)]
+    rows[100]["gold"] = ["c-1"]
+    path = source / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    late = "gold ids in a column that the first 100 rows lack (give it to the first, as null)"
+    assert run(path).tally.dropped[late].first == f"{path}:101"
+    rows[0]["gold"] = None
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert list(run(path).tally.dropped) == ["gold ids that no passage has"]
+
+
 def test_two_files_of_one_name_are_both_in_the_record(source: Path, tmp_path: Path) -> None:
     (source / "asked.csv").write_text("question,answer,context\na?,x,y\n")
     (tmp_path / "asked.csv").write_text("question,answer,context\nb?,y,z\n")
