@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from harness.errors import InputError
 from harness.escape import utf8
 from harness.formats.base import Asked, Dropped, Format, Item, Part, source_files
+from harness.formats.parts import bare_name
 from harness.formats.questions import QuestionColumns, read_questions
 from harness.formats.rows import named
 from harness.formats.sources import open_source
@@ -20,7 +21,6 @@ from harness.records import Passage
 from harness.sentences import split_lines
 
 _ENDS = (".txt", ".md", ".markdown")
-_PACKED = (".gz", ".zst")
 _HEADING = re.compile(r"#{1,6}[ \t]+(\S.*?)[ \t]*#*")
 _FENCES = ("```", "~~~")
 _LONGEST_TEXT = 1 << 30
@@ -127,13 +127,12 @@ class Texts(Format):
 
 
 def _is_text(path: Path) -> bool:
-    plain = path.with_suffix("") if path.suffix in _PACKED else path
-    return plain.suffix.lower() in _ENDS
+    return Path(bare_name(path)).suffix.lower() in _ENDS
 
 
 def _title(text: str, name: str) -> str:
     """The first heading of a Markdown file, else the name of the file without its end."""
-    plain = Path(name.removesuffix(".gz").removesuffix(".zst"))
+    plain = Path(bare_name(Path(name)))
     lines = split_lines(text) if plain.suffix.lower() != ".txt" else ()
     for line in lines:
         if line.startswith(_FENCES):

@@ -62,12 +62,12 @@ def test_titles_are_first_headings_or_file_names(docs: Path) -> None:
     write(docs / "b/note.md", "intro\n## The *note* ##\n# later\nme")
     write(docs / "a-b.c.md", "```\n# no heading\n```\n# nor this\n")
     write(docs / "Read_me.txt", "# just text\n")
-    write(docs / "packed.md.gz", gzip.compress(b"\xef\xbb\xbf# Packed\ntext"))
+    write(docs / "PACKED.MD.GZ", gzip.compress(b"\xef\xbb\xbf# Packed\ntext"))
     write(docs / ".git/hidden.txt", "hidden")
     data = loaded(run(docs))
     assert {passage.id: passage.title for passage in data.corpus} == {
         "Read_me.txt#1": "Read_me", "a-b.c.md#1": "a-b.c", "b/note.md#1": "The *note*",
-        "packed.md.gz#1": "Packed",
+        "PACKED.MD.GZ#1": "Packed",
     }  # fmt: skip
     assert list(data.corpus.ids) == sorted(data.corpus.ids)
 
