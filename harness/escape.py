@@ -1,4 +1,4 @@
-"""Escaping of foreign text, so that it is harmless in markdown tables and spreadsheets."""
+"""Escaping of foreign text, so that it is harmless in markdown tables, spreadsheets and UTF-8."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """Replace line breaks, control and invisible characters by single spaces."""
     return " ".join(visible(text).split())
+
+
+def utf8(text: str) -> str:
+    """Spell out what UTF-8 cannot hold: bytes in the names of files that are of no encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def markdown_text(text: str) -> str:

@@ -96,6 +96,8 @@ class Method(ABC):
 
     variant_param: ClassVar[str | None] = None
     """The parameter that ``NAME:VALUE`` in place of the method's name sets."""
+    reads_gold: ClassVar[bool] = False
+    """Whether it reads the gold passages of what it is asked: a task that names none is refused."""
     reads_task: ClassVar[bool] = False
     """Whether it is told the task's name and hops; the hops then are part of a run's identity."""
     runs: ClassVar[tuple[type[Method], ...]] = ()

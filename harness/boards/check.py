@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
-from harness.errors import CapabilityError
+from harness.errors import CapabilityError, InputError
 from harness.llm.backends import most
 from harness.llm.base import Capability
 from harness.runs.write_phase import is_written, memory_path
@@ -39,7 +39,7 @@ class Expected:
 
 
 def check_plan(plan: RunPlan, root: Path) -> None:
-    """Raise InputError for too few train questions, CapabilityError for a model of another kind.
+    """Raise InputError for data that are not enough, CapabilityError for a model of another kind.
 
     ConfigError for a task that the method cannot be asked, HarnessError for an encoder that cannot
     be got, for a prebuilt index that is not of the corpus, and for what would stop the writing of a
@@ -62,6 +62,11 @@ def check_plan(plan: RunPlan, root: Path) -> None:
 
 
 def check_data(method: Method, data: TaskData) -> None:
-    """Raise InputError for too few train questions, ConfigError for a task that it cannot take."""
+    """Raise InputError for too few train questions or no gold, ConfigError for a wrong task."""
     check_shots(data, method.params.shots)
+    if method.reads_gold and not any(question.gold_doc_ids for question in data.questions):
+        raise InputError(
+            f"task '{data.name}': no question names its gold passages (gold_doc_ids), which "
+            f"'{method.card.title}' reads; mark them, or leave this method out"
+        )
     method.check_task(data.card)

@@ -45,7 +45,10 @@ def task_place(given: str) -> str:
     """A task as it is typed: a known name, else a folder with a task.yaml where one stands."""
     from harness.registry import is_known
 
-    if "/" in given or is_known("tasks", given) or not Path(given, "task.yaml").is_file():
+    if "/" in given or not Path(given, "task.yaml").is_file():
+        return given
+    if is_known("tasks", given):
+        typer.echo(f"task '{given}' is the known one; for the folder write ./{given}", err=True)
         return given
     return f"./{given}"
 

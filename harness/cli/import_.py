@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from harness.cli.common import console
 from harness.errors import ConfigError
+from harness.escape import utf8
 
 if TYPE_CHECKING:
     from harness.formats.importing import Imported
@@ -76,7 +77,7 @@ def import_(
         typer.echo("stopped; nothing was written", err=True)
         sys.exit(_INTERRUPTED)
     for line in _report(done):
-        typer.echo(line)
+        typer.echo(utf8(line))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -87,6 +88,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _report(done: Imported) -> Iterator[str]:
+    from harness.registry import is_known
+
     tally = done.tally
     yield from tally.notes
     for heading, counts in (("left out", tally.dropped), ("changed", tally.changed)):
@@ -95,8 +98,11 @@ def _report(done: Imported) -> Iterator[str]:
     written = [_counted(kind, number) for kind, number in tally.written.items() if number]
     yield f"{done.folder}: task '{done.name}' with {', '.join(written)}"
     yield f"licence and citations are empty: fill them in, in {done.folder / 'task.yaml'}"
-    folder = shlex.quote(str(done.folder))
-    yield f"next: memory-harness run --task {folder} --method bm25 --out runs/{done.name}"
+    place = str(done.folder)
+    if is_known("tasks", place):
+        place = f"./{place}"  # a bare name is the known task
+    task = shlex.quote(place)
+    yield f"next: memory-harness run --task {task} --method bm25 --out runs/{done.name}"
 
 
 def _counted(kind: str, number: int) -> str:

@@ -63,6 +63,9 @@ def main() -> None:
     except HarnessError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(2)
+    except PermissionError as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}; check who may read it", err=True)
+        sys.exit(2)
     except _USAGE_ERROR as error:
         message = error.format_message()
         # Without any argument the message is the help page.

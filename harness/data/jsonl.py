@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from harness.data.packed import open_file, packing
+from harness.data.packed import lines_of, open_file, packing
 from harness.data.parquet import as_lines, is_parquet
 from harness.errors import InputError
 
@@ -114,7 +114,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     end = 0
     with _open(path) as file:
-        for line, raw in enumerate(file, 1):
+        for line, raw in enumerate(lines_of(path, file), 1):
             end += len(raw)
             body = raw.removeprefix(_BOM) if line == 1 else raw
             if body.strip():

@@ -19,16 +19,17 @@ Packing = Literal["gzip", "zstd"]
 _READ: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _REFUSED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
 _CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 28
 # A few kilobytes of zstd may hold megabytes; this many hold at most a few dozen.
 _PACKED_CHUNK = 1 << 12
 
 
 def open_file(path: Path) -> BufferedReader:
     """Open a file as it is. Raises InputError for a folder or one that is not there or readable."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; expected a file")
     try:
         return path.open("rb")
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; expected a file") from None
     except FileNotFoundError:
         raise InputError(f"{path}: file not found; check the path") from None
     except OSError as error:
@@ -55,6 +56,20 @@ def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> B
     file = open_file(path)
     chunks = {"gzip": _gzip, "zstd": _zstd, None: _plain}[packed](file)
     return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
+
+
+def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file with their ends, each held alone.
+
+    Raises InputError for a line that memory may not hold: a few kilobytes can unpack to gigabytes.
+    """
+    number = 1
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            most = _LONGEST_LINE >> 20
+            raise InputError(f"{path}:{number}: a line of more than {most} MB; break it up")
+        yield line
+        number += 1
 
 
 def unpacked(path: Path) -> Path:

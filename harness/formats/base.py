@@ -97,7 +97,8 @@ class Format(ABC):
 def source_files(source: Path) -> list[Path]:
     """A file itself, or all files of a folder by name, at any depth, hidden ones left out.
 
-    Raises InputError for a source that is not there, or a folder that cannot be listed.
+    Links to folders, links to nothing and pipes are among them. Raises InputError for a source that
+    is not there, or a folder that cannot be listed.
     """
     if not source.is_dir():
         if not source.exists():
@@ -110,5 +111,6 @@ def source_files(source: Path) -> list[Path]:
     found: list[Path] = []
     for folder, folders, names in os.walk(source, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in found if file.is_file())
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        found += [Path(folder, name) for name in [*names, *links] if not name.startswith(".")]
+    return sorted(found)

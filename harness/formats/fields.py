@@ -112,7 +112,9 @@ def paragraph(source: str, title: str, text: str) -> Passage:
     White space is collapsed, so one paragraph of several questions is one passage.
     """
     title, text = " ".join(title.split()), " ".join(text.split())
-    digest = sha1(f"{title}\n{text}".encode(), usedforsecurity=False).hexdigest()
+    # JSON can spell unpaired surrogates, which the writer of the folder takes out and counts.
+    contents = f"{title}\n{text}".encode("utf-8", "surrogatepass")
+    digest = sha1(contents, usedforsecurity=False).hexdigest()
     return Passage(f"{source}-{digest[:12]}", title, text)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.data.card import TaskCard
 from harness.errors import InputError
+from harness.escape import utf8
 from harness.files import check_slug, to_slug, write_json, writing
 from harness.fingerprint import fingerprint_lines, known_sha256
 from harness.formats.base import Format, Item
@@ -100,11 +101,13 @@ class _Reading:
     def files(self) -> dict[str, str]:
         """Name -> SHA-256 of every file that was read."""
         root = self._source if self._source.is_dir() else self._source.parent
-        names = {
-            path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: path
-            for path in self._read
-        }
-        return {name: known_sha256(names[name]) for name in sorted(names)}
+        names: dict[str, Path] = {}
+        for path in self._read:
+            name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+            while name in names:
+                name = f"other/{name}"  # two files of one name, from folders that are not told
+            names[name] = path
+        return {utf8(name): known_sha256(names[name]) for name in sorted(names)}
 
 
 def _check_free(out: Path, force: bool) -> None:
@@ -155,9 +158,10 @@ def _record(
     return {
         "format": name,
         "options": {
-            key: value.name if isinstance(value, Path) else value for key, value in options.items()
+            key: utf8(value.name) if isinstance(value, Path) else value
+            for key, value in options.items()
         },
-        "source": source.absolute().name,
+        "source": utf8(source.absolute().name),
         **read,
         "written": tally.written,
         "left_out": {why: count.number for why, count in tally.dropped.items()},

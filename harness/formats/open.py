@@ -30,4 +30,6 @@ def open_format(name: str, options: Mapping[str, str]) -> Format:
         if found.is_unknown:
             hint = did_you_mean(found.key, known) if known else "; it has none"
             raise ConfigError(f"format '{name}' has no option '{found.key}'{hint}") from None
-        raise ConfigError(f"format '{name}', option '{found.where}': {found.message}") from None
+        of = f", option '{found.where}'" if found.path else ""
+        problem = found.message.removeprefix("Value error, ")
+        raise ConfigError(f"format '{name}'{of}: {problem}") from None

@@ -31,9 +31,7 @@ class PartOptions(Format.Options):
 
     split: str = Field("dev", description="the split of a folder that is asked")
     train: Path | None = Field(None, description="the file of train questions")
-    only: str = Field(
-        "", description="of a folder, only files with this in their names, such as distractor"
-    )
+    only: str = Field("", description="of a folder, only files with this in their names, train too")
 
 
 def bare_name(path: Path) -> str:

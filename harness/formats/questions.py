@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.formats.base import Asked, Dropped, Item, Note, Part
 from harness.formats.cells import Cells
-from harness.formats.columns import Rows, find_columns, told, with_header
+from harness.formats.columns import USUAL, Rows, find_columns, told, with_header
 from harness.formats.rows import rows
 from harness.records import Passage, Question
+
+_LATE_GOLD = "gold ids in a column that the first 100 rows lack (give it to the first, as null)"
 
 
 class QuestionColumns(BaseModel):
@@ -45,7 +47,10 @@ def read_questions(
     wanted = ["id", "gold", *needed, *(["title"] if context else [])]
     columns = find_columns(path, header, options.model_dump(), wanted, needed)
     yield Note(told(path, columns, "id"))
+    unseen = frozenset(() if "gold" in columns else USUAL["gold"])
     for number, (where, row) in enumerate(table, 1):
+        if not unseen.isdisjoint(row):
+            yield Dropped(_LATE_GOLD, where)
         cells = Cells(where, row, columns)
         beside = _contexts(cells, context) if context else []
         yield from beside
@@ -80,7 +85,8 @@ def _asked(cells: Cells, question: Question, part: Part) -> Asked | Dropped:
 def _contexts(cells: Cells, context: str) -> list[Passage]:
     title = " ".join(cells.text("title").split())
     found = (Passage("", title, text) for text in cells.texts(context))
-    return [
-        replace(passage, id=f"c-{sha256(passage.contents.encode()).hexdigest()[:16]}")
-        for passage in found
-    ]
+    return [replace(passage, id=f"c-{_digest(passage.contents)}") for passage in found]
+
+
+def _digest(contents: str) -> str:
+    return sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:16]

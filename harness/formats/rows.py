@@ -40,10 +40,19 @@ def rows(
     head = first_bytes(path)
     if head.startswith(b"PAR1"):
         yield from parquet_rows(path)
+    elif head[:1] == b"{" and under is None and _is_spread(head):
+        raise InputError(
+            f"{path}: is one JSON object, not one a line; name its list of rows: -o under=KEY"
+        )
     elif head[:1] in (b"{", b"["):
         yield from json_rows(path, under if head[:1] == b"{" else None)
     else:
         yield from table_rows(path, quoted=quoted)
+
+
+def _is_spread(head: bytes) -> bool:
+    """Whether the first line ends with the opening brace, as in an object written for people."""
+    return head[1:].lstrip(b" \t\r").startswith(b"\n")
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

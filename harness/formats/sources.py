@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.jsonl import parse_object
-from harness.data.packed import open_unpacked
+from harness.data.packed import lines_of, open_unpacked
 from harness.errors import InputError
 
 BytesRead = Callable[[Path, int], None]
@@ -138,10 +138,10 @@ def _records(path: Path, reader: Any) -> Iterator[tuple[str, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise InputError(
-                f"{where}: not a row of a table ({error}); close every quote, and double those "
-                "inside of quotes"
-            ) from None
+            problem, hint = str(error), "close every quote, and double those inside of quotes"
+            if "new-line character" in problem:
+                problem, hint = "a carriage return alone", "end lines as Windows or Unix do"
+            raise InputError(f"{where}: not a row of a table ({problem}); {hint}") from None
         if any(fields):
             yield where, fields
 
@@ -162,7 +162,7 @@ def _decoded(path: Path) -> Iterator[str]:
     """Lines with their ends."""
     start = 0
     with open_source(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(lines_of(path, file), 1):
             body = line.removeprefix(_BOM) if number == 1 else line
             try:
                 yield body.decode()
@@ -178,7 +178,7 @@ def _decoded(path: Path) -> Iterator[str]:
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     start = 0
     with open_source(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(lines_of(path, file), 1):
             body = raw.removeprefix(_BOM) if number == 1 else raw
             if body.strip():
                 where = f"{path}:{number}"

@@ -11,7 +11,9 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from harness.errors import InputError
+from harness.escape import utf8
 from harness.formats.base import Asked, Dropped, Format, Item, Part, source_files
+from harness.formats.parts import bare_name
 from harness.formats.questions import QuestionColumns, read_questions
 from harness.formats.rows import named
 from harness.formats.sources import open_source
@@ -19,9 +21,9 @@ from harness.records import Passage
 from harness.sentences import split_lines
 
 _ENDS = (".txt", ".md", ".markdown")
-_PACKED = (".gz", ".zst")
 _HEADING = re.compile(r"#{1,6}[ \t]+(\S.*?)[ \t]*#*")
 _FENCES = ("```", "~~~")
+_LONGEST_TEXT = 1 << 30
 # Chinese and Japanese put no space between words, so a character counts as one; and what has no
 # space for hundreds of characters, such as a picture in base64, is cut.
 _NO_SPACES = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -53,7 +55,9 @@ class Texts(Format):
         @model_validator(mode="after")
         def _advances(self) -> Texts.Options:
             if self.overlap >= self.words:
-                raise ValueError("overlap must be smaller than words")
+                raise ValueError(
+                    f"overlap must be smaller than words; they are {self.overlap} and {self.words}"
+                )
             try:
                 "".encode(self.encoding)
             except LookupError:
@@ -71,8 +75,11 @@ class Texts(Format):
         asked = self._questions(source)
         passages: dict[str, int] = {}
         for path in source_files(source):
-            name = path.relative_to(source).as_posix() if source.is_dir() else path.name
-            if _is_text(path):
+            name = utf8(path.relative_to(source).as_posix() if source.is_dir() else path.name)
+            if not path.is_file():
+                # Followed, a link to a folder may lead out of the source, or round and round.
+                yield Dropped("links to folders or to nothing, pipes: not followed", str(path))
+            elif _is_text(path):
                 read = 0
                 for item in self._document(path, name):
                     read += isinstance(item, Passage)
@@ -99,7 +106,10 @@ class Texts(Format):
 
     def _document(self, path: Path, name: str) -> Iterator[Item]:
         with open_source(path) as file:
-            content = file.read()
+            content = file.read(_LONGEST_TEXT + 1)
+        if len(content) > _LONGEST_TEXT:
+            yield Dropped(f"files of more than {_LONGEST_TEXT >> 20} MB, unpacked", str(path))
+            return
         try:
             text = content.decode(self.options.encoding).removeprefix("\ufeff")
         except UnicodeDecodeError:
@@ -117,13 +127,12 @@ class Texts(Format):
 
 
 def _is_text(path: Path) -> bool:
-    plain = path.with_suffix("") if path.suffix in _PACKED else path
-    return plain.suffix.lower() in _ENDS
+    return Path(bare_name(path)).suffix.lower() in _ENDS
 
 
 def _title(text: str, name: str) -> str:
     """The first heading of a Markdown file, else the name of the file without its end."""
-    plain = Path(name.removesuffix(".gz").removesuffix(".zst"))
+    plain = Path(bare_name(Path(name)))
     lines = split_lines(text) if plain.suffix.lower() != ".txt" else ()
     for line in lines:
         if line.startswith(_FENCES):

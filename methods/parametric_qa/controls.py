@@ -34,6 +34,7 @@ SOURCE = "a control of parametric-qa"
 class ParametricQAGold(ParametricQA):
     """Reads the memories of the question's gold documents: selection without error."""
 
+    reads_gold = True
     card = MethodCard(
         title="Parametric QA, gold selection",
         summary="Reads the memories of all gold documents; an upper bound of selection.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,17 @@ def test_too_few_train_questions(plans, nothing_loaded, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="7 demonstrations wanted, 6 train questions there"):
         run_plans(plans(many), tmp_path / "runs", quiet())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_that_reads_gold_passages_needs_a_task_that_names_some(
+    plans, files: Path, nothing_loaded, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (files / "questions.jsonl").read_text().splitlines()]
+    bare = [{**row, "metadata": {}, "gold_doc_ids": []} for row in rows]
+    (files / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in bare))
+    message = r"task 'toy': no question names its gold passages .*'Parametric QA, gold selection'"
+    with pytest.raises(InputError, match=message):
+        run_plans(plans("parametric-qa-gold"), tmp_path / "runs", quiet())
 
 
 @pytest.mark.parametrize("kind", ["openai", "lm-eval"])

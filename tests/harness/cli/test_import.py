@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 import harness.cli.import_
 import harness.formats.importing
+from harness.cli.common import task_place
 from harness.formats import FORMATS
 from tests.harness.conftest import CommandLine
 
@@ -64,6 +66,38 @@ def test_an_interrupted_import_leaves_nothing_and_says_so(
     done = cli("import", "texts", "docs", "-o", "questions=faq.csv", "--out", "out")
     assert (done.code, done.out, done.err) == (130, "", "stopped; nothing was written\n")
     assert sorted(path.name for path in docs.parent.iterdir()) == ["docs", "faq.csv"]
+
+
+def test_names_that_are_no_utf8_are_spelt_out(cli: CommandLine, docs: Path) -> None:
+    (docs / os.fsdecode(b"k\xf6ln.txt")).write_text("x")
+    (docs / os.fsdecode(b"m\xfcll.pdf")).write_text("x")
+    done = cli("import", "texts", "docs", "-o", "questions=faq.csv", "--out", "out")
+    assert done.code == 0, done.err
+    assert "neither .txt nor .md: 2, the first docs/logo.png" in done.out
+    assert '"id": "k\\\\udcf6ln.txt#1"' in Path("out/sample/corpus.jsonl").read_text()
+    assert "changed" not in done.out
+
+
+def test_the_next_command_means_the_folder_and_not_a_known_task(
+    cli: CommandLine, docs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = cli("import", "texts", "docs", "-o", "questions=faq.csv", "--out", "nq")
+    assert "next: memory-harness run --task ./nq --method bm25" in done.out
+    assert task_place("nq") == "nq"
+    assert capsys.readouterr().err == "task 'nq' is the known one; for the folder write ./nq\n"
+    assert (task_place("./nq"), task_place("docs")) == ("./nq", "docs")
+
+
+def test_a_place_that_may_not_be_looked_at_is_one_line(
+    cli: CommandLine, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "secret/out")
+
+    # As any look into a folder of somebody else's does; a test may be root.
+    monkeypatch.setattr(harness.formats.importing, "_check_free", refuse)
+    error = cli.refuses("import", "texts", "docs", "-o", "questions=faq.csv", "--out", "out")
+    assert error == "error: secret/out: Permission denied; check who may read it"
 
 
 def test_wrong_calls_are_one_line(cli: CommandLine, docs: Path) -> None:

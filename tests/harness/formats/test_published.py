@@ -15,7 +15,7 @@ from harness.formats import FORMATS
 from harness.formats.importing import import_source
 from harness.formats.open import format_class, open_format
 from tests.harness.conftest import CommandLine
-from tests.harness.formats.published import SOURCES, gz, plain, zst
+from tests.harness.formats.published import SOURCES, gz, lines, musique_row, plain, zst
 from tests.harness.formats.reading import Read, read
 
 GOLD = {"dpr": "any"}
@@ -106,6 +106,18 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path, cli: CommandLine, n
             error = cli.refuses("import", name, source, "--out", tmp_path / "out", "-o", given)
             assert f"{tmp_path / 'nowhere'}: file not found" in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["musique", "table"])
+def test_characters_that_utf8_has_not_are_taken_out_and_counted(tmp_path: Path, name: str) -> None:
+    table = {"question": "a?", "answer": "x", "context": "on the Osk", "id": "q"}
+    row = musique_row(0) if name == "musique" else table
+    source = plain(tmp_path / "rows.jsonl", lines([row]).replace(b"Osk", b"Osk\\ud800"))
+    done = import_source(name, open_format(name, {}), source, tmp_path / "out")
+    assert list(done.tally.changed) == ["texts that lost NUL characters or unpaired surrogates"]
+    data = load_task(Task.from_folder(done.folder))
+    assert any("Osk" in passage.text for passage in data.corpus)
+    assert data.questions[0].gold_doc_ids
 
 
 @pytest.mark.parametrize("name", ["beir", "hipporag"])

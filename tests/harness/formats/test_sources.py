@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import zstandard
 
+import harness.data.packed
+from harness.data.jsonl import read_rows
 from harness.errors import InputError
 from harness.formats.sources import counted, find, json_rows, lines, table_rows
 
@@ -122,10 +124,11 @@ def test_quotes_are_text_in_a_table_without_quoting(path: Path) -> None:
         ("a,b\n1,2,3\n", ":2: has 3 fields and the first line 2"),
         ('a,b\n1,2\n3,"4\n5,6\n', ":3: not a row of a table (unexpected end of data); close every"),
         ('a,b\n1,"2"3\n', ":2: not a row of a table (',' expected after '\"')"),
+        ("a,b\r1,2\r", ":1: not a row of a table (a carriage return alone); end lines as Win"),
     ],
 )
 def test_a_broken_table_is_named_with_its_line(path: Path, text: str, message: str) -> None:
-    path.write_text(text)
+    path.write_text(text, newline="")
     assert error_of(table_rows(path)).startswith(f"{path}{message}")
 
 
@@ -144,6 +147,17 @@ def test_a_packed_file_that_is_cut_off_or_damaged_is_named(path: Path, pack: Pac
     for broken in (whole[:-6], whole[:20] + b"\x00" * 8 + whole[28:]):
         path.write_bytes(broken)
         assert error_of(lines(path)).startswith(f"{path}: cannot be unpacked or read to its end (")
+
+
+def test_a_line_that_memory_may_not_hold_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes can unpack to gigabytes of one line."""
+    monkeypatch.setattr(harness.data.packed, "_LONGEST_LINE", 1 << 20)
+    path.write_bytes(gzip.compress(b'{"a": 1}\n' + b" " * (3 << 20)))
+    rows = (row.where for row in read_rows(path))
+    for read in (lines(path), json_rows(path), table_rows(path), rows):
+        assert error_of(read) == f"{path}:2: a line of more than 1 MB; break it up"
 
 
 @pytest.mark.parametrize(

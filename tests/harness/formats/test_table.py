@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from secrets import token_hex
@@ -233,6 +234,27 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
     assert record["options"] == {"corpus": "passages.csv", "train": "shown.csv"}
 
 
+def test_gold_that_comes_late_is_counted(source: Path) -> None:
+    rows: list[Row] = [{"question": f"{n}?", "answer": "x", "context": "y"} for n in range(101)]
+    rows[100]["gold"] = ["c-1"]
+    path = source / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    late = "gold ids in a column that the first 100 rows lack (give it to the first, as null)"
+    assert run(path).tally.dropped[late].first == f"{path}:101"
+    rows[0]["gold"] = None
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert list(run(path).tally.dropped) == ["gold ids that no passage has"]
+
+
+def test_two_files_of_one_name_are_both_in_the_record(source: Path, tmp_path: Path) -> None:
+    (source / "asked.csv").write_text("question,answer,context\na?,x,y\n")
+    (tmp_path / "asked.csv").write_text("question,answer,context\nb?,y,z\n")
+    done = run(source / "asked.csv", train=tmp_path / "asked.csv")
+    files = json.loads((done.folder / "import.json").read_text())["files"]
+    assert sorted(files) == ["asked.csv", "other/asked.csv"]
+    assert files["asked.csv"] == sha256((source / "asked.csv").read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
@@ -251,6 +273,8 @@ def test_a_corpus_and_train_questions_may_lie_elsewhere(source: Path, tmp_path: 
          "'answer' holds an object of b; expected a text or a list of texts"),
         ({"questions.parquet": "PAR1 and no more"}, {},
          "questions.parquet: cannot read it as Parquet ("),
+        ({"questions.json": '{\n "rows": [{"question": "a?", "answer": "x"}]\n}'}, {},
+         "questions.json: is one JSON object, not one a line; name its list of rows: -o under=KEY"),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "gone"}, "gone: file not found"),
         ({"questions.csv": "question,answer\na?,x\n"}, {"corpus": "c.xlsx"},
          "c.xlsx: is a spreadsheet; save the sheet as CSV (UTF-8)"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
+import harness.formats.texts
 from harness.data.card import Task
 from harness.data.task import TaskData, load_task
 from harness.errors import ConfigError, InputError
@@ -60,12 +62,12 @@ def test_titles_are_first_headings_or_file_names(docs: Path) -> None:
     write(docs / "b/note.md", "intro\n## The *note* ##\n# later\nme")
     write(docs / "a-b.c.md", "```\n# no heading\n```\n# nor this\n")
     write(docs / "Read_me.txt", "# just text\n")
-    write(docs / "packed.md.gz", gzip.compress(b"\xef\xbb\xbf# Packed\ntext"))
+    write(docs / "PACKED.MD.GZ", gzip.compress(b"\xef\xbb\xbf# Packed\ntext"))
     write(docs / ".git/hidden.txt", "hidden")
     data = loaded(run(docs))
     assert {passage.id: passage.title for passage in data.corpus} == {
         "Read_me.txt#1": "Read_me", "a-b.c.md#1": "a-b.c", "b/note.md#1": "The *note*",
-        "packed.md.gz#1": "Packed",
+        "PACKED.MD.GZ#1": "Packed",
     }  # fmt: skip
     assert list(data.corpus.ids) == sorted(data.corpus.ids)
 
@@ -100,6 +102,29 @@ def test_files_that_are_no_text_are_counted_with_the_first_place(docs: Path) -> 
         "files that are neither .txt nor .md": (1, f"{docs}/paper.pdf"),
     }
     assert loaded(run(docs, encoding="latin-1")).corpus.get("latin.txt#1").text == "é"
+
+
+def test_what_is_no_file_is_counted_and_not_followed(docs: Path) -> None:
+    write(docs / "b/note.md", "me")
+    (docs / "round").symlink_to(docs, target_is_directory=True)
+    (docs / "gone.txt").symlink_to("nowhere")
+    os.mkfifo(docs / "pipe.md")
+    (docs / "also.md").symlink_to("b/note.md")
+    done = run(docs)
+    assert list(loaded(done).corpus.ids) == ["also.md#1", "b/note.md#1"]
+    assert [(found.number, found.first) for found in done.tally.dropped.values()] == [
+        (3, f"{docs}/gone.txt")
+    ]
+
+
+def test_a_file_that_memory_may_not_hold_is_left_out(
+    docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.formats.texts, "_LONGEST_TEXT", 1 << 20)
+    write(docs / "b/note.md", "me")
+    write(docs / "long.txt.gz", gzip.compress(b" " * (3 << 20)))
+    dropped = run(docs).tally.dropped["files of more than 1 MB, unpacked"]
+    assert dropped.first == f"{docs}/long.txt.gz"
 
 
 def test_a_text_without_spaces_is_cut_too(docs: Path) -> None:
@@ -143,7 +168,7 @@ def test_what_is_missing_is_said(docs: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"words": 20, "overlap": 20}, "overlap must be smaller than words"),
+        ({"words": 20}, "format 'texts': overlap must be smaller than words; they are 20 and 20"),
         ({"words": 0}, "option 'words': Input should be greater than or equal to 1"),
         ({"encoding": "klingon"}, "encoding 'klingon' is unknown"),
     ],
