@@ -315,6 +315,11 @@ def load_method(name: str) -> type[Method]:
         target = find("methods", own)
         raise ConfigError(f"method '{own}': {target!r} is not a subclass of harness.method.Method")
     check_class(own, cls)
+    # Else whatever lists methods would stop at a plug-in's.
+    if not isinstance(cls.card, MethodCard):
+        raise ConfigError(f"method '{own}': card is {cls.card!r:.60}, not a MethodCard")
+    if not (isinstance(cls.Params, type) and issubclass(cls.Params, MethodParams)):
+        raise ConfigError(f"method '{own}': write class Params(MethodParams) in {cls.__name__}")
     if colon and cls.variant_param is None:
         raise ConfigError(f"method '{name}': '{own}' has no variants; leave ':' and the rest out")
     return cls

@@ -204,6 +204,33 @@ def test_a_method_that_cannot_be_imported_says_so_by_name(
     assert "method 'fly' of feathers 1.0" in broken(tried=True)
 
 
+WRONG = """
+from pydantic import Field
+from harness import MethodParams
+class Card(Fly):
+    card = {"title": "Card"}
+class Plain(Fly):
+    Params = dict
+class Needy(Fly):
+    class Params(MethodParams):
+        depth: int = Field(description="must be given")
+"""
+
+
+def test_a_class_that_is_none_takes_no_list_and_no_matrix_down(
+    site: Site, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = "".join(f"{name.lower()} = wing:{name}\n" for name in ("Card", "Plain", "Needy"))
+    site.install("feathers", METHODS + points, wing=FLY + WRONG)
+    listed = cli("list", "methods").out
+    assert "cannot be used: method 'card': card is {'title': 'Card'}, not a MethodCard" in listed
+    assert "cannot be used: method 'plain': write class Params(MethodParams) in Plain" in listed
+    assert "\nbm25 " in listed
+    monkeypatch.setattr(matrices, "names", lambda kind: ["needy", "bm25"])
+    (_, *needy), (_, *bm25) = matrices.matrix()
+    assert (set(needy), set(bm25)) == ({"no: it cannot be made of its defaults"}, {"yes"})
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [
