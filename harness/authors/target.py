@@ -83,6 +83,7 @@ def _check_there(module: str) -> None:
 
 
 def _watched(text: str, watch: Watch, imported: Callable[[], ModuleType]) -> ModuleType:
+    fix = "mend it; 'python -c' with an import of it shows the same error"
     try:
         return watch.run("import", imported)
     except HarnessError:
@@ -92,8 +93,17 @@ def _watched(text: str, watch: Watch, imported: Callable[[], ModuleType]) -> Mod
     # Whatever the code may raise, SystemExit among it: nothing of it is the harness's.
     except (Exception, SystemExit) as error:
         told = watch.code.told(error)
-    fix = "mend it; 'python -c' with an import of it shows the same error"
+        if isinstance(error, ModuleNotFoundError) and _beside(watch.code.file, error.name):
+            told += f"; {error.name} lies beside it, but its folder is not on the import path"
+            fix = "make a package of them (new-method --package), or put the folder on PYTHONPATH"
     raise BrokenRuleError(Findings(text, broken=(Breach(IMPORTED, told, fix),)))
+
+
+def _beside(file: str | None, module: str | None) -> bool:
+    """Whether a module that was not found lies in the same folder as a file."""
+    name = (module or "").partition(".")[0]
+    place = Path(file or "").parent / name
+    return bool(file and name) and (place.is_dir() or place.with_suffix(".py").is_file())
 
 
 def _class(module: ModuleType, place: str, attribute: str) -> type[Any]:

@@ -23,7 +23,10 @@ def _cells(name: str) -> list[str]:
         cls = load_method(name)
     except HarnessError:  # a plug-in's; 'list methods' says why
         return ["no: cannot be loaded"] * len(BACKENDS)
-    return [cell(cls, backend) for backend in BACKENDS]
+    try:
+        return [cell(cls, backend) for backend in BACKENDS]
+    except Exception:  # of a plug-in's own code; 'check-method' says where
+        return ["no: it cannot be made of its defaults"] * len(BACKENDS)
 
 
 def cell(cls: type[Method], backend: Backend) -> str:

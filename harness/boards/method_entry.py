@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.method import Method, MethodParams, check_class
+from harness.method import Method, MethodCard, MethodParams, check_class
 from harness.registry import find, load
 
 
@@ -40,6 +40,11 @@ def load_method(name: str) -> type[Method]:
         target = find("methods", own)
         raise ConfigError(f"method '{own}': {target!r} is not a subclass of harness.method.Method")
     check_class(own, cls)
+    # Else whatever lists methods would stop at a plug-in's.
+    if not isinstance(cls.card, MethodCard):
+        raise ConfigError(f"method '{own}': card is {cls.card!r:.60}, not a MethodCard")
+    if not (isinstance(cls.Params, type) and issubclass(cls.Params, MethodParams)):
+        raise ConfigError(f"method '{own}': write class Params(MethodParams) in {cls.__name__}")
     if colon and cls.variant_param is None:
         raise ConfigError(f"method '{name}': '{own}' has no variants; leave ':' and the rest out")
     return cls

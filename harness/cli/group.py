@@ -26,7 +26,9 @@ class Commands(TyperGroup):
         """The command of a name; ConfigError with a suggestion if there is none."""
         for _, table in registry.sources("commands"):
             if cmd_name in table:
-                return _built(cmd_name, registry.resolve(table[cmd_name], f"command '{cmd_name}'"))
+                return _built(
+                    cmd_name, registry.thing("commands", table[cmd_name], f"command '{cmd_name}'")
+                )
         hint = did_you_mean(cmd_name, self.list_commands(ctx))
         raise ConfigError(f"No such command '{cmd_name}'{hint}{registry.broken_note()}")
 
@@ -56,7 +58,7 @@ def _built(name: str, function: Callable[..., Any] | typer.Typer) -> Any:
 
 def _help(name: str, target: Any) -> str:
     try:
-        command = registry.resolve(target, f"command '{name}'")
+        command = registry.thing("commands", target, f"command '{name}'")
     except HarnessError as error:
         return str(error)
     text = command.info.help if isinstance(command, typer.Typer) else inspect.getdoc(command)

@@ -20,8 +20,8 @@ from harness.files import check_slug
 from harness.registry import house, importing
 from harness.registry.house import HOUSE as HOUSE
 from harness.registry.installed import Installed, Offer
+from harness.registry.kinds import CALLED, PATHS, Table
 from harness.registry.kinds import KINDS as KINDS
-from harness.registry.kinds import PATHS, Table
 from harness.registry.kinds import Kind as Kind
 from harness.registry.kinds import one as one
 from harness.registry.tables import check_offers, tables_of
@@ -89,7 +89,7 @@ def packages_used() -> dict[str, str]:
 
 def load(kind: Kind, name: str) -> Any:
     """The class, function, path or other thing of a name. Raises ConfigError if it cannot be."""
-    return _thing(kind, find(kind, name), f"{one(kind)} '{name}'")
+    return thing(kind, find(kind, name), f"{one(kind)} '{name}'")
 
 
 def load_fields(kind: Kind, name: str) -> Mapping[str, Any]:
@@ -111,6 +111,16 @@ def resolve(target: Any, what: str) -> Any:
         return importing.attribute(value, what)
     except importing.ImportFailedError as error:
         raise ConfigError(f"{what} cannot be loaded from {value!r}: {error}") from error
+
+
+def thing(kind: Kind, target: Any, what: str = "") -> Any:
+    """What a table's entry of one kind stands for. Raises ConfigError if it cannot be that."""
+    if kind in PATHS and not isinstance(target, Offer):
+        return Path(target)
+    found = resolve(target, what)
+    if kind in CALLED and not callable(found):
+        raise ConfigError(f"{what or target}: {found!r} is neither a function nor a class")
+    return found
 
 
 def task_folder(name: str) -> Path:
@@ -139,7 +149,7 @@ def register_method(name: str, target: Any) -> None:
 def load_plugin(source: str) -> None:
     """Import a plug-in, a module name or a .py file, with tables such as METHODS.
 
-    METHODS, COMMANDS, PREPARATIONS, RETRIEVERS and METRICS map names to objects or
+    METHODS, COMMANDS, PREPARATIONS, RETRIEVERS, METRICS and FORMATS map names to objects or
     ``"module:attribute"``; TASKS to folders that hold a task.yaml and BOARDS to YAML files, both
     beside the plug-in unless absolute; MODELS and ENCODERS to fields of their catalogues' entries.
     """
@@ -234,20 +244,14 @@ def _by_name(tables: Iterable[tuple[str, Table]]) -> dict[str, tuple[str, Any]]:
 def _same(kind: Kind, target: Any, other: Any) -> bool:
     """Whether two entries stand for the same thing, however they are written."""
     try:
-        return bool(target == other or _thing(kind, target) == _thing(kind, other))
+        return bool(target == other or thing(kind, target) == thing(kind, other))
     except ConfigError:
         return False
 
 
-def _thing(kind: Kind, target: Any, what: str = "") -> Any:
-    if kind in PATHS and not isinstance(target, Offer):
-        return Path(target)
-    return resolve(target, what)
-
-
 def _try(offer: Offer) -> None:
     try:
-        offer.load()
+        thing(offer.kind, offer, str(offer))
     except ConfigError as error:
         _installed().broken[str(offer)] = str(error)
 

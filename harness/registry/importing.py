@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import reduce
 from pathlib import Path
 from threading import Timer
@@ -77,7 +77,8 @@ def package_folder(name: str, what: str) -> Path:
 def _at_work(what: str, run: Callable[[], T]) -> T:
     """The result of somebody else's code, whatever it does. Raises ImportFailedError."""
     try:
-        with _watched(what), redirect_stdout(sys.stderr):
+        # Both are put back, whatever it made of them.
+        with _watched(what), redirect_stdout(sys.stderr), redirect_stderr(sys.stderr):
             return run()
     except KeyboardInterrupt:
         raise

@@ -13,6 +13,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PATHS: tuple[Kind, ...] = ("tasks", "boards")
 """Kinds whose names stand for folders and files; all others stand for Python objects."""
 
+CALLED: tuple[Kind, ...] = ("commands", "preparations", "metrics", "frames")
+"""Kinds whose things are called as they are; those of others are looked at where they are used."""
+
 Table = Mapping[str, Any]
 """Names, and what each stands for: an object, or where it is loaded from when first used."""
 

@@ -16,13 +16,14 @@ from typing import Any
 
 from harness import trace
 from harness.boards.needs import check_needs
+from harness.boards.shots import fit_shots
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
-from harness.records import Passage, Query
+from harness.records import Passage, Query, Question
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
 from harness.testing.outcomes import Outcomes, difference
@@ -65,9 +66,12 @@ class Lab:
         self.as_written = ""
         """The fingerprint of the memory when write() was done."""
 
-    def new(self) -> Method:
-        """The method, not yet written."""
-        return self.cls(self.cls.Params(**self.values))
+    def new(self, train: tuple[Question, ...] | None = None) -> Method:
+        """The method, not yet written; with the shots that other train questions allow."""
+        params = self.cls.Params(**self.values)
+        if train is not None:
+            params = fit_shots(params, replace(self.data, train=train))
+        return self.cls(params)
 
     def adapted(self) -> AbstractContextManager[None]:
         """The model with the adapter that the method brings, while the rules are tried."""
@@ -93,24 +97,29 @@ class Lab:
         """What becomes of the questions where nothing is out of the ordinary."""
         return self.ask(self.loaded(self.memory), Case("plain questions"))
 
-    def write(self, name: str, corpus: Corpus | None = None) -> Path:
-        """A folder with a memory, written by a method of its own; of another corpus if given."""
+    def write(
+        self,
+        name: str,
+        corpus: Corpus | None = None,
+        train: tuple[Question, ...] | None = None,
+    ) -> Path:
+        """A folder with a memory, written by a method of its own; of other data if given."""
         folder, scratch = self.folder / name, self.folder / f"{name}-scratch"
         for each in (folder, scratch):
             each.mkdir()
         if not self.writes:
             return folder
-        method, passages = self.new(), corpus or self.data.corpus
-        self.engine(method, Case("write"), passages)
+        method, passages = self.new(train), corpus or self.data.corpus
+        self.engine(method, Case("write", train=train), passages)
         method.open(replace(method.lent, scratch=scratch))
-        train = self.data.train
-        self.watch.run("write", lambda: method.write(passages, train, folder), WRITE_PATIENCE)
+        learnt = self.data.train if train is None else train
+        self.watch.run("write", lambda: method.write(passages, learnt, folder), WRITE_PATIENCE)
         return folder
 
-    def loaded(self, memory: Path) -> Method:
+    def loaded(self, memory: Path, train: tuple[Question, ...] | None = None) -> Method:
         """Another method that has opened a memory."""
-        method = self.new()
-        self.engine(method, Case("load"))
+        method = self.new(train)
+        self.engine(method, Case("load", train=train))
         if self.writes:
             self.watch.run("load", lambda: method.load(memory), WRITE_PATIENCE)
         return method
@@ -127,7 +136,9 @@ class Lab:
         retriever = WordRetriever(passages, case.most) if retrieves else None
         engine = CountingEngine(model, retriever, passages, window=case.window)
         engine.rules, engine.max_calls, engine.watch = case.rules, self.max_calls, self.watch
-        prompts = qa_prompts(data, min(method.params.shots, len(data.train)), seed=0)
+        engine.backwards = case.backwards
+        shown = data if case.train is None else replace(data, train=case.train)
+        prompts = qa_prompts(shown, min(method.params.shots, len(shown.train)), seed=0)
         oracle = getattr(method.card, "oracle", False)
         gold = {q.id: q for q in data.questions} if oracle else self.gold
         task = data.card if method.reads_task else None

@@ -24,12 +24,18 @@ from harness.trace import current_scope
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How the questions are asked; ``most`` passages are found, None for as many as there are."""
+    """How the questions are asked; ``most`` passages are found, None for as many as there are.
+
+    ``backwards``: of what is asked at once, the last gets its reply first, as a model may do that
+    sorts by length. ``train``: the questions to learn from, None for those of the task.
+    """
 
     name: str
     window: int = 64
     rules: RuleModel | None = None
     most: int | None = None
+    backwards: bool = False
+    train: tuple[Question, ...] | None = None
 
 
 class Observed(Method):
@@ -81,6 +87,7 @@ class CountingEngine(Engine):
     rules: RuleModel | None = None
     max_calls = 0
     silent = False
+    backwards = False
     watch: Watch
     excess: str | None = None
     """The question that asked for more than ``max_calls``."""
@@ -116,7 +123,7 @@ class CountingEngine(Engine):
 
         def rested(batch: Any) -> Iterator[Any]:
             with self.watch.resting():
-                results = iter(call(batch))
+                results = iter(list(call(batch))[::-1] if self.backwards else call(batch))
             while True:
                 with self.watch.resting():
                     try:

@@ -8,6 +8,7 @@ from types import CoroutineType
 from typing import TypeVar
 
 from harness.fingerprint import canonical_json
+from harness.llm.base import LanguageModel
 from harness.prompts import PromptStyle
 from harness.records import Hit, Passage, Query
 from harness.runs.predictions import prediction_row
@@ -23,6 +24,10 @@ THOUGHTS = "What do I know of this? Let me think."
 STATE = (
     "keep nothing of one question for the next (set no attributes and no globals in answer()), and "
     "draw random numbers from random.Random(f'{self.seed} {query.id}')"
+)
+ORDER = (
+    "use what asyncio.gather() returns, in the order of its arguments: which call ends first "
+    "depends on the batch"
 )
 
 T = TypeVar("T")
@@ -94,10 +99,11 @@ def predicts(lab: Lab) -> Wrongs:
             return
 
 
-_WHOLE = (no_gold, awaits, answers, predicts)
+WHOLE = (no_gold, awaits, answers, predicts)
+"""Rules without which there is nothing to look at."""
 
 
-@rule("passages come from the corpus", *_WHOLE)
+@rule("passages come from the corpus", *WHOLE)
 def known(lab: Lab) -> Wrongs:
     """What is read or named are documents of the task."""
     for outcome in lab.plain.values():
@@ -115,7 +121,7 @@ def known(lab: Lab) -> Wrongs:
                     return
 
 
-@rule("predictions fit into JSON", *_WHOLE)
+@rule("predictions fit into JSON", *WHOLE)
 def storable(lab: Lab) -> Wrongs:
     """Every prediction is a line of a file."""
     for question_id, outcome in lab.plain.items():
@@ -134,14 +140,15 @@ def storable(lab: Lab) -> Wrongs:
 def same_answers(lab: Lab) -> Wrongs:
     """Neither batches, nor order, nor writing the memory again change an answer."""
     method = lab.loaded(lab.write("again"))
-    for name, window, step in [
-        ("in a second run", 64, 1),
-        ("asked again, one at a time", 1, 1),
-        ("asked again, in reverse order", 1, -1),
+    for case, step, fix in [
+        (Case("in a second run"), 1, STATE),
+        (Case("asked again, one at a time", window=1), 1, STATE),
+        (Case("asked again, in reverse order", window=1), -1, STATE),
+        (Case("where of several calls the last is answered first", backwards=True), 1, ORDER),
     ]:
-        outcomes = lab.ask(method, Case(name, window), lab.queries[::step])
+        outcomes = lab.ask(method, case, lab.queries[::step])
         if difference := lab.difference(outcomes):
-            yield f"{name}: {difference}", STATE
+            yield f"{case.name}: {difference}", fix
             return
 
 
@@ -159,12 +166,13 @@ def same_elsewhere(lab: Lab) -> Wrongs:
         if changed := changed_key(row, rows[question_id], exact=True):
             yield (
                 f"question {question_id}: {changed}",
-                "sort what comes out of a set, and use hashlib where hash() of a text decides",
+                "sort what comes out of a set, use hashlib where hash() of a text decides, and ask "
+                "neither clock nor process",
             )
             return
 
 
-@rule("needs says what is asked of the model", *_WHOLE, applies=lambda lab: lab.model is None)
+@rule("needs says what is asked of the model", *WHOLE, applies=lambda lab: lab.model is None)
 def needs(lab: Lab) -> Wrongs:
     """Else a run with another model stops at its first question."""
     method = lab.loaded(lab.memory)
@@ -185,7 +193,7 @@ def needs(lab: Lab) -> Wrongs:
             return
 
 
-@rule("odd replies and empty results get an answer in a bounded number of calls", *_WHOLE)
+@rule("odd replies and empty results get an answer in a bounded number of calls", *WHOLE)
 def strange_replies(lab: Lab) -> Wrongs:
     """A model may reply anything, and a search may find nothing."""
     method = lab.loaded(lab.memory)
@@ -204,7 +212,7 @@ def strange_replies(lab: Lab) -> Wrongs:
                 return
 
 
-@rule("thoughts are no part of a prompt, a query or an answer", *_WHOLE)
+@rule("thoughts are no part of a prompt, a query or an answer", *WHOLE)
 def thoughts(lab: Lab) -> Wrongs:
     """What a reasoning model thinks stands in the trace of its call and nowhere else."""
     case = Case("a model that thinks", rules=RuleModel(thoughts=THOUGHTS))
@@ -217,7 +225,7 @@ def thoughts(lab: Lab) -> Wrongs:
                 return
 
 
-@rule("an answer ends when it is cancelled", *_WHOLE)
+@rule("an answer ends when it is cancelled", *WHOLE)
 def cancellable(lab: Lab) -> Wrongs:
     """A run that is stopped would go on for ever, or keep an answer that nobody gave."""
     try:
@@ -258,6 +266,8 @@ def _advice(lab: Lab, error: Exception) -> str:
             f"set self.{error.name} in load(), from what write() left in the folder: every run "
             "loads the memory into a new object"
         )
+    if isinstance(error, AttributeError) and isinstance(error.obj, LanguageModel):
+        return "not every model has it: say in needs what is asked of one, or check with a --model"
     return "handle it: an error counts as a wrong answer"
 
 
@@ -285,8 +295,5 @@ def _always(value: T) -> Callable[..., T]:
     return lambda *_: value
 
 
-BEFORE = (
-    bounded, no_gold, awaits, answers, predicts, known, storable, same_answers, same_elsewhere,
-    needs,
-)  # fmt: skip
+BEFORE = (bounded, *WHOLE, known, storable, same_answers, same_elsewhere, needs)
 AFTER = (strange_replies, thoughts, cancellable)

@@ -20,6 +20,13 @@ def files(lab: Lab) -> Wrongs:
     )
 
 
+@rule("nothing is taken from a task's files", bounded)
+def task_files(lab: Lab) -> Wrongs:
+    """They hold the gold answers; another task has other files."""
+    fix = "answer from query.text and what self is lent; write() is given corpus and train"
+    yield from _first(lab, "task", ("load", "answer"), fix)
+
+
 @rule("the process stays as it was", bounded)
 def process(lab: Lab) -> Wrongs:
     """The runs that follow share it."""
@@ -33,7 +40,8 @@ def network(lab: Lab) -> Wrongs:
     """What is asked elsewhere is counted nowhere, and may reply otherwise tomorrow."""
     fix = (
         "ask self.llm and search with self.retriever, whose calls are counted; a server of "
-        "documents is a Retriever of its own (RETRIEVERS)"
+        "documents is a Retriever of its own (RETRIEVERS); files of a hub are downloaded before "
+        "and opened with local_files_only=True"
     )
     yield from _first(lab, "network", ("load", "answer"), fix)
 
@@ -41,7 +49,7 @@ def network(lab: Lab) -> Wrongs:
 @rule("importing it does nothing else", applies=lambda lab: lab.imported)
 def imports(lab: Lab) -> Wrongs:
     """Its card is shown and its runs are planned on machines without network or model."""
-    fix = "download, print and open things in write() or load(), not where the module is imported"
+    fix = "do so in write() or load(), or before any run, not where the module is imported"
     for deed in ("network", "print"):
         yield from _first(lab, deed, ("import",), fix)
 
@@ -71,4 +79,4 @@ def _first(lab: Lab, deed: Deed, phases: tuple[Phase, ...], fix: str) -> Wrongs:
             return
 
 
-RULES = (imports, files, process, network, blocking, printing)
+RULES = (imports, files, task_files, process, network, blocking, printing)

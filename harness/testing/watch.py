@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from harness.testing.places import Code, Line, frames
 
 Phase = Literal["import", "write", "load", "answer"]
-Deed = Literal["files", "process", "network", "sleep", "print"]
+Deed = Literal["files", "task", "process", "network", "sleep", "print"]
 
 T = TypeVar("T")
 
@@ -105,6 +105,8 @@ class Watch:
             return
         if event == "open" and self._writes(*arguments):
             self._note("files", f"wrote {arguments[0]}")
+        elif event == "open" and _of_task(arguments[0]):
+            self._note("task", f"opened {arguments[0]}")
         elif event == "os.chdir":
             self._note("process", f"changed the working folder to {arguments[0]}")
         elif event in ("os.putenv", "os.unsetenv") and self._set_by_author():
@@ -186,6 +188,12 @@ class Watch:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ended)
         self.wake()
         raise HungError(f"nothing happened for {limit:g} seconds at {place}")
+
+
+def _of_task(path: Any) -> bool:
+    """Whether a file holds a task's own questions or corpus: ``SPLIT/FILE`` beside a card."""
+    place = Path() if isinstance(path, int) else Path(os.fsdecode(path)).absolute()
+    return ".jsonl" in place.suffixes and (place.parent.parent / "task.yaml").is_file()
 
 
 def _torch_state() -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_a_method_of_fifteen_lines_passes(cli: CommandLine, file: Path) -> None:
     assert len(SHORT.strip().splitlines()) <= 15
     done = cli("check-method", file)
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[-1] == "Short: 31 rules kept, 0 broken"
+    assert done.out.splitlines()[-1] == "Short: 34 rules kept, 0 broken"
     assert "kept   importing it does nothing else" in done.out
 
 
@@ -51,7 +51,7 @@ def test_broken_rules_are_told_with_place_and_fix(cli: CommandLine, file: Path) 
         "BROKEN importing it does nothing else\n       while it is imported it printed" in done.out
     )
     assert "not checked: passages come from the corpus, since another is broken: every" in done.out
-    assert done.out.splitlines()[-1] == "Short: 20 rules kept, 3 broken, 8 not checked"
+    assert done.out.splitlines()[-1] == "Short: 21 rules kept, 3 broken, 10 not checked"
 
 
 def test_answers_that_depend_on_the_order_of_a_set_are_caught_by_another_process(
@@ -87,6 +87,18 @@ def test_code_that_cannot_be_imported_is_told_with_its_line(
     assert told.format(file) in done.out
 
 
+def test_a_module_beside_a_file_is_told_how_it_is_found(
+    cli: CommandLine, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.with_name("words_of_mine.py").write_text("WORDS = 3\n")
+    file.write_text("from words_of_mine import WORDS\n" + SHORT)
+    told = cli("check-method", file).out
+    assert "words_of_mine lies beside it, but its folder is not on the import path" in told
+    assert "PYTHONPATH" in told
+    monkeypatch.syspath_prepend(file.parent)
+    assert cli("check-method", file).code == 0
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -110,7 +122,7 @@ def test_a_target_that_names_no_class_is_refused(
 
 def test_registered_methods_modules_and_parameters(cli: CommandLine, file: Path) -> None:
     done = cli("check-method", "bm25", "-p", "k=1")
-    assert done.code == 0 and done.out.endswith("BM25: 30 rules kept, 0 broken\n")
+    assert done.code == 0 and done.out.endswith("BM25: 33 rules kept, 0 broken\n")
     assert cli("check-method", "tests.harness.testing.broken_methods:Good").code == 0
     file.write_text(f"{SHORT}\nMETHODS = {{'short': Short}}\n")
     done = cli("check-method", "short", "--plugin", file)
@@ -125,4 +137,4 @@ def test_a_method_that_needs_a_model_says_so_and_is_given_one(cli: CommandLine, 
     done = cli("check-method", file, "--model", "smollm2-135m-instruct")
     assert done.code == 0, done.out
     # Where the model is real, what it asks elsewhere is its own affair.
-    assert done.out.endswith("Short: 28 rules kept, 0 broken\n")
+    assert done.out.endswith("Short: 29 rules kept, 0 broken\n")

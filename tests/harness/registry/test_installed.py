@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,33 @@ def test_a_method_that_cannot_be_imported_says_so_by_name(
     assert "method 'fly' of feathers 1.0" in broken(tried=True)
 
 
+WRONG = """
+from pydantic import Field
+from harness import MethodParams
+class Card(Fly):
+    card = {"title": "Card"}
+class Plain(Fly):
+    Params = dict
+class Needy(Fly):
+    class Params(MethodParams):
+        depth: int = Field(description="must be given")
+"""
+
+
+def test_a_class_that_is_none_takes_no_list_and_no_matrix_down(
+    site: Site, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = "".join(f"{name.lower()} = wing:{name}\n" for name in ("Card", "Plain", "Needy"))
+    site.install("feathers", METHODS + points, wing=FLY + WRONG)
+    listed = cli("list", "methods").out
+    assert "cannot be used: method 'card': card is {'title': 'Card'}, not a MethodCard" in listed
+    assert "cannot be used: method 'plain': write class Params(MethodParams) in Plain" in listed
+    assert "\nbm25 " in listed
+    monkeypatch.setattr(matrices, "names", lambda kind: ["needy", "bm25"])
+    (_, *needy), (_, *bm25) = matrices.matrix()
+    assert (set(needy), set(bm25)) == ({"no: it cannot be made of its defaults"}, {"yes"})
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [
@@ -222,6 +250,8 @@ def test_a_method_that_cannot_be_imported_says_so_by_name(
         ("encoders", "json:dumps", "is not a dictionary of fields"),
         ("encoders", "wing:MODEL", "encoder 'fly' of a plug-in: settings: field required"),
         ("retrievers", "json:dumps", "is not a subclass of Retriever"),
+        ("commands", "wing:PLACE", "'gone' is neither a function nor a class"),
+        ("metrics", "wing:PLACE", "'gone' is neither a function nor a class"),
     ],
 )
 def test_something_else_than_was_promised(
@@ -232,6 +262,7 @@ def test_something_else_than_was_promised(
     ask = {
         "methods": load_method, "tasks": task_folder, "boards": board_file,
         "models": resolve_model, "encoders": encoder_entry, "retrievers": retriever_config,
+        "commands": partial(load, "commands"), "metrics": partial(load, "metrics"),
     }  # fmt: skip
     with pytest.raises(ConfigError, match=why) as raised:
         ask[kind]("fly")
@@ -291,6 +322,21 @@ def test_a_package_without_metadata_is_still_placed(site: Site) -> None:
     (info / "METADATA").unlink()
     with pytest.raises(ConfigError, match=r"method 'fly' of a package in .*site cannot be loaded"):
         load_method("fly")
+
+
+def test_a_command_that_is_none_is_refused_in_one_line(site: Site, cli: CommandLine) -> None:
+    site.install("feathers", "[memory_harness.commands]\nfly = wing:FLY\n", wing="FLY = 3")
+    assert "fly                  command 'fly': 3 is neither a function" in cli("--help").out
+    assert "command 'fly': 3 is neither a function nor a class" in cli.refuses("fly")
+    assert "command 'fly' of feathers 1.0" in broken(tried=True)
+
+
+def test_a_plug_in_that_takes_the_output_away_gives_it_back(site: Site, cli: CommandLine) -> None:
+    taking = "import io, sys\nsys.stdout = sys.stderr = io.StringIO()\n1 / 0\n"
+    site.install("feathers", f"{MODULES}feathers = wing\n", wing=taking)
+    listed = cli("list", "methods")
+    assert "\nbm25 " in listed.out
+    assert listed.err.startswith("plug-in 'feathers' cannot be used: ZeroDivisionError")
 
 
 def test_what_a_plug_in_prints_is_not_in_the_output(site: Site, cli: CommandLine) -> None:

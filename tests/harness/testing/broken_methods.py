@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness import trace
 from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, StorageReport
+from harness.registry import task_folder
 
 
 class Good(Method):
@@ -475,6 +476,53 @@ class Calling(Good):
         with contextlib.suppress(OSError), socket.socket() as line:
             line.connect(("127.0.0.1", 9))
         return Prediction("")
+
+
+class InOrderOfReplies(Good):
+    async def answer(self, query):
+        replies = []
+
+        async def ask(part):
+            replies.append((await self.llm.generate(f"{query.text} {part}")).text)
+
+        await asyncio.gather(*map(ask, range(3)))
+        return Prediction(" ".join(replies))
+
+
+class FirstDone(Good):
+    async def answer(self, query):
+        asked = [asyncio.ensure_future(self._ask(query, n, 0)) for n in range(3)]
+        return Prediction((await next(asyncio.as_completed(asked))).text)
+
+
+class NeedsDemonstrations(Good):
+    async def answer(self, query):
+        shown = self.prompts.examples[0].question
+        return Prediction((await self.llm.generate(f"{shown.text} {query.text}")).text)
+
+
+class NeedsTrain(Good):
+    def write(self, corpus, train, folder):
+        super().write(corpus, train, folder)
+        (folder / "first.json").write_text(json.dumps(train[0].text))
+
+
+class NeedsGoldPassages(Good):
+    async def answer(self, query):
+        shown = [example.passages[0].text for example in self.prompts.examples]
+        return Prediction((await self.llm.generate(f"{shown} {query.text}")).text)
+
+
+class Spying(Good):
+    async def answer(self, query):
+        with (task_folder("nq") / "sample" / "questions.jsonl").open() as file:
+            known = json.loads(file.readline())
+        return Prediction(known["golden_answers"][0] if query.text == known["question"] else "")
+
+
+class OfOneModel(Good):
+    async def answer(self, query):
+        return Prediction(str(self.llm.model.tokenizer(query.text)))
 
 
 class Blocking(Good):

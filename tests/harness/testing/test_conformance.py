@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import Field
 
 from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.method import Method, MethodCard
@@ -35,6 +36,9 @@ STRANGE = "odd replies and empty results get an answer in a bounded number of ca
 THOUGHTS = "thoughts are no part of a prompt, a query or an answer"
 CANCELLED = "an answer ends when it is cancelled"
 FILES = "files are written in the method's own folders alone"
+TASK = "nothing is taken from a task's files"
+NO_TRAIN = "train questions may be missing"
+NO_GOLD_PASSAGES = "gold passages of train questions may be missing"
 PROCESS = "the process stays as it was"
 NETWORK = "answers come from the model and the retriever that were lent"
 BLOCKS = "answer() does not block"
@@ -83,6 +87,7 @@ BROKEN = [
     (broken.Handing, AWAITED, "q0: it returned <coroutine"),
     (broken.Formatting, ANSWERED, "question q5: KeyError: 'trade'"),
     (broken.Mutating, ANSWERED, "question q0: FrozenInstanceError"),
+    (broken.OfOneModel, ANSWERED, "has no attribute 'tokenizer' .*or check with a --model"),
     (broken.Text, PREDICTION, "q0: it returned '.*must return a Prediction with a text"),
     (broken.Nothing, PREDICTION, "q0: it returned nothing"),
     (broken.Numeric, PREDICTION, "q0: its answer is 42"),
@@ -93,6 +98,8 @@ BROKEN = [
     (broken.Remembering, SAME, "asked again.*answer.*keep nothing of one question"),
     (broken.Global, SAME, "in a second run: question q0: answer '9', not '1'"),
     (broken.Random, SAME, r"in a second run.*random.Random\(f'"),
+    (broken.InOrderOfReplies, SAME, r"the last is answered first: .*what asyncio.gather\(\) retu"),
+    (broken.FirstDone, SAME, "the last is answered first: question q0: answer"),
     (broken.Undeclared, NEEDS, r"asks for score.*declare needs = frozenset\({'logprobs'}\)"),
     (broken.Elsewhere, FOLDER, "FileNotFoundError.*keep no path"),
     (broken.OfTheClass, FOLDER, "after another corpus was written: question q0: answer"),
@@ -107,6 +114,18 @@ BROKEN = [
     (broken.Deaf, CANCELLED, "goes on, or returns, after asyncio.CancelledError; catch Exception"),
     (broken.Insisting, CANCELLED, "after asyncio.CancelledError"),
     (broken.Littering, FILES, r"in answer\(\) it wrote log.txt \(.*broken_methods.py:\d+\)"),
+    (broken.Spying, TASK, r"in answer\(\) it opened .*questions.jsonl \(.*methods.py:\d+\)"),
+    (
+        broken.NeedsDemonstrations,
+        NO_TRAIN,
+        "no train questions, question q0: IndexError: .*prompts",
+    ),
+    (
+        broken.NeedsTrain,
+        NO_TRAIN,
+        r"there are no train questions: IndexError: .*check_write\(train",
+    ),
+    (broken.NeedsGoldPassages, NO_GOLD_PASSAGES, "no gold passages, question q0: IndexError"),
     (broken.Moving, PROCESS, r"in load\(\) it changed the working folder"),
     (broken.Setting, PROCESS, "changed the environment variable MEMORY_HARNESS_TEST"),
     (broken.Seeding, PROCESS, r"in answer\(\) it changed torch's seed .* to 7"),
@@ -176,6 +195,21 @@ def test_a_method_without_a_memory_is_told_nothing_of_memories():
     assert not {WRITES, FOLDER, PICKLES, UNTOUCHED} & set(check_method(Plain))
 
 
+def test_a_method_that_says_which_train_questions_it_needs_may_need_them():
+    class Learned(broken.NeedsTrain):
+        def check_write(self, train):
+            if not train:
+                raise ConfigError("give some: --train FILE")
+
+    assert {NO_TRAIN, NO_GOLD_PASSAGES} <= set(check_method(Learned))
+
+    class Shown(broken.NeedsDemonstrations):
+        class Params(Good.Params):
+            shots: int = Field(2, ge=1, description="a run without so many is refused")
+
+    assert {NO_TRAIN, NO_GOLD_PASSAGES} <= set(check_method(Shown))
+
+
 def test_values_that_a_class_does_not_take_are_the_callers_fault():
     with pytest.raises(ConfigError, match="method 'Good' has no parameter 'depth'"):
         check_method(Good, {"depth": 1})
@@ -203,8 +237,8 @@ def test_a_model_of_ones_own_is_asked_except_for_strange_replies():
     model = RuleModel(reply, name="soft")
     model.capabilities = frozenset({"soft-prompts"})
     check_method(Soft, model=model)
-    # plain, second run, one at a time, in reverse, in another place: eight questions each
-    assert len(asked) == 5 * 8
+    # plain, second run, one at a time, in reverse, last first, elsewhere: eight questions each
+    assert len(asked) == 6 * 8
     assert all(prompt.endswith("soft") for prompt in asked)
 
 
