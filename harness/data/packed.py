@@ -58,13 +58,13 @@ def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> B
     return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
 
 
-def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
+def lines_of(path: Path, binary: BinaryIO) -> Iterator[bytes]:
     """The lines of an open file with their ends, each held alone.
 
     Raises InputError for a line that memory may not hold: a few kilobytes can unpack to gigabytes.
     """
     number = 1
-    while line := file.readline(_LONGEST_LINE + 1):
+    while line := binary.readline(_LONGEST_LINE + 1):
         if len(line) > _LONGEST_LINE:
             most = _LONGEST_LINE >> 20
             raise InputError(f"{path}:{number}: a line of more than {most} MB; break it up")

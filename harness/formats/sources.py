@@ -7,6 +7,7 @@ from 0). InputErrors name it.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ _BOM = b"\xef\xbb\xbf"
 # Characters of one field of a table: a quote that is not closed would swallow the whole file.
 _LONGEST_FIELD = 1 << 26
 _DELIMITERS = ("\t", ",", ";")
+_SEPARATOR = re.compile(r"sep=([\t,;|])")
 _bytes_read: ContextVar[BytesRead | None] = ContextVar("bytes_read", default=None)
 
 
@@ -95,13 +97,16 @@ def json_rows(path: Path, under: str | None = None) -> Iterator[tuple[str, dict[
 def table_rows(path: Path, *, quoted: bool = True) -> Iterator[tuple[str, dict[str, str]]]:
     """Every row of a table by the names of its first line; the place is that of its first line.
 
-    Columns are parted by the tab, comma or semicolon that the first line has most of; fields may be
-    quoted as CSV does, unless ``quoted`` is False. Blank lines are left out. Raises InputError for
-    names that are empty or not unique, a row of another length and a quote that is not closed.
+    Columns are parted by the tab, comma or semicolon that the first line has most of, or as a first
+    line ``sep=;`` says; fields may be quoted as CSV does, unless ``quoted`` is False. Blank lines
+    are left out. Raises InputError for names that are empty or not unique, a row of another length
+    and a quote that is not closed.
     """
     text = _decoded(path)
     first = next(text, "")
     delimiter = max(_DELIMITERS, key=first.count)
+    if for_excel := _SEPARATOR.fullmatch(first.rstrip("\r\n")):
+        delimiter, first = for_excel[1], "\n"  # blank lines are left out, and still counted
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(
         _both(first, text),

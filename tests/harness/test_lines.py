@@ -18,7 +18,8 @@ from harness.sentences import split_lines
 
 BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 SPLITTERS = {"splitlines", "readlines", "readline"}
-NO_DATA = re.compile(r"\b(error|cause)\b|^info\.read_text\(\)$")
+# A line of bytes ends at a line feed alone.
+NO_DATA = re.compile(r"\b(error|cause)\b|^info\.read_text\(\)$|^binary$")
 TEXT = st.text(st.sampled_from("ab .\t" + BREAKS))
 
 

@@ -109,6 +109,11 @@ def test_a_table_keeps_line_breaks_delimiters_and_long_fields(path: Path, delimi
     ]
 
 
+def test_a_line_that_tells_excel_the_separator_is_no_header(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbfsep=;\r\nid;text\r\n1;a,b,c\r\n")
+    assert list(table_rows(path)) == [(f"{path}:3", {"id": "1", "text": "a,b,c"})]
+
+
 def test_quotes_are_text_in_a_table_without_quoting(path: Path) -> None:
     path.write_text('id\ttext\n1\t"The Wall" is\n2\t"open\n')
     rows = [row["text"] for _, row in table_rows(path, quoted=False)]
