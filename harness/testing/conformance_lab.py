@@ -22,7 +22,7 @@ from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
-from harness.method import Method, writes_memory
+from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
@@ -68,7 +68,7 @@ class Lab:
 
     def new(self, train: tuple[Question, ...] | None = None) -> Method:
         """The method, not yet written; with the shots that other train questions allow."""
-        params = self.cls.Params(**self.values)
+        params: MethodParams = self.cls.Params(**self.values)
         if train is not None:
             params = fit_shots(params, replace(self.data, train=train))
         return self.cls(params)
