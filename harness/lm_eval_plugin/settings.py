@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.boards.config import Board, parse_board
 from harness.boards.run import plan_runs
-from harness.boards.task_entry import TaskFiles, load_task_data
+from harness.boards.task_entry import TaskFiles, is_path, load_task_data
 from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.questions import (
@@ -80,7 +80,7 @@ class Settings:
     def data(self) -> TaskData:
         """The corpus and train questions that it names, with no question that matters."""
         if self.task is None:
-            return _own_data(self.files)
+            return _own_data(self.files, _states(self.files))
         return task_data(self.task, self.files)
 
     def plan(self, data: TaskData) -> RunPlan:
@@ -142,14 +142,29 @@ def parse_settings(
     return settings
 
 
-@lru_cache(maxsize=8)
 def task_data(source: str, files: TaskFiles = _NO_FILES) -> TaskData:
     """A task's shipped sample, read once for a task and its model. Raises InputError."""
+    place = Path(source).expanduser() if is_path(source) else None
+    folder = place.parent if place is not None and place.is_file() else place
+    return _task_data(source, files, _states(files, folder))
+
+
+def _states(files: TaskFiles, folder: Path | None = None) -> tuple[tuple[Path, int, int], ...]:
+    """Place, size and time of files: a notebook's user may change them and evaluate again."""
+    given = [path for path in (files.corpus, files.train) if path is not None]
+    if folder is not None:
+        given += sorted([*folder.glob("*"), *folder.glob("sample/*")])
+    found = [(path.absolute(), path.stat()) for path in given if path.exists()]
+    return tuple((path, state.st_size, state.st_mtime_ns) for path, state in found)
+
+
+@lru_cache(maxsize=8)
+def _task_data(source: str, files: TaskFiles, _: object) -> TaskData:
     return load_task_data(source, "sample", None, files)
 
 
 @lru_cache(maxsize=2)
-def _own_data(files: TaskFiles) -> TaskData:
+def _own_data(files: TaskFiles, _: object) -> TaskData:
     """A corpus, and train questions if they are given, without a task."""
     assert files.corpus is not None
     train = read_questions(files.train) if files.train else ()

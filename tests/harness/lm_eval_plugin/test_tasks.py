@@ -34,6 +34,19 @@ def test_the_first_documents_are_the_sample_of_a_run(toy: Path) -> None:
     assert str(task.VERSION).startswith("2.")
 
 
+def test_files_that_changed_are_read_again(toy: Path) -> None:
+    from harness.lm_eval_plugin.settings import TaskFiles, parse_settings, task_data
+
+    file, corpus = toy / "sample" / "questions.jsonl", toy / "sample" / "corpus.jsonl"
+    given = parse_settings({"method": "bm25", "corpus": str(corpus)})
+    assert len(given.data().corpus) == 30
+    assert task_data(str(toy)) is task_data(str(toy), TaskFiles())
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert len(task_data(str(toy)).questions) == 23
+    corpus.write_text("".join(corpus.read_text().splitlines(keepends=True)[:-1]))
+    assert len(given.data().corpus) == 29
+
+
 def test_f1_is_not_rounded_and_counts_the_best_answer(
     toy: Path, evaluate: Evaluate, llm: CountingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
