@@ -33,17 +33,17 @@ class Step:
     name: str = ""
 
 
-def section(heading: str) -> str:
+def section(heading: str, page: Path = README) -> str:
     """The text below a heading of the second level."""
-    _, found, rest = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
-    assert found, f"README.md has no section '{heading}'"
+    _, found, rest = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    assert found, f"{page} has no section '{heading}'"
     return rest.partition("\n## ")[0]
 
 
-def steps(heading: str) -> list[Step]:
+def steps(heading: str, page: Path = README) -> list[Step]:
     """Everything in a section that a reader can write or run, in its order."""
     found: list[Step] = []
-    for language, name, text in _FENCED.findall(section(heading)):
+    for language, name, text in _FENCED.findall(section(heading, page)):
         if not name and (named := _NAMED.match(text)):
             name = named[1]
         if name:
@@ -57,15 +57,17 @@ def steps(heading: str) -> list[Step]:
     return found
 
 
-def follow(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def follow(
+    heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch, page: Path = README
+) -> None:
     """Do what a section says, in an empty folder; AssertionError names what did not work."""
     monkeypatch.chdir(folder)
-    for step in steps(heading):
+    for step in steps(heading, page):
         if step.kind == "file":
             (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
             (folder / step.name).write_text(step.text, encoding="utf-8")
         elif step.kind == "code":
-            exec(compile(step.text, f"README.md, {heading}", "exec"), {"__name__": "__main__"})
+            exec(compile(step.text, f"{page.name}, {heading}", "exec"), {"__name__": "__main__"})
         else:
             _command(step.text, monkeypatch)
 

@@ -9,9 +9,11 @@ import pytest
 
 from harness import check_method
 from harness.registry import load_plugin, sources
+from tests.readme import README
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+PAGES = (README, README.parent / "methods" / "README.md")
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+BLOCKS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.S)
 
 
 @pytest.mark.parametrize(("name", "code"), BLOCKS, ids=[name for name, _ in BLOCKS])

@@ -22,10 +22,18 @@ from harness.testing.models import small_task
 from tests.gpu.models import SEED, Folders
 from tests.gpu.report import Found
 
-QUESTIONS = 3
+QUESTIONS = 2
 LEFT_OUT = {"corag": "needs its authors' prompts, which a user gives"}
 CHOOSE = ("self-rag-prompted", "adaptive-rag-llm-router")
-SHORT = {"max_tokens": 8, "max_steps": 2, "max_path_length": 1, "tries": 1, "silver_questions": 4}
+SHORT = {
+    "max_tokens": 8,
+    "max_steps": 2,
+    "max_path_length": 1,
+    "tries": 1,
+    "sub_query_tokens": 8,
+    "sub_answer_tokens": 8,
+    "silver_questions": 4,
+}
 ENCODER = "gpu-check-encoder"
 SETTINGS = {"query_prefix": "", "passage_prefix": "", "normalize": True}
 

@@ -13,7 +13,7 @@ from tests.packaging.conftest import Environment
 
 pytestmark = pytest.mark.slow
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "methods" / "README.md"
 
 METHOD = '''
 """Asks twice."""
@@ -58,9 +58,9 @@ print(broken(tried=True))
 
 @pytest.fixture
 def package(tmp_path: Path, tiny_model_dir: Path) -> Path:
-    """The package of the README, with something in it."""
+    """The package of the page on methods, with something in it."""
     (text,) = re.findall(
-        r"^```toml\n(# pyproject.toml\n.*?)^```$", README.read_text("utf-8"), re.S | re.M
+        r"^```toml\n(# pyproject.toml\n.*?)^```$", PAGE.read_text("utf-8"), re.S | re.M
     )
     folder = tmp_path / "zoo-pkg"
     task = folder / "zoo_pkg" / "tasks" / "zoo"

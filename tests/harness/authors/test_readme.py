@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.runs.directory import find_runs
-from tests.readme import follow
+from tests.readme import README, follow
 
 pytestmark = pytest.mark.model
 
@@ -23,4 +23,5 @@ def test_a_method_is_added_as_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow("Add a method", tmp_path, monkeypatch)
+    follow("A method with a memory", tmp_path, monkeypatch, README.parent / "methods" / "README.md")
     assert len(list(find_runs(tmp_path / "runs"))) == 2

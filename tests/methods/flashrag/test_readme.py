@@ -1,4 +1,4 @@
-"""The README's section on FlashRAG, followed with the real default model."""
+"""The pages on FlashRAG, followed with the real default model."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import follow
+from tests.readme import README, follow
+
+PAGE = README.parent / "methods" / "flashrag" / "README.md"
 
 
 @pytest.mark.model
-def test_the_section_can_be_followed(
+def test_the_sections_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("flashrag.pipeline")
     follow("Use from FlashRAG", tmp_path, monkeypatch)
+    follow("Its indexes", tmp_path, monkeypatch, PAGE)
+    follow("Its results", tmp_path, monkeypatch, PAGE)
     told = capsys.readouterr().out
     assert "pipeline=IRCOTPipeline" in told
     # What the last block prints: an answer that names who built it, and FlashRAG's scores of it.
