@@ -15,30 +15,43 @@ from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
 from methods.corag.checkout import read_checkout
 from tests.harness.programs import predictions, queries
+from tests.methods.adaptive_lab import build_tiny_encoder
 from tests.methods.corag_checkout import write_checkout
 
 # Writing a memory by default takes a minute: a router learns the shipped tasks' hop types.
 # Even so it is trained four times.
-QUICK = {"adaptive-rag": {"bias_tasks": (), "epochs": 1}}
+SLOW = {"adaptive-rag"}
 # Their shared parts are for the default model: untrained ones fit any. Methods that read vectors
 # are checked with a model that takes them (tests/methods/parametric_qa).
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
 
 
+@pytest.fixture(scope="module")
+def router(tmp_path_factory) -> str:
+    """A tiny encoder of random weights."""
+    return str(build_tiny_encoder(tmp_path_factory.mktemp("router")))
+
+
 @pytest.fixture
-def needed(tmp_path, monkeypatch) -> dict:
-    """Parameters that a method must be given, by its name: CoRAG's prompts are not shipped."""
+def needed(tmp_path, monkeypatch, router) -> dict:
+    """Parameters that a method must be given, by its name, or that make it quick.
+
+    CoRAG's prompts are not shipped.
+    """
     checkout = write_checkout(tmp_path)
     authors = read_checkout(checkout).prompts_fingerprint
     monkeypatch.setattr("methods.corag.method.AUTHORS", authors)
-    return {"corag": {"prompts": str(checkout), "task_description": "answer"}}
+    return {
+        "corag": {"prompts": str(checkout), "task_description": "answer"},
+        "adaptive-rag": {"bias_tasks": (), "epochs": 1, "router": router},
+    }
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow) if n in QUICK else n
+        pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n
         for n in names("methods")
         if n not in READ_VECTORS
     ],
@@ -46,7 +59,7 @@ def needed(tmp_path, monkeypatch) -> dict:
 def test_conformance(name, needed):
     if name == "flashrag":
         pytest.importorskip("flashrag.pipeline")
-    check_method(load_method(name), {**QUICK, **UNTRAINED, **needed}.get(name))
+    check_method(load_method(name), {**UNTRAINED, **needed}.get(name))
 
 
 @pytest.mark.parametrize("name", names("methods"))

@@ -17,7 +17,6 @@ from harness.data.task import load_task
 from harness.registry import task_folder
 from methods.parametric_qa.evaluate import evaluate_write
 from methods.parametric_qa.shared.encoder import Encoder
-from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.write.writing import WriteSettings
 from tests.methods.parametric_qa.lab import load_tiny, make_parts, quiet
 
@@ -176,12 +175,6 @@ def test_what_cannot_be_is_one_line(command, arguments, words):
     assert words in errors.splitlines()[-1] and errors.splitlines()[-1].startswith("error: ")
 
 
-def real_passages(count: int, tokens: int):
-    llm = evaluate_write.open_local("smollm2-135m-instruct", None)
-    passages = evaluate_write.choose(corpus(), count, "nq")
-    return llm, [document_tokens(llm, passage)[:tokens] for passage in passages]
-
-
 @pytest.mark.model
 @pytest.mark.slow
 def test_real_passages_are_written_by_the_default_model():
@@ -194,19 +187,3 @@ def test_real_passages_are_written_by_the_default_model():
     assert summary["perplexity_with"] < 10
     assert summary["perplexity_with"] < 0.5 * summary["perplexity_without"]
     assert summary["own_memory_best"] == 1
-
-
-@pytest.mark.model
-@pytest.mark.slow
-def test_a_short_real_passage_is_reproduced_token_for_token():
-    from methods.parametric_qa.evaluate.reconstruction import reconstruct
-    from methods.parametric_qa.shared.initial import random_codes
-    from methods.parametric_qa.shared.parts import SharedParts
-    from methods.parametric_qa.write.writing import optimise
-
-    llm, documents = real_passages(1, 8)
-    parts = SharedParts.from_model(llm, 8, 576).requires_grad_(False)
-    settings = WriteSettings(steps=120, stop_below=0.05)
-    written = optimise(llm, parts, documents, random_codes(parts, 1, 0), settings, console=quiet())
-    scores = reconstruct(llm, parts, written.codes, documents, ["first"]).documents[0]
-    assert scores.exact and scores.tokens == 9
