@@ -17,7 +17,8 @@ from harness.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
 _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
+BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
+"""What no text may hold: NUL, and halves of surrogate pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,13 @@ class Row:
 
         Of 7 and "7" nobody can say that they are not the same, so they are.
         """
-        return self.text(field) if (number := _whole(self.values.get(field))) is None else number
+        return self.text(field) if (number := whole(self.values.get(field))) is None else number
 
     def identifiers(self, field: str) -> tuple[str, ...]:
         """A field that is a list of at least one id. Raises InputError."""
         values = self.values.get(field)
         if isinstance(values, list):
-            strings = [value if (n := _whole(value)) is None else n for value in values]
+            strings = [value if (n := whole(value)) is None else n for value in values]
             return replace(self, values={**self.values, field: strings}).texts(field)
         return self.texts(field)
 
@@ -184,7 +185,7 @@ def parse_object(where: str, start: int, body: bytes) -> dict[str, Any]:
 def _check_characters(where: str, values: dict[str, Any]) -> None:
     for field, value in values.items():
         for text in _strings([field, value]):
-            if bad := _BAD_CHARACTER.search(text):
+            if bad := BAD_CHARACTER.search(text):
                 name = "a NUL character" if bad[0] == "\0" else "an unpaired surrogate"
                 raise InputError(f"{where}: {field!a} holds {name}; remove it")
 
@@ -213,7 +214,7 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 
 
-def _whole(value: Any) -> str | None:
+def whole(value: Any) -> str | None:
     """The digits of a whole number; None for anything else."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 

@@ -64,22 +64,22 @@ class Beir(Format):
         """The corpus, the queries, the judgements of the split and those of train, and answers."""
         qrels = source / "qrels"
         asked = _file(qrels, f"{self.options.split}.tsv")
-        others = (
-            find(qrels, "train.tsv") if self.options.split != "train" else None,
-            self.options.answers,
-        )
-        found = _file(source, "corpus.jsonl"), _file(source, "queries.jsonl"), asked, *others
-        return [path for path in found if path]
+        own = _file(source, "corpus.jsonl"), _file(source, "queries.jsonl"), asked
+        return [path for path in (*own, self._train(qrels), self.options.answers) if path]
+
+    def _train(self, qrels: Path) -> Path | None:
+        """The judgements of train questions, unless these are what is asked."""
+        return find(qrels, "train.tsv") if self.options.split != "train" else None
 
     def read(self, source: Path) -> Iterator[Item]:
         """The corpus, then the queries that are judged; judgements are held in memory."""
         corpus, queries, judged, *_ = self.files(source)
-        train = find(source / "qrels", "train.tsv") if self.options.split != "train" else None
+        train = self._train(source / "qrels")
         asked, shown = _judgements(judged), _judgements(train) if train else {}
         answers = _answers_of(self.options.answers) if self.options.answers else {}
         for row in rows_of(corpus):
-            title = row.text("title") if row.get("title") is not None else ""
-            text = row.text("text") if row.get("text") is not None else ""
+            title = row.text_or_empty("title")
+            text = row.text_or_empty("text")
             passage = Passage(row.identifier("_id"), " ".join(title.split()), text)
             yield passage_or_dropped(row.where, passage)
         parts: tuple[tuple[Part, Judgements], ...] = ("questions", asked), ("train", shown)

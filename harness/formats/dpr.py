@@ -183,7 +183,7 @@ def _pools(path: Path, part: Part, *, with_passages: bool) -> Iterator[Item]:
 
 
 def _passage(row: Fields) -> Passage:
-    title = row.text("title") if row.get("title") is not None else ""
+    title = row.text_or_empty("title")
     passage = paragraph("dpr", title, row.text("text"))
     if row.get("passage_id", "psg_id") is None:
         return passage

@@ -12,7 +12,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from harness.data.jsonl import kind_of
+from harness.data.jsonl import kind_of, whole
 from harness.errors import InputError
 from harness.formats.base import Asked, Dropped, Part
 from harness.formats.rows import parquet_rows
@@ -56,11 +56,15 @@ class Fields:
             raise self.error(f"'{self._name(*names)}' is {kind_of(value)}; expected a string")
         return value
 
+    def text_or_empty(self, name: str) -> str:
+        """A string; empty if there is no such field or it is null. Raises InputError."""
+        return self.text(name) if self.get(name) is not None else ""
+
     def identifier(self, *names: str) -> str:
         """An id that is not blank; a whole number becomes a string. Raises InputError."""
         value = self.require(*names)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
+        if (number := whole(value)) is not None:
+            return number
         if not isinstance(value, str) or not value.strip():
             found = "blank" if isinstance(value, str) else kind_of(value)
             raise self.error(f"'{self._name(*names)}' is {found}; expected an id")

@@ -115,7 +115,7 @@ def _documents(path: Path) -> Iterator[tuple[str, str, str]]:
         yield from _titled_sentences(path)
         return
     for row in rows_of(path):
-        yield _title_of(row), row.text("text", "paragraph_text", "content"), row.where
+        yield row.text_or_empty("title"), row.text("text", "paragraph_text", "content"), row.where
 
 
 def _titled_sentences(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -162,11 +162,7 @@ def _gold(row: Fields, between: str) -> list[str]:
 
 
 def _paragraph(row: Fields) -> Passage:
-    return paragraph(IDS, _title_of(row), row.text("text", "paragraph_text", "content"))
-
-
-def _title_of(row: Fields) -> str:
-    return row.text("title") if row.get("title") is not None else ""
+    return paragraph(IDS, row.text_or_empty("title"), row.text("text", "paragraph_text", "content"))
 
 
 def _answers(row: Fields) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def _article(article: Fields, part: Part) -> Iterator[Item]:
 
 
 def _paragraph(titled: Fields, row: Fields) -> Passage:
-    title = titled.text("title") if titled.get("title") is not None else ""
+    title = titled.text_or_empty("title")
     return paragraph("squad", title.replace("_", " "), row.text("context"))
 
 

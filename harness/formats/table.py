@@ -12,6 +12,7 @@ from harness.errors import InputError
 from harness.formats.base import Dropped, Format, Item, Note
 from harness.formats.cells import Cells
 from harness.formats.columns import find_columns, told, with_header
+from harness.formats.fields import NO_TEXT
 from harness.formats.questions import QuestionColumns, read_questions
 from harness.formats.rows import named, rows
 from harness.records import Passage
@@ -99,7 +100,7 @@ def read_passages(path: Path, options: Table.Options) -> Iterator[Item]:
         if not id_:
             yield Dropped("passages without an id", where)
         elif not (title.strip() or text.strip()):
-            yield Dropped("passages without a text", where)
+            yield Dropped(NO_TEXT, where)
         else:
             yield Passage(id_, title, text)
         yield from cells.changes

@@ -7,7 +7,6 @@ takes out what has to go: memory grows by some 40 bytes a row, whatever the rows
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,15 +15,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from harness.data.jsonl import BAD_CHARACTER
 from harness.data.passages import normal_passage
 from harness.errors import InputError
 from harness.formats.base import Asked, Changed, Dropped, Item
 from harness.formats.digests import Digests
+from harness.formats.fields import NO_TEXT
 from harness.records import Passage
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
-_BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _STAGED = ".staged"
 
 
@@ -169,7 +169,7 @@ class TaskFolder:
         if not id_.strip():
             self.tally.drop("passages without an id", f"text {text[:40]!r}")
         elif not (title.strip() or text.strip()):
-            self.tally.drop("passages without a text", f"id {id_!r}")
+            self.tally.drop(NO_TEXT, f"id {id_!r}")
         else:
             contents = normal_passage(Passage(id_, title, text)).contents
             self.corpus.add(id_, {"id": id_, "contents": contents})
@@ -195,17 +195,17 @@ class TaskFolder:
 
     def _cleaned(self, where: str, *texts: str) -> list[str]:
         """Texts without characters that UTF-8 or the reader of the folder would refuse."""
-        if any(map(_BAD_CHARACTER.search, texts)):
+        if any(map(BAD_CHARACTER.search, texts)):
             why = "texts that lost NUL characters or unpaired surrogates"
             self.tally.change(why, f"id {where!a}")
-            return [_BAD_CHARACTER.sub("", text) for text in texts]
+            return [BAD_CHARACTER.sub("", text) for text in texts]
         return list(texts)
 
     def _known_gold(self, part: str, row: dict[str, Any]) -> dict[str, Any]:
         gold = row["metadata"]["gold_doc_ids"]
         known = [id_ for id_ in gold if id_ in self.corpus.ids]
         if len(known) < len(gold):
-            missing = next(id_ for id_ in gold if id_ not in self.corpus.ids)
+            missing = next(id_ for id_ in gold if id_ not in known)
             where = f"{missing!r} of question {row['id']!r}"
             why = "gold ids that no passage has"
             self.tally.drop(why, where, len(gold) - len(known))
@@ -225,7 +225,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 def _clean(value: Any) -> Any:
     """Metadata without those characters, at any depth."""
     if isinstance(value, str):
-        return _BAD_CHARACTER.sub("", value)
+        return BAD_CHARACTER.sub("", value)
     if isinstance(value, dict):
         return {_clean(name): _clean(inner) for name, inner in value.items()}
     return [_clean(inner) for inner in value] if isinstance(value, list | tuple) else value
