@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.method import Method, MethodCard, MethodParams, check_class
 from harness.registry import find, load
+from harness.retrieval.prebuilt import is_prebuilt
 
 
 def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> MethodParams:
@@ -25,6 +27,12 @@ def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> Method
         raise ConfigError(
             f"method '{name}': parameter '{found.where}' = {found.value!r}: {found.message}"
         ) from error
+
+
+def param_value(text: str) -> Any:
+    """A parameter as it is typed on a command line. Raises yaml.YAMLError if it cannot be read."""
+    # An encoder's prefix, "query: ", would make a mapping of an index's name.
+    return text if not text or is_prebuilt(text) else yaml.safe_load(text)
 
 
 def own_name(name: str) -> str:

@@ -25,11 +25,12 @@ from harness.llm.identity import identity, places
 from harness.llm.model_config import ModelConfig
 from harness.llm.style import settled
 from harness.method import Method, MethodParams
-from harness.progress import CallbackBar, say
+from harness.progress import say
 from harness.prompts import PROMPT_FORMAT
 from harness.retrieval.open import placeless, retriever_config
 from harness.runs.execute import Measuring, RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
+from harness.runs.opening import open_index
 from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 
@@ -183,7 +184,7 @@ class _Retrievers:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last: tuple[Any, Retriever] | None = None
+        self._last: tuple[Any, Retriever | None] | None = None
 
     def open(self, plan: RunPlan) -> Retriever | None:
         name = plan.method.retriever_name
@@ -196,19 +197,13 @@ class _Retrievers:
             self._last = (key, self._open(name, plan))
         return self._last[1]
 
-    def _open(self, name: str, plan: RunPlan) -> Retriever:
-        from harness.retrieval.open import open_retriever
-
+    def _open(self, name: str, plan: RunPlan) -> Retriever | None:
         if _retriever(plan.method, plan.data) != plan.config.retriever:
             raise RunFailedError(
                 f"retriever '{name}': its files changed since the board was planned; run the board "
                 "again"
             )
-        label = f"{plan.config.task.name}: {name} index"
-        with CallbackBar(self._console, label) as progress:
-            return open_retriever(
-                name, plan.data.corpus, settings=plan.method.retriever_settings, progress=progress
-            )
+        return open_index(plan.method, plan.data.corpus, plan.config.task.name, self._console)
 
 
 def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[str, str]]:

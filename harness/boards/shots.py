@@ -41,5 +41,7 @@ def about_shots(
             f"{there or 'no'} train question{'' if there == 1 else 's'} to show, so "
             f"shots={shots} in place of {asked.shots}"
         )
-    if shots <= there and (remark := method.remark(qa_prompts(data, shots, seed).examples)):
+    if shots > there or type(method).remark is Method.remark:
+        return
+    if remark := method.remark(qa_prompts(data, shots, seed).examples):
         yield f"{name}: {remark}"

@@ -56,6 +56,6 @@ def run_whole(
 def _check_methods(board: Board, data: Sequence[TaskData]) -> None:
     for entry in board.methods:
         cls = load_method(entry.name)
+        params = parse_params(cls, entry.name, entry.params)
         for each in data:
-            params = parse_params(cls, entry.name, entry.params)
             check_data(cls(fit_shots(params, each)), each)

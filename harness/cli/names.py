@@ -221,12 +221,6 @@ def _metric(name: str) -> dict[str, Any]:
     return _said_of(load("metrics", name))
 
 
-def _formats() -> Collection[str]:
-    from harness.formats import FORMATS
-
-    return FORMATS
-
-
 def _format(name: str) -> dict[str, Any]:
     from harness.formats.open import format_class
 

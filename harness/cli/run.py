@@ -85,7 +85,7 @@ def method_params(pairs: list[str] | None) -> dict[str, Any]:
     """The values that ``-p NAME=VALUE`` gives. Raises ConfigError."""
     import yaml
 
-    from harness.retrieval.prebuilt import is_prebuilt
+    from harness.boards.method_entry import param_value
 
     params = {}
     for pair in pairs or []:
@@ -93,9 +93,7 @@ def method_params(pairs: list[str] | None) -> dict[str, Any]:
         if not key or not equals:
             raise ConfigError(f"-p {pair}: write it as NAME=VALUE, such as -p k=10")
         try:
-            # An encoder's prefix, "query: ", would make a mapping of an index's name.
-            as_it_is = not value or is_prebuilt(value)
-            params[key.strip()] = value if as_it_is else yaml.safe_load(value)
+            params[key.strip()] = param_value(value)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"-p {pair}: the value is not readable: {reason}") from error

@@ -71,6 +71,11 @@ class TaskCard(_Frozen):
         """What is asked of the scores of a run, as its manifest says it."""
         return {"metrics": added_metrics(self.metrics), "scoring": self.rules}
 
+    @property
+    def scored_otherwise(self) -> dict[str, Any]:
+        """What of ``scored_by`` is not the default, which a manifest leaves out."""
+        return {k: v for k, v in self.scored_by.items() if v not in ((), Rules())}
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.llm.text import cut_at_stop
+
 
 class Answer(str):
     """A method's answer to one question, and what its scores are made of.
@@ -52,6 +54,4 @@ def _cached(text: str, row: Mapping[str, Any], data: str, retriever: bool) -> An
 def cut(text: str, until: str | list[str] | None) -> str:
     """A text up to the first of some stops, as lm-eval's own models cut theirs."""
     stops = [until] if isinstance(until, str) else until or []
-    return text[
-        : min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)
-    ]
+    return cut_at_stop(text, stops)

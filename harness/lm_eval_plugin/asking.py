@@ -19,18 +19,17 @@ from harness.data.task import TaskData
 from harness.engine import Answered
 from harness.errors import ConfigError, InputError, RunFailedError
 from harness.lm_eval_plugin.settings import Settings, task_data
-from harness.progress import CallbackBar, bar
+from harness.progress import bar
 from harness.records import Question
 from harness.runs.answers import AnswerWriter
 from harness.runs.execute import RunPlan
-from harness.runs.opening import open_method
+from harness.runs.opening import open_index, open_method
 from harness.runs.write_phase import memory_path, write_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.llm.base import LanguageModel
-    from harness.retrieval.base import Retriever
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ def answer(
     method, data = copy(planned.method), planned.data
     check_needs(planned.config.method.name, method, llm)
     method.check_model(llm)
-    retriever = _retriever(planned, console)
+    retriever = open_index(method, data.corpus, planned.config.task.name, console)
     with llm.adapted(method.adapter):
         seed = planned.config.seed
         engine = open_method(method, data, seed, llm, retriever, settings.window)
@@ -179,14 +178,3 @@ def _foreign(settings: Settings, asked: Asked) -> TaskData:
 def _asking(data: TaskData, questions: Sequence[Question]) -> TaskData:
     fingerprint = questions_fingerprint(questions)
     return replace(data, questions=tuple(questions), questions_fingerprint=fingerprint)
-
-
-def _retriever(planned: RunPlan, console: Console) -> Retriever | None:
-    from harness.retrieval.open import open_retriever
-
-    name = planned.method.retriever_name
-    if name is None:
-        return None
-    with CallbackBar(console, f"{planned.config.task.name}: {name} index") as progress:
-        settings = planned.method.retriever_settings
-        return open_retriever(name, planned.data.corpus, settings=settings, progress=progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.config import Board, parse_board
+from harness.boards.method_entry import param_value
 from harness.boards.run import plan_runs
 from harness.boards.task_entry import TaskFiles, is_path, load_task_data
 from harness.data.card import custom_task
@@ -192,10 +193,10 @@ def _value(value: Any) -> Any:
     """A parameter as ``run -p`` reads it; lm-eval leaves more of them texts."""
     import yaml
 
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         return value
     try:
-        return yaml.safe_load(value)
+        return param_value(value)
     except yaml.YAMLError:
         return value
 

@@ -17,7 +17,6 @@ from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
-from harness.metrics import Rules
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
@@ -288,7 +287,7 @@ def _manifest(
         model_provenance=model,
         retriever_provenance=retriever.provenance() if retriever else None,
         task_provenance=dict(plan.data.provenance),
-        **{k: asked for k, asked in plan.data.card.scored_by.items() if asked not in ((), Rules())},
+        **plan.data.card.scored_otherwise,
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         **({"demonstrations": plan.demonstrations} if plan.demonstrations else {}),
         hardware=Hardware(**hardware),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import ConfigError, InputError
 from harness.files import atomic_file, writing
 from harness.fingerprint import canonical_json
-from harness.metrics import Rules
 from harness.records import Question
 from harness.registry import names
 from harness.runs.directory import run_folders
@@ -204,13 +203,12 @@ def _write(
             file.write(canonical_json(row).encode() + b"\n")
     reason = f"no answer among the results of {results.source}"
     write_unanswered(folder, dict.fromkeys(missing, reason))
-    scored = {k: v for k, v in data.card.scored_by.items() if v not in ((), Rules())}
     manifest = Manifest(
         schema_version=config.schema_version,
         run_id=config.run_id,
         config=config,
         task_provenance=dict(data.provenance),
-        **scored,
+        **data.card.scored_otherwise,
         external=external,
         hardware=_NOT_MEASURED,
         harness=Harness(**harness_version()),

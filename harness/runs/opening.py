@@ -8,10 +8,26 @@ from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
 from harness.llm.base import LanguageModel
 from harness.method import Method
+from harness.progress import CallbackBar
 from harness.retrieval.base import Retriever
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.data.corpus import Corpus
     from harness.data.task import TaskData
+
+
+def open_index(method: Method, corpus: Corpus, task: str, console: Console) -> Retriever | None:
+    """The method's retriever over a corpus, with progress; None if it retrieves nothing."""
+    from harness.retrieval.open import open_retriever
+
+    name = method.retriever_name
+    if name is None:
+        return None
+    with CallbackBar(console, f"{task}: {name} index") as progress:
+        settings = method.retriever_settings
+        return open_retriever(name, corpus, settings=settings, progress=progress)
 
 
 def open_method(

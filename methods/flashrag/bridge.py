@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from io import TextIOBase
 from typing import Any, TypeVar
 
@@ -45,14 +46,14 @@ async def run_sync(work: Callable[[], T]) -> T:
         try:
             received = await wanted
         except Exception as error:
-            step = _thrower(side, error)
+            step = partial(side.throw, error)
         except BaseException:
             # Cancelled: no ``except:`` of the function may keep it going.
             with _silent():
                 side.throw(GreenletExit)
             raise
         else:
-            step = _sender(side, received)
+            step = partial(side.switch, received)
 
 
 def wait_for(awaitable: Awaitable[T]) -> T:
@@ -85,11 +86,3 @@ def untouched() -> Iterator[None]:
 def _silent() -> Iterator[None]:
     with redirect_stdout(_NOWHERE), redirect_stderr(_NOWHERE):
         yield
-
-
-def _sender(side: Any, value: object) -> Callable[[], Any]:
-    return lambda: side.switch(value)
-
-
-def _thrower(side: Any, error: Exception) -> Callable[[], Any]:
-    return lambda: side.throw(error)

@@ -12,6 +12,7 @@ from harness.boards.file import read_board
 from harness.boards.run import _Retrievers, plan_runs, run_plans
 from harness.cli.run import method_params
 from harness.errors import InputError, RunFailedError
+from harness.lm_eval_plugin.settings import parse_settings
 from harness.retrieval.prebuilt import FaissSpec, shown
 from tests.harness.retrieval.test_prebuilt import bm25s_index, faiss_index
 
@@ -78,6 +79,13 @@ def test_the_command_line_takes_a_prefix_with_a_colon_and_a_blank() -> None:
     spec = FaissSpec.parse(name)
     assert (spec.file, spec.encoder) == ("e5.index", "./e5")
     assert spec.options == {"query_prefix": "query: ", "normalize": "true"}
+
+
+def test_lm_eval_reads_a_parameter_as_the_command_line_does() -> None:
+    name = "faiss:e5.index@./e5,normalize=true,query_prefix=query: "
+    given = {"method": "standard-rag", "retriever": name, "k": "3", "corpus": "any.jsonl"}
+    (entry,) = parse_settings(given).board.methods
+    assert entry.params == method_params([f"retriever={name}", "k=3"])
 
 
 def test_an_index_that_changed_since_it_was_planned_is_not_opened(
