@@ -13,7 +13,7 @@ from harness.runs.usage import MANY
 from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
 from leaderboards.external import external_lines, shown_as
-from leaderboards.rows import ALPHA, Row
+from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
 _REMOTE = (
@@ -182,15 +182,7 @@ def missing(methods: Mapping[str, Collection[str]]) -> str:
 
 
 def _quality(rows: Iterable[Row]) -> str:
-    text = (
-        "EM, F1, Contains, Recall and All-gold are percentages (x100) with 95% intervals over "
-        "questions. Bold: F1 not significantly below the best (paired randomisation test, "
-        f"Holm over the rows, alpha {ALPHA})."
-    )
-    if any(row.oracle for row in rows):
-        text += " \u2020oracle: is shown gold, so it takes no part in the comparison."
-    if any(row.f1.std is not None for row in rows):
-        text += " \u00b1: standard deviation over seeds."
+    text = "EM, F1, Contains, Recall and All-gold are percentages (x100)."
     if any(row.errors for row in rows):
         text += " Errors count as wrong answers."
     if has_doubtful_replies(rows):
