@@ -15,7 +15,16 @@ from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.external import placed
 from leaderboards.labels import identity, row_labels
-from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
+from leaderboards.rows import (
+    DEFAULT_K,
+    Entries,
+    Measured,
+    Row,
+    make_entries,
+    make_rows,
+    measure,
+)
+from leaderboards.significance import promises
 from leaderboards.unanswered import over_the_same_questions
 
 Item = TypeVar("Item")
@@ -44,6 +53,9 @@ class Table:
     notes: tuple[str, ...] = ()
     legend: tuple[str, ...] = ()
     hardware: str = ""
+    smallest_difference: float | None = None
+    """Of F1 (0 to 1), that so many questions could have shown with a power of 80 %; None if no
+    difference could be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +101,15 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
     ``collect``).
     """
     groups, unfinished, labels = _read(runs_dir)
+    measured = {id(group): measure(group.entries, k) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
         for same_split in _one_table_a_task(same_model):
-            table, note = _mean_table(same_split, k)
+            table, note = _mean_table(same_split, measured)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [_task_table(group, groups, labels, k) for group in same_model]
+        tables += [_task_table(group, groups, labels, measured[id(group)]) for group in same_model]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
@@ -171,7 +184,9 @@ def _one_table_a_task(groups: Sequence[Group]) -> list[list[Group]]:
     return _split(groups, lambda group: group.manifest.config.task.split)
 
 
-def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | None]:
+def _mean_table(
+    groups: Sequence[Group], measured: Mapping[int, Measured]
+) -> tuple[Table | None, str | None]:
     """Average over tasks, or tell why that is not possible; neither for a single task."""
     tasks = tuple(group.task for group in groups)
     model = groups[0].manifest.config.model.name
@@ -179,30 +194,34 @@ def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | No
         return None, None
     if len(set(tasks)) < len(tasks):
         return None, f"{model}: no mean over tasks, since a task has tables that are not comparable"
-    rows = make_rows([g.entries for g in groups], [g.hardware for g in groups], k)
+    tasks_measured = [measured[id(group)] for group in groups]
+    rows, smallest = make_rows(tasks_measured, [group.hardware for group in groups])
     missing = captions.missing({group.task: group.entries.keys() for group in groups})
     if not rows:
         return None, f"{model}: no mean over tasks, since no method has run on all: {missing}"
     runs = [run for group in groups for run in group.runs]
+    k, questions = tasks_measured[0].k, sum(len(group.runs[0].question_ids) for group in groups)
     table = Table(
         kind="mean",
         title=f"Mean over {', '.join(tasks)}: {model}",
         tasks=tasks,
         model=model,
-        questions=sum(len(group.runs[0].question_ids) for group in groups),
+        questions=questions,
         settings=_scope(groups[0].settings),
         caption=captions.mean_caption(runs, rows),
-        legend=captions.legend(rows),
+        legend=promises(rows),
         rows=tuple(rows),
         k=k,
         notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
+        smallest_difference=smallest,
     )
     return table, None
 
 
-def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -> Table:
+def _task_table(group: Group, groups: Sequence[Group], labels: Labels, measured: Measured) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
-    rows = make_rows([group.entries], [group.hardware], k)
+    rows, smallest = make_rows([measured], [group.hardware])
+    k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]
     notes = captions.row_notes(rows, group.hardware)
     notes += [
@@ -213,14 +232,15 @@ def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -
         title=group.title,
         tasks=(task.name,),
         model=model,
-        questions=len(group.runs[0].question_ids),
+        questions=questions,
         settings=group.settings,
         caption=captions.task_caption(group.runs, rows, group.hardware, others),
-        legend=captions.legend(rows),
+        legend=promises(rows),
         hardware=group.hardware.text,
         rows=tuple(rows),
         k=k,
         notes=tuple(notes),
+        smallest_difference=smallest,
     )
 
 

@@ -11,7 +11,7 @@ from harness.runs.usage import MANY
 from leaderboards.collect import Run, Unfinished
 from leaderboards.external import external_lines
 from leaderboards.labels import full_label, written
-from leaderboards.rows import ALPHA, Row
+from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
 _REMOTE = (
@@ -164,20 +164,6 @@ def missing(methods: Mapping[str, Collection[str]]) -> str:
         for name in sorted(set().union(*methods.values()))
     }
     return "; ".join(f"{name} (no {', '.join(tasks)})" for name, tasks in gaps.items() if tasks)
-
-
-def legend(rows: Sequence[Row]) -> tuple[str, ...]:
-    """How to read what the columns do not explain."""
-    lines = [
-        "Bold: F1 not significantly below the best (paired randomisation test, Holm over the rows, "
-        f"alpha {ALPHA})."
-    ]
-    if any(row.oracle for row in rows):
-        lines.append("\u2020oracle: is shown gold, so it takes no part in the comparison.")
-    if counts := sorted({len(row.seeds) for row in rows if row.f1.std is not None}):
-        several = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        lines.append(f"\u00b1: standard deviation over {several} seeds.")
-    return tuple(lines)
 
 
 def _doubts(row: Row, answers: int) -> Iterator[str]:

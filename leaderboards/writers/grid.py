@@ -11,6 +11,7 @@ from leaderboards.board import Table
 from leaderboards.cells import has_doubtful_replies
 from leaderboards.columns import Column, further
 from leaderboards.rows import Row
+from leaderboards.significance import power
 from leaderboards.view import ALL, View
 
 WIDTH = 120
@@ -64,11 +65,13 @@ def explained(view: View, tables: Iterable[Table], style: Style = MARKDOWN) -> l
     ]
 
 
-def footnotes(view: View, table: Table) -> list[str]:
-    """What the marks behind the rows' names mean, as plain text."""
+def below(view: View, table: Table) -> list[str]:
+    """What stands under a table as plain text: what it could show, marks of names, notes."""
     names = [view.names[row.label] for row in table.rows]
     marked = sorted((name for name in names if name.mark), key=lambda name: name.number)
-    return [f"{name.mark} {name.footnote}" for name in marked]
+    could_show = power(table.rows, table.questions, table.smallest_difference)
+    marks = [f"{name.mark} {name.footnote}" for name in marked]
+    return [*filter(None, [could_show]), *marks, *table.notes]
 
 
 def not_shown(view: View) -> list[str]:

@@ -8,7 +8,7 @@ from harness.escape import markdown_text
 from harness.report import bullets
 from leaderboards.board import Table
 from leaderboards.view import View
-from leaderboards.writers.grid import MARKDOWN, Grid, explained, footnotes, grids, not_shown, width
+from leaderboards.writers.grid import MARKDOWN, Grid, below, explained, grids, not_shown, width
 
 
 def to_markdown(view: View) -> bytes:
@@ -36,8 +36,8 @@ def _table(view: View, table: Table, level: str) -> Iterator[str]:
     yield f"{level} {markdown_text(table.title)}"
     yield bullets(table.caption)
     yield from map(pipes, grids(view, table, MARKDOWN))
-    if below := [*footnotes(view, table), *table.notes]:
-        yield bullets(below)
+    if notes := below(view, table):
+        yield bullets(notes)
 
 
 def pipes(grid: Grid) -> str:
