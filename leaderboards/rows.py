@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +79,7 @@ class Row:
     read; None where nothing is retrieved and, for ``all_gold``, where any gold document will do.
     ``p_value`` compares F1 with the best of the table, Holm-adjusted; None for an oracle, which
     takes no part. ``top`` tells that the method is not significantly below the best. ``errors`` are
-    answers that count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests
+    answers that count as wrong, ``failures`` the same by kind where it is known, ``unanswered`` questions whose server failed, ``retries`` requests
     sent again, each summed over the runs. ``external`` is the program that made results that are no
     run.
     """
@@ -97,6 +98,7 @@ class Row:
     recall_read: Score | None
     means: Mapping[str, float | None]
     errors: int
+    failures: Mapping[str, int]
     unanswered: int
     retries: int
     cost: Cost
@@ -179,6 +181,7 @@ def _row(
         recall_read=_retrieval(entries, "recall_read"),
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
+        failures=dict(sum((Counter(run.failures) for run in runs), Counter())),
         unanswered=sum(len(run.unanswered) for run in runs),
         retries=sum(run.performance.retries or 0 for run in runs),
         cost=costs[0] if len(costs) == 1 else average_cost(costs),
