@@ -93,14 +93,14 @@ class Group:
         return f"{task.name} ({task.split}): {model}"
 
 
-def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
+def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError (see
-    ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no run
+    is left, with ``strict`` also for the first that is damaged (see ``collect``).
     """
-    groups, unfinished, labels = _read(runs_dir)
+    groups, unfinished, labels, damaged = _read(runs_dir, strict=strict)
     measured = {id(group): measure(group.entries, k) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
@@ -113,7 +113,7 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
-    return Leaderboard(tuple(tables), tuple(notes))
+    return Leaderboard(tuple(tables), (*notes, *damaged))
 
 
 def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
@@ -122,23 +122,23 @@ def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
 
 
 def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[Group], list[str]]:
-    """The runs of each table of one task, and a note on every run that is not finished.
+    """The runs of each table of one task, and a note on every run that is not finished or damaged.
 
     ``across_corpora``: the tables of growing corpora are to stand on the same questions.
     """
-    groups, unfinished, labels = _read(runs_dir, across_corpora=across_corpora)
+    groups, unfinished, labels, damaged = _read(runs_dir, across_corpora=across_corpora)
     notes = [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
-    return groups, notes
+    return groups, [*notes, *damaged]
 
 
 def _read(
-    runs_dir: Path, *, across_corpora: bool = False
-) -> tuple[list[Group], list[Unfinished], Labels]:
-    ended, unfinished = collect(runs_dir)
+    runs_dir: Path, *, across_corpora: bool = False, strict: bool = False
+) -> tuple[list[Group], list[Unfinished], Labels, list[str]]:
+    ended, unfinished, damaged = collect(runs_dir, strict=strict)
     runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
     labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
-    return _groups(runs, unfinished, labels), unfinished, labels
+    return _groups(runs, unfinished, labels), unfinished, labels, damaged
 
 
 def _groups(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,8 +39,8 @@ class Row:
     ``p_value`` is that of the row having the best F1 of the table, ``top`` that it is not rejected:
     no row is significantly better. ``ranks`` are the first and the last place that it may have,
     rows that share one of their ``letters`` do not differ significantly. None and "" for an oracle,
-    which takes no part. ``errors`` are
-    answers that count as wrong, ``unanswered`` questions whose server failed, ``retries`` requests
+    which takes no part. ``errors`` are answers that count as wrong, ``failures`` the same by kind
+    where it is known, ``unanswered`` questions whose server failed, ``retries`` requests
     sent again, each summed over the runs. ``external`` is the program that made results that are no
     run.
     """
@@ -58,6 +59,7 @@ class Row:
     recall_read: Score | None
     means: Mapping[str, float | None]
     errors: int
+    failures: Mapping[str, int]
     unanswered: int
     retries: int
     cost: Cost
@@ -115,6 +117,7 @@ def _row(
         recall_read=score(tasks, label, "recall_read"),
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
+        failures=dict(sum((Counter(run.failures) for run in runs), Counter())),
         unanswered=sum(len(run.unanswered) for run in runs),
         retries=sum(run.performance.retries or 0 for run in runs),
         cost=costs[0] if len(costs) == 1 else average_cost(costs),

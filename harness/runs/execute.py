@@ -23,6 +23,7 @@ from harness.retrieval.base import Retriever
 from harness.retrieval.prebuilt import shown
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import RunDirectory
+from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
@@ -50,7 +51,8 @@ from harness.runs.provenance import (
     note_model,
     package_versions,
 )
-from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
+from harness.runs.scoring import score_run
+from harness.runs.stamp import is_scored
 from harness.runs.timing import time_queries
 from harness.runs.unanswered import read_unanswered, write_unanswered
 from harness.runs.usage import mean_usage

@@ -78,7 +78,8 @@ class _Patience:
 
 
 def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
-    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
+    rows = (row for _, row in read_predictions(run.predictions_path))
+    batched = {row["question_id"]: row for row in rows if row["question_id"] in answers}
     for key, single in answers.items():
         if single.error and not batched[key]["error"]:
             raise RunFailedError(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report import NOT_COMPARABLE
+from harness.runs.manifest import RunConfig
 from leaderboards.board import Table
 from leaderboards.table import build, render
 
@@ -264,6 +265,7 @@ def test_revisions_of_a_retriever_that_letters_decide_are_one_row(runs: Path, wr
         folder = write_run(task=task, seed=number)
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["config"] |= retriever
+        manifest["run_id"] = RunConfig.model_validate(manifest["config"]).run_id
         (folder / "manifest.json").write_text(json.dumps(manifest))
         if number == 1:
             tables = build(runs).tables
