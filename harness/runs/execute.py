@@ -34,8 +34,8 @@ from harness.runs.manifest import (
     RunConfig,
     read_manifest,
 )
-from harness.runs.measuring import Measuring
-from harness.runs.opening import Opened, open_method
+from harness.runs.measuring import USUAL, Measuring
+from harness.runs.opening import NOT_NOTED, Opened, open_method
 from harness.runs.other_machines import file_hardware, going_on
 from harness.runs.performance import Storage, read_performance, update_performance
 from harness.runs.predictions import has_errors
@@ -66,7 +66,7 @@ class RunPlan:
     method: Method
     model: ModelConfig
     data: TaskData
-    measuring: Measuring = Measuring()
+    measuring: Measuring = USUAL
     window: int = 128
     retry_errors: bool = False
     """Ask again what is recorded as an error, in finished runs too."""
@@ -74,6 +74,8 @@ class RunPlan:
     """What the method's and the model's parts were trained on, none of it asked."""
     demonstrations: tuple[str, ...] = ()
     """What to know of the demonstrations, each the end of a sentence."""
+    board: str | None = None
+    """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
 
     @property
     def label(self) -> str:
@@ -111,7 +113,7 @@ def execute(
     llm: LanguageModel,
     retriever: Retriever | None,
     console: Console,
-    opened: Opened = Opened(),
+    opened: Opened = NOT_NOTED,
 ) -> Path:
     """Bring one run to completion and return its folder; finished phases are not done again.
 

@@ -67,13 +67,16 @@ class Measuring:
             "passes": 1 + len(again),
             "queries_again": again[0] if again else 0,
             "cached": (
-                "model, index and memory are open; nothing is kept from one query to the next here, "
-                "while a server may keep what it read of a prompt"
+                "model, index and memory are open; nothing is kept from one query to the next, but "
+                "by a server that keeps what it read of prompts"
             ),
             "timer": "perf_counter, from the query to its answer; kernels of a GPU are waited for",
             "first_token": "from the query to the first token of the last reply of its program",
             "isolated": self.alone,
         }
+
+
+USUAL = Measuring()
 
 
 def in_order(queries: Sequence[Query]) -> list[Query]:

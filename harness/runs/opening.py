@@ -11,7 +11,6 @@ from harness.llm.base import LanguageModel
 from harness.method import Method
 from harness.progress import CallbackBar
 from harness.retrieval.base import Retriever
-
 from harness.runs.performance import ColdStart, Index
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ class Opened:
         parts = {"index": self.index_seconds, "memory": memory_seconds}
         known = {name: seconds for name, seconds in parts.items() if seconds is not None}
         return ColdStart(model=self.model_seconds, **known)
+
+
+NOT_NOTED = Opened()
 
 
 def open_index(method: Method, corpus: Corpus, task: str, console: Console) -> Retriever | None:
