@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,9 @@ def leaderboard(
 ) -> None:
     """Print the tables of all finished and scored runs."""
     from harness.files import atomic_file, writing
-    from leaderboards.table import Format, render
+    from leaderboards.table import render
 
-    text = render(runs, cast(Format, format), k)
+    text = render(runs, format, k)
     typer.echo(text)
     if output is not None:
         with writing(output):

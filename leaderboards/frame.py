@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leaderboards.board import build
 from leaderboards.rounding import plain
-from leaderboards.table import check_k, records
+from leaderboards.view import view
+from leaderboards.writers.csv import records
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,8 +25,7 @@ def leaderboard(runs_dir: Path, k: int) -> DataFrame:
     """The lines of the CSV leaderboard: see ``harness.leaderboard``."""
     import pandas as pd
 
-    check_k(k)
-    found = [plain(record) for record in records(build(runs_dir, k))]
+    found = [plain(record) for record in records(view(runs_dir, k=k).board)]
     frame = pd.DataFrame(found, columns=list(dict.fromkeys(key for row in found for key in row)))
     missing = [
         f"{name.format(k=k)}{end}" for name in _SCORES for end in ("", "_low", "_high", "_std")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.report import NOT_COMPARABLE
 from leaderboards.board import Table
-from leaderboards.table import build, render, to_markdown
+from leaderboards.table import build, render
 
 
 def labels(table: Table) -> list[str]:
@@ -160,7 +160,7 @@ def test_unfinished_runs_are_named(runs: Path, write_run) -> None:
         "Not finished, so left out: b on hotpotqa with smollm2-135m, seed 0, "
         "failed: 0/40 answered.",
     )
-    assert "## Notes" in to_markdown(board)
+    assert "## Notes" in render(runs)
 
 
 def test_mean_over_tasks(runs: Path, write_run) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from leaderboards.table import build, render, to_markdown
+from leaderboards.table import render
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -28,7 +28,6 @@ def test_golden(example: Path, format, name: str) -> None:
 
 def test_output_depends_on_nothing_but_the_files(example: Path, tmp_path: Path) -> None:
     text = render(example, "markdown")
-    assert to_markdown(build(example)) == text
     elsewhere = tmp_path / "copy"
     shutil.copytree(example, elsewhere)
     for path in sorted(elsewhere.rglob("*"), reverse=True):
@@ -50,4 +49,4 @@ def test_formats_agree(example: Path) -> None:
 
 def test_unknown_format(example: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'markdown'"):
-        render(example, "markdwn")  # type: ignore[arg-type]
+        render(example, "markdwn")
