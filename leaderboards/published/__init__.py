@@ -59,9 +59,9 @@ class Source(_Part):
     @property
     def text(self) -> str:
         """One line: what it is, which table, and how far it was looked at."""
-        parts = [self.title, f"arXiv {self.arxiv}" if self.arxiv else "", self.table or ""]
-        parts.append(f"confirmed: {self.confirmed}" if self.confirmed else "")
-        parts.append("copied from a third party's transcription" if self.second_hand else "")
+        parts = [self.title, self.link, self.table]
+        parts.append(f"confirmed: {self.confirmed}" if self.confirmed else None)
+        parts.append("copied from a third party's transcription" if self.second_hand else None)
         return "; ".join(filter(None, parts))
 
 
@@ -78,7 +78,6 @@ class _Shared(_Part):
     model: str | None = None
     retriever: str | None = None
     setting: str | None = None
-    note: str | None = None
     tasks: dict[str, Asked] = Field({})
 
 
@@ -101,7 +100,8 @@ class Figure:
     """One published number; None where its source does not tell.
 
     ``value`` is a percentage (x100) or a factor, as printed there. ``paper`` is the method's own
-    where others report it (``reported_by``). ``stored``: what it keeps of a document.
+    where others report it (``reported_by``). ``setting`` is of its whole table, ``detail`` of this
+    method; ``stored``: what it keeps of a document.
     """
 
     id: str
@@ -117,16 +117,21 @@ class Figure:
     model: str | None = None
     retriever: str | None = None
     setting: str | None = None
+    detail: str | None = None
     paper: str | None = None
     stored: str | None = None
-    note: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The table that it stands in there: one file of this folder."""
+        return self.id.partition("/")[0]
 
     @property
     def shown(self) -> str:
         """The value as a cell."""
         if self.metric in FACTORS:
             return f"{self.value:g}x"
-        return f"~{self.value:g}" if self.kind == "claim" else repr(self.value)
+        return f"{self.value:g} (claim)" if self.kind == "claim" else repr(self.value)
 
 
 def figures(tasks: Collection[str] | None = None) -> tuple[Figure, ...]:
@@ -176,10 +181,10 @@ def _read(path: Path) -> Iterator[Figure]:
                     n=asked[task].n if task in asked else None,
                     model=row.model or file.model,
                     retriever=row.retriever or file.retriever,
-                    setting="; ".join(filter(None, (file.setting, row.setting))) or None,
+                    setting=file.setting,
+                    detail=row.setting,
                     paper=row.paper,
                     stored=row.stored,
-                    note=" ".join(filter(None, (file.note, row.note))) or None,
                 )
 
 
