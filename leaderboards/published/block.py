@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.escape import markdown_text
-from harness.report import bullets, pipe_table
+from harness.report import bullets, csv_records, pipe_table
 from leaderboards.published import ANY_TASK, Figure, Metric
 
 HEADING = "Published elsewhere, other settings: never ranked with the rows above"
@@ -95,6 +96,16 @@ def records(figures: Iterable[Figure]) -> Iterator[dict[str, Any]]:
     for figure in figures:
         source = {f"source_{name}": value for name, value in figure.source.model_dump().items()}
         yield {k: v for k, v in asdict(figure).items() if k != "source"} | source
+
+
+def to_csv(figures: Sequence[Figure]) -> str:
+    """One line a figure."""
+    return csv_records(list(records(figures)))
+
+
+def to_json(figures: Sequence[Figure]) -> str:
+    """A list of figures."""
+    return json.dumps(list(records(figures)), indent=2, ensure_ascii=False) + "\n"
 
 
 def to_markdown(figures: Sequence[Figure]) -> str:
