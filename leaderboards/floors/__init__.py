@@ -42,7 +42,8 @@ def find_floors(runs: Path, corpus_fingerprint: str) -> tuple[Floor, ...]:
     Raises InputError for a damaged file.
     """
     path = floors_path(runs, corpus_fingerprint)
-    if not path.is_file():
+    # A manifest is a file of others, and its fingerprint would be a path.
+    if not corpus_fingerprint.isalnum() or not path.is_file():
         return ()
     from leaderboards.floors.file import read_file
 
