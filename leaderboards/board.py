@@ -15,6 +15,7 @@ from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.external import placed
 from leaderboards.floors import Floor, find_floors, floors_line
+from leaderboards.judged import judge_lines
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 from leaderboards.unanswered import over_the_same_questions
 
@@ -260,6 +261,7 @@ def _task_table(
         caption=(
             *captions.task_caption(group.runs, rows, group.hardware, others, k),
             *floors_line(floors),
+            *judge_lines((row.label, row.judge) for row in rows),
         ),
         rows=tuple(rows),
         k=k,

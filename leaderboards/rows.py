@@ -16,6 +16,7 @@ from harness.runs.external import External
 from harness.runs.manifest import Hardware
 from leaderboards.collect import Floats, Run
 from leaderboards.cost import Cost, average_cost, row_cost
+from leaderboards.judged import Judged, judged
 
 ALPHA = 0.05
 DEFAULT_K = 5
@@ -103,6 +104,8 @@ class Row:
     p_value: float | None = None
     top: bool = False
     external: str = ""
+    judge: Judged | None = None
+    """A judge's verdicts, in tables of one task; no score."""
 
 
 Entries = Mapping[str, Entry]
@@ -185,6 +188,7 @@ def _row(
         p_value=p_value,
         top=p_value is not None and p_value >= ALPHA,
         external=entries[0].external.source if entries[0].external else "",
+        judge=judged(entries[0].runs) if len(entries) == 1 else None,
     )
 
 

@@ -133,9 +133,10 @@ def score_answer(
     Returns:
         Values in [0, 1]: ``em``, ``f1``, ``contains``; for each k ``recall@k``, ``hit@k``,
         ``all_gold@k``, ``precision@k`` of the ranking; ``recall_read`` and ``recall_retrieved``;
-        ``retrieved``, 1 if anything was retrieved. Retrieval values are None without retrieval and,
-        but for ``retrieved``, without gold ids, and so are added ones of the ranking. Where any gold document gives the answer, recalls
-        are hits and there is no ``all_gold``. Support values are None if the method names none.
+        ``retrieved``, 1 if anything was retrieved. Retrieval values, added ones among them, are
+        None without retrieval and, but for ``retrieved``, without gold ids. Where any gold document
+        gives the answer, recalls are hits and there is no ``all_gold``. Support values are None if
+        the method names none.
     """
     if failed:
         answer, golden_answers = "", ()
