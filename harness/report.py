@@ -98,16 +98,16 @@ def save(
     typer.echo(f"written to {out}", err=True)
 
 
-def csv_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """One line a record under a line of all their names, text harmless in spreadsheets.
+def csv_records(records: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
+    """One line a record under a line of ``names``, all of them by default, harmless as formulas.
 
     None and what a record lacks are empty.
     """
     import pandas as pd
 
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = list(names or dict.fromkeys(name for record in records for name in record))
     rows = [[_cell(record.get(name)) for name in names] for record in records]
-    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    frame = pd.DataFrame(rows, columns=[csv_text(name) for name in names], dtype=object)
     return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from harness.fingerprint import canonical_json, fingerprint
+from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
@@ -16,6 +16,7 @@ from leaderboards.cost import common_hardware
 from leaderboards.external import placed
 from leaderboards.floors import Floor, find_floors, floors_line
 from leaderboards.judged import judge_lines
+from leaderboards.labels import identity, row_labels
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 from leaderboards.unanswered import over_the_same_questions
 
@@ -28,7 +29,8 @@ class Table:
     """Rows that may be compared. All text is plain: writers escape it for their format.
 
     ``settings`` is what all rows share, by dotted name. A ``mean`` table averages over the
-    ``tasks`` of one model.
+    ``tasks`` of one model. ``caption`` has the facts, the most important first, ``legend`` how to
+    read the numbers. ``hardware`` is where the timings are from; a mean has none.
     """
 
     kind: Literal["task", "mean"]
@@ -42,6 +44,8 @@ class Table:
     k: int = DEFAULT_K
     """Cut-off of the retrieval scores."""
     notes: tuple[str, ...] = ()
+    legend: tuple[str, ...] = ()
+    hardware: str = ""
     floors: tuple[Floor, ...] = ()
     """What the task's corpus takes at least, where that was computed (``floors``)."""
 
@@ -99,7 +103,7 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
         tables += [_task_table(group, groups, labels, k, runs_dir) for group in same_model]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
-    notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
+    notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
     return Leaderboard(tuple(tables), tuple(notes))
 
 
@@ -114,7 +118,7 @@ def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[G
     ``across_corpora``: the tables of growing corpora are to stand on the same questions.
     """
     groups, unfinished, labels = _read(runs_dir, across_corpora=across_corpora)
-    notes = [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in unfinished]
+    notes = [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     return groups, notes
 
 
@@ -124,49 +128,8 @@ def _read(
     ended, unfinished = collect(runs_dir)
     runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
-    labels = _labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
+    labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
     return _groups(runs, unfinished, labels), unfinished, labels
-
-
-def _identity(manifest: Manifest) -> str:
-    return canonical_json(manifest.identity())
-
-
-def _labels(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """Give each method with its parameters a name of its own, the same in all tables."""
-    rows = _row_identities(manifests)
-    names = {rows[_identity(m)]: captions.label(m) for m in manifests}
-    taken = list(names.values())
-    labels = {
-        row: name if taken.count(name) == 1 else f"{name} variant {fingerprint(row)[:6]}"
-        for row, name in names.items()
-    }
-    return {identity: labels[row] for identity, row in rows.items()}
-
-
-def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """What makes a row, for each identity: that itself, or what revisions of a retriever share.
-
-    Which revision a run has may depend on the letters of its corpus, so a row has several in a mean
-    or over growing corpora. Two in one table are of an earlier and a later release, so two rows.
-    """
-    tables: dict[str, dict[str, set[str]]] = {}
-    for manifest in manifests:
-        alike = tables.setdefault(canonical_json(_of_any_revision(manifest)), {})
-        table = canonical_json(manifest.comparable(None))
-        alike.setdefault(_identity(manifest), set()).add(table)
-    rows: dict[str, str] = {}
-    for shared, alike in tables.items():
-        met = sum(map(len, alike.values())) > len(set().union(*alike.values()))
-        rows |= {each: each if met or len(alike) == 1 else shared for each in alike}
-    return rows
-
-
-def _of_any_revision(manifest: Manifest) -> dict[str, Any]:
-    retriever = manifest.config.retriever or {}
-    # A number is a release's; an encoder's is a commit.
-    same = {k: v for k, v in retriever.items() if k != "revision" or not isinstance(v, int)}
-    return {**manifest.identity(), "retriever": same}
 
 
 def _groups(
@@ -178,7 +141,7 @@ def _groups(
     ):
         members = defaultdict(list)
         for run in runs:
-            members[labels[_identity(run.manifest)]].append(run)
+            members[labels[identity(run.manifest)]].append(run)
         would_join = runs[0].manifest.comparable(None)
         groups.append(
             Group(
@@ -232,7 +195,8 @@ def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | No
         model=model,
         questions=sum(len(group.runs[0].question_ids) for group in groups),
         settings=_scope(groups[0].settings),
-        caption=captions.mean_caption(runs, rows, k),
+        caption=captions.mean_caption(runs, rows),
+        legend=captions.legend(rows),
         rows=tuple(rows),
         k=k,
         notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
@@ -249,7 +213,7 @@ def _task_table(
     floors = find_floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
     notes += [
-        captions.unfinished(u, labels[_identity(u.manifest)], task=False) for u in group.unfinished
+        captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
     ]
     return Table(
         kind="task",
@@ -259,10 +223,12 @@ def _task_table(
         questions=len(group.runs[0].question_ids),
         settings=group.settings,
         caption=(
-            *captions.task_caption(group.runs, rows, group.hardware, others, k),
+            *captions.task_caption(group.runs, rows, group.hardware, others),
             *floors_line(floors),
             *judge_lines((row.label, row.judge) for row in rows),
         ),
+        legend=captions.legend(rows),
+        hardware=group.hardware.text,
         rows=tuple(rows),
         k=k,
         notes=tuple(notes),
