@@ -14,6 +14,8 @@ from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.external import placed
+from leaderboards.floors import Floor, find_floors
+from leaderboards.judged import judge_lines
 from leaderboards.labels import identity, row_labels
 from leaderboards.rows import (
     DEFAULT_K,
@@ -56,6 +58,8 @@ class Table:
     smallest_difference: float | None = None
     """Of F1 (0 to 1), that so many questions could have shown with a power of 80 %; None if no
     difference could be."""
+    floors: tuple[Floor, ...] = ()
+    """What the task's corpus takes at least, where that was computed (``floors``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,10 @@ def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leader
             table, note = _mean_table(same_split, measured)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [_task_table(group, groups, labels, measured[id(group)]) for group in same_model]
+        tables += [
+            _task_table(group, groups, labels, measured[id(group)], runs_dir)
+            for group in same_model
+        ]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
@@ -218,11 +225,14 @@ def _mean_table(
     return table, None
 
 
-def _task_table(group: Group, groups: Sequence[Group], labels: Labels, measured: Measured) -> Table:
+def _task_table(
+    group: Group, groups: Sequence[Group], labels: Labels, measured: Measured, runs_dir: Path
+) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
     rows, smallest = make_rows([measured], [group.hardware])
     k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]
+    floors = find_floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
     notes += [
         captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
@@ -234,13 +244,17 @@ def _task_table(group: Group, groups: Sequence[Group], labels: Labels, measured:
         model=model,
         questions=questions,
         settings=group.settings,
-        caption=captions.task_caption(group.runs, rows, group.hardware, others),
+        caption=(
+            *captions.task_caption(group.runs, rows, group.hardware, others),
+            *judge_lines((row.label, row.judge) for row in rows),
+        ),
         legend=promises(rows),
         hardware=group.hardware.text,
         rows=tuple(rows),
         k=k,
         notes=tuple(notes),
         smallest_difference=smallest,
+        floors=floors,
     )
 
 

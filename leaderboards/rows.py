@@ -11,6 +11,7 @@ from harness.metrics.statistics import ALPHA
 from harness.runs.manifest import Hardware
 from leaderboards.cost import Cost, average_cost, row_cost
 from leaderboards.entries import Entries, Entry, Score, make_entries
+from leaderboards.judged import Judged, judged
 from leaderboards.measured import Comparison, Measured, compare_rows, measure, score
 
 DEFAULT_K = 5
@@ -68,6 +69,8 @@ class Row:
     external: str = ""
     ranks: tuple[int, int] | None = None
     letters: str = ""
+    judge: Judged | None = None
+    """A judge's verdicts, in tables of one task; no score."""
 
 
 class Rows(NamedTuple):
@@ -126,6 +129,7 @@ def _row(
         external=entries[0].external.source if entries[0].external else "",
         ranks=found.ranks.get(label),
         letters=found.letters.get(label, ""),
+        judge=judged(entries[0].runs) if len(entries) == 1 else None,
     )
 
 

@@ -104,7 +104,9 @@ class Scoring:
             whole.seek(0)
             nobody = dict.fromkeys(together.lacking(manifest.scoring, added))
             for line in whole:
-                yield (canonical_json(json.loads(line) | nobody).encode() + b"\n" if nobody else line)
+                yield (
+                    canonical_json(json.loads(line) | nobody).encode() + b"\n" if nobody else line
+                )
 
     def _answered(self) -> Iterator[tuple[dict[str, Any], bytes, dict[str, Any]]]:
         """Each question's gold with the line and row of its answer, in the order of both files."""

@@ -22,7 +22,12 @@ def mean_usage(path: Path) -> Usage:
     sums: dict[str, float | None] = {}
     count = 0
     for count, (_, row) in enumerate(read_predictions(path), start=1):
-        used = {"passages_cut": 0, **row["usage"], "empty": is_empty(row), "cut_off": is_cut_off(row)}
+        used = {
+            "passages_cut": 0,
+            **row["usage"],
+            "empty": is_empty(row),
+            "cut_off": is_cut_off(row),
+        }
         sums = sums or dict.fromkeys(used, 0)
         # One that nobody knows makes the mean unknown.
         for name, total in sums.items():

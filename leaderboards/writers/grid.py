@@ -10,6 +10,7 @@ from harness.escape import markdown_text
 from leaderboards.board import Table
 from leaderboards.cells import has_doubtful_replies
 from leaderboards.columns import Column, further
+from leaderboards.floors import floors_line
 from leaderboards.rows import Row
 from leaderboards.significance import power
 from leaderboards.view import ALL, View
@@ -71,7 +72,7 @@ def below(view: View, table: Table) -> list[str]:
     marked = sorted((name for name in names if name.mark), key=lambda name: name.number)
     could_show = power(table.rows, table.questions, table.smallest_difference)
     marks = [f"{name.mark} {name.footnote}" for name in marked]
-    return [*filter(None, [could_show]), *marks, *table.notes]
+    return [*filter(None, [could_show]), *marks, *floors_line(table.floors), *table.notes]
 
 
 def not_shown(view: View) -> list[str]:

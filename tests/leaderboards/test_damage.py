@@ -25,7 +25,9 @@ def pair(runs: Path, write_run, write_gold) -> tuple[Path, Path]:
 
     def run(method: str, right: str) -> Path:
         said = [{**prediction(id_, ["d1"]), "answer": right} for id_ in IDS[::2]]
-        said += [{**prediction(id_, ["d2"], error="KeyError: 'x'"), "steps": []} for id_ in IDS[1::2]]
+        said += [
+            {**prediction(id_, ["d2"], error="KeyError: 'x'"), "steps": []} for id_ in IDS[1::2]
+        ]
         rows = sorted(said, key=lambda row: row["question_id"])
         folder = write_run(method, questions=len(IDS), predictions=rows)
         assert score_run(folder)
