@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
 from harness.runs.usage import MANY
@@ -131,14 +132,25 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
-def row_notes(rows: Iterable[Row], hardware: Hardware) -> list[str]:
-    """Tell which rows were timed on other hardware than the table's."""
-    return [
+def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
+    """Tell which rows failed at what, and which were timed on other hardware than the table's."""
+    failed = [
+        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}."
+        for row in rows
+        if row.failures
+    ]
+    return failed + [
         f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
         f"({hardware.text}), so its latency, throughput and memory are left out."
         for row in rows
         if row.cost.elsewhere
     ]
+
+
+def _counts(kinds: Mapping[str, int]) -> str:
+    """Kinds of errors, the most frequent first: ``ServerError 2, ValueError 1``."""
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{shortened(one_line(kind), 60)} {count:,}" for kind, count in ordered)
 
 
 def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
@@ -224,9 +236,12 @@ def _model(runs: Sequence[Run]) -> str:
 
 
 def _timed(rows: Iterable[Row]) -> Iterator[str]:
-    """How many questions the latencies are of."""
-    if queries := max((row.cost.latency_queries for row in rows), default=0):
-        yield f"Latency: of up to {queries:,} queries."
+    """How many questions the latencies are of, and how far passes over them differ."""
+    costs = [row.cost for row in rows]
+    noise = max((c.latency_noise for c in costs if c.latency_noise is not None), default=None)
+    spread = "" if noise is None else f", which differ by up to {_share(noise)} between passes"
+    if queries := max((cost.latency_queries for cost in costs), default=0):
+        yield f"Latency: of up to {queries:,} queries{spread}."
 
 
 def _seeds(rows: Iterable[Row]) -> str:

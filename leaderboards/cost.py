@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from harness.records import StorageReport
+from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
 from harness.runs.performance import Latency, Performance, Usage
 from leaderboards.collect import Run
@@ -30,8 +30,8 @@ class Cost:
     built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
     the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
     row's runs. ``isolated``: all of its latency and memory is of processes that ran nothing else.
-    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are means per question; ``empty`` and
-    ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak;
+    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
+    means per question; ``empty`` and ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak;
     ``memory_baseline_bytes`` is what the model alone had in use then, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
@@ -61,6 +61,8 @@ class Cost:
     memory_baseline_bytes: int | None = None
     storage_mb_per_1000: float | None = None
     storage_shared_mb: float | None = None
+    storage_parts: Mapping[str, float] = field(default_factory=dict)
+    """Megabytes for a thousand documents by part, what is shared left out."""
     elsewhere: str | None = None
 
 
@@ -97,6 +99,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         memory_baseline_bytes=peak.baseline_bytes if peak else None,
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
         storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
+        storage_parts=_storage_parts(stores),
         elsewhere=away[0] if away and not any(map(_timed, measured_here)) else None,
     )
 
@@ -135,6 +138,15 @@ def _opening(here: Sequence[Performance]) -> dict[str, Any]:
         "index_seconds": max(built, default=None),
         "index_cached": bool(indexes) and all(index.cached for index in indexes),
         "write_seconds": max((p.write.seconds for p in here if p.write), default=None),
+    }
+
+
+def _storage_parts(stores: Sequence[StorageReport]) -> dict[str, float]:
+    names = sorted({name for store in stores for name in store.parts} - {SHARED})
+    shares = [1 / max(store.documents, 1) / 1000 / len(stores) for store in stores]
+    return {
+        name: sum(s.parts.get(name, 0) * share for s, share in zip(stores, shares, strict=True))
+        for name in names
     }
 
 

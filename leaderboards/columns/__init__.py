@@ -28,6 +28,7 @@ METHOD = Column(
         Field("external", "text", lambda row: row.external),
         Field("seeds", "int", lambda row: len(row.seeds)),
     ),
+    foreign=True,
 )
 """What every table begins with."""
 
@@ -37,9 +38,10 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
 
     ``k`` is the cut-off of the retrieval scores.
     """
-    known = [METHOD, *quality(k), *timing(), *usage(), *space(), *mishaps()]
+    everything = list(rows)
+    known = [METHOD, *quality(k), *timing(), *usage(), *space(everything), *mishaps(everything)]
     told = {field.name for column in known for field in column.fields}
-    others = sorted({name for row in rows for name in row.means} - told)
+    others = sorted({name for row in everything for name in row.means} - told)
     return {column.name: column for column in [*known, *map(metric, others)]}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from leaderboards import cells
-from leaderboards.columns.base import Column, Field, Text
+from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
 
 _METRICS = {
@@ -28,13 +28,31 @@ def quality(k: int) -> Iterator[Column]:
     yield Column(
         "p",
         "p",
-        "Adjusted p-value of the F1 difference to the table's best row.",
+        "p-value of the row having the best F1 of the table.",
         lambda row: cells.MISSING if row.p_value is None else f"{row.p_value:.4f}",
         (
             Field("f1_p_value", "float", lambda row: row.p_value),
             Field("f1_top_tier", "bool", lambda row: row.top),
         ),
         "high",
+    )
+    yield Column(
+        "ranks",
+        "Rank",
+        "First and last place in F1 that the row may have, with 95% for all rows together.",
+        _places,
+        (
+            Field("rank_low", "int", lambda row: row.ranks and row.ranks[0]),
+            Field("rank_high", "int", lambda row: row.ranks and row.ranks[1]),
+        ),
+        "low",
+    )
+    yield Column(
+        "letters",
+        "Letters",
+        "Rows that share a letter do not differ significantly in F1.",
+        lambda row: row.letters or cells.MISSING,
+        (Field("letters", "text", lambda row: row.letters or None),),
     )
     yield _share("contains", "Contains", "Answers that contain a golden one, in percent.")
     yield _score(
@@ -59,16 +77,20 @@ def quality(k: int) -> Iterator[Column]:
         lambda row: row.recall_read,
     )
     yield _share("retrieved", "Retrieved", "Questions with anything retrieved, in percent.")
+    yield _judge()
 
 
-def mishaps() -> Iterator[Column]:
-    """What went wrong while answering."""
-    yield _count(
+def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
+    """What went wrong while answering; errors by the kinds that the rows have."""
+    errors = _count(
         "errors",
         "Errors",
         "Questions on which the method failed; they count as wrong answers.",
         lambda row: row.errors,
     )
+    kinds = {kind for row in rows for kind in row.failures}
+    failed = summed(kinds, lambda row: row.failures, "int", before="failed")
+    yield replace(errors, fields=(*errors.fields, *failed))
     yield _count(
         "unanswered",
         "Unanswered",
@@ -134,6 +156,33 @@ def _score(
         "high",
         short=heading,
         short_text=lambda row: cells.percent(mean(row)),
+    )
+
+
+def _places(row: Row) -> str:
+    if row.ranks is None:
+        return cells.MISSING
+    return " to ".join(map(str, dict.fromkeys(row.ranks)))
+
+
+def _judge() -> Column:
+    """What a judge said, apart from all scores."""
+    return Column(
+        "judge",
+        "Judged right [95% CI]",
+        "Answers that a recorded language model called right, in percent; no score counts it.",
+        lambda row: cells.score(row.judge and Score(row.judge.right, row.judge.interval)),
+        (
+            Field("judged_right", "float", lambda row: row.judge and row.judge.right),
+            Field("judged_right_low", "float", lambda row: row.judge and row.judge.interval.low),
+            Field("judged_right_high", "float", lambda row: row.judge and row.judge.interval.high),
+            Field("judge_agrees_with_em", "float", lambda row: row.judge and row.judge.agreement),
+            Field("judge_kappa", "float", lambda row: row.judge and row.judge.kappa),
+            Field("judged_answers", "int", lambda row: row.judge and row.judge.answers),
+            Field("judge_unclear", "int", lambda row: row.judge and row.judge.unclear),
+            Field("judge", "text", lambda row: row.judge and row.judge.judge),
+        ),
+        "high",
     )
 
 

@@ -17,7 +17,7 @@ from leaderboards.view import ALL, View
 
 WIDTH = 120
 """Characters of a line of a table whose columns nobody chose."""
-NARROW = ("method", "f1", "em", "recall", "latency", "tokens", "storage", "errors", "calls")
+NARROW = ("method", "f1", "em", "recall", "latency", "tokens", "storage", "errors", "calls", "ttft")
 """Columns of a narrow table, those that stay longest first."""
 
 
@@ -144,7 +144,7 @@ def _cells(view: View, row: Row, columns: Iterable[Column], style: Style) -> Ite
         if column.name == "method":
             yield _name(view, row, style)
         else:
-            text = style.own(column.text(row))
+            text = (style.foreign if column.foreign else style.own)(column.text(row))
             yield style.bold(text) if row.top and column.name == "f1" else text
 
 

@@ -76,7 +76,7 @@ def test_seeds_are_joined(runs: Path, write_run) -> None:
     assert rows["bm25"].f1.std is not None and rows["one"].f1.std is None
     assert rows["bm25"].f1.std < rows["bm25"].f1.interval.high - rows["bm25"].f1.interval.low
     text = render(runs)
-    assert "\u00b1: standard deviation over 3 seeds." in text
+    assert "\u00b1: standard deviation over 3 seeds;" in text
     assert f"] \u00b1 {100 * rows['bm25'].f1.std:.1f}" in text
 
 
