@@ -30,9 +30,10 @@ def leaderboard(
 ) -> None:
     """Print the tables of all finished and scored runs.
 
-    Columns: method, em, f1, p, contains, recall, all_gold, recall_read, retrieved, latency,
-    throughput, calls, searches, tokens, dropped, memory, storage, errors, unanswered, retries,
-    empty, cut_off, and any other score by its name. Beside CSV and Parquet files stands
+    Columns: method, em, f1, p, ranks, letters, contains, recall, all_gold, recall_read, retrieved,
+    judge, latency, noise, ttft, throughput, cold_start, index, write, calls, searches, tokens,
+    dropped, memory, storage, parts, errors, unanswered, retries, empty, cut_off, and any other
+    score by its name. Beside CSV and Parquet files stands
     NAME.settings.json, which tells what their settings_id and row_id stand for.
     """
     from leaderboards.view import view

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.escape import shortened
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
@@ -121,7 +122,7 @@ def metric(name: str) -> Column:
     """The column of any other score."""
     kind, at, k = name.partition("@")
     heading, explanation = _METRICS.get(kind, (kind, "Mean of the score of this name, in percent."))
-    column = _share(name, f"{heading}{at}{k}", explanation)
+    column = _share(name, shortened(f"{heading}{at}{k}", 40), explanation)
     return replace(column, is_metric=True)
 
 
