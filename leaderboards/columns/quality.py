@@ -146,7 +146,7 @@ def _score(
     return Column(
         name,
         f"{heading} [95% CI]",
-        f"{counted}, in percent, with the 95% interval over questions.",
+        f"{counted}, in percent.",
         lambda row: cells.score(score(row)),
         (
             Field(field, "float", mean),

@@ -28,12 +28,12 @@ def to_latex(view: View) -> bytes:
 
 def _table(view: View, table: Table) -> Iterator[str]:
     yield r"\begin{table}"
-    yield r"\centering\small"
-    yield r"\setlength{\tabcolsep}{4pt}"
+    yield r"\centering\footnotesize"
+    yield r"\setlength{\tabcolsep}{3pt}"
     yield rf"\caption{{{_text(table.title)}}}"
     for grid in grids(view, table, TEX):
         yield from _tabular(grid)
-    yield r"\par\medskip\raggedright\footnotesize"
+    yield r"\par\medskip\raggedright\scriptsize"
     facts = (*below(view, table), *table.caption)
     yield from (rf"{line}\par" for line in map(_text, facts))
     yield " ".join(explained(view, [table], TEX)) + r"\par"

@@ -116,7 +116,7 @@ CHECKS: Mapping[str, Any] = {
 }  # fmt: skip
 COMMANDS = {
     "begin", "end", "centering", "small", "setlength", "tabcolsep", "caption", "toprule", "midrule",
-    "bottomrule", "par", "medskip", "raggedright", "footnotesize", "textbf", "noindent", "dagger",
+    "bottomrule", "par", "medskip", "raggedright", "footnotesize", "scriptsize", "textbf", "noindent", "dagger",
     "ddagger", "pm", "times", "textbackslash", "textasciicircum", "textasciitilde", "textless",
     "textgreater", "textbar", "char", "ldots", "textsuperscript", "ss", "o", "O", "ae", "AE", "oe",
     "OE", "l", "L", "i",
