@@ -62,11 +62,12 @@ def records(view: View) -> list[dict[str, Any]]:
 def settings(view: View) -> dict[str, Any]:
     """What the ids of the records stand for, as JSON."""
     tables = view.board.tables
-    return plain({
+    told: dict[str, Any] = plain({
         "format_version": FORMAT_VERSION,
         "settings": {_settings_id(table): _shared(table) for table in tables},
         "rows": {_row_id(table, row): _own(row) for table in tables for row in table.rows},
     })  # fmt: skip
+    return told
 
 
 def _fields(view: View) -> list[Field]:

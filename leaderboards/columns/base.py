@@ -61,7 +61,8 @@ def sorted_rows(rows: Iterable[Row], column: Column) -> list[Row]:
     def value(row: Row) -> Any:
         return column.fields[0].value(row)
 
-    known, unknown = [], []
+    known: list[Row] = []
+    unknown: list[Row] = []
     for row in rows:
         (unknown if value(row) is None else known).append(row)
     return sorted(known, key=value, reverse=column.better == "high") + unknown

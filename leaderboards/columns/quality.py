@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from harness.escape import shortened
 from leaderboards import cells
-from leaderboards.columns.base import Column, Field, Text, summed
+from leaderboards.columns.base import Column, Field, Kind, Text, Value, summed
+from leaderboards.judged import Judged
 from leaderboards.rows import Row, Score
 
 _METRICS = {
@@ -172,19 +173,25 @@ def _judge() -> Column:
         "judge",
         "Judged right [95% CI]",
         "Answers that a recorded language model called right, in percent; no score counts it.",
-        lambda row: cells.score(row.judge and Score(row.judge.right, row.judge.interval)),
+        lambda row: cells.score(
+            None if row.judge is None else Score(row.judge.right, row.judge.interval)
+        ),
         (
-            Field("judged_right", "float", lambda row: row.judge and row.judge.right),
-            Field("judged_right_low", "float", lambda row: row.judge and row.judge.interval.low),
-            Field("judged_right_high", "float", lambda row: row.judge and row.judge.interval.high),
-            Field("judge_agrees_with_em", "float", lambda row: row.judge and row.judge.agreement),
-            Field("judge_kappa", "float", lambda row: row.judge and row.judge.kappa),
-            Field("judged_answers", "int", lambda row: row.judge and row.judge.answers),
-            Field("judge_unclear", "int", lambda row: row.judge and row.judge.unclear),
-            Field("judge", "text", lambda row: row.judge and row.judge.judge),
+            _said("judged_right", "float", lambda judge: judge.right),
+            _said("judged_right_low", "float", lambda judge: judge.interval.low),
+            _said("judged_right_high", "float", lambda judge: judge.interval.high),
+            _said("judge_agrees_with_em", "float", lambda judge: judge.agreement),
+            _said("judge_kappa", "float", lambda judge: judge.kappa),
+            _said("judged_answers", "int", lambda judge: judge.answers),
+            _said("judge_unclear", "int", lambda judge: judge.unclear),
+            _said("judge", "text", lambda judge: judge.judge),
         ),
         "high",
     )
+
+
+def _said(name: str, kind: Kind, value: Callable[[Judged], Value]) -> Field:
+    return Field(name, kind, lambda row: None if row.judge is None else value(row.judge))
 
 
 def _share(name: str, heading: str, explanation: str) -> Column:

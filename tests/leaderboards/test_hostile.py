@@ -115,8 +115,9 @@ CHECKS: Mapping[str, Any] = {
     "parquet": check_parquet,
 }  # fmt: skip
 COMMANDS = {
-    "begin", "end", "centering", "small", "setlength", "tabcolsep", "caption", "toprule", "midrule",
-    "bottomrule", "par", "medskip", "raggedright", "footnotesize", "scriptsize", "textbf", "noindent", "dagger",
+    "begin", "end", "centering", "setlength", "tabcolsep", "caption", "toprule", "midrule",
+    "bottomrule", "par", "medskip", "raggedright", "footnotesize", "scriptsize", "textbf",
+    "noindent", "dagger",
     "ddagger", "pm", "times", "textbackslash", "textasciicircum", "textasciitilde", "textless",
     "textgreater", "textbar", "char", "ldots", "textsuperscript", "ss", "o", "O", "ae", "AE", "oe",
     "OE", "l", "L", "i",
