@@ -4,6 +4,8 @@ COMMANDS: dict[str, str] = {
     "leaderboard": "leaderboards.commands:leaderboard",
     "compare": "leaderboards.commands:compare",
     "analyse": "leaderboards.commands:analyse",
+    "export": "leaderboards.exchange:export",
+    "merge": "leaderboards.exchange:merge",
 }
 """Command -> ``module:function``, imported when first used."""
 

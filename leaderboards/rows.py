@@ -79,9 +79,9 @@ class Row:
     read; None where nothing is retrieved and, for ``all_gold``, where any gold document will do.
     ``p_value`` compares F1 with the best of the table, Holm-adjusted; None for an oracle, which
     takes no part. ``top`` tells that the method is not significantly below the best. ``errors`` are
-    answers that count as wrong, ``failures`` the same by kind where it is known, ``unanswered`` questions whose server failed, ``retries`` requests
-    sent again, each summed over the runs. ``external`` is the program that made results that are no
-    run.
+    answers that count as wrong, ``failures`` the same by kind where it is known, ``unanswered``
+    questions whose server failed, ``retries`` requests sent again, each summed over the runs.
+    ``external`` is the program that made results that are no run.
     """
 
     label: str

@@ -57,7 +57,7 @@ def read_scores(folder: Path, manifest: Manifest, stamp: Stamp, *, has_gold: boo
         return Scores(*_columns(path, rescore), failures=stamp.failures or {})
     if not stamp.is_of_today or not has_gold:
         why = "their gold is missing" if stamp.is_of_today else "of an earlier metrics version"
-        unchecked = f"{path}: scores without a hash of their own, {why}; {rescore}"
+        unchecked = f"scores without a hash of their own, {why}; run `memory-harness score`"
         return Scores(*_columns(path, rescore), failures={}, unchecked=unchecked)
     with _made_anew(folder, manifest) as (again, scoring):
         return Scores(*_columns(again, rescore), failures=scoring.failures)
@@ -89,7 +89,10 @@ def _columns(path: Path, rescore: str) -> tuple[tuple[str, ...], dict[str, Float
             None not in ids
             and all(map(_METRIC.fullmatch, scores))
             and not any(np.isnan(scores[name]).any() for name in _REQUIRED)
-            and all(((values >= 0) & (values <= 1) | np.isnan(values)).all() for values in scores.values())
+            and all(
+                ((values >= 0) & (values <= 1) | np.isnan(values)).all()
+                for values in scores.values()
+            )
         )
         errors = int(np.sum(table["error"].to_numpy())) if "error" in table.column_names else 0
     # Of whatever is not a table of numbers; pyarrow has errors of its own for it.
@@ -118,9 +121,7 @@ _BLOCK = 2**22
 def _first_broken(path: Path) -> int:
     """The number of the first line that is not the scores of a question."""
     with path.open("rb") as file:
-        return next(
-            (number for number, line in enumerate(file, start=1) if not _is_sound(line)), 1
-        )
+        return next((number for number, line in enumerate(file, start=1) if not _is_sound(line)), 1)
 
 
 def _is_sound(text: bytes) -> bool:

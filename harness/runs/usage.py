@@ -21,14 +21,13 @@ def mean_usage(path: Path) -> Usage:
     """Means over the predictions of a file. Raises InputError for a broken line."""
     sums: dict[str, float | None] = {}
     count = 0
-    for count, (_, row) in enumerate(read_predictions(path), start=1):
-        used = {"passages_cut": 0, **row["usage"], "empty": is_empty(row), "cut_off": is_cut_off(row)}
-        sums = sums or dict.fromkeys(used, 0)
-        # One that nobody knows makes the mean unknown.
-        for name, total in sums.items():
-            more = used.get(name, 0)
-            sums[name] = None if total is None or more is None else total + more
-    return Usage(**{name: None if t is None else t / count for name, t in sums.items()})
+    for _, row in read_predictions(path):
+        count += 1
+        more = {"passages_cut": 0, **row["usage"]}
+        more |= {"empty": is_empty(row), "cut_off": is_cut_off(row)}
+        sums = sums or dict.fromkeys(more, 0)
+        sums = {name: _plus(total, more.get(name, 0)) for name, total in sums.items()}
+    return Usage(**{name: None if sum_ is None else sum_ / count for name, sum_ in sums.items()})
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
@@ -55,9 +54,9 @@ def cautions(folder: Path) -> Iterator[str]:
             f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
             f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
-    answers = failed = 0
-    last = ""
-    for answers, (_, row) in enumerate(read_predictions(folder / "predictions.jsonl"), start=1):
+    answers, failed, last = 0, 0, ""
+    for _, row in read_predictions(folder / "predictions.jsonl"):
+        answers += 1
         if row["error"] is not None:
             failed, last = failed + 1, row["error"]
     if failed:
@@ -82,6 +81,11 @@ def cautions(folder: Path) -> Iterator[str]:
 
 def _generations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [step for step in row["steps"] if step["kind"] == "generate"]
+
+
+def _plus(total: float | None, more: int | None) -> float | None:
+    """What nobody knows of one question, nobody knows of all."""
+    return None if total is None or more is None else total + more
 
 
 def _percent(share: float | None) -> str:
