@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,20 @@ def test_csv_cells_are_flat_and_no_formulas(exported: Path, tmp_path: Path) -> N
     assert said[1:3] == ["'" + ANSWERS[1], "two lines"] and "\u202e" not in said[4]
     assert len(said[3]) > 100_000
     assert rows[0]["gold_doc_ids"] == "d\\|1 | \\\\d2"
+
+
+def test_memory_holds_no_texts(runs: Path, write_run, write_gold, tmp_path: Path) -> None:
+    ids = [f"q{number:03d}" for number in range(200)]
+    write_gold({id_: ["d1"] for id_ in ids})
+    long = [{"kind": "generate", "reply": "x" * 20_000, "passages_dropped": 0}]
+    rows = [{**prediction(id_, ["d1"]), "answer": "x", "steps": long} for id_ in ids]
+    score_run(write_run("bm25", questions=len(ids), predictions=rows))
+    export(runs, tmp_path / "first.csv")  # what is imported stays
+    tracemalloc.start()
+    export(runs, tmp_path / "all.csv")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_500_000, "of 4 MB"
 
 
 def test_a_damaged_run_is_left_out_and_told(exported: Path, tmp_path: Path) -> None:
