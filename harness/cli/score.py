@@ -30,8 +30,8 @@ def score(
         except InputError as error:
             damaged.append(error)
     # The others are scored all the same.
-    for error in damaged[1:]:
-        typer.echo(f"error: {visible(str(error))}", err=True)
+    for other in damaged[1:]:
+        typer.echo(f"error: {visible(str(other))}", err=True)
     if damaged:
         raise damaged[0]
 
