@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,32 @@ side, so that they alone could decide a comparison."""
 
 
 def mean_usage(path: Path) -> Usage:
-    """Means over the predictions of a file. Raises InputError for a broken line."""
-    rows = [row for _, row in read_predictions(path)]
-    names = set(rows[0]["usage"]) | {"passages_cut"}
-    means = {name: _mean([row["usage"].get(name, 0) for row in rows]) for name in names}
-    return Usage(
-        **means,
-        empty=_mean([is_empty(row) for row in rows]),
-        cut_off=_mean([is_cut_off(row) for row in rows]),
-    )
+    """Means over the predictions of a file, one at a time. Raises InputError for a broken line."""
+    means: dict[str, _Mean] = defaultdict(_Mean)
+    counts: set[str] = set()
+    for _, row in read_predictions(path):
+        counts = counts or {*row["usage"], "passages_cut"}
+        for name in counts:
+            means[name].add(row["usage"].get(name, 0))
+        means["empty"].add(is_empty(row))
+        means["cut_off"].add(is_cut_off(row))
+    return Usage(**{name: mean.value for name, mean in means.items()})
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A mean of what is known; None as soon as one value is not."""
+
+    total: float | None = 0.0
+    count: int = 0
+
+    def add(self, value: float | None) -> None:
+        self.total = None if self.total is None or value is None else self.total + value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        return None if self.total is None else self.total / self.count
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
@@ -53,12 +72,15 @@ def cautions(folder: Path) -> Iterator[str]:
             f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
             f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
-    errors = [row["error"] for _, row in read_predictions(folder / "predictions.jsonl")]
-    failed = [error for error in errors if error is not None]
+    asked, failed, last = 0, 0, ""
+    for _, row in read_predictions(folder / "predictions.jsonl"):
+        asked += 1
+        if row["error"] is not None:
+            failed, last = failed + 1, row["error"]
     if failed:
         yield (
-            f"{len(failed):,} of {len(errors):,} questions failed and count as wrong answers, the "
-            f"last with {failed[-1]}; --retry-errors asks them again"
+            f"{failed:,} of {asked:,} questions failed and count as wrong answers, the last with "
+            f"{last}; --retry-errors asks them again"
         )
     if told := empty_searches(folder):
         yield told
@@ -77,11 +99,6 @@ def cautions(folder: Path) -> Iterator[str]:
 
 def _generations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [step for step in row["steps"] if step["kind"] == "generate"]
-
-
-def _mean(counts: Sequence[int | None]) -> float | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) / len(known) if len(known) == len(counts) else None
 
 
 def _percent(share: float | None) -> str:
