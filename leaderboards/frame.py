@@ -16,7 +16,7 @@ _TEXT = (
     "table", "tasks", "split", "model", "settings", "row", "method", "params", "seeds",
     "memory_kind", "elsewhere", "external",
 )  # fmt: skip
-_YES_NO = ("oracle", "f1_top_tier")
+_YES_NO = ("oracle", "f1_top_tier", "index_cached", "isolated")
 _WHOLE = ("limit", "questions", "errors", "unanswered", "retries", "latency_queries")
 _SCORES = ("recall@{k}", "all_gold@{k}", "recall_read")
 

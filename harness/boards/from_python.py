@@ -79,7 +79,12 @@ def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
       of all other metrics by their names;
     - ``errors``, ``unanswered``, ``retries``: counts;
     - ``latency_p50``, ``latency_p90`` (seconds, of ``latency_queries`` single queries),
-      ``throughput`` (questions a second), ``llm_calls``, ``retrievals``, ``prompt_tokens``,
+      ``latency_noise`` (the share by which a query's seconds differed between passes),
+      ``ttft_p50``, ``ttft_p90`` (seconds to the first token of the last reply),
+      ``cold_start_seconds`` (opening what is built), ``index_seconds`` (building the index, which
+      was there before if ``index_cached``), ``write_seconds`` (a method's own memory),
+      ``isolated`` (measured in a process of its own), ``memory_baseline_bytes`` (of the model
+      alone); ``throughput`` (questions a second), ``llm_calls``, ``retrievals``, ``prompt_tokens``,
       ``completion_tokens``, ``passages_dropped``, ``passages_cut`` (a question), ``empty``,
       ``cut_off`` (shares), ``memory_kind``, ``memory_bytes``, ``storage_mb_per_1000`` and
       ``storage_shared_mb`` (10^6 bytes); ``elsewhere``: hardware whose timings were left out.

@@ -13,6 +13,7 @@ from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.metrics import Documents
 from harness.records import Prediction, Usage
+from harness.trace import retrieved_ids
 
 _KIND = re.compile(r"([A-Za-z_][\w.]{0,79})(?:: |$)")
 
@@ -56,6 +57,9 @@ def _usage(usage: Usage) -> dict[str, int | None]:
 def documents_of(row: Mapping[str, Any]) -> Documents:
     """The documents of a stored prediction, as they are scored."""
     ranked, read = list(row["retrieved_ids"]), read_ids(row)
+    if row.get("error") is not None and not ranked:
+        # Earlier releases took from a failed question what it had retrieved.
+        ranked = retrieved_ids(row.get("steps", ()))
     searched = [id_ for step in search_steps(row) for id_ in step["retrieved_ids"]]
     return Documents(
         ranked=ranked,

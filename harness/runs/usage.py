@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,32 @@ side, so that they alone could decide a comparison."""
 
 
 def mean_usage(path: Path) -> Usage:
-    """Means over the predictions of a file. Raises InputError for a broken line."""
-    sums: dict[str, float | None] = {}
-    count = 0
+    """Means over the predictions of a file, one at a time. Raises InputError for a broken line."""
+    means: dict[str, _Mean] = defaultdict(_Mean)
+    counts: set[str] = set()
     for _, row in read_predictions(path):
-        count += 1
-        more = {"passages_cut": 0, **row["usage"]}
-        more |= {"empty": is_empty(row), "cut_off": is_cut_off(row)}
-        sums = sums or dict.fromkeys(more, 0)
-        sums = {name: _plus(total, more.get(name, 0)) for name, total in sums.items()}
-    return Usage(**{name: None if sum_ is None else sum_ / count for name, sum_ in sums.items()})
+        counts = counts or {*row["usage"], "passages_cut"}
+        for name in counts:
+            means[name].add(row["usage"].get(name, 0))
+        means["empty"].add(is_empty(row))
+        means["cut_off"].add(is_cut_off(row))
+    return Usage(**{name: mean.value for name, mean in means.items()})
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A mean of what is known; None as soon as one value is not."""
+
+    total: float | None = 0.0
+    count: int = 0
+
+    def add(self, value: float | None) -> None:
+        self.total = None if self.total is None or value is None else self.total + value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        return None if self.total is None else self.total / self.count
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
@@ -54,14 +72,14 @@ def cautions(folder: Path) -> Iterator[str]:
             f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
             f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
-    answers, failed, last = 0, 0, ""
+    asked, failed, last = 0, 0, ""
     for _, row in read_predictions(folder / "predictions.jsonl"):
-        answers += 1
+        asked += 1
         if row["error"] is not None:
             failed, last = failed + 1, row["error"]
     if failed:
         yield (
-            f"{failed:,} of {answers:,} questions failed and count as wrong answers, the last with "
+            f"{failed:,} of {asked:,} questions failed and count as wrong answers, the last with "
             f"{last}; --retry-errors asks them again"
         )
     if told := empty_searches(folder):
@@ -81,11 +99,6 @@ def cautions(folder: Path) -> Iterator[str]:
 
 def _generations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [step for step in row["steps"] if step["kind"] == "generate"]
-
-
-def _plus(total: float | None, more: int | None) -> float | None:
-    """What nobody knows of one question, nobody knows of all."""
-    return None if total is None or more is None else total + more
 
 
 def _percent(share: float | None) -> str:
