@@ -101,8 +101,8 @@ def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leader
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no run
-    is left, with ``strict`` also for the first that is damaged (see ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no
+    run is left, with ``strict`` also for the first that is damaged (see ``collect``).
     """
     groups, unfinished, labels, damaged = _read(runs_dir, strict=strict)
     measured = {id(group): measure(group.entries, k) for group in groups}

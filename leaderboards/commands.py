@@ -27,6 +27,9 @@ def leaderboard(
     sort: Annotated[str, typer.Option(help="Rows by this column, the best first.")] = "",
     group: Annotated[str, typer.Option(help="Tables by 'model' or by 'task'.")] = "",
     k: Annotated[int, typer.Option(help="Recall and All-gold at 5, 10, 15 or 20.")] = 5,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A damaged run is an error, not left out.")
+    ] = False,
 ) -> None:
     """Print the tables of all finished and scored runs.
 
@@ -41,7 +44,7 @@ def leaderboard(
 
     form = chosen_format(format, output)
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    shown = view(runs, k=k, columns=names, sort=sort, group=group)
+    shown = view(runs, k=k, columns=names, sort=sort, group=group, strict=strict)
     content = write(shown, form)
     if form == "markdown" or output is None:
         typer.echo(content.decode(), nl=False)

@@ -41,9 +41,8 @@ class Row:
     no row is significantly better. ``ranks`` are the first and the last place that it may have,
     rows that share one of their ``letters`` do not differ significantly. None and "" for an oracle,
     which takes no part. ``errors`` are answers that count as wrong, ``failures`` the same by kind
-    where it is known, ``unanswered`` questions whose server failed, ``retries`` requests
-    sent again, each summed over the runs. ``external`` is the program that made results that are no
-    run.
+    where it is known, ``unanswered`` questions whose server failed, ``retries`` requests sent again,
+    each summed over the runs. ``external`` is the program that made results that are no run.
     """
 
     label: str
