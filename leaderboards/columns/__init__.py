@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.metrics import is_added
 from leaderboards.columns.base import Column, Field, Kind, sorted_rows
 from leaderboards.columns.cost import space, timing, usage
+from leaderboards.columns.judge import judging
 from leaderboards.columns.quality import metric, mishaps, quality
 from leaderboards.rows import DEFAULT_K, Row
 
@@ -37,9 +38,11 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
 
     ``k`` is the cut-off of the retrieval scores.
     """
-    known = [METHOD, *quality(k), *timing(), *usage(), *space(), *mishaps()]
+    everything = list(rows)
+    opinion = judging() if any(row.judge for row in everything) else ()
+    known = [METHOD, *quality(k), *opinion, *timing(), *usage(), *space(), *mishaps()]
     told = {field.name for column in known for field in column.fields}
-    others = sorted({name for row in rows for name in row.means} - told)
+    others = sorted({name for row in everything for name in row.means} - told)
     return {column.name: column for column in [*known, *map(metric, others)]}
 
 

@@ -15,7 +15,10 @@ from leaderboards.view import ALL, View
 
 WIDTH = 120
 """Characters of a line of a table whose columns nobody chose."""
-NARROW = ("method", "f1", "em", "recall", "latency", "tokens", "storage", "errors", "calls")
+NARROW = (
+    "method", "f1", "em", "judge", "judge_agreement", "recall", "latency", "tokens", "storage",
+    "errors", "calls",
+)  # fmt: skip
 """Columns of a narrow table, those that stay longest first."""
 
 

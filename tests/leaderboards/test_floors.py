@@ -31,8 +31,8 @@ from leaderboards.floors.file import make_floors
 from tests.leaderboards.conftest import WriteRun
 
 TEXTS = [
-    f"Town {n}\nTown {n} is a town of {n * 37 % 991} people on the river Ilm, north of Oster \u2014 "
-    f"its mayor since {1900 + n * 7 % 120} is Mara Quint the {n}th.".encode()
+    f"Town {n}\nTown {n} is a town of {n * 37 % 991} people on the river Ilm, by Oster \u2014 its "
+    f"mayor since {1900 + n * 7 % 120} is Mara Quint the {n}th.".encode()
     for n in range(400)
 ]
 
