@@ -25,13 +25,14 @@ class Judged:
 
     ``right`` is their share called right, with its 95 % interval over questions, ``agreement`` the
     share on which verdict and EM are the same, ``kappa`` Cohen's, which is 0 for what chance would
-    give and None where one of the two never varies. ``unclear`` answers got neither word.
+    give and None where neither of the two varies. ``unclear`` answers got neither word; None of
+    the rest where all did.
     """
 
     judge: str
-    right: float
-    interval: Interval
-    agreement: float
+    right: float | None
+    interval: Interval | None
+    agreement: float | None
     kappa: float | None
     answers: int
     unclear: int
@@ -51,7 +52,7 @@ def judged(runs: Sequence[Run]) -> Judged | None:
     em = np.array([run.scores["em"] for run in runs])
     clear = ~np.isnan(said)
     if not clear.any():
-        return None
+        return Judged(judge, None, None, None, None, answers=0, unclear=clear.size)
     # Of several seeds, a question's value is its mean over those that got a word.
     asked = clear.any(axis=0)
     values = np.nanmean(said[:, asked], axis=0)
@@ -81,9 +82,9 @@ def judge_lines(rows: Iterable[tuple[str, Judged | None]]) -> tuple[str, ...]:
         judge + (f" of {', '.join(labels)}" if several else "") for judge, labels in judges.items()
     )
     lines = [
-        f"Judge: answers that a language model called right ({who}). An opinion: it is no score, "
-        "takes part in no comparison, and answers may sway it. Agreement: with EM on the same "
-        "answers, and Cohen's kappa."
+        f"Judge: the share of answers that a language model called right ({who}). An opinion: it "
+        "is no score, takes part in no comparison, and answers may sway it. Agreement: with EM on "
+        "the same answers, and Cohen's kappa."
     ]
     unclear = [f"{label} {one.unclear:,}" for label, one in known if one and one.unclear]
     if unclear:

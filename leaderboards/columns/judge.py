@@ -19,14 +19,14 @@ def judging() -> Iterator[Column]:
         _right,
         (
             Field("judge", "float", _of(lambda found: found.right)),
-            Field("judge_low", "float", _of(lambda found: found.interval.low)),
-            Field("judge_high", "float", _of(lambda found: found.interval.high)),
+            Field("judge_low", "float", _of(lambda found: found.interval and found.interval.low)),
+            Field("judge_high", "float", _of(lambda found: found.interval and found.interval.high)),
             Field("judge_unclear", "int", _of(lambda found: found.unclear)),
             Field("judge_by", "text", _of(lambda found: found.judge)),
         ),
         "high",
         short="Judge",
-        short_text=lambda row: _share(row, lambda found: found.right),
+        short_text=lambda row: cells.percent(row.judge and row.judge.right),
     )
     yield Column(
         "judge_agreement",
@@ -46,19 +46,15 @@ def _of(value: Callable[[Judged], Value]) -> Callable[[Row], Value]:
     return lambda row: None if row.judge is None else value(row.judge)
 
 
-def _share(row: Row, value: Callable[[Judged], float]) -> str:
-    return cells.MISSING if row.judge is None else cells.percent(value(row.judge))
-
-
 def _right(row: Row) -> str:
-    if row.judge is None:
+    if row.judge is None or row.judge.interval is None:
         return cells.MISSING
     low, high = row.judge.interval
     return f"{cells.percent(row.judge.right)} [{cells.percent(low)}, {cells.percent(high)}]"
 
 
 def _agreement(row: Row) -> str:
-    if row.judge is None:
+    if row.judge is None or row.judge.agreement is None:
         return cells.MISSING
     kappa = cells.MISSING if row.judge.kappa is None else f"{row.judge.kappa:.2f}"
     return f"{cells.percent(row.judge.agreement)} / {kappa}"

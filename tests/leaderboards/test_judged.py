@@ -69,10 +69,21 @@ def test_a_board_shows_it_in_columns_of_its_own(write_run: WriteRun, tmp_path: P
     assert "no score" in caption
     (never,) = [row.judge for row in table.rows if row.label == "ircot"]
     assert never is not None
-    assert never.kappa == pytest.approx(0, abs=1e-12)  # one that never varies agrees by chance
+    assert (never.agreement, never.kappa) == (1, None)  # EM, too, is 0 throughout
     flat = render(runs, "csv").splitlines()[0]
     assert "judge,judge_low,judge_high,judge_unclear,judge_by" in flat
     assert json.loads(render(runs, "json"))["tables"][0]["rows"][0]["judge"]["right"] == 0.75
+
+
+def test_a_judge_that_says_neither_word_is_told_and_has_no_share(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    give(write_run(), [None] * 40)
+    table = build(tmp_path / "runs").tables[0]
+    assert "Judge, neither RIGHT nor WRONG, so left out of its columns: bm25 40." in table.caption
+    assert table.rows[0].judge is not None
+    assert table.rows[0].judge.right is None
+    assert "nan" not in render(tmp_path / "runs").lower()
 
 
 def test_verdicts_of_other_answers_do_not_count(write_run: WriteRun, tmp_path: Path) -> None:
