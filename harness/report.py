@@ -71,12 +71,12 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def share(count: int, of: int) -> str:
-    """A percentage with Wilson's 95 % interval; a dash of nothing."""
-    from harness.metrics.statistics import wilson_ci
+    """A percentage with its exact 95 % interval; a dash of nothing."""
+    from harness.metrics.statistics import proportion_ci
 
     if of == 0:
         return "—"
-    low, high = wilson_ci(count, of)
+    low, high = proportion_ci(count, of)
     return f"{100 * count / of:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
 from harness.runs.usage import MANY
 from leaderboards.collect import Run, Unfinished
 from leaderboards.external import external_lines
 from leaderboards.labels import full_label, written
-from leaderboards.rows import ALPHA, Row
+from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
 _REMOTE = (
@@ -131,14 +132,25 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
-def row_notes(rows: Iterable[Row], hardware: Hardware) -> list[str]:
-    """Tell which rows were timed on other hardware than the table's."""
-    return [
+def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
+    """Tell which rows failed at what, and which were timed on other hardware than the table's."""
+    failed = [
+        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}."
+        for row in rows
+        if row.failures
+    ]
+    return failed + [
         f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
         f"({hardware.text}), so its latency, throughput and memory are left out."
         for row in rows
         if row.cost.elsewhere
     ]
+
+
+def _counts(kinds: Mapping[str, int]) -> str:
+    """Kinds of errors, the most frequent first: ``ServerError 2, ValueError 1``."""
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{shortened(one_line(kind), 60)} {count:,}" for kind, count in ordered)
 
 
 def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
@@ -164,20 +176,6 @@ def missing(methods: Mapping[str, Collection[str]]) -> str:
         for name in sorted(set().union(*methods.values()))
     }
     return "; ".join(f"{name} (no {', '.join(tasks)})" for name, tasks in gaps.items() if tasks)
-
-
-def legend(rows: Sequence[Row]) -> tuple[str, ...]:
-    """How to read what the columns do not explain."""
-    lines = [
-        "Bold: F1 not significantly below the best (paired randomisation test, Holm over the rows, "
-        f"alpha {ALPHA})."
-    ]
-    if any(row.oracle for row in rows):
-        lines.append("\u2020oracle: is shown gold, so it takes no part in the comparison.")
-    if counts := sorted({len(row.seeds) for row in rows if row.f1.std is not None}):
-        several = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        lines.append(f"\u00b1: standard deviation over {several} seeds.")
-    return tuple(lines)
 
 
 def _doubts(row: Row, answers: int) -> Iterator[str]:
@@ -238,9 +236,12 @@ def _model(runs: Sequence[Run]) -> str:
 
 
 def _timed(rows: Iterable[Row]) -> Iterator[str]:
-    """How many questions the latencies are of."""
-    if queries := max((row.cost.latency_queries for row in rows), default=0):
-        yield f"Latency: of up to {queries:,} queries."
+    """How many questions the latencies are of, and how far passes over them differ."""
+    costs = [row.cost for row in rows]
+    noise = max((c.latency_noise for c in costs if c.latency_noise is not None), default=None)
+    spread = "" if noise is None else f", which differ by up to {_share(noise)} between passes"
+    if queries := max((cost.latency_queries for cost in costs), default=0):
+        yield f"Latency: of up to {queries:,} queries{spread}."
 
 
 def _seeds(rows: Iterable[Row]) -> str:

@@ -86,7 +86,9 @@ def _clean(value: Any) -> Any:
 
 
 def _shared(table: Table) -> dict[str, Any]:
-    return {"tasks": list(table.tasks), "k": table.k, **table.settings}
+    floors = {floor.name: floor.mb_per_1000 for floor in table.floors}
+    shown = {"tasks": list(table.tasks), "k": table.k, **table.settings}
+    return shown | ({"storage_floors_mb_per_1000_documents": floors} if floors else {})
 
 
 def _own(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.files import read_json
-from harness.metrics.statistics import Interval, proportion_cis
+from harness.metrics.statistics import Interval, mean_cis
 from harness.runs.judge_record import read_judge, read_verdicts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def judged(runs: Sequence[Run]) -> Judged | None:
     return Judged(
         judge=judge,
         right=float(values.mean()),
-        interval=proportion_cis(values[np.newaxis])[0],
+        interval=mean_cis(values[np.newaxis])[0],
         agreement=agreement,
         kappa=kappa,
         answers=int(clear.sum()),

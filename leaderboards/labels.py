@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from harness.escape import one_line, shortened
 from harness.fingerprint import canonical_json, fingerprint
@@ -27,20 +27,12 @@ _DIGEST = re.compile(r"[0-9a-f]{32,}")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-class Labelled(Protocol):
-    """A row, as far as its name goes."""
+class Labelled(NamedTuple):
+    """A row, as far as its name goes: the full label, the method, parameters not the default."""
 
-    @property
-    def label(self) -> str:
-        """The full label."""
-
-    @property
-    def method(self) -> str:
-        """The method's name."""
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """Parameters that are not the default."""
+    label: str
+    method: str
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from harness.errors import ConfigError, did_you_mean
 from harness.metrics import RECALL_AT
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.columns import Column, find_columns, sorted_rows
-from leaderboards.labels import Name, short_names
+from leaderboards.labels import Labelled, Name, short_names
 from leaderboards.published import Figure, figures
 from leaderboards.rows import DEFAULT_K
 
@@ -82,10 +82,11 @@ def view(
         tables = [replace(t, rows=tuple(sorted_rows(t.rows, known[sort]))) for t in tables]
     if group:
         tables = _together(tables, group)
+    names = short_names(Labelled(row.label, row.method, row.params) for row in rows)
     arranged = replace(board, tables=tuple(tables))
     tasks = {task for table in tables for task in table.tasks}
     others = figures(tasks) if published else ()
-    return View(runs, arranged, tuple(columns), known, short_names(rows), group, others)
+    return View(runs, arranged, tuple(columns), known, names, group, others)
 
 
 def _together(tables: Sequence[Table], group: str) -> list[Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.errors import InputError, did_you_mean
@@ -21,7 +21,7 @@ from harness.metrics.support import joint_em, joint_f1, support_em, support_f1
 from harness.registry import added as of_plugins
 from harness.registry import is_known, load
 
-METRICS_VERSION = 3
+METRICS_VERSION = 4
 RECALL_AT = (5, 10, 15, 20)
 """Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
 
@@ -128,7 +128,8 @@ def score_answer(
         ks: cut-offs of the retrieval metrics.
         rules: how the task is scored.
         added: further metrics, by name.
-        failed: the question ended in an error, so every score is 0, whatever was returned.
+        failed: the question ended in an error, so its answer and its support score 0, whatever
+            was returned; what was retrieved before is scored as it is.
 
     Returns:
         Values in [0, 1]: ``em``, ``f1``, ``contains``; for each k ``recall@k``, ``hit@k``,
@@ -140,8 +141,8 @@ def score_answer(
     """
     if failed:
         answer, golden_answers = "", ()
-        if documents is not None:
-            documents = Documents(support=None if documents.support is None else ())
+        if documents is not None and documents.support is not None:
+            documents = replace(documents, support=())
     scores: dict[str, float | None] = {
         "em": exact_match(answer, golden_answers),
         "f1": token_f1(answer, golden_answers, closed_answers=rules.closed_answers),

@@ -29,6 +29,7 @@ METHOD = Column(
         Field("external", "text", lambda row: row.external),
         Field("seeds", "int", lambda row: len(row.seeds)),
     ),
+    foreign=True,
 )
 """What every table begins with."""
 
@@ -39,8 +40,10 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
     ``k`` is the cut-off of the retrieval scores.
     """
     everything = list(rows)
-    opinion = judging() if any(row.judge for row in everything) else ()
-    known = [METHOD, *quality(k), *opinion, *timing(), *usage(), *space(), *mishaps()]
+    known = [
+        METHOD, *quality(k), *judging(), *timing(), *usage(), *space(everything),
+        *mishaps(everything),
+    ]  # fmt: skip
     told = {field.name for column in known for field in column.fields}
     others = sorted({name for row in everything for name in row.means} - told)
     return {column.name: column for column in [*known, *map(metric, others)]}

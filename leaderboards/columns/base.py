@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -28,9 +29,9 @@ class Field:
 class Column:
     """A column by its ``name``; ``explanation`` is one sentence for a reader.
 
-    ``text`` is of numbers and words of our own, but for the method's. Rows are sorted by the first
-    field. ``short`` and ``short_text`` are heading and text in a narrow table, where they differ.
-    ``is_metric``: it is there because some run has a score of this name.
+    ``text`` is of numbers and words of our own; writers escape one that is ``foreign``. Rows are
+    sorted by the first field. ``short`` and ``short_text`` are heading and text in a narrow table,
+    where they differ. ``is_metric``: it is there because some run has a score of this name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     short: str = ""
     short_text: Text | None = None
     is_metric: bool = False
+    foreign: bool = False
 
     @property
     def narrow(self) -> Column:
@@ -63,3 +65,29 @@ def sorted_rows(rows: Iterable[Row], column: Column) -> list[Row]:
     for row in rows:
         (unknown if value(row) is None else known).append(row)
     return sorted(known, key=value, reverse=column.better == "high") + unknown
+
+
+def summed(
+    names: Iterable[str],
+    values: Callable[[Row], Mapping[str, float]],
+    kind: Kind,
+    *,
+    before: str,
+    after: str = "",
+) -> list[Field]:
+    """Fields of values that others named, in letters, digits and underscores; equal ones added."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(names):
+        plain = re.sub(r"[^0-9A-Za-z]+", "_", name)[:60].strip("_") or "other"
+        alike.setdefault(f"{before}_{plain}{after}", []).append(name)
+    return [Field(field, kind, _sum(values, members)) for field, members in alike.items()]
+
+
+def _sum(
+    values: Callable[[Row], Mapping[str, float]], names: Sequence[str]
+) -> Callable[[Row], Value]:
+    def total(row: Row) -> Value:
+        found = [values(row)[name] for name in names if name in values(row)]
+        return sum(found) if found else None
+
+    return total

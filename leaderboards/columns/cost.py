@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from leaderboards import cells
-from leaderboards.columns.base import Better, Column, Field
+from leaderboards.columns.base import Column, Field, summed
 from leaderboards.rows import Row
 
 Number = Callable[[Row], float | None]
+
+_PARTS = ("text", "sparse index", "dense index", "memory vectors", "adapters")
+"""Parts of a storage report that have a field whether a row has them or not."""
 
 
 def timing() -> Iterator[Column]:
@@ -16,7 +19,7 @@ def timing() -> Iterator[Column]:
     yield Column(
         "latency",
         "Latency p50 / p90",
-        "Median and 90th percentile of an answer, one question at a time after a warm-up.",
+        "Median / 90th percentile of an answer, one question at a time after a warm-up.",
         lambda row: cells.percentiles(row.cost.latency_p50, row.cost.latency_p90, row),
         (
             Field("latency_p50_seconds", "float", lambda row: row.cost.latency_p50),
@@ -28,12 +31,59 @@ def timing() -> Iterator[Column]:
         short="Latency",
     )
     yield Column(
+        "noise",
+        "Latency noise",
+        "By how much one question's time differs between passes, median over questions.",
+        lambda row: cells.timed(_percent(row.cost.latency_noise), "%", row),
+        (Field("latency_noise_share", "float", lambda row: row.cost.latency_noise),),
+        "low",
+    )
+    yield Column(
+        "ttft",
+        "First token p50 / p90",
+        "Time to the first token of the last reply, measured as the latency.",
+        lambda row: cells.percentiles(row.cost.ttft_p50, row.cost.ttft_p90, row),
+        (
+            Field("first_token_p50_seconds", "float", lambda row: row.cost.ttft_p50),
+            Field("first_token_p90_seconds", "float", lambda row: row.cost.ttft_p90),
+        ),
+        "low",
+        short="First token",
+    )
+    yield Column(
         "throughput",
         "Throughput",
         "Questions a second in the batched run.",
         lambda row: cells.timed(row.cost.throughput, "q/s", row),
         (Field("throughput_questions_per_second", "float", lambda row: row.cost.throughput),),
         "high",
+    )
+    yield from _once()
+
+
+def _once() -> Iterator[Column]:
+    yield _seconds(
+        "cold_start",
+        "Cold start",
+        "Seconds to open model, index and memory once they are built.",
+        lambda row: row.cost.cold_start_seconds,
+    )
+    yield Column(
+        "index",
+        "Index build",
+        "Seconds to build the index; before: another run had built it.",
+        _index,
+        (
+            Field("index_seconds", "float", lambda row: row.cost.index_seconds),
+            Field("index_built_before", "bool", lambda row: row.cost.index_cached),
+        ),
+        "low",
+    )
+    yield _seconds(
+        "write",
+        "Memory write",
+        "Seconds to write the method's own memory.",
+        lambda row: row.cost.write_seconds,
     )
 
 
@@ -78,8 +128,8 @@ def usage() -> Iterator[Column]:
     )
 
 
-def space() -> Iterator[Column]:
-    """Memory and disk."""
+def space(rows: Sequence[Row]) -> Iterator[Column]:
+    """Memory and disk, disk by the parts that the rows have."""
     yield Column(
         "memory",
         "Memory peak",
@@ -87,7 +137,9 @@ def space() -> Iterator[Column]:
         cells.memory,
         (
             Field("memory_peak_bytes", "int", lambda row: row.cost.memory_bytes),
+            Field("memory_of_model_bytes", "int", lambda row: row.cost.memory_baseline_bytes),
             Field("memory_kind", "text", lambda row: row.cost.memory_kind),
+            Field("isolated", "bool", lambda row: row.cost.isolated),
         ),
         "low",
     )
@@ -103,10 +155,46 @@ def space() -> Iterator[Column]:
         "low",
         short="MB/1k docs",
     )
+    parts = {part for row in rows for part in row.cost.storage_parts}.union(_PARTS)
+    fields = summed(
+        parts,
+        lambda row: row.cost.storage_parts,
+        "float",
+        before="storage",
+        after="_mb_per_1000_documents",
+    )
+    yield Column(
+        "parts",
+        "Storage by part",
+        "Megabytes for a thousand documents, part by part.",
+        _parts,
+        tuple(fields),
+        foreign=True,
+    )
 
 
-def _amount(
-    name: str, heading: str, explanation: str, field: str, value: Number, better: Better = "low"
-) -> Column:
+def _seconds(name: str, heading: str, explanation: str, value: Number) -> Column:
+    fields = (Field(f"{name}_seconds", "float", value),)
+    return Column(
+        name, heading, explanation, lambda row: cells.timed(value(row), "s", row), fields, "low"
+    )
+
+
+def _amount(name: str, heading: str, explanation: str, field: str, value: Number) -> Column:
     fields = (Field(field, "float", value),)
-    return Column(name, heading, explanation, lambda row: cells.number(value(row)), fields, better)
+    return Column(name, heading, explanation, lambda row: cells.number(value(row)), fields, "low")
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _index(row: Row) -> str:
+    if row.cost.index_seconds is None and row.cost.index_cached:
+        return "before"
+    return cells.timed(row.cost.index_seconds, "s", row)
+
+
+def _parts(row: Row) -> str:
+    found = row.cost.storage_parts.items()
+    return ", ".join(f"{part} {cells.number(size)}" for part, size in found) or cells.MISSING

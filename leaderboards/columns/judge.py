@@ -11,18 +11,19 @@ from leaderboards.rows import Row
 
 
 def judging() -> Iterator[Column]:
-    """They are there only where some row was judged."""
+    """Apart from all scores."""
     yield Column(
         "judge",
-        "Judge [95% CI]",
-        "Answers that a language model called right, in percent: an opinion, no score.",
+        "Judged right [95% CI]",
+        "Answers that a recorded language model called right, in percent; no score counts it.",
         _right,
         (
-            Field("judge", "float", _of(lambda found: found.right)),
-            Field("judge_low", "float", _of(lambda found: found.interval and found.interval.low)),
-            Field("judge_high", "float", _of(lambda found: found.interval and found.interval.high)),
+            Field("judged_right", "float", _of(lambda found: found.right)),
+            Field("judged_right_low", "float", _of(lambda found: _interval(found)[0])),
+            Field("judged_right_high", "float", _of(lambda found: _interval(found)[1])),
+            Field("judged_answers", "int", _of(lambda found: found.answers)),
             Field("judge_unclear", "int", _of(lambda found: found.unclear)),
-            Field("judge_by", "text", _of(lambda found: found.judge)),
+            Field("judge", "text", _of(lambda found: found.judge)),
         ),
         "high",
         short="Judge",
@@ -34,12 +35,16 @@ def judging() -> Iterator[Column]:
         "Answers on which judge and EM say the same, in percent, and Cohen's kappa, 0 for chance.",
         _agreement,
         (
-            Field("judge_em_agreement", "float", _of(lambda found: found.agreement)),
-            Field("judge_em_kappa", "float", _of(lambda found: found.kappa)),
+            Field("judge_agrees_with_em", "float", _of(lambda found: found.agreement)),
+            Field("judge_kappa", "float", _of(lambda found: found.kappa)),
         ),
         "high",
         short="= EM / kappa",
     )
+
+
+def _interval(found: Judged) -> tuple[float, float] | tuple[None, None]:
+    return found.interval or (None, None)
 
 
 def _of(value: Callable[[Judged], Value]) -> Callable[[Row], Value]:

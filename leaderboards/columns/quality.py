@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from leaderboards import cells
-from leaderboards.columns.base import Column, Field, Text
+from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
 
 _METRICS = {
@@ -28,13 +28,31 @@ def quality(k: int) -> Iterator[Column]:
     yield Column(
         "p",
         "p",
-        "Adjusted p-value of the F1 difference to the table's best row.",
+        "p-value of the row having the best F1 of the table.",
         lambda row: cells.MISSING if row.p_value is None else f"{row.p_value:.4f}",
         (
             Field("f1_p_value", "float", lambda row: row.p_value),
             Field("f1_top_tier", "bool", lambda row: row.top),
         ),
         "high",
+    )
+    yield Column(
+        "ranks",
+        "Rank",
+        "First and last place in F1 that the row may have, with 95% for all rows together.",
+        _places,
+        (
+            Field("rank_low", "int", lambda row: row.ranks and row.ranks[0]),
+            Field("rank_high", "int", lambda row: row.ranks and row.ranks[1]),
+        ),
+        "low",
+    )
+    yield Column(
+        "letters",
+        "Letters",
+        "Rows that share a letter do not differ significantly in F1.",
+        lambda row: row.letters or cells.MISSING,
+        (Field("letters", "text", lambda row: row.letters or None),),
     )
     yield _share("contains", "Contains", "Answers that contain a golden one, in percent.")
     yield _score(
@@ -61,14 +79,17 @@ def quality(k: int) -> Iterator[Column]:
     yield _share("retrieved", "Retrieved", "Questions with anything retrieved, in percent.")
 
 
-def mishaps() -> Iterator[Column]:
-    """What went wrong while answering."""
-    yield _count(
+def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
+    """What went wrong while answering; errors by the kinds that the rows have."""
+    errors = _count(
         "errors",
         "Errors",
         "Questions on which the method failed; they count as wrong answers.",
         lambda row: row.errors,
     )
+    kinds = {kind for row in rows for kind in row.failures}
+    failed = summed(kinds, lambda row: row.failures, "int", before="failed")
+    yield replace(errors, fields=(*errors.fields, *failed))
     yield _count(
         "unanswered",
         "Unanswered",
@@ -135,6 +156,12 @@ def _score(
         short=heading,
         short_text=lambda row: cells.percent(mean(row)),
     )
+
+
+def _places(row: Row) -> str:
+    if row.ranks is None:
+        return cells.MISSING
+    return " to ".join(map(str, dict.fromkeys(row.ranks)))
 
 
 def _share(name: str, heading: str, explanation: str) -> Column:

@@ -10,14 +10,16 @@ from harness.escape import markdown_text
 from leaderboards.board import Table
 from leaderboards.cells import has_doubtful_replies
 from leaderboards.columns import Column, further
+from leaderboards.floors import floors_line
 from leaderboards.rows import Row
+from leaderboards.significance import power
 from leaderboards.view import ALL, View
 
 WIDTH = 120
 """Characters of a line of a table whose columns nobody chose."""
 NARROW = (
     "method", "f1", "em", "judge", "judge_agreement", "recall", "latency", "tokens", "storage",
-    "errors", "calls",
+    "errors", "calls", "ttft",
 )  # fmt: skip
 """Columns of a narrow table, those that stay longest first."""
 
@@ -67,11 +69,13 @@ def explained(view: View, tables: Iterable[Table], style: Style = MARKDOWN) -> l
     ]
 
 
-def footnotes(view: View, table: Table) -> list[str]:
-    """What the marks behind the rows' names mean, as plain text."""
+def below(view: View, table: Table) -> list[str]:
+    """What stands under a table as plain text: what it could show, marks of names, notes."""
     names = [view.names[row.label] for row in table.rows]
     marked = sorted((name for name in names if name.mark), key=lambda name: name.number)
-    return [f"{name.mark} {name.footnote}" for name in marked]
+    could_show = power(table.rows, table.questions, table.smallest_difference)
+    marks = [f"{name.mark} {name.footnote}" for name in marked]
+    return [*filter(None, [could_show]), *marks, *floors_line(table.floors), *table.notes]
 
 
 def not_shown(view: View) -> list[str]:
@@ -143,7 +147,7 @@ def _cells(view: View, row: Row, columns: Iterable[Column], style: Style) -> Ite
         if column.name == "method":
             yield _name(view, row, style)
         else:
-            text = style.own(column.text(row))
+            text = (style.foreign if column.foreign else style.own)(column.text(row))
             yield style.bold(text) if row.top and column.name == "f1" else text
 
 

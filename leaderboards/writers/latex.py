@@ -8,7 +8,7 @@ from harness.escape import one_line
 from leaderboards.board import Table
 from leaderboards.published.block import CAPTION, HEADING, Block, block, task_title, texts
 from leaderboards.view import View
-from leaderboards.writers.grid import Grid, Style, explained, footnotes, grids
+from leaderboards.writers.grid import Grid, Style, below, explained, grids
 from leaderboards.writers.tex import tex_text
 
 TEX = Style(tex_text, tex_text, lambda text: rf"\textbf{{{text}}}")
@@ -50,7 +50,7 @@ def _table(view: View, table: Table) -> Iterator[str]:
     for grid in grids(view, table, TEX):
         yield from _tabular(grid)
     yield r"\par\medskip\raggedright\footnotesize"
-    facts = (*footnotes(view, table), *table.notes, *table.caption)
+    facts = (*below(view, table), *table.caption)
     yield from (rf"{line}\par" for line in map(tex_text, facts))
     yield " ".join(explained(view, [table], TEX)) + r"\par"
     yield r"\end{table}"

@@ -9,7 +9,7 @@ from harness.report import bullets
 from leaderboards.board import Table
 from leaderboards.published.block import to_markdown as published_markdown
 from leaderboards.view import View
-from leaderboards.writers.grid import MARKDOWN, Grid, explained, footnotes, grids, not_shown, width
+from leaderboards.writers.grid import MARKDOWN, Grid, below, explained, grids, not_shown, width
 
 
 def to_markdown(view: View) -> bytes:
@@ -39,8 +39,8 @@ def _table(view: View, table: Table, level: str) -> Iterator[str]:
     yield f"{level} {markdown_text(table.title)}"
     yield bullets(table.caption)
     yield from map(pipes, grids(view, table, MARKDOWN))
-    if below := [*footnotes(view, table), *table.notes]:
-        yield bullets(below)
+    if notes := below(view, table):
+        yield bullets(notes)
 
 
 def pipes(grid: Grid) -> str:

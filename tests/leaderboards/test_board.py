@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report import NOT_COMPARABLE
+from harness.runs.manifest import RunConfig
 from leaderboards.board import Table
 from leaderboards.table import build, render
 
@@ -75,7 +76,7 @@ def test_seeds_are_joined(runs: Path, write_run) -> None:
     assert rows["bm25"].f1.std is not None and rows["one"].f1.std is None
     assert rows["bm25"].f1.std < rows["bm25"].f1.interval.high - rows["bm25"].f1.interval.low
     text = render(runs)
-    assert "\u00b1: standard deviation over 3 seeds." in text
+    assert "\u00b1: standard deviation over 3 seeds;" in text
     assert f"] \u00b1 {100 * rows['bm25'].f1.std:.1f}" in text
 
 
@@ -264,6 +265,7 @@ def test_revisions_of_a_retriever_that_letters_decide_are_one_row(runs: Path, wr
         folder = write_run(task=task, seed=number)
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["config"] |= retriever
+        manifest["run_id"] = RunConfig.model_validate(manifest["config"]).run_id
         (folder / "manifest.json").write_text(json.dumps(manifest))
         if number == 1:
             tables = build(runs).tables

@@ -71,7 +71,7 @@ def test_a_board_shows_it_in_columns_of_its_own(write_run: WriteRun, tmp_path: P
     assert never is not None
     assert (never.agreement, never.kappa) == (1, None)  # EM, too, is 0 throughout
     flat = render(runs, "csv").splitlines()[0]
-    assert "judge,judge_low,judge_high,judge_unclear,judge_by" in flat
+    assert "judged_right,judged_right_low,judged_right_high,judged_answers" in flat
     assert json.loads(render(runs, "json"))["tables"][0]["rows"][0]["judge"]["right"] == 0.75
 
 
