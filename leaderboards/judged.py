@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import InputError
 from harness.files import read_json
 from harness.metrics.statistics import Interval, mean_cis
 from harness.runs.judge_record import read_judge, read_verdicts
@@ -39,7 +40,17 @@ class Judged:
 
 
 def judged(runs: Sequence[Run]) -> Judged | None:
-    """The verdicts of all seeds of a row; None if any answer has none, or by several judges."""
+    """The verdicts of all seeds of a row.
+
+    None if any answer has none, if several judges gave them, or if their files are damaged.
+    """
+    try:
+        return _judged(runs)
+    except InputError:
+        return None
+
+
+def _judged(runs: Sequence[Run]) -> Judged | None:
     judges = {_judge_of(run) for run in runs}
     if len(judges) > 1 or None in judges:
         return None
@@ -93,7 +104,7 @@ def judge_lines(rows: Iterable[tuple[str, Judged | None]]) -> tuple[str, ...]:
         )
     missing = [label for label, one in known if one is None]
     if missing:
-        lines.append(f"Not judged, or not wholly: {', '.join(missing)}.")
+        lines.append(f"Not judged, not wholly, or files damaged: {', '.join(missing)}.")
     return tuple(lines)
 
 
