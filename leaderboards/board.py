@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
@@ -232,8 +233,9 @@ def _task_table(
     rows, smallest = make_rows([measured], [group.hardware])
     k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]
-    floors = find_floors(runs_dir, task.corpus_fingerprint)
+    floors, damaged = _floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
+    notes += damaged
     notes += [
         captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
     ]
@@ -256,6 +258,14 @@ def _task_table(
         smallest_difference=smallest,
         floors=floors,
     )
+
+
+def _floors(runs_dir: Path, corpus_fingerprint: str) -> tuple[tuple[Floor, ...], list[str]]:
+    """The floors of a corpus; a damaged file is told and blocks no table."""
+    try:
+        return find_floors(runs_dir, corpus_fingerprint), []
+    except InputError as error:
+        return (), [f"No storage floors: {error}"]
 
 
 def _split(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import RunsFolder
+from harness.errors import ConfigError
 from harness.files import check_writable
 
 
@@ -27,6 +28,9 @@ def leaderboard(
     sort: Annotated[str, typer.Option(help="Rows by this column, the best first.")] = "",
     group: Annotated[str, typer.Option(help="Tables by 'model' or by 'task'.")] = "",
     k: Annotated[int, typer.Option(help="Recall and All-gold at 5, 10, 15 or 20.")] = 5,
+    published: Annotated[
+        bool, typer.Option("--published", help="Also what others report, in tables of its own.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="A damaged run is an error, not left out.")
     ] = False,
@@ -40,11 +44,18 @@ def leaderboard(
     NAME.settings.json, which tells what their settings_id and row_id stand for.
     """
     from leaderboards.view import view
-    from leaderboards.writers import chosen_format, save, write
+    from leaderboards.writers import FLAT, chosen_format, save, write
 
     form = chosen_format(format, output)
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    shown = view(runs, k=k, columns=names, sort=sort, group=group, strict=strict)
+    if published and form in FLAT and output is None:
+        raise ConfigError(
+            "--published: figures of others stand in no table of rows; add --output FILE to have "
+            f"them in a file beside the {form}, or use 'memory-harness published'"
+        )
+    shown = view(
+        runs, k=k, columns=names, sort=sort, group=group, published=published, strict=strict
+    )
     content = write(shown, form)
     if form == "markdown" or output is None:
         typer.echo(content.decode(), nl=False)

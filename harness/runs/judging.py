@@ -54,7 +54,8 @@ class _Asking(Method):
 
     async def answer(self, query: Query) -> Prediction:
         prompt = Prompt(query.text, reply_start="Verdict:")
-        reply = await self.llm.generate(prompt, max_tokens=_LONGEST_REPLY)
+        # A completion model may begin with an empty line.
+        reply = await self.llm.generate(prompt, max_tokens=_LONGEST_REPLY, stop=(), one_line=True)
         return Prediction(verdict_of(reply.text) or "", raw=reply.text)
 
 
@@ -166,6 +167,9 @@ def judge_runs(
         left += len(unanswered)
         for reason in list(unanswered.values())[:1]:
             say(console, f"{folder}: {len(unanswered)} without a verdict: {reason}")
+        unclear = sum(verdict.word is None for verdict in read_verdicts(folder).values())
+        if unclear:
+            say(console, f"{folder}: {unclear} replies say neither RIGHT nor WRONG")
     for folder in folders:
         if folder not in ended:
             say(console, f"{folder}: unfinished, not judged")

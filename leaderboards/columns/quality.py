@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from harness.escape import shortened
 from leaderboards import cells
-from leaderboards.columns.base import Column, Field, Kind, Text, Value, summed
-from leaderboards.judged import Judged
+from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
 
 _METRICS = {
@@ -79,7 +78,6 @@ def quality(k: int) -> Iterator[Column]:
         lambda row: row.recall_read,
     )
     yield _share("retrieved", "Retrieved", "Questions with anything retrieved, in percent.")
-    yield _judge()
 
 
 def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
@@ -165,33 +163,6 @@ def _places(row: Row) -> str:
     if row.ranks is None:
         return cells.MISSING
     return " to ".join(map(str, dict.fromkeys(row.ranks)))
-
-
-def _judge() -> Column:
-    """What a judge said, apart from all scores."""
-    return Column(
-        "judge",
-        "Judged right [95% CI]",
-        "Answers that a recorded language model called right, in percent; no score counts it.",
-        lambda row: cells.score(
-            None if row.judge is None else Score(row.judge.right, row.judge.interval)
-        ),
-        (
-            _said("judged_right", "float", lambda judge: judge.right),
-            _said("judged_right_low", "float", lambda judge: judge.interval.low),
-            _said("judged_right_high", "float", lambda judge: judge.interval.high),
-            _said("judge_agrees_with_em", "float", lambda judge: judge.agreement),
-            _said("judge_kappa", "float", lambda judge: judge.kappa),
-            _said("judged_answers", "int", lambda judge: judge.answers),
-            _said("judge_unclear", "int", lambda judge: judge.unclear),
-            _said("judge", "text", lambda judge: judge.judge),
-        ),
-        "high",
-    )
-
-
-def _said(name: str, kind: Kind, value: Callable[[Judged], Value]) -> Field:
-    return Field(name, kind, lambda row: None if row.judge is None else value(row.judge))
 
 
 def _share(name: str, heading: str, explanation: str) -> Column:

@@ -19,7 +19,10 @@ WIDTH = 120
 """Characters of a line of a table whose columns nobody chose."""
 LONGEST_LINE = 2000
 """Characters of a line of text around tables; whoever wrote more meant no good."""
-NARROW = ("method", "f1", "em", "recall", "latency", "tokens", "storage", "errors", "calls", "ttft")
+NARROW = (
+    "method", "f1", "em", "judge", "judge_agreement", "recall", "latency", "tokens", "storage",
+    "errors", "calls", "ttft",
+)  # fmt: skip
 """Columns of a narrow table, those that stay longest first."""
 
 

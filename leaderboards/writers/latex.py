@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.escape import shortened
 from leaderboards.board import Table
+from leaderboards.published.block import CAPTION, HEADING, Block, block, task_title, texts
 from leaderboards.view import View
 from leaderboards.writers.grid import LONGEST_LINE, Grid, Style, below, explained, grids
 from leaderboards.writers.tex import tex_text
@@ -23,7 +24,22 @@ def to_latex(view: View) -> bytes:
         parts += ["\n".join(_table(view, table)) for table in tables]
     if view.board.notes:
         parts.append("\n".join(rf"\noindent {_text(note)}\par" for note in view.board.notes))
+    if view.published:
+        parts.append("\n".join(_published(block(view.published))))
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def _published(found: Block) -> Iterator[str]:
+    """Figures of others, a table for each task, and the footnotes that these share."""
+    for task, lines in found.lines.items():
+        yield r"\begin{table}"
+        yield r"\centering\footnotesize"
+        yield rf"\caption{{{tex_text(f'{HEADING}: {task_title(task)}')}}}"
+        headings, rows = texts(lines, tex_text)
+        yield from _tabular(Grid(tuple(map(tex_text, headings)), tuple(map(tuple, rows))))
+        yield r"\end{table}"
+    notes = [f"({number}) {text}" for number, text in enumerate(found.footnotes, 1)]
+    yield from (rf"\noindent {tex_text(line)}\par" for line in (*CAPTION, *notes))
 
 
 def _table(view: View, table: Table) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from harness.escape import markdown_text, shortened
 from harness.report import bullets
 from leaderboards.board import Table
+from leaderboards.published.block import to_markdown as published_markdown
 from leaderboards.view import View
 from leaderboards.writers.grid import (
     LONGEST_LINE,
@@ -30,6 +31,8 @@ def to_markdown(view: View) -> bytes:
         parts += ["## How to read the tables", "\n".join(f"- {line}" for line in lines)]
     if view.board.notes:
         parts += ["## Notes", bullets(map(_cut, view.board.notes))]
+    if view.published:
+        parts.append(published_markdown(view.published))
     return ("\n\n".join(parts) + "\n").encode()
 
 
