@@ -89,15 +89,15 @@ class Group:
         return f"{task.name} ({task.split}): {model}"
 
 
-def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
+def build(runs_dir: Path, k: int = DEFAULT_K, tested: str = "f1") -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError (see
-    ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores, ``tested`` the score that
+    rows are compared in. Raises InputError (see ``collect``).
     """
     groups, unfinished, labels = _read(runs_dir)
-    measured = {id(group): measure(group.entries, k) for group in groups}
+    measured = {id(group): measure(group.entries, k, tested) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
@@ -105,9 +105,7 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
             table, note = _mean_table(same_split, measured)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [
-            _task_table(group, groups, labels, measured[id(group)]) for group in same_model
-        ]
+        tables += [_task_table(group, groups, labels, measured[id(group)]) for group in same_model]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
@@ -259,9 +257,7 @@ def _mean_table(
     return table, None
 
 
-def _task_table(
-    group: Group, groups: Sequence[Group], labels: Labels, measured: Measured
-) -> Table:
+def _task_table(group: Group, groups: Sequence[Group], labels: Labels, measured: Measured) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
     rows, smallest = make_rows([measured], [group.hardware])
     k, questions = measured.k, len(group.runs[0].question_ids)
