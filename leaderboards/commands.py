@@ -66,16 +66,42 @@ def leaderboard(
 
 def compare(
     runs: RunsFolder,
-    base: Annotated[str, typer.Argument(help="A row of the leaderboard, as it is written there.")],
-    other: Annotated[str, typer.Argument(help="The row compared with it.")],
+    base: Annotated[
+        str | None,
+        typer.Argument(help="A row, as the leaderboard writes it; or, alone, a folder of runs."),
+    ] = None,
+    other: Annotated[str | None, typer.Argument(help="The row compared with it.")] = None,
     metric: Annotated[
         str, typer.Option(help="em, f1, contains, recall@5, recall_read, ...")
     ] = "f1",
+    letters: Annotated[
+        bool, typer.Option("--letters", help="All rows of each table with each other.")
+    ] = False,
+    changed: Annotated[
+        int, typer.Option(min=0, help="How many questions that changed are shown, of two folders.")
+    ] = 20,
 ) -> None:
-    """Print the paired difference of two rows on one score, with interval and p-value."""
-    from leaderboards import compare as comparing
+    """Print the paired difference of two rows (RUNS BASE OTHER), or of the runs of two folders.
 
-    typer.echo(comparing.compare(runs, base, other, metric))
+    With interval, effect size and p-value; of two folders (RUN_A RUN_B) also the questions won and
+    lost. --letters compares all rows of RUNS: which differ, which ranks they may have.
+    """
+    if letters and base is None:
+        from leaderboards.letters import letters as of_all_rows
+
+        typer.echo(of_all_rows(runs, metric))
+    elif base is not None and other is not None and not letters:
+        from leaderboards import compare as comparing
+
+        typer.echo(comparing.compare(runs, base, other, metric))
+    elif base is not None and not letters:
+        from leaderboards.compare_runs import compare_runs
+
+        typer.echo(compare_runs(runs, Path(base), metric, changed))
+    else:
+        raise ConfigError(
+            "compare what? RUNS and two rows, two folders of runs, or RUNS with --letters"
+        )
 
 
 def analyse(
