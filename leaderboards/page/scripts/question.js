@@ -30,7 +30,7 @@ function questionParts(index, place, question, passages) {
   return [
     el("div", { class: "bar" }, el("span", { class: "muted small" }, `${at + 1} of ${shown.length} \u00b7 `, foreign(index.ids[place])),
       el("span", { class: "pair" }, step("\u2190 Previous", -1), step("Next \u2192", 1))),
-    el("h3", { class: "ask" }, longText(question.question, { tag: "span" })),
+    el("h3", { class: "ask" }, longText(question.question, { tag: "span", kind: "" })),
     el("div", { class: "chips" }, el("span", { class: "muted small" }, "Gold"), question.golden.map((each) =>
       el("span", { class: "chip" }, foreign(clipped(textOf(each), 300))))),
     ...index.methods.map((method, which) => {
@@ -46,8 +46,8 @@ function answer(method, place, given, gold, passages, golden) {
   const [kind, word] = given === null ? ["", "no answer"] : given.error ? ["wrong", "error"] : right ? ["right", "right"] : ["wrong", "wrong"];
   const scores = Object.entries(method.scores).map(([name, values]) => [name, values[place]]).filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => `${SCORES[name] ?? name} ${plainNumber(100 * value)}`).join(" \u00b7 ");
-  const summary = el("summary", {}, el("span", { class: "scores" }, scores), markOf(method.label), foreign(shortName(method.label)), " ",
-    el("span", { class: `badge ${kind}` }, word),
+  const summary = el("summary", {}, markOf(method.label), foreign(shortName(method.label)),
+    el("span", { class: `badge ${kind}` }, word), el("span", { class: "scores" }, scores),
     given ? foreign(clipped(textOf(given.answer), 400) || "(an empty answer)", { class: "says" }) : null);
   const inside = el("div", { class: "inside" });
   const details = el("details", { class: "answer", "data-label": method.label }, summary, inside);
@@ -67,7 +67,7 @@ function inner(method, given, gold, passages, golden) {
   const part = (title, ...children) => parts.push(el("h4", {}, title), ...children);
   if (given.error) part("Error", longText(given.error));
   if (textOf(given.answer).length > 400) part("Answer", longText(given.answer));
-  if (textOf(given.raw).trim() && textOf(given.raw) !== textOf(given.answer)) part("Reply", longText(given.raw));
+  if (textOf(given.raw).trim() && textOf(given.raw).trim() !== textOf(given.answer).trim()) part("Reply", longText(given.raw));
   if (given.ranked.length || given.read.length) {
     part("Passages", el("ol", { class: "passages" }, passageList(given, gold, passages, golden)));
   }
@@ -112,9 +112,11 @@ function step(values) {
 }
 
 function stepValue(value) {
-  if (typeof value === "string" || isCut(value)) return longText(value, { fold: 600 });
   const isFlat = Array.isArray(value) && value.every((each) => typeof each !== "object");
-  return longText(isFlat ? value.join(", ") : JSON.stringify(value, null, 1), { fold: 300 });
+  const isText = typeof value === "string" || isCut(value);
+  const told = isText ? value : isFlat ? value.join(", ") : JSON.stringify(value, null, 1);
+  const isShort = textOf(told).length <= 120 && !textOf(told).trim().includes("\n");
+  return longText(told, { tag: isShort ? "span" : "pre", fold: isText ? 600 : 300 });
 }
 
 function usage(counts) {
@@ -125,7 +127,7 @@ function usage(counts) {
 }
 
 /** A text with a button for the rest if it is long, and a word if the page holds a part of it. */
-function longText(value, { tag = "pre", marked = [], fold = 1500 } = {}) {
+function longText(value, { tag = "pre", kind = "said", marked = [], fold = 1500 } = {}) {
   const text = textOf(value), box = el("bdi", { dir: "auto" }), parts = [box];
   const show = (length) => box.replaceChildren(...highlighted(text.slice(0, length), marked));
   show(text.length > fold * 1.2 ? fold : text.length);
@@ -135,7 +137,7 @@ function longText(value, { tag = "pre", marked = [], fold = 1500 } = {}) {
     parts.push(more);
   }
   if (isCut(value)) parts.push(el("span", { class: "muted small" }, ` \u2026 ${value.of.toLocaleString("en-US")} letters in all; the rest is in the run's files`));
-  return el(tag, { class: "said" }, parts);
+  return el(tag, { class: kind }, parts);
 }
 
 /** The text with the golden answers in it marked. */

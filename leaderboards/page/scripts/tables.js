@@ -85,6 +85,7 @@ function showTable() {
     body);
   const shown = rows.length === table.rows.length ? "" : `${rows.length} of ${table.rows.length} rows`;
   byId("table").replaceChildren(el("div", { class: "card" },
+    columns.length ? null : el("p", { class: "facts" }, "No row of this table has such a column; another table may."),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": table.title }, grid),
     el("div", { class: "facts", role: "status" }, el("strong", {}, foreign(table.title)),
       ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`, ...footnotes(table, rows)),
