@@ -14,6 +14,7 @@ from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.external import placed
+from leaderboards.floors import Floor, find_floors, floors_line
 from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
 from leaderboards.unanswered import over_the_same_questions
 
@@ -40,6 +41,8 @@ class Table:
     k: int = DEFAULT_K
     """Cut-off of the retrieval scores."""
     notes: tuple[str, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    """What the task's corpus takes at least, where that was computed (``floors``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def build(runs_dir: Path, k: int = DEFAULT_K) -> Leaderboard:
             table, note = _mean_table(same_split, k)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [_task_table(group, groups, labels, k) for group in same_model]
+        tables += [_task_table(group, groups, labels, k, runs_dir) for group in same_model]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
     notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
@@ -236,10 +239,13 @@ def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | No
     return table, None
 
 
-def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -> Table:
+def _task_table(
+    group: Group, groups: Sequence[Group], labels: Labels, k: int, runs_dir: Path
+) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
     rows = make_rows([group.entries], [group.hardware], k)
     others = [other.settings for other in groups if other.task == group.task]
+    floors = find_floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
     notes += [
         captions.unfinished(u, labels[_identity(u.manifest)], task=False) for u in group.unfinished
@@ -251,10 +257,14 @@ def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -
         model=model,
         questions=len(group.runs[0].question_ids),
         settings=group.settings,
-        caption=captions.task_caption(group.runs, rows, group.hardware, others, k),
+        caption=(
+            *captions.task_caption(group.runs, rows, group.hardware, others, k),
+            *floors_line(floors),
+        ),
         rows=tuple(rows),
         k=k,
         notes=tuple(notes),
+        floors=floors,
     )
 
 
