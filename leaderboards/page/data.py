@@ -9,6 +9,7 @@ from leaderboards.board import Leaderboard, Table
 from leaderboards.page.columns import Column, cell, columns_of, glossary
 from leaderboards.page.curves import learning, scaling
 from leaderboards.page.provenance import provenance
+from leaderboards.page.published import published
 from leaderboards.rounding import plain
 from leaderboards.rows import Row
 from leaderboards.view import View
@@ -42,6 +43,7 @@ def page_data(view: View) -> dict[str, Any]:
         "notes": board.notes,
         "learning": learning(view.runs),
         "scaling": scaling(view.runs, board),
+        "published": published(board),
         "provenance": provenance(view.runs, of_tasks(board)),
     })  # fmt: skip
     return found
@@ -77,6 +79,7 @@ def _table(
         "notes": table.notes,
         "columns": [column.key for column in columns],
         "rows": [_row(row, columns) for row in table.rows],
+        "floors": [[floor.name, floor.mb_per_1000, floor.note] for floor in table.floors],
     }
 
 
@@ -101,7 +104,11 @@ def _short_title(table: Table, board: Leaderboard) -> str:
     alike = [t for t in board.tables if (t.kind, t.tasks) == (table.kind, table.tasks)]
     if len({t.model for t in board.tables}) > 1:
         parts.append(table.model)
-    for setting, of in (("task.split", "{}"), ("task.limit", "n = {}"), ("task.passages", "{} docs")):
+    for setting, of in (
+        ("task.split", "{}"),
+        ("task.limit", "n = {}"),
+        ("task.passages", "{} docs"),
+    ):
         if len({str(t.settings.get(setting)) for t in alike}) > 1:
             value = table.settings.get(setting)
             parts.append(of.format(f"{value:,}" if isinstance(value, int) else value or "all"))

@@ -61,9 +61,7 @@ def _places(manifest: Manifest) -> Iterator[Path]:
     yield from (path for path in dict.fromkeys(places) if path.is_file())
 
 
-def _same(
-    whole: Corpus, task: TaskConfig, gold: Mapping[str, Mapping[str, Any]]
-) -> Corpus | None:
+def _same(whole: Corpus, task: TaskConfig, gold: Mapping[str, Mapping[str, Any]]) -> Corpus | None:
     """The corpus if it is the task's, or its part that is; None if neither."""
     if whole.fingerprint != task.corpus_fingerprint and task.passages is not None:
         whole = sub_pool(whole, _questions(gold), task.passages)

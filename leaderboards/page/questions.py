@@ -133,9 +133,7 @@ def _searched(row: Mapping[str, Any] | None) -> str | None:
 
 def _columns(answers: Answers, asked: Sequence[str]) -> dict[str, list[float | None]]:
     """The scores that there are, each of all questions."""
-    found = {
-        name: [answers.scores.get(id_, {}).get(name) for id_ in asked] for name in _SCORES
-    }
+    found = {name: [answers.scores.get(id_, {}).get(name) for id_ in asked] for name in _SCORES}
     return {
         name: [None if value is None else round(value, 4) for value in values]
         for name, values in found.items()
@@ -196,9 +194,7 @@ def _answer(row: Mapping[str, Any] | None, lengths: Lengths) -> dict[str, Any] |
     }
 
 
-def _fitting(
-    details: _Details, asked: Sequence[str], most_bytes: int
-) -> tuple[Lengths, list[str]]:
+def _fitting(details: _Details, asked: Sequence[str], most_bytes: int) -> tuple[Lengths, list[str]]:
     """The longest texts that fit, judged by the first block, and as many blocks as there is room.
 
     Questions are in the order of their hashes, so those that fit are a random sample, too.

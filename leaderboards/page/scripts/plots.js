@@ -31,7 +31,7 @@ function draw(canvas) {
 
 /** Draw again what is drawn, in the colours of now. */
 function redraw() {
-  for (const [canvas, [chart, configure]] of plots) {
+  for (const [canvas, [chart, configure]] of [...plots]) {
     chart.destroy();
     plots.delete(canvas);
     if (!canvas.isConnected) continue;

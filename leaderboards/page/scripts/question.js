@@ -143,7 +143,7 @@ function longText(value, { tag = "pre", kind = "said", marked = [], fold = 1500 
 /** The text with the golden answers in it marked. */
 function highlighted(text, golden) {
   const wanted = golden.filter((each) => each.trim().length > 1 && each.length < 200)
-    .map((each) => each.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&"));
+    .map((each) => each.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
   if (!wanted.length) return [text];
   // Split by a group: every second part is a match.
   return text.split(new RegExp(`(${wanted.sort((a, b) => b.length - a.length).join("|")})`, "giu"))

@@ -32,7 +32,8 @@ function showTradeoffs() {
   byId("tradeoff-legend").replaceChildren(legend(table.rows));
   for (const [cost, title] of COSTS) {
     const points = pointsOf(table, quality, cost);
-    if (points.length) into.append(tradeoff(title, page.columns[quality].label, points, page.columns[cost].unit));
+    if (points.length) into.append(tradeoff(title, page.columns[quality].label, points,
+      { unit: page.columns[cost].unit, floors: cost === "storage" ? table.floors : [] }));
   }
 }
 
@@ -56,20 +57,22 @@ function front(points) {
   return kept;
 }
 
-function tradeoff(title, quality, points, unit) {
+function tradeoff(title, quality, points, { unit, floors }) {
   const best = front(points);
   const summary = best.length
     ? `On the front: ${best.map(({ row }) => shortName(row.label)).join(", ")}.`
     : "No row takes part in the front.";
-  return plot(title, summary, () => tradeoffChart(title, quality, points, best, unit));
+  const told = floors.map(([name, size]) => `${name} ${plainNumber(size)}`).join(", ");
+  return plot(title, summary + (told && ` Dotted: what the same text takes at least: ${told}.`),
+    () => tradeoffChart(title, quality, points, best, { unit, floors }));
 }
 
-function tradeoffChart(title, quality, points, best, unit) {
-  const positive = points.map(({ x }) => x).filter((x) => x > 0);
+function tradeoffChart(title, quality, points, best, { unit, floors }) {
+  const positive = [...points.map(({ x }) => x), ...floors.map(([, size]) => size)].filter((x) => x > 0);
   const least = Math.min(...positive, Infinity), most = Math.max(...positive, 0);
   // A logarithmic axis has no zero: it gets a place of its own at the left end.
   const zero = least === Infinity ? 0.1 : 10 ** Math.floor(Math.log10(least) - 0.5);
-  const hasZero = positive.length < points.length;
+  const hasZero = points.some(({ x }) => x === 0);
   const at = (x) => (x > 0 ? x : zero);
   const min = hasZero ? zero : least / 1.6, max = most > 0 ? most * 2.2 : 10 * zero;
   const line = colourNow("--muted");
@@ -85,6 +88,11 @@ function tradeoffChart(title, quality, points, best, unit) {
     type: "line", data: steps, stepped: true, borderColor: line, borderDash: [5, 4], borderWidth: 1.5,
     pointRadius: 0, pointHitRadius: 0,
   });
+  const highest = points.map(({ y, range: ends }) => ends?.[1] ?? y);
+  for (const [, size] of floors) {
+    datasets.push({ type: "line", data: [{ x: size, y: 0 }, { x: size, y: 100 }], borderColor: line, borderDash: [2, 4],
+      borderWidth: 1.5, pointRadius: 0, pointHitRadius: 0 });
+  }
   return {
     type: "scatter", data: { datasets }, plugins: [whiskers, marks, names],
     options: {
@@ -94,7 +102,7 @@ function tradeoffChart(title, quality, points, best, unit) {
         x: { type: "logarithmic", min, max, grid: toldGrid(), title: axisTitle(`${title} (log)`), border: { display: false },
           ticks: { autoSkip: false, maxRotation: 0, callback: (value) => hasZero && value === zero ? "0"
             : logTick(value, Math.log10(max / min), plainNumber) } },
-        y: percentAxis(`${quality}, %`, points.map(({ y, range: ends }) => ends?.[1] ?? y)),
+        y: percentAxis(`${quality}, %`, highest),
       },
       plugins: { tooltip: { filter: ({ dataset }) => Boolean(dataset.row), callbacks: {
         title: ([item]) => item?.dataset.row.label ?? "",

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -105,8 +105,9 @@ class Tab:
     def run(self, script: str) -> Any:
         """The value of an expression, awaited; an exception in it is raised here."""
         reply = self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True,
+            allowUnsafeEvalBlockedByCSP=False,
+        )  # fmt: skip
         if "exceptionDetails" in reply:
             raise RuntimeError(reply["exceptionDetails"]["exception"].get("description"))
         return reply["result"].get("value")
@@ -155,7 +156,9 @@ class Tab:
 
     def click(self, selector: str) -> None:
         """Click in the middle of an element."""
-        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block:'center',behavior:'instant'}})")
+        self.run(
+            f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block:'center',behavior:'instant'}})"
+        )
         x, y = self.run(
             f"(() => {{ const r = document.querySelector({json.dumps(selector)})"
             ".getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"

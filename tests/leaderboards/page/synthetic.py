@@ -14,11 +14,20 @@ from harness.data.questions import questions_fingerprint
 from harness.files import write_json
 from harness.records import Hit, Passage, Prediction, Question, Step, Usage
 from harness.runs.directory import RunDirectory
-from harness.runs.manifest import FINISHED, Hardware, Manifest, MethodConfig, RunConfig
-from harness.runs.manifest import CardRecord, Harness, ModelSettings, TaskConfig
+from harness.runs.manifest import (
+    FINISHED,
+    CardRecord,
+    Hardware,
+    Harness,
+    Manifest,
+    MethodConfig,
+    ModelSettings,
+    RunConfig,
+    TaskConfig,
+)
+from harness.runs.performance import PERFORMANCE
 from harness.runs.predictions import prediction_line
 from harness.runs.scoring import gold_path, score_run, write_gold
-from harness.runs.performance import PERFORMANCE
 
 METHODS = (
     "no-retrieval", "bm25", "standard-rag", "parametric-qa", "self-rag-prompted", "ircot",
@@ -52,12 +61,24 @@ def make_data(root: Path, name: str, questions: int, *, words: int = 100) -> Dat
             text = " ".join(random.choices(known, k=words))
             passages.append(Passage(f"{name}-p{i}-{place}", f"Title {i} {place}", text))
         asked.append(
-            Question(f"q{i:04d}", f"who {' '.join(random.choices(known, k=9))}", (f"answer {i}",), (f"{name}-p{i}-0",))
+            Question(
+                f"q{i:04d}",
+                f"who {' '.join(random.choices(known, k=9))}",
+                (f"answer {i}",),
+                (f"{name}-p{i}-0",),
+            )
         )
+    return data_of(root, name, asked, passages)
+
+
+def data_of(
+    root: Path, name: str, questions: Sequence[Question], passages: Sequence[Passage]
+) -> Data:
+    """A task of these questions and passages."""
     path = root / f"{name}-corpus.jsonl"
-    rows = ({"id": p.id, "contents": p.contents} for p in passages)
+    rows = ({"id": p.id, "title": p.title, "text": p.text} for p in passages)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Data(name, tuple(asked), tuple(passages), path, Corpus.from_passages(passages))
+    return Data(name, tuple(questions), tuple(passages), path, Corpus.open(path))
 
 
 def write_run(
@@ -70,6 +91,8 @@ def write_run(
     seed: int = 0,
     params: Mapping[str, Any] | None = None,
     card: CardRecord = CardRecord(),
+    model: str = "tiny-model",
+    hardware: str = "2 x CPU",
 ) -> Path:
     """Write and score one finished run; gives its folder."""
     config = RunConfig(
@@ -79,7 +102,7 @@ def write_run(
             corpus_fingerprint=data.corpus.fingerprint,
         ),
         method=MethodConfig(name=method, params=dict(params or {})),
-        model=ModelSettings(name="tiny-model"),
+        model=ModelSettings(name=model),
         seed=seed,
     )  # fmt: skip
     folder = config.folder(runs)
@@ -87,7 +110,7 @@ def write_run(
         schema_version=1, run_id=config.run_id, config=config, method_card=card,
         non_default_params=dict(params or {}),
         task_provenance={"source": "files", "corpus": str(data.path)},
-        hardware=Hardware(fingerprint="f", summary="2 x CPU", device="cpu", threads=1),
+        hardware=Hardware(fingerprint="f", summary=hardware, device="cpu", threads=1),
         harness=Harness(version="0.1.0"), created="2026-11-26", status=FINISHED,
     )  # fmt: skip
     write_gold(gold_path(runs, config.task), data.questions)
@@ -123,7 +146,9 @@ def answers(data: Data, skill: float, *, reads: bool, name: str) -> list[Predict
         found = data.passages[5 * i : 5 * i + 5] if reads else ()
         prompt = "\n".join(["Answer.", *(p.contents for p in found[:2]), question.text])
         hits = [Hit(passage.id, 9.0 - place) for place, passage in enumerate(found)]
-        search = Step("search", {"query": question.text, "k": 5, "retrieved_ids": [h.id for h in hits]})
+        search = Step(
+            "search", {"query": question.text, "k": 5, "retrieved_ids": [h.id for h in hits]}
+        )
         reply = Step("generate", {"prompt": prompt, "reply": f" {answer}", "prompt_tokens": 300})
         given.append(
             Prediction(
