@@ -88,9 +88,9 @@ class LLMClient:
 
         vectors = sum(map(len, soft_prompts))
         room = max_tokens + self._model.thoughts_before(prompt)
-        fitted, reply = await self._ask(scope, "generate", prompt, request, room, vectors)
-        if isinstance(prompt, Prompt):
-            scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)
+        reply: Reply
+        fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
+        scope.recorder.note_first_token(key, reply.first_token)
         reply = _storable(reply)
         scope.recorder.record(key, "generate", _generated(fitted, soft_prompts, reply))
         return reply
@@ -102,6 +102,7 @@ class LLMClient:
         scores: Scores
         fitted, scores = await self._ask(
             scope,
+            key,
             "score",
             prompt,
             lambda rendered: ScoreRequest(rendered, tuple(continuations)),
@@ -126,6 +127,7 @@ class LLMClient:
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,
+            key,
             "next_token_probs",
             prompt,
             lambda rendered: NextTokenRequest(rendered, tuple(strings)),
@@ -164,6 +166,7 @@ class LLMClient:
     async def _ask(
         self,
         scope: trace.Scope,
+        key: trace.Key,
         kind: str,
         prompt: Prompt | Rendered,
         request: Callable[[Rendered], Any],
@@ -172,7 +175,11 @@ class LLMClient:
     ) -> tuple[Fitted, Any]:
         """Submit what fits; less of it where a server tells that it was too long for its window."""
         fitted = self._fit(prompt, max_tokens, vectors)
+        scope.recorder.has_asked = True
         while True:
+            if kind == "generate" and isinstance(prompt, Prompt):
+                # Before it is sent: what was read counts where the reader then fails, too.
+                scope.recorder.show(key, [p.id for p in prompt.passages], fitted.dropped)
             try:
                 return fitted, await _timed(self._submit, scope, kind, request(fitted.rendered))
             except WindowExceededError as told:

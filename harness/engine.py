@@ -44,6 +44,8 @@ class Answered:
     prediction: Prediction
     seconds: float
     seconds_by_kind: dict[str, float]
+    first_token: float | None = None
+    """Seconds from the start until the first token of the last reply was there, where known."""
     unanswered: str | None = None
     """Why the question has no answer that is the method's own: its server failed."""
 
@@ -178,7 +180,7 @@ class Engine:
         except UnansweredError as failure:
             prediction, error, recorder.unanswered = Prediction(""), None, failure
         except Exception as exception:
-            prediction, error = Prediction(""), describe_error(exception)
+            prediction, error = recorder.retrieval, describe_error(exception)
         finally:
             recorder.close()
             self.llm.release(query.id)
@@ -186,7 +188,8 @@ class Engine:
         seconds = perf_counter() - start
         if recorder.unanswered is not None:
             why = describe_error(recorder.unanswered)
-            return Answered(query.id, Prediction(""), seconds, dict(recorder.seconds), why)
+            by_kind = dict(recorder.seconds)
+            return Answered(query.id, Prediction(""), seconds, by_kind, unanswered=why)
         raw = prediction.raw if prediction.raw is not None else recorder.last_reply
         full = replace(
             _as_read(prediction, recorder.unread),
@@ -195,7 +198,9 @@ class Engine:
             usage=recorder.usage,
             error=error,
         )
-        return Answered(query.id, full, seconds, dict(recorder.seconds))
+        written = recorder.first_token
+        first_token = None if written is None else written - start
+        return Answered(query.id, full, seconds, dict(recorder.seconds), first_token)
 
     async def _pump(self) -> None:
         while True:

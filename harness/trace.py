@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from harness.errors import UnansweredError
-from harness.records import Json, Step, Usage
+from harness.records import Hit, Json, Prediction, Step, Usage
 
 Key = tuple[int, ...]
 LLM_KINDS = ("generate", "score", "next_token_probs")
@@ -28,8 +28,11 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     unanswered: UnansweredError | None = None
     """What a server failed with; it counts even where the method went on without an answer."""
+    has_asked: bool = False
+    """Whether the model was called, be it in vain."""
     _branches: list[asyncio.Task[Any]] = field(default_factory=list)
     _shown: dict[Key, tuple[Sequence[str], int]] = field(default_factory=dict)
+    _first_tokens: dict[Key, float | None] = field(default_factory=dict)
 
     def show(self, key: Key, ids: Sequence[str], dropped: int) -> None:
         """File the passages of a prompt, best first, of which the last ``dropped`` did not fit."""
@@ -38,10 +41,35 @@ class Recorder:
     @property
     def unread(self) -> set[str]:
         """Ids of the passages that did not fit into the last prompt they were meant for."""
+        return {id_ for id_, fits in self._fits.items() if not fits}
+
+    @property
+    def _fits(self) -> dict[str, bool]:
         fits: dict[str, bool] = {}
         for _, (ids, dropped) in sorted(self._shown.items(), key=lambda item: item[0]):
             fits |= {id_: place < len(ids) - dropped for place, id_ in enumerate(ids)}
-        return {id_ for id_, fit in fits.items() if not fit}
+        return fits
+
+    @property
+    def retrieval(self) -> Prediction:
+        """What was retrieved and read until the method failed, without an answer.
+
+        Ranked as the searches brought it; read is what stood in a prompt, also one in vain.
+        """
+        ranked = retrieved_ids(step.data for step in self.steps)
+        shown = [id_ for id_, fits in self._fits.items() if fits]
+        # Prompts of plain text do not tell what they show: as elsewhere, all that was ranked.
+        read = (shown or None) if self.has_asked else ()
+        return Prediction("", [Hit(id_) for id_ in ranked], read)
+
+    def note_first_token(self, key: Key, moment: float | None) -> None:
+        """File when a reply's first token was there, on ``perf_counter``; None if nobody knows."""
+        self._first_tokens[key] = moment
+
+    @property
+    def first_token(self) -> float | None:
+        """When the first token of the last reply was there, in the program's order."""
+        return self._first_tokens[max(self._first_tokens)] if self._first_tokens else None
 
     def record(self, key: Key, kind: str, data: Mapping[str, Json]) -> None:
         """File a step under the place in the program that caused it."""
@@ -99,6 +127,11 @@ class Scope:
 
 
 _scope: ContextVar[Scope] = ContextVar("scope")
+
+
+def retrieved_ids(steps: Iterable[Mapping[str, Json]]) -> list[str]:
+    """Ids of all that steps say was retrieved, each once: searches, and selections of memories."""
+    return list(dict.fromkeys(id_ for step in steps for id_ in step.get("retrieved_ids", ())))
 
 
 def begin(query_id: str) -> Recorder:

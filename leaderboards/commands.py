@@ -13,22 +13,40 @@ from harness.files import check_writable
 
 def leaderboard(
     runs: RunsFolder,
-    format: Annotated[str, typer.Option(help="markdown, csv or json.")] = "markdown",
-    output: Annotated[Path | None, typer.Option(help="Also write it to this file.")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="markdown, csv, latex, json, parquet, html; else by --output's name."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write it to this file; Parquet and HTML need one."),
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Names below with commas, or 'all'; else what fits.")
+    ] = "",
+    sort: Annotated[str, typer.Option(help="Rows by this column, the best first.")] = "",
+    group: Annotated[str, typer.Option(help="Tables by 'model' or by 'task'.")] = "",
     k: Annotated[int, typer.Option(help="Recall and All-gold at 5, 10, 15 or 20.")] = 5,
 ) -> None:
-    """Print the tables of all finished and scored runs."""
-    from harness.files import atomic_file, writing
-    from leaderboards.table import render
+    """Print the tables of all finished and scored runs.
 
-    text = render(runs, format, k)
-    typer.echo(text)
+    Columns: method, em, f1, p, contains, recall, all_gold, recall_read, retrieved, latency,
+    throughput, calls, searches, tokens, dropped, memory, storage, errors, unanswered, retries,
+    empty, cut_off, and any other score by its name. Beside CSV and Parquet files stands
+    NAME.settings.json, which tells what their settings_id and row_id stand for.
+    """
+    from leaderboards.view import view
+    from leaderboards.writers import chosen_format, save, write
+
+    form = chosen_format(format, output)
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    shown = view(runs, k=k, columns=names, sort=sort, group=group)
+    content = write(shown, form)
+    if form == "markdown" or output is None:
+        typer.echo(content.decode(), nl=False)
     if output is not None:
-        with writing(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(output) as file:
-            file.write(text.rstrip("\n").encode() + b"\n")
-        typer.echo(f"written to {output}", err=True)
+        for path in save(shown, form, content, output):
+            typer.echo(f"written to {path}", err=True)
 
 
 def compare(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.escape import markdown_text
-from harness.metrics.statistics import bootstrap_ci, paired_randomisation_test
+from harness.metrics.statistics import difference_ci, paired_randomisation_test
 from harness.report import pipe_table
 from leaderboards.board import build_entries
-from leaderboards.rows import Entry
+from leaderboards.labels import Labelled, find_label, short_names
+from leaderboards.rows import Entries, Entry
 
 _HEADERS = ("Task", "n", "{a}", "{b}", "Difference [95% CI]", "p")
 
@@ -24,10 +26,7 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     corrected for the number of tasks. Raises ConfigError for labels or scores that are not there.
     """
     tables = build_entries(runs_dir)
-    labels = sorted({label for _, entries in tables for label in entries})
-    for label in (a, b):
-        if label not in labels:
-            raise ConfigError(f"no row is called '{label}'{did_you_mean(label, labels)}")
+    a, b = (_row(given, [entries for _, entries in tables]) for given in (a, b))
     lines = [
         _line(task, entries[a], entries[b], metric)
         for task, entries in tables
@@ -40,6 +39,21 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
     head = " ".join([head, *dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)])
     return f"{head}\n\n{pipe_table(headers, lines)}"
+
+
+def _row(given: str, tables: Sequence[Entries]) -> str:
+    """The label of the row that is meant, by its full label or its short name in a table."""
+    manifests = {
+        label: entry.runs[0].manifest for entries in tables for label, entry in entries.items()
+    }
+    names = short_names(
+        Labelled(label, m.config.method.name, m.non_default_params)
+        for label, m in manifests.items()
+    )
+    label = find_label(given, names)
+    if label is None:
+        raise ConfigError(f"no row is called '{given}'{did_you_mean(given, sorted(names))}")
+    return label
 
 
 def _caution(entry: Entry) -> str:
@@ -58,7 +72,7 @@ def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:
     if not kept.any():
         raise InputError(f"{task}: no question has a '{metric}' for both methods")
     first, second = first[kept], second[kept]
-    low, high = bootstrap_ci(second - first)
+    low, high = difference_ci(second - first)
     p = paired_randomisation_test(first, second)
     return [
         markdown_text(task),

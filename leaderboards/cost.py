@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from harness.records import StorageReport
+from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
-from harness.runs.performance import Usage
+from harness.runs.performance import Latency, Performance, Usage
 from leaderboards.collect import Run
 
 _PER_QUESTION = (
@@ -24,15 +24,29 @@ _PER_QUESTION = (
 class Cost:
     """Costs of one row; None where nothing was measured.
 
-    ``latency_*`` are seconds for one query at a time, ``throughput`` questions a second when
-    batched. Calls, retrievals, tokens and passages are means per question; ``empty`` and
-    ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak.
+    ``latency_*`` are seconds for one query at a time, ``ttft_*`` until the first token of its last
+    reply, ``latency_noise`` by what share a query's seconds differed between passes (the median
+    question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
+    built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
+    the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
+    row's runs. ``isolated``: all of its latency and memory is of processes that ran nothing else.
+    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
+    means per question; ``empty`` and ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak;
+    ``memory_baseline_bytes`` is what the model alone had in use then, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 
     latency_p50: float | None = None
     latency_p90: float | None = None
     latency_queries: int = 0
+    latency_noise: float | None = None
+    ttft_p50: float | None = None
+    ttft_p90: float | None = None
+    cold_start_seconds: float | None = None
+    index_seconds: float | None = None
+    index_cached: bool = False
+    write_seconds: float | None = None
+    isolated: bool = False
     throughput: float | None = None
     llm_calls: float | None = None
     retrievals: float | None = None
@@ -44,8 +58,11 @@ class Cost:
     cut_off: float | None = None
     memory_kind: str | None = None
     memory_bytes: int | None = None
+    memory_baseline_bytes: int | None = None
     storage_mb_per_1000: float | None = None
     storage_shared_mb: float | None = None
+    storage_parts: Mapping[str, float] = field(default_factory=dict)
+    """Megabytes for a thousand documents by part, what is shared left out."""
     elsewhere: str | None = None
 
 
@@ -65,8 +82,6 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
     """
     measured_here = [run for run in runs if run.manifest.hardware.key == hardware.key]
     here = [run.performance for run in measured_here]
-    latencies = [second for p in here if p.latency for second in p.latency.seconds]
-    p50, p90 = np.percentile(latencies, [50, 90]).tolist() if latencies else (None, None)
     batches = [p.throughput for p in here if p.throughput]
     seconds = sum(batch.seconds for batch in batches)
     peaks = [p.memory for p in here if p.memory and not hardware.is_remote]
@@ -75,17 +90,64 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
     stores = [StorageReport(storage.parts, storage.documents) for storage in parts]
     away = [run.manifest.hardware.text for run in runs if _timed(run)]
     return Cost(
-        latency_p50=p50,
-        latency_p90=p90,
-        latency_queries=len(latencies),
+        **_latency([p.latency for p in here if p.latency]),
+        **_opening(here),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
         **{name: _mean_usage(runs, name) for name in _PER_QUESTION},
         memory_kind=peak.kind if peak else None,
         memory_bytes=peak.peak_bytes if peak else None,
+        memory_baseline_bytes=peak.baseline_bytes if peak else None,
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
         storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
+        storage_parts=_storage_parts(stores),
         elsewhere=away[0] if away and not any(map(_timed, measured_here)) else None,
     )
+
+
+def _latency(timed: Sequence[Latency]) -> dict[str, Any]:
+    seconds = [second for latency in timed for second in latency.seconds]
+    first = [s for latency in timed for s in latency.first_token if s is not None]
+    spreads = [spread for latency in timed for spread in latency.spreads]
+    p50, p90 = _percentiles(seconds)
+    ttft_p50, ttft_p90 = _percentiles(first)
+    return {
+        "latency_p50": p50,
+        "latency_p90": p90,
+        "latency_queries": len(seconds),
+        "latency_noise": float(np.median(spreads)) if spreads else None,
+        "ttft_p50": ttft_p50,
+        "ttft_p90": ttft_p90,
+        "isolated": bool(timed) and all(latency.isolated for latency in timed),
+    }
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float | None, float | None]:
+    """The 50th and the 90th."""
+    if not seconds:
+        return None, None
+    p50, p90 = np.percentile(seconds, [50, 90]).tolist()
+    return p50, p90
+
+
+def _opening(here: Sequence[Performance]) -> dict[str, Any]:
+    cold = [p.cold_start.seconds for p in here if p.cold_start]
+    indexes = [p.index for p in here if p.index]
+    built = [index.seconds for index in indexes if index.seconds is not None]
+    return {
+        "cold_start_seconds": max(cold, default=None),
+        "index_seconds": max(built, default=None),
+        "index_cached": bool(indexes) and all(index.cached for index in indexes),
+        "write_seconds": max((p.write.seconds for p in here if p.write), default=None),
+    }
+
+
+def _storage_parts(stores: Sequence[StorageReport]) -> dict[str, float]:
+    names = sorted({name for store in stores for name in store.parts} - {SHARED})
+    shares = [1 / max(store.documents, 1) / 1000 / len(stores) for store in stores]
+    return {
+        name: sum(s.parts.get(name, 0) * share for s, share in zip(stores, shares, strict=True))
+        for name in names
+    }
 
 
 def average_cost(costs: Sequence[Cost]) -> Cost:

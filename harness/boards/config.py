@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,16 +35,22 @@ class MethodEntry(_Entry):
 
 
 class LatencyEntry(_Entry):
-    """How many single queries are timed, after how many unmeasured ones."""
+    """How many single queries are timed, after how many unmeasured ones.
+
+    ``passes``: how often a quarter of them is timed, which tells how much figures change by
+    themselves; without it twice, of four queries or more.
+    """
 
     queries: int = Field(50, ge=0)
     warmup: int = Field(5, ge=0)
+    passes: int | None = Field(None, ge=1)
 
 
-class QueriesEntry(_Entry):
-    """How many single queries are timed instead of the board's number."""
+class LatencyChanges(_Entry):
+    """How many single queries are timed, and how often, instead of the board's numbers."""
 
     queries: int | None = Field(None, ge=0)
+    passes: int | None = Field(None, ge=1)
 
 
 class GridEntry(_Entry):
@@ -54,12 +61,21 @@ class GridEntry(_Entry):
     params: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(min_length=1)
 
 
+class JudgeEntry(_Entry):
+    """The model that says of each answer whether it is right, and a prompt of one's own."""
+
+    model: str | dict[str, Any]
+    prompt: Path | None = None
+
+
 class Board(_Entry):
     """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own.
 
     A limit keeps a fixed random sample of a task's questions, not the first. ``leave_out_trained``
     leaves out, for every method, questions that a method's or model's trained parts learnt from;
-    without it they stop the board. ``methods`` may be empty if the board only prepares.
+    without it they stop the board. ``methods`` may be empty if the board only prepares. ``isolate``
+    measures each run in a process of its own; ``timings: off`` records neither latency nor
+    throughput nor memory.
     """
 
     name: str
@@ -71,14 +87,22 @@ class Board(_Entry):
     limit: int | None = Field(None, ge=1)
     leave_out_trained: bool = False
     latency: LatencyEntry = LatencyEntry()
+    isolate: bool = False
+    timings: bool = True
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
+    judge: JudgeEntry | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Any:
         if not self.methods and not self.prepare:
             raise ValueError("'methods' is empty; name one at least")
         return self
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _name_is_entry(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod
@@ -91,7 +115,7 @@ class Board(_Entry):
         """The board with other values; a limit is then every task's."""
         given = {
             key: value
-            for key in ("models", "limit", "seeds", "leave_out_trained")
+            for key in ("models", "limit", "seeds", "leave_out_trained", "isolate", "timings")
             if (value := getattr(changes, key)) is not None
         }
         of_tasks: dict[str, Any] = {"limit": None} if changes.limit is not None else {}
@@ -99,9 +123,8 @@ class Board(_Entry):
             of_tasks["documents"] = changes.documents
         if of_tasks:
             given["tasks"] = tuple(task.model_copy(update=of_tasks) for task in self.tasks)
-        if changes.latency.queries is not None:
-            queries = {"queries": changes.latency.queries}
-            given["latency"] = self.latency.model_copy(update=queries)
+        if latency := changes.latency.model_dump(exclude_none=True):
+            given["latency"] = self.latency.model_copy(update=latency)
         return self.model_copy(update=given)
 
 
@@ -113,7 +136,9 @@ class Changes(_Entry):
     documents: int | None = Field(None, ge=1)
     leave_out_trained: bool | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
-    latency: QueriesEntry = QueriesEntry()
+    latency: LatencyChanges = LatencyChanges()
+    isolate: bool | None = None
+    timings: bool | None = None
 
 
 def parse_changes(values: Mapping[str, Any], source: str = "command line") -> Changes:

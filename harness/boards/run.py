@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
+from harness.boards.isolated import board_of_one, check_isolated, measure_isolated
 from harness.boards.learnt import learnt_by
 from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
+from harness.boards.retrievers import Retrievers, retriever_of
 from harness.boards.shots import about_shots, fit_shots
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
@@ -27,10 +30,11 @@ from harness.llm.style import settled
 from harness.method import Method, MethodParams
 from harness.progress import say
 from harness.prompts import PROMPT_FORMAT
-from harness.retrieval.open import placeless, retriever_config
-from harness.runs.execute import Measuring, RunPlan, execute
+from harness.retrieval.open import placeless
+from harness.runs.execute import RunPlan, execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
-from harness.runs.opening import open_index
+from harness.runs.measuring import Measuring
+from harness.runs.opening import Opened
 from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 
@@ -39,7 +43,6 @@ if TYPE_CHECKING:
 
     from harness.data.task import TaskData
     from harness.llm.base import LanguageModel
-    from harness.retrieval.base import Retriever
 
 
 def load_data(board: Board) -> list[TaskData]:
@@ -65,7 +68,8 @@ def plan_runs(
     """
     from harness.meters.hardware import default_device
 
-    methods = [_parsed(entry) for entry in expand(board).methods]
+    board = expand(board)
+    methods = [_parsed(entry) for entry in board.methods]
     device = device or default_device()
     models = [settled(resolve_model(spec).on(device)) for spec in board.models]
     # Here, before questions are read: files may be missing, and reading large ones takes long.
@@ -77,17 +81,22 @@ def plan_runs(
     everything = [part for parts in (*learnt, *tuned) for part in parts]
     warn_of_unknown(everything)
     data = [check_untrained(d, everything, leave_out=board.leave_out_trained) for d in data]
-    measuring = Measuring(board.latency.queries, board.latency.warmup)
-    for model, known, parts in zip(models, identities, tuned, strict=True):
-        for task_data in data:
-            for (name, cls, params, inputs), own in zip(methods, learnt, strict=True):
+    measuring = Measuring(
+        **board.latency.model_dump(), isolate=board.isolate, timings=board.timings
+    )
+    for m, (model, known, parts) in enumerate(zip(models, identities, tuned, strict=True)):
+        for t, task_data in enumerate(data):
+            for n, ((name, cls, params, inputs), own) in enumerate(
+                zip(methods, learnt, strict=True)
+            ):
                 for seed in board.seeds:
                     method = cls(fit_shots(params, task_data))
                     config = _config(name, method, inputs, known, task_data, seed)
                     shown = tuple(about_shots(name, method, params, task_data, seed))
                     plan = RunPlan(config, method, model, task_data, measuring)
+                    alone = board_of_one(board, t, m, n, seed) if board.isolate else None
                     plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
-                    yield replace(plan, trained=(*own, *parts))
+                    yield replace(plan, trained=(*own, *parts), board=alone)
 
 
 def run_plans(
@@ -110,15 +119,23 @@ def run_plans(
                 say(console, f"{plan.label}: finished before")
             else:
                 check_plan(plan, root)
+                if plan.measuring.is_elsewhere:
+                    check_isolated(plan)
                 todo.append(plan)
     for line in dict.fromkeys(f"{p.data.name}: {note}" for p in todo for note in p.demonstrations):
         say(console, f"demonstrations for {line}")
     for model, group in groupby(todo, key=lambda plan: plan.model):
-        say(console, f"loading {model.name}{_style_of(model)}")
-        with _going_on(failures):
-            ready = list(group)
-            llm = _open_llm(ready[0], batch_size, device)
-            _execute_all(ready, root, llm, console, failures)
+        ready = list(group)
+        if here := [plan for plan in ready if not _is_for_another(plan, root)]:
+            say(console, f"loading {model.name}{_style_of(model)}")
+            with _going_on(failures):
+                llm, opened = _open_llm(here[0], batch_size, device)
+                _execute_all(here, root, llm, opened, console, failures)
+        # The model is closed by now: there may be no room for it twice.
+        for plan in (plan for plan in ready if _is_for_another(plan, root)):
+            if not plan.is_complete(root):
+                with _going_on(failures):
+                    measure_isolated(plan, root, console, batch_size=batch_size, device=device)
     if failures and len(everything) == 1:
         raise failures[0]
     for failure in failures:
@@ -129,6 +146,11 @@ def run_plans(
             "the same board again continues"
         )
     return [plan.config.folder(root) for plan in everything]
+
+
+def _is_for_another(plan: RunPlan, root: Path) -> bool:
+    """Whether all that is left of a run is for a process of its own."""
+    return plan.measuring.is_elsewhere and plan.is_answered(root)
 
 
 @contextmanager
@@ -145,10 +167,11 @@ def _execute_all(
     plans: list[RunPlan],
     root: Path,
     llm: LanguageModel,
+    opened: Opened,
     console: Console,
     failures: list[HarnessError],
 ) -> None:
-    retrievers = _Retrievers(console)
+    retrievers = Retrievers(console)
     able = []
     for plan in plans:
         with _going_on(failures):
@@ -158,16 +181,22 @@ def _execute_all(
     try:
         for plan in able:
             with _going_on(failures):
-                folder = execute(plan, root, llm, retrievers.open(plan), console)
-                for caution in cautions(folder):
+                held = retrievers.open(plan)
+                took = replace(opened, index_seconds=held.seconds, index=held.index)
+                folder = execute(plan, root, llm, held.retriever, console, took)
+                # Another process has told them already where this one only measures.
+                for caution in () if plan.measuring.alone else cautions(folder):
                     say(console, f"warning: {plan.label}: {caution}")
     finally:
         llm.close()
 
 
-def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> LanguageModel:
+def _open_llm(
+    plan: RunPlan, batch_size: int | None, device: str | None
+) -> tuple[LanguageModel, Opened]:
     from harness.llm.open import open_model
     from harness.meters.hardware import set_torch_threads
+    from harness.meters.memory import in_use
 
     set_torch_threads()
     # Hours may lie between planning a board and coming to its last model.
@@ -176,34 +205,13 @@ def _open_llm(plan: RunPlan, batch_size: int | None, device: str | None) -> Lang
             f"model '{plan.model.name}': its files changed since the board was planned; run the "
             "board again"
         )
-    return open_model(plan.model, batch_size=batch_size, device=device)
-
-
-class _Retrievers:
-    """Opens each plan's retriever; one that several runs in a row share is opened once."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last: tuple[Any, Retriever | None] | None = None
-
-    def open(self, plan: RunPlan) -> Retriever | None:
-        name = plan.method.retriever_name
-        if name is None:
-            self._last = None  # a run without an index must not be charged for one
-            return None
-        key = (plan.config.retriever, plan.data.corpus_fingerprint)
-        if self._last is None or self._last[0] != key:
-            self._last = None  # frees the old index before the new one is read
-            self._last = (key, self._open(name, plan))
-        return self._last[1]
-
-    def _open(self, name: str, plan: RunPlan) -> Retriever | None:
-        if _retriever(plan.method, plan.data) != plan.config.retriever:
-            raise RunFailedError(
-                f"retriever '{name}': its files changed since the board was planned; run the board "
-                "again"
-            )
-        return open_index(plan.method, plan.data.corpus, plan.config.task.name, self._console)
+    start = perf_counter()
+    llm = open_model(plan.model, batch_size=batch_size, device=device)
+    seconds = round(perf_counter() - start, 3)
+    # Only here is what is in use not what an earlier run left.
+    alone = plan.measuring.alone
+    baseline = in_use(str(llm.provenance().get("device", "remote"))) if alone else None
+    return llm, Opened(seconds, baseline_bytes=baseline)
 
 
 def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[str, str]]:
@@ -250,15 +258,6 @@ def _config(
             **({"inputs": inputs} if inputs else {}),
         ),
         model=model,
-        retriever=_retriever(method, data),
+        retriever=retriever_of(method, data),
         seed=seed,
     )
-
-
-def _retriever(method: Method, data: TaskData) -> dict[str, Any] | None:
-    """What decides the results of the method's retriever over the task's corpus."""
-    name = method.retriever_name
-    if name is None:
-        return None
-    ascii_only = data.corpus.is_ascii and all(q.text.isascii() for q in data.questions)
-    return retriever_config(name, method.retriever_settings, ascii_only=ascii_only)

@@ -51,6 +51,18 @@ def run(
     data_dir: DataDir = None,
     revision: Revision = None,
     latency_queries: Annotated[int | None, typer.Option(help="Queries timed singly.")] = None,
+    latency_passes: Annotated[
+        int | None, typer.Option(help="How often a quarter of them is timed, for the noise.")
+    ] = None,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Measure each run in a process of its own.")
+    ] = False,
+    no_timings: Annotated[
+        bool,
+        typer.Option(
+            "--no-timings", help="Record no latency, throughput and memory: a busy machine."
+        ),
+    ] = False,
     leave_out_trained: LeaveOutTrained = False,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Device = None,
@@ -74,7 +86,9 @@ def run(
             "documents": documents,
             "leave_out_trained": leave_out_trained or None,
             "seeds": (seed,) if seed is not None else None,
-            "latency": {"queries": latency_queries},
+            "latency": {"queries": latency_queries, "passes": latency_passes},
+            "isolate": isolate or None,
+            "timings": False if no_timings else None,
         }
     )
     if run_all(chosen.changed(changes), out, device, batch_size, retry_errors):
@@ -114,7 +128,8 @@ def _board(
         if method or task or params or entry:
             raise ConfigError(
                 "a board names its own methods, tasks and files; with one, give only --model, "
-                "--limit, --documents, --seed, --leave-out-trained and --latency-queries"
+                "--limit, --documents, --seed, --leave-out-trained, --latency-queries, "
+                "--latency-passes, --isolate and --no-timings"
             )
         return read_board(board)
     if method is None or task is None:

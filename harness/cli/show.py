@@ -11,9 +11,9 @@ from typing import Any
 from harness.errors import InputError, did_you_mean
 from harness.metrics import Documents
 from harness.runs.directory import find_runs
+from harness.runs.gold import gold_of, gold_rows
 from harness.runs.manifest import TaskConfig, read_manifest
 from harness.runs.predictions import documents_of, read_predictions
-from harness.runs.scoring import gold_of, read_gold
 from harness.runs.unanswered import read_unanswered
 
 SHORT = 240
@@ -29,12 +29,13 @@ def story(root: Path, question_id: str, *, full: bool = False) -> str:
     stories, answered = [], set()
     for folder in find_runs(root):
         path = folder / "predictions.jsonl"
-        rows = (
-            {row["question_id"]: row for _, row in read_predictions(path)} if path.exists() else {}
-        )
-        answered |= set(rows)
-        if question_id in rows:
-            stories.append("\n".join(_story(folder, rows[question_id], full)))
+        found = None
+        for _, row in read_predictions(path) if path.exists() else ():
+            answered.add(row["question_id"])
+            # A failed question may have been asked again: the last line counts.
+            found = row if row["question_id"] == question_id else found
+        if found is not None:
+            stories.append("\n".join(_story(folder, found, full)))
         elif question_id in (unanswered := read_unanswered(folder)):
             stories.append(f"{folder}: left unanswered, {unanswered[question_id]}")
     if not stories:
@@ -82,8 +83,9 @@ def _documents(found: Documents, wanted: set[str]) -> Iterator[str]:
 
 
 def _gold(folder: Path, task: TaskConfig, question_id: str) -> dict[str, Any]:
-    path = gold_of(folder, task)
-    return read_gold(path).get(question_id, {}) if path.exists() else {}
+    if not gold_of(folder, task).exists():
+        return {}
+    return next((row for row in gold_rows(folder, task) if row["id"] == question_id), {})
 
 
 def _step(step: Mapping[str, Any], full: bool) -> str:

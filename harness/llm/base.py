@@ -96,6 +96,8 @@ class Reply:
     """Whether the token limit ended the reply, not the model and no stop string."""
     stop: str | None = field(default=None, compare=False)
     """The stop string that ended the text, empty if none did; None where nobody told."""
+    first_token: float | None = field(default=None, compare=False)
+    """When the first token of the text was there, on ``perf_counter``; None where nobody told."""
 
     @property
     def first_line(self) -> str:

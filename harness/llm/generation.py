@@ -111,7 +111,9 @@ def _decode(
         length = _length(prompts[row], request)
         cut_off = stop.cut_off[row]
         counts, ended = (length, len(tokens)), request.stopped_by(text)
-        replies.append(Reply(request.cut(text), *counts, choices, thoughts, cut_off, ended))
+        moment = stop.moments[min(start, len(stop.moments) - 1)]
+        answer = Reply(request.cut(text), *counts, choices, thoughts, cut_off, ended, moment)
+        replies.append(answer)
         lengths.append(len(tokens))
     return replies, [leads.smallest(row, length) for row, length in enumerate(lengths)]
 

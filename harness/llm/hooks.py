@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -114,6 +115,8 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
         self.ended_at: list[int | None] = [None] * len(stops)
         self.cut_off = [True] * len(stops)
         """Whether nothing but a limit ended the row."""
+        self.moments: list[float] = []
+        """When each step's tokens were there, on ``perf_counter``."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """[rows] booleans: which rows are done; ``input_ids`` are new ones alone."""
@@ -121,7 +124,9 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
 
     def ended(self, written: torch.Tensor) -> torch.Tensor:
         """[rows] booleans: which rows of new token ids [rows, written] are done."""
-        done = [self._ended(row, ids) for row, ids in enumerate(written.tolist())]
+        rows = written.tolist()  # here a GPU's tokens are waited for
+        self.moments.append(perf_counter())
+        done = [self._ended(row, ids) for row, ids in enumerate(rows)]
         return torch.tensor(done, device=written.device)
 
     def _ended(self, row: int, ids: list[int]) -> bool:

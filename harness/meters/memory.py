@@ -64,6 +64,16 @@ class PeakMemory:
             self._peak = max(self._peak, tree_rss())
 
 
+def in_use(device: str) -> int:
+    """Bytes in use now, of the kind that ``PeakMemory`` has of the device."""
+    release_memory()
+    if not device.startswith("cuda"):
+        return tree_rss()
+    import torch
+
+    return int(torch.cuda.memory_allocated(device))
+
+
 def tree_rss() -> int:
     """Resident bytes of this process and all its children."""
     import psutil

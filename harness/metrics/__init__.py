@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.errors import InputError, did_you_mean
@@ -21,7 +21,7 @@ from harness.metrics.support import joint_em, joint_f1, support_em, support_f1
 from harness.registry import added as of_plugins
 from harness.registry import is_known, load
 
-METRICS_VERSION = 3
+METRICS_VERSION = 4
 RECALL_AT = (5, 10, 15, 20)
 """Cut-offs at which retrieval is scored; a leaderboard shows one of them."""
 
@@ -128,19 +128,21 @@ def score_answer(
         ks: cut-offs of the retrieval metrics.
         rules: how the task is scored.
         added: further metrics, by name.
-        failed: the question ended in an error, so every score is 0, whatever was returned.
+        failed: the question ended in an error, so its answer and its support score 0, whatever
+            was returned; what was retrieved before is scored as it is.
 
     Returns:
         Values in [0, 1]: ``em``, ``f1``, ``contains``; for each k ``recall@k``, ``hit@k``,
         ``all_gold@k``, ``precision@k`` of the ranking; ``recall_read`` and ``recall_retrieved``;
-        ``retrieved``, 1 if anything was retrieved. Retrieval values are None without retrieval and,
-        but for ``retrieved``, without gold ids, and so are added ones of the ranking. Where any gold document gives the answer, recalls
-        are hits and there is no ``all_gold``. Support values are None if the method names none.
+        ``retrieved``, 1 if anything was retrieved. Retrieval values, added ones among them, are
+        None without retrieval and, but for ``retrieved``, without gold ids. Where any gold document
+        gives the answer, recalls are hits and there is no ``all_gold``. Support values are None if
+        the method names none.
     """
     if failed:
         answer, golden_answers = "", ()
-        if documents is not None:
-            documents = Documents(support=None if documents.support is None else ())
+        if documents is not None and documents.support is not None:
+            documents = replace(documents, support=())
     scores: dict[str, float | None] = {
         "em": exact_match(answer, golden_answers),
         "f1": token_f1(answer, golden_answers, closed_answers=rules.closed_answers),

@@ -1,7 +1,7 @@
 """Retrieval metrics by the library ir_measures, which takes most of them from trec_eval.
 
-Their names are the library's (MRR@10, nDCG@10, Success@5), each a value in [0, 1] of the ranking of one
-question. Gold documents are relevant, all others not; nothing is graded.
+Their names are the library's (MRR@10, nDCG@10, Success@5), each a value in [0, 1] of the ranking of
+one question. Gold documents are relevant, all others not; nothing is graded.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from harness.registry.tables import check_offers, tables_of
 
 _plugins: dict[str, dict[Kind, dict[str, Any]]] = {}
 """What this process was given, by source: ``--plugin`` and ``register``."""
+_HERE = "this process"
 
 
 def sources(kind: Kind) -> Iterator[tuple[str, Table]]:
@@ -80,6 +81,17 @@ def find(kind: Kind, name: str) -> Any:
     raise ConfigError(
         f"unknown {one(kind)} '{name}'{did_you_mean(name, names(kind))}{broken_note()}"
     )
+
+
+def plugin_sources() -> list[str]:
+    """What ``load_plugin`` was given, in order."""
+    return [source for source in _plugins if source != _HERE]
+
+
+def given_here() -> list[tuple[Kind, str, Any]]:
+    """Kind, name and target of everything that ``register`` was given."""
+    tables = _plugins.get(_HERE, {}).items()
+    return [(kind, name, target) for kind, table in tables for name, target in table.items()]
 
 
 def packages_used() -> dict[str, str]:
@@ -138,7 +150,7 @@ def board_file(name: str) -> Path:
 def register(kind: Kind, name: str, target: Any) -> None:
     """Add a name in this process: an object, or ``"module:attribute"`` to load when first used."""
     check_slug(name, one(kind))
-    _add("this process", {kind: {name: target}})
+    _add(_HERE, {kind: {name: target}})
 
 
 def register_method(name: str, target: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.records import Passage
@@ -15,12 +16,26 @@ Progress = Callable[[int, int], None]
 """Called with passages done and their total."""
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """How an index came to be."""
+
+    cached: bool
+    """Whether it was there already."""
+    seconds: float | None = None
+    """What building took, whenever that was; None if nobody noted it."""
+    now: float = 0.0
+    """Seconds of building while it was opened."""
+
+
 class Retriever(ABC):
     """Searches one corpus. Scores are higher-is-better; equal scores rank by corpus position."""
 
     name: str
     kind: ClassVar[str] = ""
     """What a run's config calls all retrievers of the class; by default, the name of the one."""
+    built: Built | None = None
+    """How its index came to be; None of one that does not tell."""
 
     @classmethod
     def open(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from harness.errors import ConfigError, InputError
 from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.records import Passage
-from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.base import Built, Progress, Retriever
+from harness.retrieval.building import Note
 from harness.retrieval.catalogue import explain
 from harness.retrieval.languages import LANGUAGES, check_language, library_versions
 from harness.retrieval.ranking import top_positive, with_scores
@@ -80,11 +82,17 @@ class BM25Retriever(Retriever):
         self.folder = cache_dir("bm25") / _key(corpus, self.settings)
         self._corpus = corpus
         self._tokenize = Tokenizer(self.settings)
-        loaded = _load(self.folder)
+        loaded, note = _load(self.folder), self.folder.with_suffix(".json")
+        start = perf_counter()
         if loaded is None:
             index = _build(corpus, self.settings, self._tokenize, progress)
             write_sealed(self.folder, lambda path: index.save(str(path)))
+            took = perf_counter() - start
+            Note(len(corpus), took).write(note)
+            self.built = Built(cached=False, seconds=took, now=took)
             loaded = _load(self.folder)
+        else:
+            self.built = Built(cached=True, seconds=Note.read(note).seconds or None)
         if loaded is None:
             raise InputError(f"{self.folder}: cannot be read back; delete it and try again")
         index, self._bytes = loaded

@@ -14,7 +14,7 @@ import numpy as np
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
 from harness.records import Passage
-from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.base import Built, Progress, Retriever
 from harness.retrieval.bm25 import Postings
 from harness.retrieval.prebuilt import BM25S, index_sha256
 
@@ -48,6 +48,7 @@ class Bm25sIndex(Retriever):
     """
 
     kind = "bm25s"
+    built = Built(cached=True)
 
     @classmethod
     def open(

@@ -13,6 +13,7 @@ from harness.errors import InputError
 from harness.files import cache_dir, writing
 from harness.records import Passage
 from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.building import Clock
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry
 from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
 from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors, find_model
@@ -134,10 +135,13 @@ def build_dense(
     import faiss
 
     store = EmbeddingStore(embedding_folder(encoder))
-    vectors = embed_corpus(corpus, encoder, store, progress)
+    clock = Clock(store.folder / f"{corpus.fingerprint[:32]}.json", len(corpus), progress)
+    vectors = embed_corpus(corpus, encoder, store, clock)
     index = faiss.IndexFlatIP(encoder.dimensions)
     index.add(vectors)
-    return DenseRetriever(corpus, encoder, index, number_bytes=2)
+    opened = DenseRetriever(corpus, encoder, index, number_bytes=2)
+    opened.built = clock.built()
+    return opened
 
 
 def embedding_folder(encoder: Encoder) -> Path:

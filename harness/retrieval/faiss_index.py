@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.files import read_json
-from harness.retrieval.base import Progress
+from harness.retrieval.base import Built, Progress
 from harness.retrieval.catalogue import EncoderEntry
 from harness.retrieval.dense import DenseRetriever, load_flashrag_index, read_flat_index
 from harness.retrieval.encoders import SentenceEncoder
@@ -27,6 +27,7 @@ class FaissIndex(DenseRetriever):
     """
 
     kind = "faiss"
+    built = Built(cached=True)
     _path: Path
 
     @classmethod

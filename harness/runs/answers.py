@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from harness.engine import Answered
 from harness.errors import RunFailedError, describe_error
-from harness.records import Prediction
+from harness.fingerprint import canonical_json
+from harness.records import Prediction, Step
 from harness.runs.predictions import prediction_line
 
 SAME_ERROR_LIMIT = 16
@@ -118,8 +120,25 @@ def _taken(answered: Answered) -> _Taken:
     if answered.unanswered is not None:
         return _Taken(question_id, b"", unanswered=answered.unanswered)
     try:
-        line = prediction_line(question_id, prediction)
+        return _Taken(question_id, prediction_line(question_id, prediction), prediction.error)
     except (TypeError, ValueError) as error:
-        prediction = Prediction("", usage=prediction.usage, error=describe_error(error))
-        line = prediction_line(question_id, prediction)
-    return _Taken(question_id, line, prediction.error)
+        why = describe_error(error)
+    return _Taken(question_id, _stored_part(question_id, prediction, why), why)
+
+
+def _stored_part(question_id: str, prediction: Prediction, why: str) -> bytes:
+    """What of a prediction can be stored, as the line of a failed question."""
+    steps = tuple(step for step in prediction.steps if _is_storable(step))
+    failed = replace(prediction, answer="", raw="", support=None, steps=steps, error=why)
+    try:
+        return prediction_line(question_id, failed)
+    except (TypeError, ValueError):  # the ids themselves
+        return prediction_line(question_id, replace(failed, ranked=(), read=None, steps=()))
+
+
+def _is_storable(step: Step) -> bool:
+    try:
+        canonical_json({"kind": step.kind, **step.data}).encode()
+    except (TypeError, ValueError):
+        return False
+    return True

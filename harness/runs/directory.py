@@ -8,6 +8,7 @@ unanswered.jsonl   questions whose server failed; there only while there are any
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
 scores.jsonl       written by scoring, which can be done again at any time
 scores.json        which metrics and predictions these scores are of
+judge.json, judge.jsonl  a language model's verdicts, where somebody asked for them (judging.py)
 
 Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``; what a method
 writes before the first question, in ``RUNS/<task>/.memory/`` (write_phase.py).
@@ -19,6 +20,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from io import FileIO
+from itertools import accumulate
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,6 +31,7 @@ from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.predictions import read_predictions
 
 FSYNC_SECONDS = 1.0
+_BLOCK = 2**16
 MEMORY_FOLDER = ".memory"
 
 
@@ -41,6 +44,8 @@ class RunDirectory:
     _held: ExitStack = field(default_factory=ExitStack)
     _file: FileIO | None = None
     _synced: float = 0.0
+    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Where the line of each answered question begins, and its length; the last one counts."""
     answered: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     """Of the answered questions those that were recorded with an error when this was opened."""
@@ -82,7 +87,9 @@ class RunDirectory:
             if self._file is None:
                 # Unbuffered: nothing is left behind that a later close could fail to write.
                 self._file = self.predictions_path.open("ab", buffering=0)
+            start = self._file.seek(0, os.SEEK_END)
             _write_all(self._file, line)
+            self._places[question_id] = (start, len(line))
             self.answered.add(question_id)
             if monotonic() - self._synced > FSYNC_SECONDS:
                 self._sync()
@@ -90,15 +97,19 @@ class RunDirectory:
     def finish(self) -> None:
         """Put the predictions in question order, so that equal runs are equal files."""
         self._close()
-        there = [
-            (row["question_id"], line) for line, row in read_predictions(self.predictions_path)
-        ]
-        rows = dict(there)  # the last line of a question counts
-        ordered = [(id_, rows[id_]) for id_ in self.question_ids if id_ in rows]
-        if there == ordered:
+        path = self.predictions_path
+        ids = [id_ for id_ in self.question_ids if id_ in self._places]
+        places = [self._places[id_] for id_ in ids]
+        starts = [0, *accumulate(length for _, length in places)]
+        size = path.stat().st_size if path.exists() else 0
+        if [*(start for start, _ in places), size] == starts:
             return
-        with atomic_file(self.predictions_path) as file:
-            file.writelines(line for _, line in ordered)
+        with path.open("rb") as lines, atomic_file(path) as file:
+            for start, length in places:
+                lines.seek(start)
+                file.write(lines.read(length))
+        lengths = (length for _, length in places)
+        self._places = dict(zip(ids, zip(starts, lengths, strict=False), strict=True))
 
     def _close(self) -> None:
         if self._file is None:
@@ -117,13 +128,10 @@ class RunDirectory:
         path = self.predictions_path
         if not path.exists():
             return
-        with path.open("rb+") as file:
-            data = file.read()
-            end = data.rfind(b"\n") + 1
-            if end < len(data):
-                file.truncate(end)
+        _cut_half_a_line(path)
+        start = 0
         known = set(self.question_ids)
-        for number, (_, row) in enumerate(read_predictions(path), start=1):
+        for number, (line, row) in enumerate(read_predictions(path), start=1):
             question_id = row["question_id"]
             # A failed question may have been asked again (run --retry-errors).
             repeated = question_id in self.answered and question_id not in self.failed
@@ -132,6 +140,8 @@ class RunDirectory:
                     f"{path}:{number}: 'question_id' {question_id!r} is repeated or not of this "
                     "run; delete the run folder"
                 )
+            self._places[question_id] = (start, len(line))
+            start += len(line)
             self.answered.add(question_id)
             self.failed.discard(question_id)
             if row.get("error") is not None:
@@ -145,12 +155,29 @@ def _write_all(file: FileIO, data: bytes) -> None:
         left = left[file.write(left) or 0 :]
 
 
+def _cut_half_a_line(path: Path) -> None:
+    """Cut off what stands behind the last line's end, looking no further back than there."""
+    with path.open("rb+") as file:
+        end = place = file.seek(0, os.SEEK_END)
+        while place:
+            place = max(0, place - _BLOCK)
+            file.seek(place)
+            found = file.read(min(_BLOCK, end - place)).rfind(b"\n")
+            if found >= 0:
+                place += found + 1
+                break
+        if place < end:
+            file.truncate(place)
+
+
 def run_folders(root: Path) -> list[Path]:
     """Every run folder below ``root`` (or ``root`` itself), sorted."""
     folders = sorted(path.parent for path in root.rglob(MANIFEST))
-    # What a method wrote may hold a manifest of its own.
+    # What a method wrote may hold a manifest of its own, and so may half a copy.
     return [
-        folder for folder in folders if MEMORY_FOLDER not in folder.relative_to(root).parts[:-1]
+        folder
+        for folder in folders
+        if not any(part.startswith(".") for part in folder.relative_to(root).parts)
     ]
 
 

@@ -7,7 +7,6 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from harness.data.trained_on import TrainedOn, counts
@@ -23,6 +22,7 @@ from harness.retrieval.base import Retriever
 from harness.retrieval.prebuilt import shown
 from harness.runs.answers import AnswerWriter
 from harness.runs.directory import RunDirectory
+from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
@@ -35,14 +35,10 @@ from harness.runs.manifest import (
     RunConfig,
     read_manifest,
 )
-from harness.runs.opening import open_method
-from harness.runs.performance import (
-    Storage,
-    add_throughput,
-    counting_retries,
-    read_performance,
-    update_performance,
-)
+from harness.runs.measuring import USUAL, Measuring
+from harness.runs.opening import NOT_NOTED, Opened, open_method
+from harness.runs.other_machines import file_hardware, going_on
+from harness.runs.performance import Storage, read_performance, update_performance
 from harness.runs.predictions import has_errors
 from harness.runs.provenance import (
     harness_version,
@@ -50,24 +46,18 @@ from harness.runs.provenance import (
     note_model,
     package_versions,
 )
-from harness.runs.scoring import gold_path, is_scored, score_run, write_gold
+from harness.runs.scoring import score_run
+from harness.runs.session import Session
+from harness.runs.stamp import is_scored
 from harness.runs.timing import time_queries
 from harness.runs.unanswered import read_unanswered, write_unanswered
 from harness.runs.usage import mean_usage
-from harness.runs.write_phase import calling, memory_path, write_memory
+from harness.runs.write_phase import Loaded, calling, memory_path, write_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.data.task import TaskData
-
-
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """How latency is measured: single queries from the front of the questions, after a warm-up."""
-
-    queries: int = 50
-    warmup: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,7 @@ class RunPlan:
     method: Method
     model: ModelConfig
     data: TaskData
-    measuring: Measuring = Measuring()
+    measuring: Measuring = USUAL
     window: int = 128
     retry_errors: bool = False
     """Ask again what is recorded as an error, in finished runs too."""
@@ -86,6 +76,8 @@ class RunPlan:
     """What the method's and the model's parts were trained on, none of it asked."""
     demonstrations: tuple[str, ...] = ()
     """What to know of the demonstrations, each the end of a sentence."""
+    board: str | None = None
+    """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
 
     @property
     def label(self) -> str:
@@ -95,13 +87,16 @@ class RunPlan:
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
+        return self.is_answered(root) and self._is_measured(self.config.folder(root))
+
+    def is_answered(self, root: Path) -> bool:
+        """Whether nothing is left to do but measuring."""
         folder = self.config.folder(root)
         return (
             _is_finished(folder)
             and gold_path(root, self.config.task).exists()
             and self._is_scored_alike(folder)
             and is_scored(folder)
-            and self._is_measured(folder)
             and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
 
@@ -110,9 +105,8 @@ class RunPlan:
         return {name: getattr(manifest, name) for name in asked} == asked
 
     def _is_measured(self, folder: Path) -> bool:
-        wanted = min(self.measuring.queries, len(self.data.questions))
-        latency = read_performance(folder).latency
-        return len(latency.seconds if latency else ()) >= wanted
+        questions, latency = len(self.data.questions), read_performance(folder).latency
+        return self.measuring.is_done(latency, questions)
 
 
 def execute(
@@ -121,13 +115,15 @@ def execute(
     llm: LanguageModel,
     retriever: Retriever | None,
     console: Console,
+    opened: Opened = NOT_NOTED,
 ) -> Path:
     """Bring one run to completion and return its folder; finished phases are not done again.
 
-    The model must have what the method needs (``check_needs``, ``Method.check_model``).
+    The model must have what the method needs (``check_needs``, ``Method.check_model``). What is to
+    be measured in a process of its own is left to that one.
     """
     # A copy: the index or memory that a run opens goes with it and weighs on no other run.
-    run = _Run(plan, copy(plan.method), llm, retriever, console)
+    run = _Run(plan, copy(plan.method), llm, retriever, console, opened)
     with llm.adapted(plan.method.adapter):
         return run.execute(root)
 
@@ -141,6 +137,7 @@ class _Run:
     llm: LanguageModel
     retriever: Retriever | None
     console: Console
+    opened: Opened
 
     def execute(self, root: Path) -> Path:
         """Every phase that is not done yet."""
@@ -149,26 +146,30 @@ class _Run:
         engine = self.open_method(plan.window)
         with writing(root):
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
-        with RunDirectory(folder, ids) as run, counting_retries(folder, self.llm):
+        timed = plan.measuring.timings
+        with (
+            RunDirectory(folder, ids) as run,
+            Session(folder, self.llm, timed=timed) as session,
+        ):
             manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
             finished = _is_finished(folder) and not self.left(run)
             if not finished:
-                _forget_other_hardware(run, manifest.hardware)
-                run.write_manifest(manifest)
-            written = write_memory(self.method, plan.data, memory_path(root, plan.config))
-            if written is not None:
-                update_performance(folder, write=written)
+                run.write_manifest(going_on(run, manifest))
+            loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
+            to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
+            if timed and (to_measure or not finished):
+                self.note_opening(run, loaded)
             if not finished:
-                self.ask(engine, run)
+                self.ask(engine, run, session)
             elif not plan._is_scored_alike(folder):
                 run.change_manifest(**plan.data.card.scored_by)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
-            if not plan._is_measured(folder):
+            if to_measure:
                 self.measure(run)
-                _file_hardware(run, manifest.hardware)
+                file_hardware(run, manifest.hardware)
         return folder
 
     def left(self, run: RunDirectory) -> list[Query]:
@@ -181,12 +182,20 @@ class _Run:
         data, seed = self.plan.data, self.plan.config.seed
         return open_method(self.method, data, seed, self.llm, self.retriever, window)
 
-    def ask(self, engine: Engine, run: RunDirectory) -> None:
+    def note_opening(self, run: RunDirectory, loaded: Loaded | None) -> None:
+        """Put down what building and opening took."""
+        cold = self.opened.cold_start(loaded and loaded.seconds)
+        parts = {"write": loaded and loaded.written, "index": self.opened.index, "cold_start": cold}
+        known = {name: part for name, part in parts.items() if part is not None}
+        if known:
+            update_performance(run.folder, **known)
+
+    def ask(self, engine: Engine, run: RunDirectory, session: Session) -> None:
         """Ask what is left; the run ends if every question is answered or was left unanswered."""
         before = read_unanswered(run.folder)
         ended_before = set(run.question_ids) <= run.answered | before.keys()
         try:
-            unanswered = self.answer(engine, run)
+            unanswered = self.answer(engine, run, session)
         except RunFailedError:
             # Only asked again: what the earlier sessions came to still stands.
             if ended_before:
@@ -204,14 +213,17 @@ class _Run:
         run.change_manifest(status=INCOMPLETE if missing else FINISHED)
         score_run(run.folder)
 
-    def answer(self, engine: Engine, run: RunDirectory) -> dict[str, str]:
+    def answer(self, engine: Engine, run: RunDirectory, session: Session) -> dict[str, str]:
         """Ask what is left and return why what of it was left unanswered, by question id."""
         left, everything = self.left(run), len(self.plan.data.questions)
-        start = monotonic()
-        with bar(self.console, self.plan.label, everything, everything - len(left)) as shown:
+        with (
+            bar(self.console, self.plan.label, everything, everything - len(left)) as shown,
+            session.answering(lambda: keep.written) as note,
+        ):
 
             def advance(steps: int) -> None:
                 shown.advance(steps)
+                note()
                 if self.llm.concurrency:  # at once, not at the end: a run may be killed
                     note_model(run, self.llm)
 
@@ -221,8 +233,6 @@ class _Run:
                 keep.close(everything=len(left))
             finally:
                 note_model(run, self.llm)
-                if keep.written:
-                    add_throughput(run.folder, keep.written, monotonic() - start)
         return keep.unanswered
 
     def storage(self) -> Storage:
@@ -233,39 +243,23 @@ class _Run:
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
-        plan, questions = self.plan, self.plan.data.questions
+        questions = self.plan.data.questions
         queries = [question.query for question in questions if question.id in run.answered]
-        count = min(plan.measuring.queries, len(queries))
         time_queries(
             self.open_method(window=1),
             self.method,
             queries,
             run,
-            count=count,
-            warmup=min(plan.measuring.warmup, count),
+            self.plan.measuring,
             device=str(self.llm.provenance().get("device", "remote")),
-            label=plan.label,
+            label=self.plan.label,
             console=self.console,
+            baseline=self.opened.baseline_bytes,
         )
 
 
 def _is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
-
-
-def _file_hardware(run: RunDirectory, hardware: Hardware) -> None:
-    """A run timed on another machine than it was answered on keeps no throughput."""
-    if read_manifest(run.folder).hardware.fingerprint != hardware.fingerprint:
-        update_performance(run.folder, throughput=None)
-        run.change_manifest(hardware=hardware)
-
-
-def _forget_other_hardware(run: RunDirectory, hardware: Hardware) -> None:
-    """A run that goes on on another machine keeps its answers and none of its timings."""
-    if not (run.folder / MANIFEST).exists():
-        return
-    if read_manifest(run.folder).hardware.fingerprint != hardware.fingerprint:
-        update_performance(run.folder, throughput=None, latency=None, memory=None)
 
 
 def _manifest(

@@ -15,6 +15,7 @@ from harness.records import Question
 from harness.registry import names
 from harness.runs.directory import run_folders
 from harness.runs.external import External
+from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
@@ -28,7 +29,7 @@ from harness.runs.manifest import (
     read_manifest,
 )
 from harness.runs.provenance import harness_version
-from harness.runs.scoring import gold_path, score_run, write_gold
+from harness.runs.scoring import score_run
 from harness.runs.task_config import task_config
 from harness.runs.unanswered import write_unanswered
 

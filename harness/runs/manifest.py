@@ -203,6 +203,8 @@ class Manifest(Record):
     """What to know of them, such as that there are none to show; left out if there is nothing."""
     external: External | None = None
     """Of results that another program made; left out of runs."""
+    timing: dict[str, Any] = Field({})
+    """The protocol by which single queries were timed; left out where none were."""
     hardware: Hardware
     harness: Harness = Harness()
     packages: dict[str, Any] = Field({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.data.demonstrations import qa_prompts
@@ -10,12 +11,36 @@ from harness.llm.base import LanguageModel
 from harness.method import Method
 from harness.progress import CallbackBar
 from harness.retrieval.base import Retriever
+from harness.runs.performance import ColdStart, Index
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What it took to open what a run works with; None where it was not noted."""
+
+    model_seconds: float | None = None
+    index_seconds: float | None = None
+    """Without building."""
+    index: Index | None = None
+    baseline_bytes: int | None = None
+    """In use with the model alone."""
+
+    def cold_start(self, memory_seconds: float | None) -> ColdStart | None:
+        """What starting again takes; None if the model's part is not known."""
+        if self.model_seconds is None:
+            return None
+        parts = {"index": self.index_seconds, "memory": memory_seconds}
+        known = {name: seconds for name, seconds in parts.items() if seconds is not None}
+        return ColdStart(model=self.model_seconds, **known)
+
+
+NOT_NOTED = Opened()
 
 
 def open_index(method: Method, corpus: Corpus, task: str, console: Console) -> Retriever | None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from statistics import median
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from harness.files import read_json, write_json
 from harness.runs.record import Count, Record, parse_record
-
-if TYPE_CHECKING:
-    from harness.llm.base import LanguageModel
 
 PERFORMANCE = "performance.json"
 
@@ -24,6 +20,34 @@ class Write(Record):
     """Seconds that writing the method's memory took; runs that share the memory share them."""
 
     seconds: Amount
+
+
+class ColdStart(Record):
+    """Seconds until a method that is built can be asked, by part; a part that it lacks is absent.
+
+    Files may be in the system's cache, and libraries that an earlier run loaded are loaded already,
+    unless the run was measured in a process of its own.
+    """
+
+    model: Amount
+    index: Amount | None = None
+    """Opening the retriever, building left out."""
+    memory: Amount | None = None
+    """Loading what the method wrote."""
+
+    @property
+    def seconds(self) -> float:
+        """All parts."""
+        return self.model + (self.index or 0.0) + (self.memory or 0.0)
+
+
+class Index(Record):
+    """Building of the retriever's index; a memory that the method writes is ``Write``."""
+
+    cached: bool
+    """Whether an earlier session, or somebody else, had built it."""
+    seconds: Amount | None = None
+    """What building took, whenever that was; None if nobody noted it."""
 
 
 class Throughput(Record):
@@ -56,14 +80,43 @@ class Storage(Record):
 
 
 class Latency(Record):
-    """Seconds of each question, asked one at a time after ``warmup`` others."""
+    """Seconds of each question, asked one at a time after ``warmup`` others.
+
+    How they were asked stands in the manifest (``timing``).
+    """
 
     seconds: list[Amount]
     warmup: Count = 0
+    first_token: list[Amount | None] = Field([])
+    """Until the first token of a question's last reply; left out where no model tells."""
+    again: list[list[Amount | None]] = Field([])
+    """Further passes over the first of the questions; None where one was not answered again."""
+    isolated: bool = False
+    """Whether it was measured in a process that ran nothing else."""
     by_kind: dict[str, list[Amount]] = Field({})
     """Of each question, what one kind of work took, such as ``generate`` or ``search``."""
     same_as_batched: Count | None = None
     """Questions answered as in the batched run."""
+
+    @property
+    def passes(self) -> int:
+        """How often the first questions were timed."""
+        return 1 + len(self.again)
+
+    @property
+    def spreads(self) -> list[float]:
+        """Of each question timed again: its slowest pass over its first, less its fastest."""
+        found = []
+        for first, *others in zip(self.seconds, *self.again, strict=False):
+            known = [first, *(each for each in others if each is not None)]
+            if len(known) > 1 and first > 0:
+                found.append((max(known) - min(known)) / first)
+        return found
+
+    @property
+    def noise(self) -> float | None:
+        """Median of the spreads: by what share a query's time changed by itself; None unknown."""
+        return median(self.spreads) if self.spreads else None
 
 
 class Memory(Record):
@@ -72,12 +125,16 @@ class Memory(Record):
     kind: str
     peak_bytes: Count
     reserved_bytes: Count | None = None
+    baseline_bytes: Count | None = None
+    """In use with the model alone, before index and memory; of isolated runs."""
 
 
 class Performance(Record):
     """What a run cost; each part is absent until it is measured."""
 
     write: Write | None = None
+    index: Index | None = None
+    cold_start: ColdStart | None = None
     throughput: Throughput | None = None
     usage: Usage | None = None
     storage: Storage | None = None
@@ -91,27 +148,6 @@ def read_performance(folder: Path) -> Performance:
     """What a run cost; an empty record before anything was measured. Raises InputError."""
     path = folder / PERFORMANCE
     return parse_record(path, read_json(path), Performance) if path.exists() else Performance()
-
-
-def add_throughput(folder: Path, questions: int, seconds: float) -> None:
-    """Add a session's answers; sessions of an interrupted run add up."""
-    before = read_performance(folder).throughput or Throughput(questions=0, seconds=0.0)
-    total = Throughput(
-        questions=before.questions + questions, seconds=round(before.seconds + seconds, 3)
-    )
-    update_performance(folder, throughput=total)
-
-
-@contextmanager
-def counting_retries(folder: Path, llm: LanguageModel) -> Iterator[None]:
-    """Add the requests that were sent again meanwhile to those of earlier sessions."""
-    before = llm.retries
-    try:
-        yield
-    finally:
-        if llm.retries > before:
-            known = read_performance(folder).retries or 0
-            update_performance(folder, retries=known + llm.retries - before)
 
 
 def update_performance(folder: Path, **parts: Any) -> None:

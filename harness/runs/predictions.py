@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,9 @@ from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.metrics import Documents
 from harness.records import Prediction, Usage
+from harness.trace import retrieved_ids
+
+_KIND = re.compile(r"([A-Za-z_][\w.]{0,79})(?:: |$)")
 
 
 def prediction_line(question_id: str, prediction: Prediction) -> bytes:
@@ -53,6 +57,9 @@ def _usage(usage: Usage) -> dict[str, int | None]:
 def documents_of(row: Mapping[str, Any]) -> Documents:
     """The documents of a stored prediction, as they are scored."""
     ranked, read = list(row["retrieved_ids"]), read_ids(row)
+    if row.get("error") is not None and not ranked:
+        # Earlier releases took from a failed question what it had retrieved.
+        ranked = retrieved_ids(row.get("steps", ()))
     searched = [id_ for step in search_steps(row) for id_ in step["retrieved_ids"]]
     return Documents(
         ranked=ranked,
@@ -95,6 +102,12 @@ def tells_read(row: Mapping[str, Any]) -> bool:
         return True
     dropped = [step.get("passages_dropped", 0) for step in row.get("steps", ()) if "reply" in step]
     return not (dropped and dropped[-1])
+
+
+def failure_kind(error: str) -> str:
+    """The class of a recorded error: ``ValueError`` of ``ValueError: broken``, else ``other``."""
+    found = _KIND.match(error)
+    return found[1] if found else "other"
 
 
 def has_errors(path: Path) -> bool:

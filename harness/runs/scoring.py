@@ -1,15 +1,22 @@
-"""Scoring: predictions and gold to per-question scores. Needs no model; can be done again."""
+"""Scoring: predictions and gold to per-question scores. Needs no model; can be done again.
+
+Files are read and written line by line, so memory does not grow with the number of questions.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from harness.errors import InputError
-from harness.files import atomic_file, read_json, write_json
+from harness.files import atomic_file, write_json
 from harness.fingerprint import canonical_json, file_sha256
 from harness.metrics import (
     METRICS_VERSION,
@@ -19,37 +26,14 @@ from harness.metrics import (
     check_metrics,
     score_answer,
 )
-from harness.records import Question
-from harness.runs.directory import runs_folder
-from harness.runs.manifest import MANIFEST, Manifest, TaskConfig, read_manifest
-from harness.runs.predictions import documents_of, read_predictions, tells_read
+from harness.runs.gold import gold_rows
+from harness.runs.manifest import MANIFEST, Manifest, read_manifest
+from harness.runs.predictions import documents_of, failure_kind, read_predictions, tells_read
+from harness.runs.stamp import PREDICTIONS, SCORES, STAMP, asked_of
 from harness.runs.unanswered import read_unanswered
 
-
-def gold_path(root: Path, task: TaskConfig) -> Path:
-    """Where the gold of a task's questions lies, beside the runs below ``root``."""
-    return root / task.name / f"questions-{task.questions_fingerprint[:12]}.jsonl"
-
-
-def gold_of(folder: Path, task: TaskConfig) -> Path:
-    """Where the gold of the run in ``folder`` lies."""
-    return gold_path(runs_folder(folder), task)
-
-
-def write_gold(path: Path, questions: Sequence[Question]) -> None:
-    """Store the questions with their gold once; no method ever reads this file."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as file:
-        for question in questions:
-            row = {
-                "id": question.id,
-                "question": question.text,
-                "golden_answers": list(question.golden_answers),
-                "gold_doc_ids": list(question.gold_doc_ids),
-            }
-            file.write(canonical_json(row).encode() + b"\n")
+_BLANK = {"question_id": "", "answer": "", "retrieved_ids": [], "steps": []}
+_BLANK_GOLD = {"golden_answers": ["x"], "gold_doc_ids": ["x"]}
 
 
 def score_run(folder: Path) -> bool:
@@ -57,51 +41,88 @@ def score_run(folder: Path) -> bool:
     manifest = read_manifest(folder)
     if not manifest.has_ended:
         return False
-    check_metrics(manifest.metrics, str(folder / MANIFEST))
-    gold = read_gold(gold_of(folder, manifest.config.task))
-    predictions = folder / "predictions.jsonl"
-    answered = [row for _, row in read_predictions(predictions)]
-    unanswered = {} if manifest.is_finished else read_unanswered(folder)
-    expected = [question_id for question_id in gold if question_id not in unanswered]
-    if [row["question_id"] for row in answered] != expected:
-        raise InputError(
-            f"{predictions}: its {len(answered)} lines are not the run's {len(expected)} questions "
-            "in order; run the same board again to complete it"
-        )
-    together = Together.of(answered, retriever=manifest.config.retriever is not None)
-    added = added_metrics(manifest.metrics)
-    rows = [
-        together.score(row, gold[row["question_id"]], manifest.scoring, added) for row in answered
-    ]
-    with atomic_file(folder / "scores.jsonl") as file:
-        file.writelines(canonical_json(row).encode() + b"\n" for row in rows)
+    scoring, written = Scoring(folder, manifest), hashlib.sha256()
+    with atomic_file(folder / SCORES) as file:
+        for line in scoring.lines():
+            file.write(line)
+            written.update(line)
     record = {
         "metrics_version": METRICS_VERSION,
-        "predictions_sha256": file_sha256(predictions),
-        **_asked_of(manifest),
+        "predictions_sha256": scoring.predictions.hexdigest(),
+        "scores_sha256": written.hexdigest(),
+        "run_id": manifest.run_id,
+        "failures": dict(sorted(scoring.failures.items())),
+        **asked_of(manifest),
     }
-    write_json(folder / "scores.json", record)
+    write_json(folder / STAMP, record)
     return True
 
 
-def is_scored(folder: Path) -> bool:
-    """Whether the scores are there: of these predictions, this metrics version, these metrics."""
-    path, predictions = folder / "scores.json", folder / "predictions.jsonl"
-    if not all(file.exists() for file in (path, predictions, folder / "scores.jsonl")):
-        return False
-    record, asked = read_json(path), _asked_of(read_manifest(folder))
-    return bool(
-        record.get("metrics_version") == METRICS_VERSION
-        and record.get("predictions_sha256") == file_sha256(predictions)
-        and {name: record[name] for name in ("metrics", "scoring") if name in record} == asked
-    )
+def check_scores(folder: Path) -> bool:
+    """Whether the scores of a run that has ended are, to the byte, what scoring makes anew.
+
+    Raises InputError as scoring does.
+    """
+    again = hashlib.sha256()
+    for line in Scoring(folder, read_manifest(folder)).lines():
+        again.update(line)
+    path = folder / SCORES
+    return path.exists() and again.hexdigest() == file_sha256(path)
 
 
-def _asked_of(manifest: Manifest) -> dict[str, Any]:
-    """What the task asks of its scores, where that is more than of most tasks."""
-    metrics = {"metrics": list(manifest.metrics)} if manifest.metrics else {}
-    rules = {} if manifest.scoring == Rules() else {"scoring": asdict(manifest.scoring)}
-    return metrics | rules
+@dataclass(slots=True)
+class Scoring:
+    """The predictions of a run that has ended, on their way to its scores.
+
+    ``predictions`` (the SHA-256 of what was read) and ``failures`` (answers with an error, by its
+    kind) are known after the last of the ``lines``.
+    """
+
+    folder: Path
+    manifest: Manifest
+    predictions: Any = field(default_factory=hashlib.sha256)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of ``scores.jsonl``.
+
+        What an answer is scored by depends on all of them, so each is scored in every way first,
+        and what none of them has is taken out at the end.
+        """
+        manifest, every = self.manifest, Together(retrieves=True, supports=True, tells_read=True)
+        check_metrics(manifest.metrics, str(self.folder / MANIFEST))
+        added = added_metrics(manifest.metrics)
+        together = Together.of([], retriever=manifest.config.retriever is not None)
+        with TemporaryFile() as whole:
+            for gold, line, row in self._answered():
+                self.predictions.update(line)
+                together = together.and_of(row)
+                if row.get("error") is not None:
+                    self.failures[failure_kind(row["error"])] += 1
+                scores = every.score(row, gold, manifest.scoring, added)
+                whole.write(canonical_json(scores).encode() + b"\n")
+            whole.seek(0)
+            nobody = dict.fromkeys(together.lacking(manifest.scoring, added))
+            for line in whole:
+                yield (
+                    canonical_json(json.loads(line) | nobody).encode() + b"\n" if nobody else line
+                )
+
+    def _answered(self) -> Iterator[tuple[dict[str, Any], bytes, dict[str, Any]]]:
+        """Each question's gold with the line and row of its answer, in the order of both files."""
+        path = self.folder / PREDICTIONS
+        unanswered = {} if self.manifest.is_finished else read_unanswered(self.folder)
+        gold = gold_rows(self.folder, self.manifest.config.task)
+        expected = (question for question in gold if question["id"] not in unanswered)
+        for question, answer in zip_longest(expected, read_predictions(path)):
+            if question is None or answer is None or answer[1]["question_id"] != question["id"]:
+                count = sum(1 for _ in read_predictions(path))
+                asked = self.manifest.config.task.asked - len(unanswered)
+                raise InputError(
+                    f"{path}: its {count} lines are not the run's {asked} questions in order; run "
+                    "the same board again to complete it"
+                )
+            yield question, *answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +136,25 @@ class Together:
     """Whether all tell what was read."""
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]], *, retriever: bool) -> Together:
+    def of(cls, rows: Iterable[Mapping[str, Any]], *, retriever: bool) -> Together:
         """What these stored predictions say, of a method with or without a retriever."""
-        return cls(
-            retriever or any(row["retrieved_ids"] for row in rows),
-            any("support_ids" in row for row in rows),
-            all(map(tells_read, rows)),
+        together = cls(retriever, supports=False, tells_read=True)
+        for row in rows:
+            together = together.and_of(row)
+        return together
+
+    def and_of(self, row: Mapping[str, Any]) -> Together:
+        """What they say with one more."""
+        return Together(
+            self.retrieves or bool(row["retrieved_ids"]),
+            self.supports or "support_ids" in row,
+            self.tells_read and tells_read(row),
         )
+
+    def lacking(self, rules: Rules, added: Sequence[str]) -> list[str]:
+        """Names of the scores that none of them has: of a blank one, too, they are None."""
+        blank = self.score(_BLANK, _BLANK_GOLD, rules, added)
+        return [name for name, value in blank.items() if value is None]
 
     def score(
         self, row: Mapping[str, Any], gold: Mapping[str, Any], rules: Rules, added: Sequence[str]
@@ -143,15 +176,3 @@ class Together:
         # Of all questions: a mean over those that tell it would be of other questions.
         told = {} if self.tells_read else {"recall_read": None}
         return {"question_id": row["question_id"], **scores, **told, "error": failed}
-
-
-def read_gold(path: Path) -> dict[str, dict[str, Any]]:
-    """What ``write_gold`` stored, by question id. Raises InputError if it is missing or damaged."""
-    if not path.exists():
-        raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
-    try:
-        with path.open("rb") as file:
-            rows = [json.loads(line) for line in file]
-        return {row["id"]: row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run the same board") from error

@@ -11,6 +11,7 @@ from harness.method import Method
 from harness.progress import bar
 from harness.records import Prediction, Query
 from harness.runs.directory import RunDirectory
+from harness.runs.measuring import Measuring, in_order
 from harness.runs.performance import Latency, update_performance
 from harness.runs.predictions import read_predictions
 
@@ -26,34 +27,43 @@ def time_queries(
     method: Method,
     queries: Sequence[Query],
     run: RunDirectory,
+    measuring: Measuring,
     *,
-    count: int,
-    warmup: int,
     device: str,
     label: str,
     console: Console,
+    baseline: int | None = None,
 ) -> None:
-    """Time ``count`` of the queries after a warm-up, and put it into performance.json.
+    """Time single queries after a warm-up, and put it into performance.json and the manifest.
 
-    One whose server failed is not timed; the next takes its place. Raises RunFailedError if the
-    server answers nothing any more, or if the method fails where it did not in the batches.
+    One whose server failed is not timed; the next takes its place. ``baseline``: bytes in use
+    before the method was opened. Raises RunFailedError if the server answers nothing any more, or
+    if the method fails where it did not in the batches.
     """
     from harness.meters.latency import measure_closed_loop
 
+    queries, count = in_order(queries), min(measuring.queries, len(queries))
+    warmup, again = min(measuring.warmup, count), measuring.again(count)
     if warmup:
         with bar(console, f"{label}, warm-up", warmup) as shown:
             engine.run(method, queries[:warmup], _Patience(label, shown.advance))
-    with bar(console, f"{label}, latency", count) as shown:
+    with bar(console, f"{label}, latency", count + sum(again)) as shown:
         latency, memory, answers = measure_closed_loop(
             engine,
             method,
             queries,
             count=count,
+            again=again,
             device=device,
             on_answer=_Patience(label, shown.advance),
         )
+    isolated = {"isolated": True} if measuring.alone else {}
     same = _same_as_batched(run, answers)
-    record = Latency(**latency, warmup=warmup, same_as_batched=same)
+    record = Latency(**latency, warmup=warmup, same_as_batched=same, **isolated)
+    if baseline is not None:
+        memory["baseline_bytes"] = baseline
+    # The protocol first: a run is measured once it has a latency.
+    run.change_manifest(timing=measuring.protocol(len(record.seconds)))
     update_performance(run.folder, latency=record, memory=memory)
 
 
@@ -78,11 +88,17 @@ class _Patience:
 
 
 def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:
-    batched = {row["question_id"]: row for _, row in read_predictions(run.predictions_path)}
+    rows = (row for _, row in read_predictions(run.predictions_path))
+    # Of the timed ones alone: a run may have more predictions than there is memory for.
+    batched = {
+        row["question_id"]: (row["answer"], row["error"])
+        for row in rows
+        if row["question_id"] in answers
+    }
     for key, single in answers.items():
-        if single.error and not batched[key]["error"]:
+        if single.error and not batched[key][1]:
             raise RunFailedError(
                 f"{run.folder}: question {key!r} was answered before but failed while it was timed "
                 f"({single.error}); run again, all answers are kept"
             )
-    return sum(batched[key]["answer"] == single.answer for key, single in answers.items())
+    return sum(batched[key][0] == single.answer for key, single in answers.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,21 @@ side, so that they alone could decide a comparison."""
 
 def mean_usage(path: Path) -> Usage:
     """Means over the predictions of a file. Raises InputError for a broken line."""
-    rows = [row for _, row in read_predictions(path)]
-    names = set(rows[0]["usage"]) | {"passages_cut"}
-    means = {name: _mean([row["usage"].get(name, 0) for row in rows]) for name in names}
-    return Usage(
-        **means,
-        empty=_mean([is_empty(row) for row in rows]),
-        cut_off=_mean([is_cut_off(row) for row in rows]),
-    )
+    sums: dict[str, float | None] = {}
+    count = 0
+    for count, (_, row) in enumerate(read_predictions(path), start=1):
+        used = {
+            "passages_cut": 0,
+            **row["usage"],
+            "empty": is_empty(row),
+            "cut_off": is_cut_off(row),
+        }
+        sums = sums or dict.fromkeys(used, 0)
+        # One that nobody knows makes the mean unknown.
+        for name, total in sums.items():
+            more = used.get(name, 0)
+            sums[name] = None if total is None or more is None else total + more
+    return Usage(**{name: None if t is None else t / count for name, t in sums.items()})
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
@@ -53,12 +60,15 @@ def cautions(folder: Path) -> Iterator[str]:
             f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
             f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
-    errors = [row["error"] for _, row in read_predictions(folder / "predictions.jsonl")]
-    failed = [error for error in errors if error is not None]
+    answers = failed = 0
+    last = ""
+    for answers, (_, row) in enumerate(read_predictions(folder / "predictions.jsonl"), start=1):
+        if row["error"] is not None:
+            failed, last = failed + 1, row["error"]
     if failed:
         yield (
-            f"{len(failed):,} of {len(errors):,} questions failed and count as wrong answers, the "
-            f"last with {failed[-1]}; --retry-errors asks them again"
+            f"{failed:,} of {answers:,} questions failed and count as wrong answers, the last with "
+            f"{last}; --retry-errors asks them again"
         )
     if told := empty_searches(folder):
         yield told
@@ -77,11 +87,6 @@ def cautions(folder: Path) -> Iterator[str]:
 
 def _generations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [step for step in row["steps"] if step["kind"] == "generate"]
-
-
-def _mean(counts: Sequence[int | None]) -> float | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) / len(known) if len(known) == len(counts) else None
 
 
 def _percent(share: float | None) -> str:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -28,6 +28,7 @@ from harness.runs.answers import AnswerWriter
 from harness.runs.directory import MEMORY_FOLDER, RunDirectory
 from harness.runs.manifest import RunConfig
 from harness.runs.predictions import read_predictions
+from harness.runs.session import NOTED_EVERY, every
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -45,10 +46,18 @@ def is_written(place: Path) -> bool:
     return (place / "write.json").exists()
 
 
-def write_memory(method: Method, data: TaskData, place: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A memory that was loaded: what is recorded of its writing, and the seconds of loading it."""
+
+    written: dict[str, Any]
+    seconds: float
+
+
+def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
     """Write a method's memory at ``place`` unless an earlier run did; then load it.
 
-    Returns what is recorded of the writing; None of a method without a memory.
+    Returns None for a method without a memory.
     """
     if not writes_memory(type(method)):
         return None
@@ -62,10 +71,10 @@ def write_memory(method: Method, data: TaskData, place: Path) -> dict[str, Any] 
                 _write(method, data, place, label)
     # Any number may read; what a writer killed at its end left is in nobody's way.
     shutil.rmtree(place / "scratch", ignore_errors=True)
+    start = monotonic()
     with calling(label, "load"):
         method.load(place / "memory")
-    record: dict[str, Any] = read_json(place / "write.json")
-    return record
+    return Loaded(read_json(place / "write.json"), round(monotonic() - start, 3))
 
 
 def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
@@ -80,14 +89,14 @@ def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
     with_scratch = copy(method)
     # No gold, even for an oracle: runs on other questions share the memory.
     with_scratch.open(replace(method.lent, scratch=scratch, gold={}))
-    try:
-        with calling(label, "write"):
-            with_scratch.write(data.corpus, data.train, memory)
-    finally:
-        seconds = round(before + monotonic() - start, 3)
-        write_json(clock, {"seconds": seconds})
+
+    def note() -> None:
+        write_json(clock, {"seconds": round(before + monotonic() - start, 3)})
+
+    with every(NOTED_EVERY, note), calling(label, "write"):
+        with_scratch.write(data.corpus, data.train, memory)
     # Last, so that a memory is complete wherever this file is.
-    write_json(place / "write.json", {"seconds": seconds})
+    write_json(place / "write.json", read_json(clock))
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
+from harness.runs.gold import gold_of, gold_rows
 from harness.runs.predictions import read_ids, read_predictions
-from harness.runs.scoring import gold_of, read_gold
 from leaderboards.collect import Run
 
 RIGHT = "right"
@@ -78,10 +78,11 @@ def read_readings(run: Run) -> dict[str, Reading]:
 
 def gold_ids(run: Run) -> Mapping[str, frozenset[str]]:
     """Gold document ids by question id; empty where a question has none."""
-    path = gold_of(run.folder, run.manifest.config.task)
-    gold = {id_: frozenset(row.get("gold_doc_ids") or ()) for id_, row in read_gold(path).items()}
+    task = run.manifest.config.task
+    gold = {row["id"]: frozenset(row["gold_doc_ids"]) for row in gold_rows(run.folder, task)}
     missing = next((id_ for id_ in run.question_ids if id_ not in gold), None)
     if missing is not None:
+        path = gold_of(run.folder, task)
         raise InputError(f"{path}: lacks question {missing!r}; delete it and run the same board")
     return gold
 

@@ -1,8 +1,8 @@
 """Floors of storage: what a corpus takes at least, so that "50 times smaller" has something to be
 judged against.
 
-Raw text is no bound: any text packs. ``compression`` packs it, ``code_length`` asks a language model
-how many bits it would need, ``file`` keeps both beside the runs.
+Raw text is no bound: any text packs. ``compression`` packs it, ``code_length`` asks a language
+model how many bits it would need, ``file`` keeps both beside the runs.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def floors(
 ) -> None:
     """Compute what a corpus takes packed and, with --model, coded by a language model.
 
-    Tables and analyses of the runs in --out show it beside what the methods store. What was computed
-    before is kept.
+    Tables and analyses of the runs in --out show it beside what the methods store. What was
+    computed before is kept.
     """
     from harness.boards.config import TaskEntry
     from harness.boards.task_entry import load_task_data

@@ -1,7 +1,7 @@
 """Published figures: what papers and repositories report, as data, never ranked with our rows.
 
-Each file of this folder is one table of one source. Its keys hold for all its rows unless a row says
-otherwise; what a source does not tell is left out. README.md says how to add one.
+Each file of this folder is one table of one source. Its keys hold for all its rows unless a row
+says otherwise; what a source does not tell is left out. README.md says how to add one.
 """
 
 from __future__ import annotations
@@ -212,5 +212,3 @@ def _known(path: tuple[str | int, ...]) -> list[str]:
     models: Mapping[Any, type[BaseModel]] = {"source": Source, "rows": _Row, "tasks": Asked}
     inner = [part for part in path[:-1] if part in models]
     return list((models[inner[-1]] if inner else _File).model_fields)
-
-

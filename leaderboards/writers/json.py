@@ -6,16 +6,29 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from harness.errors import ConfigError
 from leaderboards.rounding import plain
-from leaderboards.view import View
+from leaderboards.view import ALL, View
 
 FORMAT_VERSION = 1
 
 
 def to_json(view: View) -> bytes:
-    """Write the board for programs."""
+    """Write the board for programs. Raises ConfigError for a choice of columns."""
+    if view.columns not in ((), ALL):
+        raise ConfigError("--columns: JSON holds everything; choose columns of another format")
     content = {"format_version": FORMAT_VERSION} | plain(asdict(view.board, dict_factory=_told))
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return to_bytes(content)
+
+
+def to_bytes(content: Any) -> bytes:
+    """JSON in UTF-8 whose text can steer no terminal: what is not printable is escaped."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return ("".join(map(_escaped, text)) + "\n").encode()
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
 
 
 def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:

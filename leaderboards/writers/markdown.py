@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from harness.escape import markdown_text
-from harness.report import bullets, pipe_table
+from harness.report import bullets
 from leaderboards.board import Table
-from leaderboards.cells import Column, columns, further_columns
 from leaderboards.view import View
+from leaderboards.writers.grid import MARKDOWN, Grid, below, explained, grids, not_shown, width
 
 
 def to_markdown(view: View) -> bytes:
-    """Write the board for people."""
-    parts = ["# Leaderboard", *map(_table, view.board.tables)]
+    """Write the board for people; how to read the numbers stands once, at the end."""
+    parts = ["# Leaderboard", *_sections(view)]
+    if view.board.tables:
+        lines = explained(view, view.board.tables)
+        if left := not_shown(view):
+            lines.append(f"More columns, by --columns NAME,NAME or all: {', '.join(left)}.")
+        parts += ["## How to read the tables", "\n".join(f"- {line}" for line in lines)]
     if view.board.notes:
         parts += ["## Notes", bullets(view.board.notes)]
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def _table(table: Table) -> str:
-    grids = [_grid(table, columns(table.kind, table.rows, table.k))]
-    if table.kind == "task":
-        further = further_columns(table.rows, table.k)
-        grids += [_grid(table, further)] if len(further) > 1 else []
-    parts = [f"## {markdown_text(table.title)}", bullets(table.caption), *grids]
-    return "\n\n".join(parts + ([bullets(table.notes)] if table.notes else []))
+def _sections(view: View) -> Iterator[str]:
+    for heading, tables in view.sections.items():
+        if heading:
+            yield f"## {markdown_text(heading)}"
+        for table in tables:
+            yield from _table(view, table, "###" if heading else "##")
 
 
-def _grid(table: Table, shown: Sequence[Column]) -> str:
-    return pipe_table(
-        [header for header, _ in shown], [[cell(row) for _, cell in shown] for row in table.rows]
-    )
+def _table(view: View, table: Table, level: str) -> Iterator[str]:
+    yield f"{level} {markdown_text(table.title)}"
+    yield bullets(table.caption)
+    yield from map(pipes, grids(view, table, MARKDOWN))
+    if notes := below(view, table):
+        yield bullets(notes)
+
+
+def pipes(grid: Grid) -> str:
+    """A pipe table as narrow as its cells; the first column is aligned to the left."""
+    widths = [max(size, 3) for size in grid.widths]
+    rules = [":" + "-" * (widths[0] - 1), *("-" * (size - 1) + ":" for size in widths[1:])]
+    lines = [grid.headings, rules, *grid.rows]
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    padded = [(" " * (size - width(cell)), cell) for cell, size in zip(cells, widths, strict=True)]
+    (pad, first), *others = padded
+    return f"| {' | '.join([first + pad, *(pad + cell for pad, cell in others)])} |"

@@ -22,8 +22,9 @@ from harness.meters import hardware
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.runs import provenance
-from harness.runs.execute import Measuring, RunPlan
+from harness.runs.execute import RunPlan
 from harness.runs.manifest import RunConfig
+from harness.runs.measuring import Measuring
 from harness.testing.models import RuleModel, pick_words
 
 Change = Callable[[GenerateRequest], None]
@@ -152,7 +153,7 @@ def make_plan(
         seed=seed,
     )
     model = resolve_model("smollm2-135m-instruct")
-    return RunPlan(config, method, model, data, Measuring(queries, 1), window)
+    return RunPlan(config, method, model, data, Measuring(queries, 1, passes=1), window)
 
 
 def quiet() -> Console:

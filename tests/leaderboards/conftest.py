@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.fingerprint import canonical_json, file_sha256, fingerprint_lines
+from harness.runs.manifest import RunConfig
+
 WriteRun = Callable[..., Path]
 WriteGold = Callable[..., Path]
 HARDWARE = {
@@ -61,8 +64,21 @@ def score_lines(questions: int, skill: float, seed: int, gold: int) -> list[dict
     return lines
 
 
+def stamp_scores(folder: Path) -> None:
+    """Let scores that a test changed be as scoring left them."""
+    path = folder / "scores.json"
+    sha = file_sha256(folder / "scores.jsonl")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores_sha256": sha}))
+
+
 @pytest.fixture
-def write_run(tmp_path: Path) -> WriteRun:
+def asked() -> dict[str, str]:
+    """The fingerprint of the questions of each task that has gold."""
+    return {}
+
+
+@pytest.fixture
+def write_run(tmp_path: Path, asked: dict[str, str]) -> WriteRun:
     """Return a function that writes one run below ``runs`` and gives its folder."""
 
     def write(
@@ -92,7 +108,8 @@ def write_run(tmp_path: Path) -> WriteRun:
         config = {
             "task": {
                 "name": task, "split": "sample", "limit": None,
-                "questions_fingerprint": f"{task}q" * 20, "corpus_fingerprint": f"{task}c" * 20,
+                "questions_fingerprint": asked.get(task, f"{task}q" * 20),
+                "corpus_fingerprint": f"{task}c" * 20,
                 "questions": questions, "passages": 5000,
             } | (task_config or {}),
             "method": {"name": method, "params": {"k": 5} | (params or {})},
@@ -109,9 +126,10 @@ def write_run(tmp_path: Path) -> WriteRun:
         } | (manifest or {})  # fmt: skip
         versions = [config, content["schema_version"], metrics_version]
         run_id = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:12]
+        id_ = RunConfig.model_validate(config).run_id
         folder = tmp_path / "runs" / task / "method" / run_id
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps(content | {"run_id": run_id}))
+        (folder / "manifest.json").write_text(json.dumps(content | {"run_id": id_}))
         answers = b"{}\n" * (questions if answered is None else answered)
         if predictions is not None:
             answers = "".join(json.dumps(row) + "\n" for row in predictions).encode()
@@ -127,6 +145,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             sha = hashlib.sha256(answers).hexdigest()
             stamp = {"metrics_version": metrics_version, "predictions_sha256": sha}
             (folder / "scores.json").write_text(json.dumps(stamp))
+            stamp_scores(folder)
         if costs is not None:
             (folder / "performance.json").write_text(json.dumps(costs))
         return folder
@@ -154,17 +173,18 @@ def prediction(
 
 
 @pytest.fixture
-def write_gold(tmp_path: Path) -> WriteGold:
-    """Return a function that writes the gold of the runs of a task: ids by question."""
+def write_gold(tmp_path: Path, asked: dict[str, str]) -> WriteGold:
+    """Return a function that writes the gold of runs that follow on a task: ids by question."""
 
     def write(gold: Mapping[str, Sequence[str]], task: str = "nq") -> Path:
-        path = tmp_path / "runs" / task / f"questions-{(f'{task}q' * 20)[:12]}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
             {"id": id_, "question": "?", "golden_answers": ["x"], "gold_doc_ids": list(ids)}
             for id_, ids in gold.items()
         ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        asked[task] = fingerprint_lines(rows)
+        path = tmp_path / "runs" / task / f"questions-{asked[task][:12]}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(canonical_json(row) + "\n" for row in rows))
         return path
 
     return write

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report import NOT_COMPARABLE
+from harness.runs.manifest import RunConfig
 from leaderboards.board import Table
 from leaderboards.table import build, render
 
@@ -74,7 +75,9 @@ def test_seeds_are_joined(runs: Path, write_run) -> None:
     assert rows["bm25"].seeds == (0, 1, 2)
     assert rows["bm25"].f1.std is not None and rows["one"].f1.std is None
     assert rows["bm25"].f1.std < rows["bm25"].f1.interval.high - rows["bm25"].f1.interval.low
-    assert " over 3 seeds |" in render(runs)
+    text = render(runs)
+    assert "\u00b1: standard deviation over 3 seeds;" in text
+    assert f"] \u00b1 {100 * rows['bm25'].f1.std:.1f}" in text
 
 
 def test_labels_are_distinct(runs: Path, write_run) -> None:
@@ -112,7 +115,7 @@ def test_a_board_of_oracles_only(runs: Path, write_run) -> None:
 @pytest.mark.parametrize(("gold", "shown"), [(0, False), (1, False), (2, True)])
 def test_all_gold_only_where_it_differs(runs: Path, write_run, gold: int, shown: bool) -> None:
     write_run(gold=gold)
-    assert ("All-gold@5 [" in render(runs)) == shown
+    assert ("All-gold@5 [" in render(runs, columns=["all"])) == shown
     recall = build(runs).tables[0].rows[0].means.get("recall@5")
     assert (recall is None) == (gold == 0)
 
@@ -135,7 +138,7 @@ def test_timings_of_other_hardware_are_blanked(runs: Path, write_run) -> None:
     assert rows["d"].cost.elsewhere is None
     [note] = build(runs).tables[0].notes
     assert note.startswith("\u2021 c: measured on other hardware (") and "cpu, 1 thread)" in note
-    text = render(runs)
+    text = render(runs, columns=["all"])
     assert text.count("\u2014\u2021 |") == 3
     assert text.count(" 5 MB VRAM |") == 2
 
@@ -262,6 +265,7 @@ def test_revisions_of_a_retriever_that_letters_decide_are_one_row(runs: Path, wr
         folder = write_run(task=task, seed=number)
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["config"] |= retriever
+        manifest["run_id"] = RunConfig.model_validate(manifest["config"]).run_id
         (folder / "manifest.json").write_text(json.dumps(manifest))
         if number == 1:
             tables = build(runs).tables

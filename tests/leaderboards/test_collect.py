@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.fingerprint import file_sha256
 from harness.registry import board_file, names
 from harness.runs.directory import find_runs
 from leaderboards.collect import collect
 from leaderboards.table import build
+from tests.leaderboards.conftest import stamp_scores
 
 
 def edit(path: Path, **changes) -> None:
@@ -24,8 +26,8 @@ def test_reads_scores_in_the_order_of_question_ids(runs: Path, write_run) -> Non
         for q, f1, r in (("b", 0.5, None), ("a", 0.25, 1.0))
     ]
     write_run(questions=2, lines=lines)
-    [run], unfinished = collect(runs)
-    assert run.question_ids == ("a", "b") and unfinished == []
+    [run], unfinished, notes = collect(runs)
+    assert run.question_ids == ("a", "b") and unfinished == notes == []
     assert run.scores["f1"].tolist() == [0.25, 0.5]
     assert run.errors == 1
     assert build(runs).tables[0].rows[0].means["recall@5"] == 1
@@ -116,6 +118,7 @@ def test_unscored_or_stale_scores(runs: Path, write_run) -> None:
 def test_broken_score_line(runs: Path, write_run, text: str) -> None:
     path = write_run(questions=1) / "scores.jsonl"
     path.write_text(text + "\n")
+    stamp_scores(path.parent)
     with pytest.raises(InputError, match=r"scores\.jsonl:1: need .* score"):
         collect(runs)
 
@@ -125,6 +128,7 @@ def test_missing_or_repeated_questions(runs: Path, write_run) -> None:
     first = path.read_text().splitlines()[0] + "\n"
     for text in (first, first * 2, first * 3):
         path.write_text(text)
+        stamp_scores(path.parent)
         with pytest.raises(InputError, match="1 of 2 questions scored"):
             collect(runs)
 
@@ -133,6 +137,7 @@ def test_other_questions_under_the_same_fingerprint(runs: Path, write_run) -> No
     write_run("a", questions=1)
     path = write_run("b", questions=1) / "scores.jsonl"
     path.write_text(path.read_text().replace("q0000", "other"))
+    stamp_scores(path.parent)
     with pytest.raises(InputError, match="other question ids"):
         build(runs)
 
@@ -141,7 +146,15 @@ def test_the_same_run_twice(runs: Path, write_run) -> None:
     folder = write_run()
     folder.rename(folder.with_name("copy"))
     write_run()
+    board = build(runs)
+    assert len(board.tables[0].rows) == 1, "equal ones are one"
+    assert "the same run twice; remove one of them" in board.notes[0]
     with pytest.raises(InputError, match="the same run twice"):
+        build(runs, strict=True)
+    answers = folder / "predictions.jsonl"
+    answers.write_bytes(answers.read_bytes() + b"{}\n")
+    edit(folder / "scores.json", predictions_sha256=file_sha256(answers))
+    with pytest.raises(InputError, match="the same run twice.* predictions differ"):
         build(runs)
 
 

@@ -95,7 +95,7 @@ def test_a_whole_board_survives_any_name(runs, write_run, name: str, value: str)
     tokens = PARSER.parse(render(runs))
     assert sum(token.type == "table_open" for token in tokens) == 2
     assert sum(token.type == "tr_open" for token in tokens) == 2 * 3
-    assert sum(token.type == "heading_open" for token in tokens) == 2
+    assert sum(token.type == "heading_open" for token in tokens) == 3
     for token in tokens:
         plain(token.children or [])
     lines = list(csv.reader(render(runs, "csv").splitlines()))

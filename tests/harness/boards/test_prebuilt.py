@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from harness.boards.file import read_board
-from harness.boards.run import _Retrievers, plan_runs, run_plans
+from harness.boards.retrievers import Retrievers
+from harness.boards.run import plan_runs, run_plans
 from harness.cli.run import method_params
 from harness.errors import InputError, RunFailedError
 from harness.lm_eval_plugin.settings import parse_settings
@@ -94,9 +95,9 @@ def test_an_index_that_changed_since_it_was_planned_is_not_opened(
     shutil.copytree(folder, tmp_path / "copy")
     board = read_board(str(tmp_path / "copy" / "board.yaml"))
     plan = next(iter(plan_runs(board, "cpu")))
-    retrievers = _Retrievers(Console(quiet=True))
+    retrievers = Retrievers(Console(quiet=True))
     assert retrievers.open(plan) is retrievers.open(plan)
     with (tmp_path / "copy" / "indexes" / "bm25" / "params.index.json").open("a") as file:
         file.write("\n")
     with pytest.raises(RunFailedError, match="changed since the board was planned"):
-        _Retrievers(Console(quiet=True)).open(plan)
+        Retrievers(Console(quiet=True)).open(plan)

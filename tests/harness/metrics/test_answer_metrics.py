@@ -129,11 +129,14 @@ def test_without_gold_ids_or_retrieval_there_is_no_retrieval_score() -> None:
     assert score_answer("x", None, ["y"], [])["retrieved"] is None
 
 
-def test_a_failed_question_scores_nothing() -> None:
+def test_a_failed_question_scores_nothing_but_what_it_had_retrieved() -> None:
     found = Documents(["d1"], ["d1"], ["d1"], ["d1"])
     added = ("em_folded", "support_em", "support_f1", "joint_em", "joint_f1")
     scores = score_answer("Paris", found, ["Paris"], ["d1"], added=added, failed=True)
-    assert set(scores.values()) == {0.0}
+    answered = score_answer("Paris", found, ["Paris"], ["d1"], added=added)
+    retrieval = {name for name in scores if "@" in name or name.startswith(("recall", "retrieved"))}
+    assert {scores[name] for name in scores.keys() - retrieval} == {0.0}
+    assert {name: scores[name] for name in retrieval} == {n: answered[n] for n in retrieval}
     assert score_answer("", None, [""], ["d1"], failed=True)["recall@5"] is None
     assert score_answer("", Documents(), ["!"], [])["em"] == 0
 

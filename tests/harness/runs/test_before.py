@@ -17,6 +17,7 @@ from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
 
 BEFORE = Path(__file__).parent / "before"
+SHA256 = "predictions_sha256"
 UPDATE = os.environ.get("UPDATE_GOLDEN")
 COMMANDS = {
     "leaderboard.md": ("leaderboard", "whole"),
@@ -73,15 +74,25 @@ def test_scores_of_an_earlier_release_are_shown_and_made_anew(
 ) -> None:
     kept = ("question_id", "em", "f1", "contains", "recall@5", "all_gold@5", "error")
     for stamp in before.glob("whole/*/*/*/scores.json"):
-        stamp.write_text(json.dumps({**json.loads(stamp.read_bytes()), "metrics_version": 2}))
+        early = {"metrics_version": 2, "predictions_sha256": json.loads(stamp.read_bytes())[SHA256]}
+        stamp.write_text(json.dumps(early))
         lines = stamp.with_suffix(".jsonl").read_text().splitlines()
         rows = [{name: json.loads(line)[name] for name in kept} for line in lines]
         stamp.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     board = cli("leaderboard", "whole")
     assert board.code == 0 and "metrics 2" in board.out
+    assert board.out.count("without a hash of their own, of an earlier metrics version") == 8
     assert cli("run", "board.yaml", "--out", "whole").code == 0
     for path in before.glob("whole/*/bm25/*/scores.json*"):
         assert path.read_bytes() == (BEFORE / path.relative_to(before)).read_bytes()
+
+
+def test_scores_of_a_release_that_kept_no_hash_are_shown(cli: CommandLine, before: Path) -> None:
+    for stamp in before.glob("whole/*/*/*/scores.json"):
+        kept = {name: json.loads(stamp.read_bytes())[name] for name in ("metrics_version", SHA256)}
+        stamp.write_text(json.dumps(kept))
+    board = cli("leaderboard", "whole")
+    assert board.out == (BEFORE / "outputs" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_a_finished_board_is_finished(cli: CommandLine, before: Path) -> None:

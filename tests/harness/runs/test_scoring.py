@@ -10,9 +10,11 @@ import pytest
 
 from harness.errors import InputError
 from harness.files import write_json
-from harness.runs import scoring
+from harness.fingerprint import canonical_json, fingerprint_lines
+from harness.runs import stamp
 from harness.runs.execute import RunPlan, execute
-from harness.runs.scoring import is_scored, score_run
+from harness.runs.scoring import score_run
+from harness.runs.stamp import is_scored
 from leaderboards.table import render
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
 
@@ -56,7 +58,7 @@ def test_deleted_scores_come_back_identical(folder: Path) -> None:
 
 def test_stale_scores_are_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_scored(folder)
-    monkeypatch.setattr(scoring, "METRICS_VERSION", 99)
+    monkeypatch.setattr(stamp, "METRICS_VERSION", 99)
     assert not is_scored(folder)
     monkeypatch.undo()
     path = folder / "predictions.jsonl"
@@ -164,10 +166,7 @@ ROW = {
 
 def scored(folder: Path, gold: list[str], rules: dict | None = None, **row) -> dict:
     """Scores of a first question with these gold documents, whose prediction is ROW but for."""
-    (path,) = folder.parents[1].glob("questions-*.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[0]["gold_doc_ids"] = gold
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with_gold(folder, gold, first_only=True)
     path = folder / "predictions.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     lines[0] = json.dumps({"question_id": lines_id(lines[0]), **ROW, **row}) + "\n"
@@ -177,6 +176,21 @@ def scored(folder: Path, gold: list[str], rules: dict | None = None, **row) -> d
         write_json(folder / "manifest.json", {**manifest, **rules})
     score_run(folder)
     return next(iter(scores(folder).values()))
+
+
+def with_gold(folder: Path, gold: list[str], *, first_only: bool = False) -> None:
+    """Make the run one of questions with these gold documents."""
+    (path,) = folder.parents[1].glob("questions-*.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:1] if first_only else rows:
+        row["gold_doc_ids"] = gold
+    fingerprint = fingerprint_lines(rows)
+    path.unlink()
+    path = path.with_name(f"questions-{fingerprint[:12]}.jsonl")
+    path.write_text("".join(canonical_json(row) + "\n" for row in rows))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["config"]["task"]["questions_fingerprint"] = fingerprint
+    write_json(folder / "manifest.json", manifest)
 
 
 def lines_id(line: str) -> str:
@@ -192,7 +206,7 @@ def test_read_ranked_and_retrieved_are_told_apart(folder: Path) -> None:
     config = json.loads((folder / "manifest.json").read_text())["config"]
     searching = {"config": {**config, "retriever": {"kind": "bm25"}}}
     nothing = {"steps": [], "retrieved_ids": [], "read_ids": []}
-    assert scored(folder, ["d1"], searching, **nothing)["retrieved"] == 0
+    assert scored(folder, ["d1", "d3", "d9", "d0"], searching, **nothing)["retrieved"] == 0
 
 
 def test_memories_that_were_ranked_but_not_read_do_not_count_as_read(folder: Path) -> None:
@@ -241,11 +255,7 @@ def test_a_method_that_names_support_names_none_where_it_failed(folder: Path) ->
     first, second, *others = map(json.loads, path.read_text().splitlines())
     lines = [first, {**second, "error": "ValueError: broken"}, *others]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (gold,) = folder.parents[1].glob("questions-*.jsonl")
-    texts = gold.read_text().splitlines()
-    gold.write_text(
-        "".join(json.dumps({**json.loads(t), "gold_doc_ids": ["d1"]}) + "\n" for t in texts)
-    )
+    with_gold(folder, ["d1"])
     manifest = json.loads((folder / "manifest.json").read_text())
     config = {**manifest["config"], "retriever": {"kind": "bm25"}}
     write_json(folder / "manifest.json", {**manifest, "config": config})

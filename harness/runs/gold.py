@@ -1,0 +1,72 @@
+"""Gold of the questions that runs asked, beside them: written once, checked whenever it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.files import atomic_file
+from harness.fingerprint import canonical_json, file_sha256
+from harness.records import Question
+from harness.runs.directory import runs_folder
+from harness.runs.manifest import TaskConfig
+
+
+def gold_path(root: Path, task: TaskConfig) -> Path:
+    """Where the gold of a task's questions lies, beside the runs below ``root``."""
+    return root / task.name / f"questions-{task.questions_fingerprint[:12]}.jsonl"
+
+
+def gold_of(folder: Path, task: TaskConfig) -> Path:
+    """Where the gold of the run in ``folder`` lies."""
+    return gold_path(runs_folder(folder), task)
+
+
+def write_gold(path: Path, questions: Sequence[Question]) -> None:
+    """Store the questions with their gold once; no method ever reads this file.
+
+    Its lines are what ``questions_fingerprint`` is the hash of, so the file's own hash is that.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        for question in questions:
+            row = {
+                "id": question.id,
+                "question": question.text,
+                "golden_answers": list(question.golden_answers),
+                "gold_doc_ids": list(question.gold_doc_ids),
+            }
+            file.write(canonical_json(row).encode() + b"\n")
+
+
+def check_gold(path: Path, task: TaskConfig) -> None:
+    """Raise InputError unless the file holds what the task's fingerprint is of, to the byte."""
+    if not path.exists():
+        raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
+    found = file_sha256(path)
+    if found != task.questions_fingerprint:
+        raise InputError(
+            f"{path}: damaged or edited: its fingerprint is {found[:12]}, the runs were asked "
+            f"{task.questions_fingerprint[:12]}; restore it, or delete it and run the same board"
+        )
+
+
+def gold_rows(folder: Path, task: TaskConfig) -> Iterator[dict[str, Any]]:
+    """What ``write_gold`` stored of a run's questions, in their order, one at a time.
+
+    Raises InputError if it is missing, damaged or was edited.
+    """
+    path = gold_of(folder, task)
+    check_gold(path, task)
+    with path.open("rb") as file:
+        yield from map(json.loads, file)
+
+
+def read_gold(folder: Path, task: TaskConfig) -> dict[str, dict[str, Any]]:
+    """The same by question id."""
+    return {row["id"]: row for row in gold_rows(folder, task)}
