@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from leaderboards.board import Leaderboard, Table
-from leaderboards.page.columns import Column, cell, columns_of, glossary
+from leaderboards.columns import Column
+from leaderboards.floors import floors_line
+from leaderboards.page.columns import about, cell, columns_of
 from leaderboards.page.curves import learning, scaling
 from leaderboards.page.provenance import provenance
 from leaderboards.page.published import published
 from leaderboards.rounding import plain
 from leaderboards.rows import Row
+from leaderboards.significance import power
 from leaderboards.view import View
 
 
@@ -28,18 +31,14 @@ def of_tasks(board: Leaderboard) -> list[tuple[str, Table]]:
 def page_data(view: View) -> dict[str, Any]:
     """All that a page shows at once; the questions come in packed parts (``questions``)."""
     board = view.board
-    columns: dict[str, Column] = {}
-    tables = []
-    for name, table in named(board):
-        shown = columns_of(table.rows, table.k)
-        columns |= {column.key: column for column in shown}
-        tables.append(_table(name, table, shown, board))
     found: dict[str, Any] = plain({
         "title": "Leaderboard",
         "runs": view.runs.absolute().name,
-        "tables": tables,
-        "columns": glossary(columns),
-        "labels": _labels(board),
+        "tables": [_table(name, table, view) for name, table in named(board)],
+        "columns": about(view),
+        "labels": [
+            {"label": label, "short": view.names[label].text} for label in sorted(view.names)
+        ],
         "notes": board.notes,
         "learning": learning(view.runs),
         "scaling": scaling(view.runs, board),
@@ -49,51 +48,37 @@ def page_data(view: View) -> dict[str, Any]:
     return found
 
 
-def _labels(board: Leaderboard) -> list[dict[str, str]]:
-    """Every row's label once, which gives it its look, and the short name that plots have."""
-    rows = {row.label: row for table in board.tables for row in table.rows}
-    methods = [row.method for row in rows.values()]
-    return [
-        {"label": label, "short": rows[label].method if _is_told(rows[label], methods) else label}
-        for label in sorted(rows)
-    ]
-
-
-def _is_told(row: Row, methods: Sequence[str]) -> bool:
-    """Whether a row's method alone tells which it is."""
-    return methods.count(row.method) == 1 and not row.external
-
-
-def _table(
-    name: str, table: Table, columns: Sequence[Column], board: Leaderboard
-) -> dict[str, Any]:
+def _table(name: str, table: Table, view: View) -> dict[str, Any]:
+    columns = columns_of(table.rows, table.k, view.known)
     return {
         "name": name,
         "kind": table.kind,
-        "short": _short_title(table, board),
+        "short": _short_title(table, view.board),
         "title": table.title,
         "tasks": table.tasks,
         "model": table.model,
         "questions": table.questions,
-        "caption": table.caption,
-        "notes": table.notes,
-        "columns": [column.key for column in columns],
+        "power": power(table.rows, table.questions, table.smallest_difference),
+        "caption": [*table.caption, *table.legend],
+        "notes": [*floors_line(table.floors), *table.notes],
+        "columns": [column.name for column in columns],
         "rows": [_row(row, columns) for row in table.rows],
-        "floors": [[floor.name, floor.mb_per_1000, floor.note] for floor in table.floors],
+        "floors": [[floor.name, floor.mb_per_1000] for floor in table.floors],
     }
 
 
 def _row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
+    has_params = row.label.startswith(f"{row.method} ")
     return {
         "label": row.label,
-        "method": row.method,
-        "detail": row.label.removeprefix(row.method).strip(),
+        "name": row.method if has_params else row.label,
+        "detail": row.label.removeprefix(row.method).strip() if has_params else "",
         "title": row.title,
         "oracle": row.oracle,
-        "external": row.external,
+        "external": bool(row.external),
         "top": row.top,
         "elsewhere": row.cost.elsewhere,
-        "cells": {column.key: cell(column.value(row)) for column in columns},
+        "cells": {column.name: cell(column, row) for column in columns},
     }
 
 

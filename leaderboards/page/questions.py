@@ -15,9 +15,9 @@ from typing import Any
 from harness.escape import utf8
 from harness.fingerprint import sample_by_hash
 from harness.runs.directory import run_folders
-from harness.runs.manifest import read_manifest
+from harness.runs.gold import gold_of, read_gold
+from harness.runs.manifest import Manifest, read_manifest
 from harness.runs.predictions import read_ids, read_predictions
-from harness.runs.scoring import gold_of, read_gold
 from leaderboards.board import Table
 from leaderboards.page.pack import LENGTHS, Lengths, noted, packed, shortened
 from leaderboards.page.passages import Texts, open_texts
@@ -60,19 +60,22 @@ class Browser:
 def read_browsers(
     runs: Path, tables: Sequence[tuple[str, Table]], most_bytes: int = MOST_BYTES
 ) -> Iterator[Browser]:
-    """The questions of each table of one task, by the table's name.
+    """The questions of each table of one task whose gold is there, by the table's name.
 
     ``most_bytes`` is for all of them. Raises InputError for files that are broken.
     """
     folders = {folder.name: folder for folder in run_folders(runs)}
     for name, table in tables:
         found = [folders[row.run_ids[0]] for row in table.rows]
-        yield _browser(name, table, found, most_bytes // len(tables))
+        manifest = read_manifest(found[0], any_schema=True)
+        if gold_of(found[0], manifest.config.task).exists():
+            yield _browser(name, table, manifest, found, most_bytes // len(tables))
 
 
-def _browser(name: str, table: Table, folders: Sequence[Path], most_bytes: int) -> Browser:
-    manifest = read_manifest(folders[0], any_schema=True)
-    gold = read_gold(gold_of(folders[0], manifest.config.task))
+def _browser(
+    name: str, table: Table, manifest: Manifest, folders: Sequence[Path], most_bytes: int
+) -> Browser:
+    gold = read_gold(folders[0], manifest.config.task)
     sample = sample_by_hash(gold, MOST_QUESTIONS, utf8)
     answers = [
         _answers(row.label, row.seeds, folder, frozenset(sample))

@@ -20,7 +20,7 @@ function showBars(tables) {
   const into = byId("bar-plots"), { label } = page.columns[barState.quality];
   clear(into);
   for (const table of tables) {
-    const rows = table.rows.filter(({ cells }) => valueOf(cells[barState.quality] ?? null) !== null);
+    const rows = table.rows.filter(({ cells }) => cells[barState.quality]);
     if (!rows.length) continue;
     const title = `${table.short} \u00b7 ${label}, n = ${table.questions.toLocaleString("en-US")}`;
     const height = 58 + 27 * rows.length;
@@ -30,7 +30,7 @@ function showBars(tables) {
 }
 
 function barChart(rows, label) {
-  const scores = rows.map(({ cells }) => [cells[barState.quality]].flat().map((value) => 100 * value));
+  const scores = rows.map(({ cells }) => cells[barState.quality].slice(1).map((value) => 100 * value));
   return {
     type: "bar", plugins: [whiskers],
     data: {

@@ -27,20 +27,6 @@ const plainNumber = (value) =>
     ? Math.round(value).toLocaleString("en-US")
     : String(Number(value.toPrecision(3)));
 
-const WRITTEN = {
-  "%": (value) => (100 * value).toFixed(1),
-  s: (value) => (value < 1 ? `${plainNumber(1000 * value)} ms` : `${plainNumber(value)} s`),
-  B: (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(2)} GB` : `${plainNumber(value / 1e6)} MB`),
-  MB: (value) => `${plainNumber(value)} MB`,
-  n: (value) => value.toLocaleString("en-US"),
-  text: (value) => value,
-  "": plainNumber,
-};
-
-/** A number as its column writes it; a dash where there is none. */
-const written = (value, unit) =>
-  value === null || value === undefined ? "\u2014" : WRITTEN[unit](value);
-
 /** A labelled choice; `options` are pairs of value and text. */
 function chooser(label, id, options, value, choose) {
   const select = el("select", { id, onchange: () => choose(select.value) });

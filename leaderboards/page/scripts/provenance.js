@@ -49,7 +49,7 @@ const TERMS = {
 };
 
 function startGlossary() {
-  const terms = Object.entries(page.columns).map(([key, { label, help }]) => [aboutId(key), [label, help]]);
+  const terms = Object.entries(page.columns).map(([key, { heading, help }]) => [aboutId(key), [heading, help]]);
   byId("glossary").append(el("dl", { class: "terms" }, [...terms, ...Object.entries(TERMS)].map(([id, [name, help]]) =>
     el("div", {}, el("dt", {}, name), el("dd", { id }, help)))));
 }

@@ -1,14 +1,15 @@
 "use strict";
 /* Tables: one at a time, sorted, filtered, with the columns of one group. */
 
-const ESSENTIALS = "Essentials";
+const ESSENTIALS = "Essentials", CHOSEN = "Chosen";
+const GROUPS = ["Quality", "Retrieval", "Speed", "Usage", "Space", "Mishaps"];
 const tableState = { name: null, sort: null, falling: true, filter: "", group: ESSENTIALS, oracles: true };
 
 const tableOf = (name) => page.tables.find((table) => table.name === name);
 const aboutId = (key) => `about-${key.replace(/[^a-z0-9_]/gi, "-")}`;
 
-/** A score is [mean, low, high] and perhaps its std over seeds; anything else is a value alone. */
-const valueOf = (cell) => (Array.isArray(cell) ? cell[0] : cell);
+/** A cell is [text, value] and, of a score, the ends of its interval; null is missing. */
+const valueOf = (cell) => cell?.[1] ?? null;
 
 function startTables() {
   const section = byId("tables");
@@ -19,9 +20,10 @@ function startTables() {
   const pick = page.tables.length <= 8
     ? choice("Table", picks, tableState.name, (name) => chosen({ name }))
     : chooser("Table", "table-choice", picks, tableState.name, (name) => chosen({ name }));
-  const groups = [...new Set(Object.values(page.columns).map(({ group }) => group))];
-  const columns = choice("Columns", [ESSENTIALS, ...groups, "All"].map((name) => [name, name]), ESSENTIALS,
-    (group) => chosen({ group }));
+  const asked = Object.values(page.columns).some((column) => column.chosen);
+  if (asked) tableState.group = CHOSEN;
+  const groups = [...(asked ? [CHOSEN] : []), ESSENTIALS, ...GROUPS, "All"];
+  const columns = choice("Columns", groups.map((name) => [name, name]), tableState.group, (group) => chosen({ group }));
   const filter = el("input", {
     type: "search", id: "row-filter", placeholder: "Name or setting", oninput: () => chosen({ filter: filter.value }),
   });
@@ -39,13 +41,14 @@ function shownColumns(table) {
   return table.columns.filter((key) => {
     const column = page.columns[key];
     if (group === "All") return true;
+    if (group === CHOSEN) return column.chosen;
     return group === ESSENTIALS ? column.essential || isTold(table, key) : column.group === group;
   });
 }
 
 /** Mishaps are told unasked wherever there are any. */
 const isTold = (table, key) =>
-  ["errors", "unanswered"].includes(key) && table.rows.some(({ cells }) => cells[key]);
+  ["errors", "unanswered"].includes(key) && table.rows.some(({ cells }) => valueOf(cells[key]));
 
 function shownRows(table) {
   const words = tableState.filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -55,7 +58,7 @@ function shownRows(table) {
   });
   const { sort, falling } = tableState;
   if (!sort) return rows;
-  const key = sort === "method" ? (row) => row.label : (row) => valueOf(row.cells[sort]) ?? null;
+  const key = sort === "method" ? (row) => row.label : (row) => valueOf(row.cells[sort]);
   return [...rows].sort((one, other) => compared(key(one), key(other), falling));
 }
 
@@ -67,8 +70,8 @@ function compared(one, other, falling) {
 }
 
 function sortBy(key) {
-  const best = page.columns[key]?.best;
-  const first = key !== "method" && best !== "low";
+  const better = page.columns[key]?.better;
+  const first = key !== "method" && better !== "low";
   const falling = tableState.sort === key ? !tableState.falling : first;
   Object.assign(tableState, { sort: key, falling });
   showTable();
@@ -88,7 +91,8 @@ function showTable() {
     columns.length ? null : el("p", { class: "facts" }, "No row of this table has such a column; another table may."),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": table.title }, grid),
     el("div", { class: "facts", role: "status" }, el("strong", {}, foreign(table.title)),
-      ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`, ...footnotes(table, rows)),
+      ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`,
+      table.power ? el("p", { class: "power" }, table.power) : null, ...footnotes(table, rows)),
     about(table)));
 }
 
@@ -101,7 +105,7 @@ function header(key, label, kind = null) {
 
 function tableRow(row, columns) {
   const name = el("span", { class: "name" }, markOf(row.label, row.oracle), el("span", {},
-    foreign(row.detail ? row.method : row.label, { class: row.top ? "top-tier" : null }), " ",
+    foreign(row.name, { class: row.top ? "top-tier" : null }), " ",
     row.oracle ? el("span", { class: "badge" }, "oracle") : null,
     row.external ? el("span", { class: "badge" }, "external") : null,
     row.detail ? foreign(row.detail, { class: "detail" }) : null));
@@ -109,17 +113,14 @@ function tableRow(row, columns) {
 }
 
 function tableCell(row, key) {
-  const { unit, group } = page.columns[key], cell = row.cells[key];
-  if (unit === "text") return el("td", { class: "text" }, foreign(cell ?? ""));
-  if (!Array.isArray(cell)) {
-    const away = cell === null && group === "Speed" && row.elsewhere;
-    return el("td", {}, written(cell, unit) + (away ? "\u2021" : ""));
-  }
-  const [mean, low, high, std] = cell;
-  const value = el("span", { class: key === "f1" && row.top ? "top-tier" : null }, written(mean, unit));
-  const interval = el("span", { class: "interval" }, `[${written(low, unit)}, ${written(high, unit)}]`);
-  const spread = std === undefined ? null : el("span", { class: "detail" }, `\u00b1 ${written(std, unit)} over seeds`);
-  return el("td", {}, value, interval, spread, range(mean, low, high));
+  const cell = row.cells[key], { group } = page.columns[key];
+  if (!cell) return el("td", {}, group === "Speed" && row.elsewhere ? "\u2014\u2021" : "\u2014");
+  const [text, value, low, high] = cell;
+  if (typeof value === "string" || text.length > 30) return el("td", { class: "text" }, foreign(text));
+  const [, main, rest] = text.match(/^(\S+)( .*)?$/su) ?? [null, text, ""];
+  const isScore = cell.length > 2;
+  return el("td", {}, el("span", { class: key === "f1" && row.top ? "top-tier" : null }, isScore ? main : text),
+    isScore ? el("span", { class: "interval" }, rest) : null, isScore ? range(value, low, high) : null);
 }
 
 /** An interval on a line from 0 to 100%. */

@@ -2,7 +2,7 @@
 /* Trade-offs: quality against one cost a plot, and the rows that no other beats in both. */
 
 const COSTS = [
-  ["latency_p50", "Latency p50, seconds"],
+  ["latency", "Latency p50, seconds"],
   ["storage", "Storage, MB per 1,000 documents"],
   ["tokens", "Tokens per question"],
 ];
@@ -33,17 +33,17 @@ function showTradeoffs() {
   for (const [cost, title] of COSTS) {
     const points = pointsOf(table, quality, cost);
     if (points.length) into.append(tradeoff(title, page.columns[quality].label, points,
-      { unit: page.columns[cost].unit, floors: cost === "storage" ? table.floors : [] }));
+      { cost, floors: cost === "storage" ? table.floors : [] }));
   }
 }
 
 /** Rows with both values; quality in percent. */
 function pointsOf(table, quality, cost) {
   return table.rows.flatMap((row) => {
-    const score = row.cells[quality], x = row.cells[cost];
-    if (valueOf(score ?? null) === null || x === null || x === undefined) return [];
-    const [mean, low, high] = (Array.isArray(score) ? score : [score]).map((value) => 100 * value);
-    return [{ row, x, y: mean, range: low === undefined ? null : [low, high] }];
+    const score = row.cells[quality], x = valueOf(row.cells[cost]);
+    if (!score || x === null) return [];
+    const [mean, ...ends] = score.slice(1).map((value) => 100 * value);
+    return [{ row, x, y: mean, range: ends.length ? ends : null }];
   });
 }
 
@@ -57,17 +57,17 @@ function front(points) {
   return kept;
 }
 
-function tradeoff(title, quality, points, { unit, floors }) {
+function tradeoff(title, quality, points, { cost, floors }) {
   const best = front(points);
   const summary = best.length
     ? `On the front: ${best.map(({ row }) => shortName(row.label)).join(", ")}.`
     : "No row takes part in the front.";
   const told = floors.map(([name, size]) => `${name} ${plainNumber(size)}`).join(", ");
   return plot(title, summary + (told && ` Dotted: what the same text takes at least: ${told}.`),
-    () => tradeoffChart(title, quality, points, best, { unit, floors }));
+    () => tradeoffChart(title, quality, points, best, { cost, floors }));
 }
 
-function tradeoffChart(title, quality, points, best, { unit, floors }) {
+function tradeoffChart(title, quality, points, best, { cost, floors }) {
   const positive = [...points.map(({ x }) => x), ...floors.map(([, size]) => size)].filter((x) => x > 0);
   const least = Math.min(...positive, Infinity), most = Math.max(...positive, 0);
   // A logarithmic axis has no zero: it gets a place of its own at the left end.
@@ -79,7 +79,7 @@ function tradeoffChart(title, quality, points, best, { unit, floors }) {
   const steps = best.map(({ x, y }) => ({ x: at(x), y }));
   if (steps.length) steps.push({ x: max, y: steps.at(-1).y });
   const datasets = points.map(({ row, x, y, range: ends }) => ({
-    data: [{ x: at(x), y }], row, cost: x, name: shortName(row.label),
+    data: [{ x: at(x), y }], row, name: shortName(row.label),
     mark: shapeOf(row.label), hollow: row.oracle, markColour: colourOf(row.label),
     whiskers: ends && [ends], whiskerColour: `${colourOf(row.label)}90`, pointRadius: 7, pointHoverRadius: 7,
     pointBackgroundColor: "transparent", pointBorderColor: "transparent",
@@ -108,7 +108,7 @@ function tradeoffChart(title, quality, points, best, { unit, floors }) {
         title: ([item]) => item?.dataset.row.label ?? "",
         label: ({ dataset, parsed }) => [
           `${quality} ${parsed.y.toFixed(1)}${dataset.whiskers ? ` [${dataset.whiskers[0].map((v) => v.toFixed(1)).join(", ")}]` : ""}`,
-          `${title}: ${unit === "s" ? written(dataset.cost, "s") : plainNumber(dataset.cost)}`,
+          `${page.columns[cost].label}: ${dataset.row.cells[cost][0]}`,
         ],
       } } },
     },

@@ -27,7 +27,8 @@ from harness.runs.manifest import (
 )
 from harness.runs.performance import PERFORMANCE
 from harness.runs.predictions import prediction_line
-from harness.runs.scoring import gold_path, score_run, write_gold
+from harness.runs.gold import gold_path, write_gold
+from harness.runs.scoring import score_run
 
 METHODS = (
     "no-retrieval", "bm25", "standard-rag", "parametric-qa", "self-rag-prompted", "ircot",
@@ -117,9 +118,8 @@ def write_run(
     ids = tuple(question.id for question in data.questions)
     with RunDirectory(folder, ids) as directory:
         directory.write_manifest(manifest)
-        lines = map(prediction_line, ids, answers)
-        # At once: one system call a question is most of the time otherwise.
-        directory.predictions_path.write_bytes(b"".join(lines))
+        for id_, answer in zip(ids, answers, strict=True):
+            directory.append(id_, prediction_line(id_, answer))
         directory.finish()
     costs = {
         "latency": {"seconds": [seconds, seconds * 1.2], "warmup": 1},
