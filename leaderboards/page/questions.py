@@ -56,6 +56,11 @@ class Browser:
     index: str
     blocks: tuple[str, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes in the page."""
+        return len(self.index) + sum(map(len, self.blocks))
+
 
 def read_browsers(
     runs: Path, tables: Sequence[tuple[str, Table]], most_bytes: int = MOST_BYTES
@@ -65,11 +70,14 @@ def read_browsers(
     ``most_bytes`` is for all of them. Raises InputError for files that are broken.
     """
     folders = {folder.name: folder for folder in run_folders(runs)}
-    for name, table in tables:
+    for place, (name, table) in enumerate(tables):
         found = [folders[row.run_ids[0]] for row in table.rows]
         manifest = read_manifest(found[0], any_schema=True)
         if gold_of(found[0], manifest.config.task).exists():
-            yield _browser(name, table, manifest, found, most_bytes // len(tables))
+            # What one table leaves is there for the next.
+            browser = _browser(name, table, manifest, found, most_bytes // (len(tables) - place))
+            most_bytes -= browser.size
+            yield browser
 
 
 def _browser(

@@ -79,16 +79,18 @@ function scalingChart(name, series) {
   const time = name.endsWith("ms");
   return {
     type: "line", plugins: [whiskers, marks],
-    data: { datasets: series.map(({ label, points, ranges }) => ({
+    data: { datasets: series.map(({ label, points, ranges }, place) => ({
       label, data: points, borderColor: colourOf(label), borderWidth: 2, pointRadius: 6, pointBackgroundColor: "transparent",
       pointBorderColor: "transparent", mark: shapeOf(label), markColour: colourOf(label), markSize: 0.8,
-      whiskers: ranges.map(([low, high]) => (high > low ? [low, high] : null)), whiskerColour: colourOf(label),
+      whiskers: ranges.map(([low, high]) => (high > low ? [low, high] : null)), whiskerColour: `${colourOf(label)}90`,
+      aside: 3 * (place - (series.length - 1) / 2),
     })) },
     options: {
       scales: {
         x: { type: "logarithmic", grid: toldGrid(), title: axisTitle("Documents (log)"), border: { display: false },
           ticks: { autoSkip: true, maxRotation: 0, callback: (value) => logTick(value, 1.5, plainNumber) } },
-        y: time ? { type: "logarithmic", title: axisTitle(`${name} (log)`), border: { display: false } } : percentAxis(name, series.flatMap(({ ranges }) => ranges.map(([, high]) => high))),
+        y: time ? { type: "logarithmic", grid: toldGrid(), title: axisTitle(`${name} (log)`), border: { display: false },
+          ticks: { autoSkip: false, callback: (value) => logTick(value, 1.5, plainNumber) } } : percentAxis(name, series.flatMap(({ ranges }) => ranges.map(([, high]) => high))),
       },
       plugins: { tooltip: { callbacks: {
         title: ([item]) => item.dataset.label,

@@ -77,10 +77,10 @@ function setDefaults() {
 const axisTitle = (text) => ({ display: true, text, font: { size: 12 } });
 
 /** An axis from 0 to 100% that ends where the highest value or end of a whisker is. */
-const percentAxis = (title, highest) => ({
-  title: axisTitle(title), min: 0, max: Math.min(100, Math.max(10, Math.ceil(Math.max(...highest) / 10) * 10)),
-  border: { display: false },
-});
+function percentAxis(title, highest) {
+  const most = Math.max(...highest), step = most > 50 ? 20 : 10;
+  return { title: axisTitle(title), min: 0, max: Math.min(100, Math.max(10, Math.ceil(most / step) * step)), border: { display: false } };
+}
 
 /** Lines of a grid at the ticks with a number alone. */
 const toldGrid = () => ({ color: ({ tick }) => (tick?.label ? Chart.defaults.borderColor : "transparent") });
@@ -114,9 +114,10 @@ const whiskers = {
         ctx.beginPath();
         const scale = chart.scales[across ? "x" : "y"];
         const [low, high] = range.map((value) => scale.getPixelForValue(value));
+        const x = element.x + (dataset.aside ?? 0);
         const ends = across
           ? [[low, element.y, high, element.y], [low, element.y - 4, low, element.y + 4], [high, element.y - 4, high, element.y + 4]]
-          : [[element.x, low, element.x, high]];
+          : [[x, low, x, high]];
         for (const [x0, y0, x1, y1] of ends) { ctx.moveTo(x0, y0); ctx.lineTo(x1, y1); }
         ctx.stroke();
       });
