@@ -1,6 +1,6 @@
 """Texts of the passages that runs name, where their corpus is at hand.
 
-A corpus counts as the runs' own by its fingerprint alone: the file of a task may have changed since.
+A corpus is the runs' own by its fingerprint alone: the file of a task may have changed since.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from harness.data.questions import questions_fingerprint
 from harness.files import write_json
 from harness.records import Hit, Passage, Prediction, Question, Step, Usage
 from harness.runs.directory import RunDirectory
+from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     CardRecord,
@@ -27,7 +28,6 @@ from harness.runs.manifest import (
 )
 from harness.runs.performance import PERFORMANCE
 from harness.runs.predictions import prediction_line
-from harness.runs.gold import gold_path, write_gold
 from harness.runs.scoring import score_run
 
 METHODS = (
@@ -91,14 +91,15 @@ def write_run(
     seconds: float = 1.0,
     seed: int = 0,
     params: Mapping[str, Any] | None = None,
-    card: CardRecord = CardRecord(),
+    card: CardRecord | None = None,
     model: str = "tiny-model",
     hardware: str = "2 x CPU",
 ) -> Path:
     """Write and score one finished run; gives its folder."""
     config = RunConfig(
         task=TaskConfig(
-            name=data.name, split="sample", questions=len(data.questions), passages=len(data.corpus),
+            name=data.name, split="sample",
+            questions=len(data.questions), passages=len(data.corpus),
             questions_fingerprint=questions_fingerprint(data.questions),
             corpus_fingerprint=data.corpus.fingerprint,
         ),
@@ -108,7 +109,7 @@ def write_run(
     )  # fmt: skip
     folder = config.folder(runs)
     manifest = Manifest(
-        schema_version=1, run_id=config.run_id, config=config, method_card=card,
+        schema_version=1, run_id=config.run_id, config=config, method_card=card or CardRecord(),
         non_default_params=dict(params or {}),
         task_provenance={"source": "files", "corpus": str(data.path)},
         hardware=Hardware(fingerprint="f", summary=hardware, device="cpu", threads=1),
@@ -144,7 +145,7 @@ def answers(data: Data, skill: float, *, reads: bool, name: str) -> list[Predict
         right = random.random() < skill
         answer = question.golden_answers[0] if right else f"guess {random.randint(0, 99)}"
         found = data.passages[5 * i : 5 * i + 5] if reads else ()
-        prompt = "\n".join(["Answer.", *(p.contents for p in found[:2]), question.text])
+        prompt = "\n".join(["Answer.", *(p.contents for p in found[:1]), question.text])
         hits = [Hit(passage.id, 9.0 - place) for place, passage in enumerate(found)]
         search = Step(
             "search", {"query": question.text, "k": 5, "retrieved_ids": [h.id for h in hits]}

@@ -10,7 +10,10 @@ from leaderboards.view import view
 from tests.leaderboards.page.chromium import Tab
 from tests.leaderboards.page.conftest import QUESTIONS
 
-NAMES = "[...document.querySelectorAll('#table tbody th .name > span > bdi:first-child')].map(e => e.textContent)"
+NAMES = (
+    "[...document.querySelectorAll('#table tbody th .name > span > bdi:first-child')]"
+    ".map(e => e.textContent)"
+)
 SHOWN = "[...document.querySelectorAll('#question-list .option')]"
 COUNT = "document.getElementById('question-count').textContent"
 
@@ -84,7 +87,15 @@ def test_rows_are_filtered_and_tables_chosen(page: Tab) -> None:
     headers = page.run(
         "[...document.querySelectorAll('#table thead button')].map(e => e.textContent)"
     )
-    assert {"Method", "F1", "Latency p50 / p90", "Throughput", "Memory peak", "Rank", "Errors"} <= set(headers)
+    assert {
+        "Method",
+        "F1",
+        "Latency p50 / p90",
+        "Throughput",
+        "Memory peak",
+        "Rank",
+        "Errors",
+    } <= set(headers)
 
 
 def test_every_column_explains_itself_to_the_pointer_the_keyboard_and_a_screen_reader(
@@ -106,7 +117,10 @@ def test_every_column_explains_itself_to_the_pointer_the_keyboard_and_a_screen_r
 def test_the_keyboard_reaches_the_tables_and_shows_where_it_is(page: Tab) -> None:
     page.press("Tab")
     assert page.run("document.activeElement.className") == "skip"
-    visible = "getComputedStyle(document.activeElement).outlineStyle + document.activeElement.matches(':focus-visible')"
+    visible = (
+        "getComputedStyle(document.activeElement).outlineStyle"
+        " + document.activeElement.matches(':focus-visible')"
+    )
     for _ in range(12):
         page.press("Tab")
         assert page.run(visible) == "solidtrue", page.run("document.activeElement.outerHTML")
@@ -223,8 +237,9 @@ def test_hovering_names_a_point(page: Tab) -> None:
     page.run("document.getElementById('tradeoff-plots').scrollIntoView({behavior: 'instant'})")
     page.until("plots.size >= 3")
     x, y = page.run(
-        "(() => { const c = document.querySelector('#tradeoff-plots canvas'), r = c.getBoundingClientRect();"
-        " const chart = plots.get(c)[0], which = chart.data.datasets.findIndex(d => d.name === 'bm25');"
+        "(() => { const c = document.querySelector('#tradeoff-plots canvas');"
+        " const r = c.getBoundingClientRect(), chart = plots.get(c)[0];"
+        " const which = chart.data.datasets.findIndex(d => d.name === 'bm25');"
         " const p = chart.getDatasetMeta(which).data[0]; return [r.x + p.x, r.y + p.y]; })()"
     )
     page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -242,7 +257,8 @@ def test_a_phone_scrolls_tables_in_their_box_alone(page: Tab, html: Path) -> Non
     page.run("for (const d of document.querySelectorAll('details')) d.open = true")
     assert page.run("document.documentElement.scrollWidth") == 360
     assert page.run(
-        "(() => { const b = document.querySelector('#table .scroll'); return b.scrollWidth > b.clientWidth; })()"
+        "(() => { const b = document.querySelector('#table .scroll');"
+        " return b.scrollWidth > b.clientWidth; })()"
     )
 
 
