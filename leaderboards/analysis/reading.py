@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
-from harness.runs.predictions import read_ids, read_predictions
+from harness.runs.predictions import documents_of, read_predictions
 from harness.runs.scoring import gold_of, read_gold
 from leaderboards.collect import Run
 
@@ -115,5 +115,5 @@ def cases(
 
 
 def _reading(row: Mapping[str, Any]) -> Reading:
-    failed = row.get("error") is not None
-    return Reading(tuple(read_ids(row)), tuple(row["retrieved_ids"]), failed)
+    failed, found = row.get("error") is not None, documents_of(row)
+    return Reading(tuple(found.read), tuple(found.ranked), failed)
