@@ -51,8 +51,10 @@ def check_isolated(plan: RunPlan) -> None:
     """Raise ConfigError, before any work, if another process could not open what a run uses."""
     if plan.board is None:
         raise _not_again(f"run '{plan.label}'", "it was not planned from a board")
-    lost = {(kind, name): why for kind, name, _, why in _registered() if why}
-    used = [
+    lost: dict[tuple[str, str | None], str] = {
+        (kind, name): why for kind, name, _, why in _registered() if why
+    }
+    used: list[tuple[str, str | None]] = [
         ("methods", own_name(plan.config.method.name)),
         ("models", plan.model.name),
         ("tasks", plan.config.task.name),
