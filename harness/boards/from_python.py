@@ -75,7 +75,7 @@ def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
       empty for runs);
     - ``em``, ``f1``, ``recall@k``, ``all_gold@k``, ``recall_read``: means from 0 to 1, with ends of
       the 95% interval over questions (``_low``, ``_high``) and the standard deviation over seeds
-      (``_std``); ``f1_p_value`` against the table's best, Holm-adjusted, and ``f1_top_tier``; means
+      (``_std``); ``f1_p_value`` of having the table's best F1, and ``f1_top_tier``; means
       of all other metrics by their names;
     - ``errors``, ``unanswered``, ``retries``: counts;
     - ``latency_p50``, ``latency_p90`` (seconds, of ``latency_queries`` single queries),
