@@ -36,3 +36,8 @@ def csv_text(text: str) -> str:
     """Return ``text`` on one line such that no spreadsheet takes it for a formula."""
     line = one_line(text)
     return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
+
+
+def shortened(text: str, most: int) -> str:
+    """``text``, cut where it has more than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -112,6 +112,10 @@ class Prediction:
         return self.ranked_ids if self.read is None else list(dict.fromkeys(self.read))
 
 
+SHARED = "shared parameters"
+"""The part of a storage report that does not grow with the number of documents."""
+
+
 @dataclass(frozen=True, slots=True)
 class StorageReport:
     """Bytes that a method's memory occupies on disk, by part.
@@ -126,7 +130,7 @@ class StorageReport:
     @property
     def shared(self) -> int:
         """Bytes that do not grow with the number of documents."""
-        return self.parts.get("shared parameters", 0)
+        return self.parts.get(SHARED, 0)
 
     @property
     def per_document(self) -> int:

@@ -71,12 +71,12 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def share(count: int, of: int) -> str:
-    """A percentage with Wilson's 95 % interval; a dash of nothing."""
-    from harness.metrics.statistics import wilson_ci
+    """A percentage with its exact 95 % interval; a dash of nothing."""
+    from harness.metrics.statistics import proportion_ci
 
     if of == 0:
         return "—"
-    low, high = wilson_ci(count, of)
+    low, high = proportion_ci(count, of)
     return f"{100 * count / of:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
@@ -98,16 +98,16 @@ def save(
     typer.echo(f"written to {out}", err=True)
 
 
-def csv_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """One line a record under a line of all their names, text harmless in spreadsheets.
+def csv_records(records: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
+    """One line a record under a line of ``names``, all of them by default, harmless as formulas.
 
     None and what a record lacks are empty.
     """
     import pandas as pd
 
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = list(names or dict.fromkeys(name for record in records for name in record))
     rows = [[_cell(record.get(name)) for name in names] for record in records]
-    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    frame = pd.DataFrame(rows, columns=[csv_text(name) for name in names], dtype=object)
     return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -4,6 +4,8 @@ COMMANDS: dict[str, str] = {
     "leaderboard": "leaderboards.commands:leaderboard",
     "compare": "leaderboards.commands:compare",
     "analyse": "leaderboards.commands:analyse",
+    "floors": "leaderboards.floors.command:floors",
+    "published": "leaderboards.published.command:published",
     "export": "leaderboards.exchange:export",
     "merge": "leaderboards.exchange:merge",
 }

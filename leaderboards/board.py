@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from harness.fingerprint import canonical_json, fingerprint
+from harness.errors import InputError
+from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.external import placed
-from leaderboards.rows import DEFAULT_K, Entries, Row, make_entries, make_rows
+from leaderboards.floors import Floor, find_floors
+from leaderboards.judged import judge_lines
+from leaderboards.labels import identity, row_labels
+from leaderboards.rows import (
+    DEFAULT_K,
+    Entries,
+    Measured,
+    Row,
+    make_entries,
+    make_rows,
+    measure,
+)
+from leaderboards.significance import promises
 from leaderboards.unanswered import over_the_same_questions
 
 Item = TypeVar("Item")
@@ -26,7 +39,8 @@ class Table:
     """Rows that may be compared. All text is plain: writers escape it for their format.
 
     ``settings`` is what all rows share, by dotted name. A ``mean`` table averages over the
-    ``tasks`` of one model.
+    ``tasks`` of one model. ``caption`` has the facts, the most important first, ``legend`` how to
+    read the numbers. ``hardware`` is where the timings are from; a mean has none.
     """
 
     kind: Literal["task", "mean"]
@@ -40,6 +54,13 @@ class Table:
     k: int = DEFAULT_K
     """Cut-off of the retrieval scores."""
     notes: tuple[str, ...] = ()
+    legend: tuple[str, ...] = ()
+    hardware: str = ""
+    smallest_difference: float | None = None
+    """Of F1 (0 to 1), that so many questions could have shown with a power of 80 %; None if no
+    difference could be."""
+    floors: tuple[Floor, ...] = ()
+    """What the task's corpus takes at least, where that was computed (``floors``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +98,32 @@ class Group:
         return f"{task.name} ({task.split}): {model}"
 
 
-def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leaderboard:
+def build(
+    runs_dir: Path, k: int = DEFAULT_K, tested: str = "f1", *, strict: bool = False
+) -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no
-    run is left, with ``strict`` also for the first that is damaged (see ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores, ``tested`` the score that
+    rows are compared in. Raises InputError if no run is left, with ``strict`` also for the first
+    that is damaged (see ``collect``).
     """
     groups, unfinished, labels, damaged = _read(runs_dir, strict=strict)
+    measured = {id(group): measure(group.entries, k, tested) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
         for same_split in _one_table_a_task(same_model):
-            table, note = _mean_table(same_split, k)
+            table, note = _mean_table(same_split, measured)
             tables += [table] if table else []
             notes += [note] if note else []
-        tables += [_task_table(group, groups, labels, k) for group in same_model]
+        tables += [
+            _task_table(group, groups, labels, measured[id(group)], runs_dir)
+            for group in same_model
+        ]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
-    notes += [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in loose]
+    notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
     return Leaderboard(tuple(tables), (*notes, *damaged))
 
 
@@ -110,7 +138,7 @@ def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[G
     ``across_corpora``: the tables of growing corpora are to stand on the same questions.
     """
     groups, unfinished, labels, damaged = _read(runs_dir, across_corpora=across_corpora)
-    notes = [captions.unfinished(u, labels[_identity(u.manifest)], task=True) for u in unfinished]
+    notes = [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     return groups, [*notes, *damaged]
 
 
@@ -120,49 +148,8 @@ def _read(
     ended, unfinished, damaged = collect(runs_dir, strict=strict)
     runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
-    labels = _labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
+    labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
     return _groups(runs, unfinished, labels), unfinished, labels, damaged
-
-
-def _identity(manifest: Manifest) -> str:
-    return canonical_json(manifest.identity())
-
-
-def _labels(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """Give each method with its parameters a name of its own, the same in all tables."""
-    rows = _row_identities(manifests)
-    names = {rows[_identity(m)]: captions.label(m) for m in manifests}
-    taken = list(names.values())
-    labels = {
-        row: name if taken.count(name) == 1 else f"{name} variant {fingerprint(row)[:6]}"
-        for row, name in names.items()
-    }
-    return {identity: labels[row] for identity, row in rows.items()}
-
-
-def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """What makes a row, for each identity: that itself, or what revisions of a retriever share.
-
-    Which revision a run has may depend on the letters of its corpus, so a row has several in a mean
-    or over growing corpora. Two in one table are of an earlier and a later release, so two rows.
-    """
-    tables: dict[str, dict[str, set[str]]] = {}
-    for manifest in manifests:
-        alike = tables.setdefault(canonical_json(_of_any_revision(manifest)), {})
-        table = canonical_json(manifest.comparable(None))
-        alike.setdefault(_identity(manifest), set()).add(table)
-    rows: dict[str, str] = {}
-    for shared, alike in tables.items():
-        met = sum(map(len, alike.values())) > len(set().union(*alike.values()))
-        rows |= {each: each if met or len(alike) == 1 else shared for each in alike}
-    return rows
-
-
-def _of_any_revision(manifest: Manifest) -> dict[str, Any]:
-    retriever = manifest.config.retriever or {}
-    # A number is a release's; an encoder's is a commit.
-    same = {k: v for k, v in retriever.items() if k != "revision" or not isinstance(v, int)}
-    return {**manifest.identity(), "retriever": same}
 
 
 def _groups(
@@ -174,7 +161,7 @@ def _groups(
     ):
         members = defaultdict(list)
         for run in runs:
-            members[labels[_identity(run.manifest)]].append(run)
+            members[labels[identity(run.manifest)]].append(run)
         would_join = runs[0].manifest.comparable(None)
         groups.append(
             Group(
@@ -208,7 +195,9 @@ def _one_table_a_task(groups: Sequence[Group]) -> list[list[Group]]:
     return _split(groups, lambda group: group.manifest.config.task.split)
 
 
-def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | None]:
+def _mean_table(
+    groups: Sequence[Group], measured: Mapping[int, Measured]
+) -> tuple[Table | None, str | None]:
     """Average over tasks, or tell why that is not possible; neither for a single task."""
     tasks = tuple(group.task for group in groups)
     model = groups[0].manifest.config.model.name
@@ -216,46 +205,70 @@ def _mean_table(groups: Sequence[Group], k: int) -> tuple[Table | None, str | No
         return None, None
     if len(set(tasks)) < len(tasks):
         return None, f"{model}: no mean over tasks, since a task has tables that are not comparable"
-    rows = make_rows([g.entries for g in groups], [g.hardware for g in groups], k)
+    tasks_measured = [measured[id(group)] for group in groups]
+    rows, smallest = make_rows(tasks_measured, [group.hardware for group in groups])
     missing = captions.missing({group.task: group.entries.keys() for group in groups})
     if not rows:
         return None, f"{model}: no mean over tasks, since no method has run on all: {missing}"
     runs = [run for group in groups for run in group.runs]
+    k, questions = tasks_measured[0].k, sum(len(group.runs[0].question_ids) for group in groups)
     table = Table(
         kind="mean",
         title=f"Mean over {', '.join(tasks)}: {model}",
         tasks=tasks,
         model=model,
-        questions=sum(len(group.runs[0].question_ids) for group in groups),
+        questions=questions,
         settings=_scope(groups[0].settings),
-        caption=captions.mean_caption(runs, rows, k),
+        caption=captions.mean_caption(runs, rows),
+        legend=promises(rows),
         rows=tuple(rows),
         k=k,
         notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
+        smallest_difference=smallest,
     )
     return table, None
 
 
-def _task_table(group: Group, groups: Sequence[Group], labels: Labels, k: int) -> Table:
+def _task_table(
+    group: Group, groups: Sequence[Group], labels: Labels, measured: Measured, runs_dir: Path
+) -> Table:
     task, model = group.manifest.config.task, group.manifest.config.model.name
-    rows = make_rows([group.entries], [group.hardware], k)
+    rows, smallest = make_rows([measured], [group.hardware])
+    k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]
+    floors, damaged = _floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
+    notes += damaged
     notes += [
-        captions.unfinished(u, labels[_identity(u.manifest)], task=False) for u in group.unfinished
+        captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
     ]
     return Table(
         kind="task",
         title=group.title,
         tasks=(task.name,),
         model=model,
-        questions=len(group.runs[0].question_ids),
+        questions=questions,
         settings=group.settings,
-        caption=captions.task_caption(group.runs, rows, group.hardware, others, k),
+        caption=(
+            *captions.task_caption(group.runs, rows, group.hardware, others),
+            *judge_lines((row.label, row.judge) for row in rows),
+        ),
+        legend=promises(rows),
+        hardware=group.hardware.text,
         rows=tuple(rows),
         k=k,
         notes=tuple(notes),
+        smallest_difference=smallest,
+        floors=floors,
     )
+
+
+def _floors(runs_dir: Path, corpus_fingerprint: str) -> tuple[tuple[Floor, ...], list[str]]:
+    """The floors of a corpus; a damaged file is told and blocks no table."""
+    try:
+        return find_floors(runs_dir, corpus_fingerprint), []
+    except InputError as error:
+        return (), [f"No storage floors: {error}"]
 
 
 def _split(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:

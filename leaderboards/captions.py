@@ -5,31 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.escape import one_line
-from harness.fingerprint import canonical_json
+from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
-from harness.runs.manifest import Hardware, Manifest
+from harness.runs.manifest import Hardware
 from harness.runs.usage import MANY
-from leaderboards.cells import has_doubtful_replies, has_readers
 from leaderboards.collect import Run, Unfinished
-from leaderboards.external import external_lines, shown_as
-from leaderboards.rows import ALPHA, Row
+from leaderboards.external import external_lines
+from leaderboards.labels import full_label, written
+from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
 _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
 )
-_LONGEST_VALUE = 60
-
-
-def label(manifest: Manifest) -> str:
-    """Name a row by its method and the parameters that are not the default: ``bm25 (k=10)``."""
-    params = _settings(manifest.non_default_params)
-    name = manifest.config.method.name
-    if manifest.external:
-        return one_line(shown_as(manifest.external, name))
-    return one_line(f"{name} ({params})" if params else name) or "unnamed"
 
 
 def task_caption(
@@ -37,29 +26,27 @@ def task_caption(
     rows: Sequence[Row],
     hardware: Hardware,
     same_task: Sequence[Mapping[str, Any]],
-    k: int,
 ) -> tuple[str, ...]:
     """Caption of one task's table; ``same_task`` are the settings of all tables of the task."""
     task = runs[0].manifest.config.task
-    queries = max((row.cost.latency_queries for row in rows), default=0)
-    lines = [
-        *setting(runs, rows, hardware),
-        *mishaps(runs, rows),
-        _quality(rows),
-        *external_lines(runs),
-        _retrieval(runs, k),
-        "Latency: closed loop, one query at a time, warm"
-        + (f", up to {queries:,} queries" if queries else "")
-        + ". Throughput: batched. Storage: MB (10^6 bytes) per 1,000 documents.",
-    ]
-    lines += [_REMOTE] if any(run.manifest.hardware.is_remote for run in runs) else []
     differing = sorted({name for other in same_task for name in _differences(other, same_task[0])})
-    if differing:
-        lines.append(
-            f"Not comparable with the other {task.name} tables: they differ in "
-            f"{', '.join(differing)}."
-        )
-    return (*lines, *not_comparable(runs))
+    return (
+        *mishaps(runs, rows),
+        *not_comparable(runs),
+        *(
+            [
+                f"Not comparable with the other {task.name} tables: they differ in "
+                f"{', '.join(differing)}."
+            ]
+            if differing
+            else []
+        ),
+        *alternatives(runs),
+        *external_lines(runs),
+        *setting(runs, rows, hardware),
+        *([_REMOTE] if any(run.manifest.hardware.is_remote for run in runs) else []),
+        *_timed(rows),
+    )
 
 
 def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tuple[str, ...]:
@@ -68,10 +55,10 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
     limit = "" if task.limit is None else f", drawn at random by hash (limit {task.limit:,})"
     size = "" if task.passages is None else f"{task.passages:,} passages, "
     return (
-        f"Model: {_model(runs)}.",
         f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
         f"Questions: {n:,} of split {task.split}{limit}, "
         f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
+        f"Model: {_model(runs)}.",
         *learnt(runs),
         f"Hardware: {hardware.text}. {_origin(runs)}.",
     )
@@ -123,7 +110,7 @@ def not_comparable(runs: Iterable[Run]) -> tuple[str, ...]:
     return (NOT_COMPARABLE,) if any(r.manifest.is_of_shipped_slice for r in runs) else ()
 
 
-def mean_caption(runs: Sequence[Run], rows: Sequence[Row], k: int) -> tuple[str, ...]:
+def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     """Caption of a table of means over tasks."""
     sizes = {
         f"{run.manifest.config.task.name} ({run.manifest.config.task.split}, "
@@ -133,27 +120,37 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row], k: int) -> tuple[str,
     }
     hardware = sorted({run.manifest.hardware.text for run in runs})
     return (
-        f"Model: {_model(runs)}.",
+        *_refused(runs),
+        *not_comparable(runs),
+        *alternatives(runs),
+        *external_lines(runs),
         f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
+        f"Model: {_model(runs)}.",
         *learnt(runs),
         f"Hardware: {'; '.join(hardware)}. {_origin(runs)}. Timings, memory and storage are in the "
         "tables of the tasks.",
-        *_refused(runs),
-        _quality(rows),
-        *external_lines(runs),
-        _retrieval(runs, k),
-        *not_comparable(runs),
     )
 
 
-def row_notes(rows: Iterable[Row], hardware: Hardware) -> list[str]:
-    """Tell which rows were timed on other hardware than the table's."""
-    return [
+def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
+    """Tell which rows failed at what, and which were timed on other hardware than the table's."""
+    failed = [
+        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}."
+        for row in rows
+        if row.failures
+    ]
+    return failed + [
         f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
         f"({hardware.text}), so its latency, throughput and memory are left out."
         for row in rows
         if row.cost.elsewhere
     ]
+
+
+def _counts(kinds: Mapping[str, int]) -> str:
+    """Kinds of errors, the most frequent first: ``ServerError 2, ValueError 1``."""
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{shortened(one_line(kind), 60)} {count:,}" for kind, count in ordered)
 
 
 def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
@@ -181,28 +178,6 @@ def missing(methods: Mapping[str, Collection[str]]) -> str:
     return "; ".join(f"{name} (no {', '.join(tasks)})" for name, tasks in gaps.items() if tasks)
 
 
-def _quality(rows: Iterable[Row]) -> str:
-    text = (
-        "EM, F1, Contains, Recall and All-gold are percentages (x100) with 95% intervals over "
-        "questions. Bold: F1 not significantly below the best (paired randomisation test, "
-        f"Holm over the rows, alpha {ALPHA})."
-    )
-    if any(row.oracle for row in rows):
-        text += " \u2020oracle: is shown gold, so it takes no part in the comparison."
-    if any(row.f1.std is not None for row in rows):
-        text += " \u00b1: standard deviation over seeds."
-    if any(row.errors for row in rows):
-        text += " Errors count as wrong answers."
-    if has_doubtful_replies(rows):
-        text += (
-            " Empty: questions with an empty reply or answer. Cut off: those whose last reply the "
-            "token limit ended."
-        )
-    if has_readers(rows):
-        text += " Passages dropped / cut: those that did not fit into the prompt, or only in part."
-    return text
-
-
 def _doubts(row: Row, answers: int) -> Iterator[str]:
     if row.errors >= MANY * answers:
         yield f"{_share(row.errors / answers)} of the questions failed and count as wrong"
@@ -221,10 +196,10 @@ def _refused(runs: Sequence[Run]) -> Iterator[str]:
     rows: dict[str, set[str]] = {}
     for run in runs:
         for name in run.manifest.model_provenance.get("adapted", ()):
-            rows.setdefault(str(name), set()).add(label(run.manifest))
+            rows.setdefault(str(name), set()).add(full_label(run.manifest))
     if not rows:
         return
-    everything = {label(run.manifest) for run in runs}
+    everything = {full_label(run.manifest) for run in runs}
     named = [
         _adapted(name) + ("" if labels == everything else f" in {', '.join(sorted(labels))}")
         for name, labels in sorted(rows.items())
@@ -237,16 +212,6 @@ def _adapted(name: str) -> str:
     if name == "seed":
         return "no seed (not seeded)"
     return name if " as " in name else f"no {name}"
-
-
-def _retrieval(runs: Sequence[Run], k: int) -> str:
-    """What the columns on retrieval count."""
-    text = (
-        f"Recall@{k}: gold documents among the first {k} that were ranked, read or not; Recall "
-        "read: among those that the model was shown, all of them. Retrieved: questions for which "
-        "anything was retrieved."
-    )
-    return " ".join([text, *alternatives(runs)])
 
 
 def alternatives(runs: Iterable[Run]) -> Iterator[str]:
@@ -263,11 +228,20 @@ def alternatives(runs: Iterable[Run]) -> Iterator[str]:
 def _model(runs: Sequence[Run]) -> str:
     model = runs[0].manifest.config.model
     shown = {k: v for k, v in model.model_dump().items() if k != "name" and v not in (None, "")}
-    settings = _settings({k: v for k, v in shown.items() if v is not False})
+    settings = written({k: v for k, v in shown.items() if v is not False})
     revisions = {run.manifest.model_provenance.get("revision") for run in runs} - {None}
     parts = [model.name, f"({settings})" if settings else ""]
     text = " ".join(filter(None, parts))
     return f"{text}, revision {', '.join(sorted(map(str, revisions)))}" if revisions else text
+
+
+def _timed(rows: Iterable[Row]) -> Iterator[str]:
+    """How many questions the latencies are of, and how far passes over them differ."""
+    costs = [row.cost for row in rows]
+    noise = max((c.latency_noise for c in costs if c.latency_noise is not None), default=None)
+    spread = "" if noise is None else f", which differ by up to {_share(noise)} between passes"
+    if queries := max((cost.latency_queries for cost in costs), default=0):
+        yield f"Latency: of up to {queries:,} queries{spread}."
 
 
 def _seeds(rows: Iterable[Row]) -> str:
@@ -283,15 +257,6 @@ def _origin(runs: Sequence[Run]) -> str:
     versions = ", ".join(sorted({manifest.harness.text for manifest in manifests}))
     formats = f"run schema {manifests[0].schema_version}, metrics {metrics_version}"
     return f"Runs of {when}, memory-harness {versions}, {formats}"
-
-
-def _settings(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={_short(value)}" for name, value in sorted(values.items()))
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else canonical_json(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

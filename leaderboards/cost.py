@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from harness.records import StorageReport
+from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
 from harness.runs.performance import Latency, Performance, Usage
 from leaderboards.collect import Run
@@ -62,6 +62,8 @@ class Cost:
     memory_baseline_bytes: int | None = None
     storage_mb_per_1000: float | None = None
     storage_shared_mb: float | None = None
+    storage_parts: Mapping[str, float] = field(default_factory=dict)
+    """Megabytes for a thousand documents by part, what is shared left out."""
     elsewhere: str | None = None
 
 
@@ -98,6 +100,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         memory_baseline_bytes=peak.baseline_bytes if peak else None,
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
         storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
+        storage_parts=_storage_parts(stores),
         elsewhere=away[0] if away and not any(map(_timed, measured_here)) else None,
     )
 
@@ -136,6 +139,15 @@ def _opening(here: Sequence[Performance]) -> dict[str, Any]:
         "index_seconds": max(built, default=None),
         "index_cached": bool(indexes) and all(index.cached for index in indexes),
         "write_seconds": max((p.write.seconds for p in here if p.write), default=None),
+    }
+
+
+def _storage_parts(stores: Sequence[StorageReport]) -> dict[str, float]:
+    names = sorted({name for store in stores for name in store.parts} - {SHARED})
+    shares = [1 / max(store.documents, 1) / 1000 / len(stores) for store in stores]
+    return {
+        name: sum(s.parts.get(name, 0) * share for s, share in zip(stores, shares, strict=True))
+        for name in names
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _REQUIRED = ("em", "f1", "contains")
-_METRIC = re.compile(r"[a-z][a-z0-9_@-]*")
+_METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_@-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -60,6 +61,13 @@ class GridEntry(_Entry):
     params: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(min_length=1)
 
 
+class JudgeEntry(_Entry):
+    """The model that says of each answer whether it is right, and a prompt of one's own."""
+
+    model: str | dict[str, Any]
+    prompt: Path | None = None
+
+
 class Board(_Entry):
     """Methods x tasks x models x seeds. ``limit`` applies to tasks that set none of their own.
 
@@ -83,12 +91,18 @@ class Board(_Entry):
     timings: bool = True
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
+    judge: JudgeEntry | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Any:
         if not self.methods and not self.prepare:
             raise ValueError("'methods' is empty; name one at least")
         return self
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _name_is_entry(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

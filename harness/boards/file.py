@@ -42,6 +42,10 @@ def read_board(name: str) -> Board:
     if board.grid is not None:
         varied = {key: tuple(_values(each, path)) for key, each in board.grid.params.items()}
         changes["grid"] = board.grid.model_copy(update={"params": varied})
+    if board.judge is not None:
+        prompt = board.judge.prompt and _beside(board.judge.prompt, path)
+        model = _model(board.judge.model, path)
+        changes["judge"] = board.judge.model_copy(update={"prompt": prompt, "model": model})
     return board.model_copy(update=changes)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards.check import check_data
+from harness.boards.judge import check_judge, run_judge
 from harness.boards.method_entry import load_method, parse_params
 from harness.boards.prepare import is_prepared, prepare, resolve
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
+from harness.errors import RunFailedError
 from harness.files import check_writable
 from harness.progress import say
 
@@ -49,8 +51,17 @@ def run_whole(
     if not is_prepared(resolved, out):
         _check_methods(resolved, data)
     prepare(resolved, out, make)
+    if (judge := resolved.judge) is not None:  # before hours of answers
+        check_judge(judge.model, judge.prompt)
     plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
-    return run_plans(plans, out, console, batch_size=batch_size, device=device)
+    folders = run_plans(plans, out, console, batch_size=batch_size, device=device)
+    if judge is not None:
+        left = run_judge(
+            folders, judge.model, judge.prompt, console, batch_size=batch_size, device=device
+        )
+        if left:
+            raise RunFailedError(f"{left} answers have no verdict; run the same board again")
+    return folders
 
 
 def _check_methods(board: Board, data: Sequence[TaskData]) -> None:

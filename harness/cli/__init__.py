@@ -5,6 +5,7 @@ COMMANDS: dict[str, str] = {
     "sweep": "harness.cli.sweep:sweep",
     "import-results": "harness.cli.import_results:import_results",
     "score": "harness.cli.score:score",
+    "judge": "harness.cli.judge:judge",
     "show": "harness.cli.score:show",
     "import": "harness.cli.import_:app",
     "embed": "harness.cli.embed:embed",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from errno import ENOSPC, EPIPE
 from typing import Annotated, Any
 
 import typer
 
 from harness.cli.common import PLUGIN_HELP, load_plugins
 from harness.cli.group import Commands
+from harness.cli.streams import end_streams, prepare_streams, silence_streams
 from harness.errors import HarnessError
 from harness.escape import visible
 
 INTERRUPTED = 130
+READER_GONE = 1
 # The base of typer's usage errors; which module it lives in depends on typer's version.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -58,21 +61,38 @@ def options(
 
 def main() -> None:
     """Entry point: errors a user can act on are one line and exit status 2."""
+    prepare_streams()
+    try:
+        code = _status()
+        end_streams()
+    except OSError as error:
+        if error.errno not in (EPIPE, ENOSPC):
+            raise
+        silence_streams()
+        code = READER_GONE
+        if error.errno == ENOSPC:
+            typer.echo(f"error: the output cannot be written ({error.strerror})", err=True)
+            code = 2
+    sys.exit(code)
+
+
+def _status() -> int:
+    """Run the command that was typed; its exit status."""
     try:
         code = app(standalone_mode=False)
     except HarnessError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)
-        sys.exit(2)
+        return 2
     except PermissionError as error:
         typer.echo(f"error: {error.filename}: {error.strerror}; check who may read it", err=True)
-        sys.exit(2)
+        return 2
     except _USAGE_ERROR as error:
         message = error.format_message()
         # Without any argument the message is the help page.
         typer.echo(message if "\n" in message else f"error: {message}", err=True)
-        sys.exit(2)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:
         typer.echo("stopped; the same command continues where it was", err=True)
-    sys.exit(code or 0)
+    return int(code or 0)

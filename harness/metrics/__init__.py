@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.errors import InputError, did_you_mean
 from harness.metrics.answer import contains, exact_match, token_f1
+from harness.metrics.ir import EXAMPLES, asks_for_all, ir_score, is_ir_metric
 from harness.metrics.retrieval import (
     all_gold_at_k,
     hit,
@@ -81,10 +82,11 @@ def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) 
     retrieval = (f"{name}@{k}" for name in _AT_K for k in RECALL_AT)
     own = [*_WHOLE, *retrieval]
     for name in names:
-        if name not in own and not is_known("metrics", name):
-            known = [*_ALWAYS, *answer_metrics(), *_SUPPORT, *own]
+        if name not in own and not _is_scored_if_named(name):
+            known = [*_ALWAYS, *answer_metrics(), *_SUPPORT, *own, *EXAMPLES]
             raise InputError(f"{where}: unknown metric '{name}'{did_you_mean(name, known)}")
         of_all = name in _SUPPORT or name.startswith("all_gold@")
+        of_all |= is_ir_metric(name) and asks_for_all(name)
         if of_all and rules is not None and rules.gold == "any":
             raise InputError(
                 f"{where}: '{name}' asks for all gold documents, but 'gold' is 'any'; drop one"
@@ -94,7 +96,11 @@ def check_metrics(names: Iterable[str], where: str, rules: Rules | None = None) 
 def added_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Those among a task's metrics that are not scored for every task."""
     every = tuple(dict.fromkeys(names))
-    return tuple(name for name in every if is_added(name) and is_known("metrics", name))
+    return tuple(name for name in every if is_added(name) and _is_scored_if_named(name))
+
+
+def _is_scored_if_named(name: str) -> bool:
+    return is_ir_metric(name) or is_known("metrics", name)
 
 
 def is_added(name: str) -> bool:
@@ -128,9 +134,10 @@ def score_answer(
     Returns:
         Values in [0, 1]: ``em``, ``f1``, ``contains``; for each k ``recall@k``, ``hit@k``,
         ``all_gold@k``, ``precision@k`` of the ranking; ``recall_read`` and ``recall_retrieved``;
-        ``retrieved``, 1 if anything was retrieved. Retrieval values are None without retrieval and,
-        but for ``retrieved``, without gold ids. Where any gold document gives the answer, recalls
-        are hits and there is no ``all_gold``. Support values are None if the method names none.
+        ``retrieved``, 1 if anything was retrieved. Retrieval values, added ones among them, are
+        None without retrieval and, but for ``retrieved``, without gold ids. Where any gold document
+        gives the answer, recalls are hits and there is no ``all_gold``. Support values are None if
+        the method names none.
     """
     if failed:
         answer, golden_answers = "", ()
@@ -156,7 +163,9 @@ def _added_scores(
     scores: dict[str, float | None] = {}
     named = None if documents is None or not gold else documents.support
     for name in added:
-        if name not in _SUPPORT:
+        if is_ir_metric(name):
+            scores[name] = None if documents is None else ir_score(name, documents.ranked, gold)
+        elif name not in _SUPPORT:
             scores[name] = load("metrics", name)(answer, golden_answers)
         elif named is None:
             scores[name] = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.escape import markdown_text
-from harness.metrics.statistics import proportion_cis
+from harness.metrics.statistics import mean_cis
 from harness.report import pipe_table
 from leaderboards.analysis.reading import (
     CLASSES,
@@ -160,7 +160,7 @@ def _shares(seeds: Sequence[Sequence[Case]]) -> dict[str, Score]:
     values = np.array([np.isin(kinds, places).mean(axis=0) for places in members.values()])
     return {
         name: Score(float(row.mean()), interval)
-        for name, row, interval in zip(members, values, proportion_cis(values), strict=True)
+        for name, row, interval in zip(members, values, mean_cis(values), strict=True)
     }
 
 

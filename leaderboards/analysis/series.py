@@ -10,7 +10,7 @@ from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware
 from leaderboards.board import Group, read_groups
 from leaderboards.cost import common_hardware
-from leaderboards.rows import Entry, Row, make_rows
+from leaderboards.rows import DEFAULT_K, Entry, Row, make_rows, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ def shown_label(row: Row) -> str:
 
 
 def _measured_rows(group: Group, hardware: Hardware) -> tuple[Row, ...]:
-    return tuple(row for row in make_rows([group.entries], [hardware]) if not row.external)
+    found = make_rows([measure(group.entries, DEFAULT_K)], [hardware])
+    return tuple(row for row in found.rows if not row.external)
 
 
 def _series(groups: Sequence[Group]) -> Series:

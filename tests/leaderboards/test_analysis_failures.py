@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, InputError
-from harness.metrics.statistics import wilson_ci
+from harness.metrics.statistics import proportion_ci
 from leaderboards.analysis.reading import CLASSES, classify
 from leaderboards.analysis.report import Written, analyse
 from tests.leaderboards.conftest import prediction, score_line
@@ -138,7 +138,7 @@ def test_the_table_of_questions_in_full(run_of, runs: Path, tmp_path: Path) -> N
     ]
 
 
-def test_shares_have_wilson_intervals_and_both_kinds_of_selection_a_sum(
+def test_shares_have_exact_intervals_and_both_kinds_of_selection_a_sum(
     run_of, runs: Path, tmp_path: Path
 ) -> None:
     questions = {
@@ -160,7 +160,7 @@ def test_shares_have_wilson_intervals_and_both_kinds_of_selection_a_sum(
         "error": 0,
     }
     row = shares["selection failure"]
-    low, high = wilson_ci(3, 4)
+    low, high = proportion_ci(3, 4)
     assert (float(row["share_low"]), float(row["share_high"])) == pytest.approx((low, high))
     assert (row["questions"], row["seeds"], row["oracle"]) == ("4", "0", "0")
 

@@ -11,7 +11,7 @@ import pytest
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import RunConfig
 from leaderboards.board import Table
-from leaderboards.table import build, render, to_markdown
+from leaderboards.table import build, render
 
 
 def labels(table: Table) -> list[str]:
@@ -75,7 +75,9 @@ def test_seeds_are_joined(runs: Path, write_run) -> None:
     assert rows["bm25"].seeds == (0, 1, 2)
     assert rows["bm25"].f1.std is not None and rows["one"].f1.std is None
     assert rows["bm25"].f1.std < rows["bm25"].f1.interval.high - rows["bm25"].f1.interval.low
-    assert " over 3 seeds |" in render(runs)
+    text = render(runs)
+    assert "\u00b1: standard deviation over 3 seeds;" in text
+    assert f"] \u00b1 {100 * rows['bm25'].f1.std:.1f}" in text
 
 
 def test_labels_are_distinct(runs: Path, write_run) -> None:
@@ -113,7 +115,7 @@ def test_a_board_of_oracles_only(runs: Path, write_run) -> None:
 @pytest.mark.parametrize(("gold", "shown"), [(0, False), (1, False), (2, True)])
 def test_all_gold_only_where_it_differs(runs: Path, write_run, gold: int, shown: bool) -> None:
     write_run(gold=gold)
-    assert ("All-gold@5 [" in render(runs)) == shown
+    assert ("All-gold@5 [" in render(runs, columns=["all"])) == shown
     recall = build(runs).tables[0].rows[0].means.get("recall@5")
     assert (recall is None) == (gold == 0)
 
@@ -136,7 +138,7 @@ def test_timings_of_other_hardware_are_blanked(runs: Path, write_run) -> None:
     assert rows["d"].cost.elsewhere is None
     [note] = build(runs).tables[0].notes
     assert note.startswith("\u2021 c: measured on other hardware (") and "cpu, 1 thread)" in note
-    text = render(runs)
+    text = render(runs, columns=["all"])
     assert text.count("\u2014\u2021 |") == 3
     assert text.count(" 5 MB VRAM |") == 2
 
@@ -161,7 +163,7 @@ def test_unfinished_runs_are_named(runs: Path, write_run) -> None:
         "Not finished, so left out: b on hotpotqa with smollm2-135m, seed 0, "
         "failed: 0/40 answered.",
     )
-    assert "## Notes" in to_markdown(board)
+    assert "## Notes" in render(runs)
 
 
 def test_mean_over_tasks(runs: Path, write_run) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.escape import csv_text, markdown_text, one_line
-from leaderboards.table import build, to_csv, to_json, to_markdown
+from leaderboards.table import render
 
 NASTY = st.text(
     alphabet=st.sampled_from("|\\`<>[]()*_~$#&;!=+-@:.1aé\n\r\t \x00\x1b\u2028\u202e\uff1d"),
@@ -92,17 +92,16 @@ def test_a_whole_board_survives_any_name(runs, write_run, name: str, value: str)
     write_run(name, params={value: name}, **strange)
     write_run("other", **strange)
     write_run(value, status="running", **strange)
-    board = build(runs)
-    tokens = PARSER.parse(to_markdown(board))
+    tokens = PARSER.parse(render(runs))
     assert sum(token.type == "table_open" for token in tokens) == 2
     assert sum(token.type == "tr_open" for token in tokens) == 2 * 3
-    assert sum(token.type == "heading_open" for token in tokens) == 2
+    assert sum(token.type == "heading_open" for token in tokens) == 3
     for token in tokens:
         plain(token.children or [])
-    lines = list(csv.reader(to_csv(board).splitlines()))
+    lines = list(csv.reader(render(runs, "csv").splitlines()))
     assert len(lines) == 3 and len({len(line) for line in lines}) == 1
     assert not [cell for line in lines for cell in line if cell.startswith(("=", "@", "+"))]
-    assert json.loads(to_json(board))["tables"][0]["model"] == value
+    assert json.loads(render(runs, "json"))["tables"][0]["model"] == value
 
 
 @pytest.mark.parametrize("text", ["www.example.com", "https://example.com"])

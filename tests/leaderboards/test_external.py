@@ -48,7 +48,7 @@ def test_an_external_row_stands_in_every_table_of_its_questions(
     assert row.external == "FlashRAG"
     assert row.p_value is not None, "the questions are the same, so it is compared"
     assert (row.cost.latency_p50, row.cost.llm_calls, row.cost.memory_bytes) == (None, None, None)
-    text = render(runs)
+    text = render(runs, columns=["all"])
     line = next(line for line in text.splitlines() if "fr-ircot" in line and line[0] == "|")
     assert "fr-ircot &#91;llama3&#124;8B&#93;" in line
     assert "\u2020external" in line

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from harness.metrics.statistics import bootstrap_ci, perplexity_difference_ci
+from harness.metrics.statistics import difference_ci, perplexity_difference_ci
 from harness.report import NOT_COMPARABLE, report
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _of_scores(
 ) -> dict[str, Any]:
     differences = [b - a for a, b in zip(before, after, strict=True)]
     means = (sum(before) / len(before), sum(after) / len(after))
-    return _line(task, measure, len(before), means, bootstrap_ci(differences))
+    return _line(task, measure, len(before), means, difference_ci(differences))
 
 
 def _of_passages(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

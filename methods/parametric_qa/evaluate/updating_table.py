@@ -116,7 +116,7 @@ def _caption(found: Updating, errors: int) -> list[str]:
         "A fact: an evaluated question whose golden answer stands in exactly one of its gold "
         "passages; there, another question's answer of the same kind takes its place. All facts "
         "change at once, in distinct documents. Other passages may hold either answer by chance.",
-        "Percentages with 95% Wilson intervals. Old, new: the answer contains a golden answer, the "
+        "Percentages with exact 95% intervals. Old, new: the answer contains a golden answer, the "
         "new one (normalised); it may contain both. Known facts: the method's answer was right "
         f"over the original. Questions that failed and count as neither: {errors}.",
         f"Hardware: {facts['hardware']}, {facts['threads']} threads. {facts['date']}.",

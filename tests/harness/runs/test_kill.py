@@ -38,7 +38,7 @@ def outcome(out: Path) -> dict[str, object]:
     assert memory
     assert not list(folder.glob(".*.tmp"))
     (folder / "performance.json").unlink()
-    tables = [render(out, kind) for kind in ("markdown", "csv", "json")]  # type: ignore[arg-type]
+    tables = [render(out, kind) for kind in ("markdown", "csv", "json")]
     untimed = {key: performance[key] for key in ("usage", "storage")}
     assert len(performance["latency"]["seconds"]) == 4
     return {**kept, "memory": memory, "tables": tables, "untimed": untimed}

@@ -15,7 +15,7 @@ from harness.data.card import Task
 from harness.data.task import load_task
 from harness.errors import RunFailedError
 from harness.llm.base import Reply
-from harness.metrics.statistics import wilson_ci
+from harness.metrics.statistics import proportion_ci
 from harness.records import Passage, Prediction
 from methods.parametric_qa.evaluate import changing, updating
 from methods.parametric_qa.evaluate.changed_facts import changed_facts
@@ -245,7 +245,7 @@ def test_the_tables_agree_with_the_records(call, data, tmp_path):
             continue
         for column, name in ((3, "answered_old"), (4, "answered_new")):
             count = sum(row[name] == "True" for row in mine)
-            low, high = wilson_ci(count, 5)
+            low, high = proportion_ci(count, 5)
             assert line[column] == f"{20 * count:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
         assert (line[6] == "—") == (scenario in ("overwritten", "deleted"))
         assert (line[7] == "—") == (scenario in ("original", "deleted"))

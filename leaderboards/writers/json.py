@@ -1,0 +1,39 @@
+"""JSON: everything, with raw numbers (scores from 0 to 1), intervals and p-values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from harness.errors import ConfigError
+from leaderboards.published.block import records
+from leaderboards.rounding import plain
+from leaderboards.view import ALL, View
+
+FORMAT_VERSION = 1
+_LATER = ("external", "floors", "judge")
+
+
+def to_json(view: View) -> bytes:
+    """Write the board for programs. Raises ConfigError for a choice of columns."""
+    if view.columns not in ((), ALL):
+        raise ConfigError("--columns: JSON holds everything; choose columns of another format")
+    content = {"format_version": FORMAT_VERSION} | plain(asdict(view.board, dict_factory=_told))
+    published = {"published": list(records(view.published))} if view.published else {}
+    return to_bytes(content | published)
+
+
+def to_bytes(content: Any) -> bytes:
+    """JSON in UTF-8 whose text can steer no terminal: what is not printable is escaped."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return ("".join(map(_escaped, text)) + "\n").encode()
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+
+
+def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a record; the later ones only where there is something, as in earlier files."""
+    return {name: value for name, value in fields if value or name not in _LATER}
