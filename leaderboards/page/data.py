@@ -36,9 +36,7 @@ def page_data(view: View) -> dict[str, Any]:
         "runs": view.runs.absolute().name,
         "tables": [_table(name, table, view) for name, table in named(board)],
         "columns": about(view),
-        "labels": [
-            {"label": label, "short": view.names[label].text} for label in sorted(view.names)
-        ],
+        "labels": _labels(view),
         "notes": board.notes,
         "learning": learning(view.runs),
         "scaling": scaling(view.runs, board),
@@ -46,6 +44,15 @@ def page_data(view: View) -> dict[str, Any]:
         "provenance": provenance(view.runs, of_tasks(board)),
     })  # fmt: skip
     return found
+
+
+def _labels(view: View) -> list[dict[str, str]]:
+    """Every row's label once, which gives it its look, and what plots and menus call it."""
+    shorts = [name.short for name in view.names.values()]
+    return [
+        {"label": label, "short": name.short if shorts.count(name.short) == 1 else name.text}
+        for label, name in sorted(view.names.items())
+    ]
 
 
 def _table(name: str, table: Table, view: View) -> dict[str, Any]:

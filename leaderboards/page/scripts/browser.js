@@ -20,7 +20,7 @@ function startBrowser() {
       el("div", {}, el("p", { class: "small muted", role: "status", id: "question-count" }),
         el("div", { class: "card list", id: "question-list", role: "listbox", tabindex: 0, "aria-label": "Questions",
           onscroll: showOptions, onkeydown: moveInList }, el("div", { class: "all" }))),
-      el("article", { class: "card question", id: "question", "aria-live": "polite" })));
+      el("article", { class: "card question", id: "question" })));
   new IntersectionObserver((entries, self) => {
     if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
     self.disconnect();

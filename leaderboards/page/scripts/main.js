@@ -23,7 +23,7 @@ function startSections() {
 function openAddress() {
   const [kind, table, id] = location.hash.slice(1).split("/");
   if (kind !== "question" || !page.browsers.some((each) => each.table === table)) return;
-  openTable(table, decodeURIComponent(id ?? ""));
+  try { openTable(table, decodeURIComponent(id ?? "")); } catch { return; /* no id is written like this */ }
   byId("questions").scrollIntoView();
 }
 

@@ -180,8 +180,11 @@ const names = {
   },
 };
 
-/** Which marks stand for which rows. */
+/** Which marks stand for which rows; the full label where the short name needed a number. */
 function legend(rows) {
-  return el("ul", { class: "legend" }, rows.map(({ label, oracle }) =>
-    el("li", {}, markOf(label, oracle), foreign(shortName(label)), oracle ? el("span", { class: "badge" }, "oracle") : null)));
+  return el("ul", { class: "legend" }, rows.map(({ label, oracle }) => {
+    const short = shortName(label), isNumbered = !label.startsWith(short);
+    return el("li", {}, markOf(label, oracle), foreign(short), isNumbered ? foreign(label, { class: "muted small" }) : null,
+      oracle ? el("span", { class: "badge" }, "oracle") : null);
+  }));
 }
