@@ -79,8 +79,8 @@ const axisTitle = (text) => ({ display: true, text, font: { size: 12 } });
 /** An axis from 0 to 100% that ends where the highest value or end of a whisker is. */
 function percentAxis(title, highest) {
   const most = Math.max(...highest), step = most > 50 ? 20 : 10;
-  return { title: axisTitle(title), min: 0, max: Math.min(100, Math.max(10, Math.ceil(most / step) * step)), border: { display: false },
-    ticks: { stepSize: step } };
+  return { title: axisTitle(title), min: 0, max: Math.min(100, Math.max(10, Math.ceil(most / 10) * 10)), border: { display: false },
+    ticks: { stepSize: step, includeBounds: false } };
 }
 
 /** Lines of a grid at the ticks with a number alone. */
