@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
@@ -97,15 +98,18 @@ class Group:
         return f"{task.name} ({task.split}): {model}"
 
 
-def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leaderboard:
+def build(
+    runs_dir: Path, k: int = DEFAULT_K, tested: str = "f1", *, strict: bool = False
+) -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no run
-    is left, with ``strict`` also for the first that is damaged (see ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores, ``tested`` the score that
+    rows are compared in. Raises InputError if no run is left, with ``strict`` also for the first
+    that is damaged (see ``collect``).
     """
     groups, unfinished, labels, damaged = _read(runs_dir, strict=strict)
-    measured = {id(group): measure(group.entries, k) for group in groups}
+    measured = {id(group): measure(group.entries, k, tested) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):
@@ -232,8 +236,9 @@ def _task_table(
     rows, smallest = make_rows([measured], [group.hardware])
     k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]
-    floors = find_floors(runs_dir, task.corpus_fingerprint)
+    floors, damaged = _floors(runs_dir, task.corpus_fingerprint)
     notes = captions.row_notes(rows, group.hardware)
+    notes += damaged
     notes += [
         captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
     ]
@@ -256,6 +261,14 @@ def _task_table(
         smallest_difference=smallest,
         floors=floors,
     )
+
+
+def _floors(runs_dir: Path, corpus_fingerprint: str) -> tuple[tuple[Floor, ...], list[str]]:
+    """The floors of a corpus; a damaged file is told and blocks no table."""
+    try:
+        return find_floors(runs_dir, corpus_fingerprint), []
+    except InputError as error:
+        return (), [f"No storage floors: {error}"]
 
 
 def _split(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:

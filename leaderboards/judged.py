@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import InputError
 from harness.files import read_json
 from harness.metrics.statistics import Interval, mean_cis
 from harness.runs.judge_record import read_judge, read_verdicts
@@ -25,20 +26,31 @@ class Judged:
 
     ``right`` is their share called right, with its 95 % interval over questions, ``agreement`` the
     share on which verdict and EM are the same, ``kappa`` Cohen's, which is 0 for what chance would
-    give and None where one of the two never varies. ``unclear`` answers got neither word.
+    give and None where neither of the two varies. ``unclear`` answers got neither word; None of
+    the rest where all did.
     """
 
     judge: str
-    right: float
-    interval: Interval
-    agreement: float
+    right: float | None
+    interval: Interval | None
+    agreement: float | None
     kappa: float | None
     answers: int
     unclear: int
 
 
 def judged(runs: Sequence[Run]) -> Judged | None:
-    """The verdicts of all seeds of a row; None if any answer has none, or by several judges."""
+    """The verdicts of all seeds of a row.
+
+    None if any answer has none, if several judges gave them, or if their files are damaged.
+    """
+    try:
+        return _judged(runs)
+    except InputError:
+        return None
+
+
+def _judged(runs: Sequence[Run]) -> Judged | None:
     judges = {_judge_of(run) for run in runs}
     if len(judges) > 1 or None in judges:
         return None
@@ -51,7 +63,7 @@ def judged(runs: Sequence[Run]) -> Judged | None:
     em = np.array([run.scores["em"] for run in runs])
     clear = ~np.isnan(said)
     if not clear.any():
-        return None
+        return Judged(judge, None, None, None, None, answers=0, unclear=clear.size)
     # Of several seeds, a question's value is its mean over those that got a word.
     asked = clear.any(axis=0)
     values = np.nanmean(said[:, asked], axis=0)
@@ -81,9 +93,9 @@ def judge_lines(rows: Iterable[tuple[str, Judged | None]]) -> tuple[str, ...]:
         judge + (f" of {', '.join(labels)}" if several else "") for judge, labels in judges.items()
     )
     lines = [
-        f"Judge: answers that a language model called right ({who}). An opinion: it is no score, "
-        "takes part in no comparison, and answers may sway it. Agreement: with EM on the same "
-        "answers, and Cohen's kappa."
+        f"Judge: the share of answers that a language model called right ({who}). An opinion: it "
+        "is no score, takes part in no comparison, and answers may sway it. Agreement: with EM on "
+        "the same answers, and Cohen's kappa."
     ]
     unclear = [f"{label} {one.unclear:,}" for label, one in known if one and one.unclear]
     if unclear:
@@ -92,7 +104,7 @@ def judge_lines(rows: Iterable[tuple[str, Judged | None]]) -> tuple[str, ...]:
         )
     missing = [label for label, one in known if one is None]
     if missing:
-        lines.append(f"Not judged, or not wholly: {', '.join(missing)}.")
+        lines.append(f"Not judged, not wholly, or files damaged: {', '.join(missing)}.")
     return tuple(lines)
 
 

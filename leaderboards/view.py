@@ -12,6 +12,7 @@ from harness.metrics import RECALL_AT
 from leaderboards.board import Leaderboard, Table, build
 from leaderboards.columns import Column, find_columns, sorted_rows
 from leaderboards.labels import Labelled, Name, short_names
+from leaderboards.published import Figure, figures
 from leaderboards.rows import DEFAULT_K
 
 ALL = ("all",)
@@ -24,7 +25,8 @@ class View:
 
     ``columns`` are names of columns, or ``ALL``; none are those that the format shows by itself.
     ``known`` are all columns by name, ``names`` what rows are called in narrow tables, by their
-    labels. ``group`` is what tables stand together by, if they were grouped.
+    labels. ``group`` is what tables stand together by, if they were grouped. ``published`` are
+    figures of others, to be shown in a block of their own.
     """
 
     runs: Path
@@ -33,6 +35,7 @@ class View:
     known: Mapping[str, Column]
     names: Mapping[str, Name]
     group: str = ""
+    published: tuple[Figure, ...] = ()
 
     @property
     def chosen(self) -> list[Column]:
@@ -55,17 +58,21 @@ def view(
     columns: Sequence[str] = (),
     sort: str = "",
     group: str = "",
+    published: bool = False,
+    strict: bool = False,
 ) -> View:
     """Read the runs and arrange them: rows by a column, tables by ``model`` or ``task``.
 
-    Raises InputError for broken, unscored or no finished runs, ConfigError for a ``k`` that is not
-    scored or a name that there is not.
+    ``published`` adds what others report on the tasks.
+
+    Raises InputError where no finished run is left, if ``strict`` also for a damaged one,
+    ConfigError for a ``k`` that is not scored or a name that there is not.
     """
     if k not in RECALL_AT:
         raise ConfigError(f"k = {k}: retrieval is scored at {', '.join(map(str, RECALL_AT))}")
     if group and group not in GROUPS:
         raise ConfigError(f"--group {group}: no such grouping{did_you_mean(group, list(GROUPS))}")
-    board = build(runs, k)
+    board = build(runs, k, strict=strict)
     rows = [row for table in board.tables for row in table.rows]
     known = find_columns(rows, k)
     for name in (*columns, *filter(None, [sort])):
@@ -78,7 +85,9 @@ def view(
         tables = _together(tables, group)
     names = short_names(Labelled(row.label, row.method, row.params) for row in rows)
     arranged = replace(board, tables=tuple(tables))
-    return View(runs, arranged, tuple(columns), known, names, group)
+    tasks = {task for table in tables for task in table.tasks}
+    others = figures(tasks) if published else ()
+    return View(runs, arranged, tuple(columns), known, names, group, others)
 
 
 def _together(tables: Sequence[Table], group: str) -> list[Table]:

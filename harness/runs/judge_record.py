@@ -29,6 +29,8 @@ class Judge(Record):
     model: str
     settings: dict[str, Any]
     prompt_sha256: str
+    version: int = 1
+    """Of how a prompt is filled and asked and a reply is read."""
 
     @property
     def text(self) -> str:

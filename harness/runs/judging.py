@@ -36,7 +36,7 @@ from harness.runs.judge_record import (
 )
 from harness.runs.manifest import read_manifest
 from harness.runs.predictions import read_predictions
-from harness.runs.scoring import gold_of, read_gold
+from harness.runs.gold import read_gold
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,8 @@ class _Asking(Method):
 
     async def answer(self, query: Query) -> Prediction:
         prompt = Prompt(query.text, reply_start="Verdict:")
-        reply = await self.llm.generate(prompt, max_tokens=_LONGEST_REPLY)
+        # A completion model may begin with an empty line.
+        reply = await self.llm.generate(prompt, max_tokens=_LONGEST_REPLY, stop=(), one_line=True)
         return Prediction(verdict_of(reply.text) or "", raw=reply.text)
 
 
@@ -166,6 +167,9 @@ def judge_runs(
         left += len(unanswered)
         for reason in list(unanswered.values())[:1]:
             say(console, f"{folder}: {len(unanswered)} without a verdict: {reason}")
+        unclear = sum(verdict.word is None for verdict in read_verdicts(folder).values())
+        if unclear:
+            say(console, f"{folder}: {unclear} replies say neither RIGHT nor WRONG")
     for folder in folders:
         if folder not in ended:
             say(console, f"{folder}: unfinished, not judged")
@@ -182,7 +186,7 @@ def is_judged(folder: Path, judge: Judge) -> bool:
 
 def _prompts(folder: Path, prompt: JudgePrompt) -> dict[str, str | None]:
     """What is to be asked of each answer; None of errors and empty answers."""
-    gold = read_gold(gold_of(folder, read_manifest(folder).config.task))
+    gold = read_gold(folder, read_manifest(folder).config.task)
     found: dict[str, str | None] = {}
     for _, row in read_predictions(folder / PREDICTIONS):
         about, answer = gold[row["question_id"]], row["answer"]

@@ -25,6 +25,8 @@ from leaderboards.analysis.scaling import find_points, scaling_records
 from leaderboards.analysis.scaling_picture import draw_scaling
 from leaderboards.analysis.series import Pool, Series, labels_of, read_series
 from leaderboards.analysis.storage import Stored, draw_storage, find_stored, storage_records
+from leaderboards.analysis.storage_parts import part_records, parts_table
+from leaderboards.floors import Floor, find_floors, floors_line
 from leaderboards.rounding import rounded_csv
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def analyse(runs_dir: Path, out: Path, right: str = "em") -> str:
         "# Analysis",
         *(_setting(one) for one in series),
         _failures(written, series, found, right),
-        _storage(written, series),
+        _storage(written, series, runs_dir),
         _scaling(written, series),
     ]
     if unfinished:
@@ -163,14 +165,19 @@ def _left_out(found: Sequence[Found]) -> list[str]:
     return notes
 
 
-def _storage(written: Written, series: Sequence[Series]) -> str:
+def _storage(written: Written, series: Sequence[Series], runs_dir: Path) -> str:
     all_stored: list[Stored] = []
     panels: list[list[Stored]] = []
+    against: list[tuple[list[Stored], tuple[Floor, ...]]] = []
     notes = []
     for one in series:
         for pool in one.pools:
             stored, unknown = find_stored(pool)
             all_stored += stored
+            config = pool.group.manifest.config.task
+            if stored and (floors := find_floors(runs_dir, config.corpus_fingerprint)):
+                against.append((stored, floors))
+                notes += [f"{_where(pool)}: {line}" for line in floors_line(floors)]
             if pool is one.largest and stored:
                 panels.append(stored)
             if unknown:
@@ -184,10 +191,22 @@ def _storage(written: Written, series: Sequence[Series]) -> str:
     else:
         notes.append("No table and no picture.")
     if panels:
-        written.picture("storage", draw_storage(panels, labels_of(series)))
+        known = {id(stored[0]): floors for stored, floors in against}
+        floors_of = [known.get(id(panel[0]), ()) for panel in panels]
+        written.picture("storage", draw_storage(panels, labels_of(series), floors_of))
     if len(all_stored) > sum(map(len, panels)):
         notes.append(_LARGEST)
-    return f"## Storage against accuracy\n\n{bullets(notes)}"
+    if not against:
+        return f"## Storage against accuracy\n\n{bullets(notes)}"
+    records = (r for stored, floors in against for r in part_records(stored, floors))
+    written.table("storage_parts", records)
+    notes.append("Dotted in the picture: the floors; x: times as much as that floor.")
+    tables = [
+        f"### {markdown_text(_where(stored[0].pool))}: MB per 1,000 documents\n\n"
+        f"{parts_table(stored, floors)}"
+        for stored, floors in against
+    ]
+    return "\n\n".join(["## Storage against accuracy", bullets(notes), *tables])
 
 
 def _scaling(written: Written, series: Sequence[Series]) -> str:

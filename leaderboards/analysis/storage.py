@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboards.analysis.series import Pool, shown_label
 from leaderboards.analysis.style import FONT, heading, legend_below, legend_inches, looks, nudged
+from leaderboards.floors import Floor
 from leaderboards.rows import Row
 
 if TYPE_CHECKING:
@@ -71,8 +72,15 @@ def storage_records(stored: Iterable[Stored]) -> Iterator[dict[str, Any]]:
         }
 
 
-def draw_storage(panels: Sequence[Sequence[Stored]], labels: Sequence[str]) -> Figure:
-    """One panel for each sequence of methods on one task; ``labels`` are all that may occur."""
+def draw_storage(
+    panels: Sequence[Sequence[Stored]],
+    labels: Sequence[str],
+    floors: Sequence[Sequence[Floor]] = (),
+) -> Figure:
+    """One panel for each sequence of methods on one task; ``labels`` are all that may occur.
+
+    ``floors`` are those of each panel's corpus, drawn as lines.
+    """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -89,16 +97,23 @@ def draw_storage(panels: Sequence[Sequence[Stored]], labels: Sequence[str]) -> F
     height = 3.2 * lines + legend_inches(texts, 2)
     figure = Figure(figsize=(max(6.5, 4.6 * columns), height), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
-        _draw_panel(axes, panel, style)
+    for axes, panel, known in zip(grid, panels, floors or [()] * len(panels), strict=False):
+        _draw_panel(axes, panel, style, known)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     legend_below(figure, handles, texts, 2)
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Sequence[Stored], style: dict[str, tuple[str, str]]) -> None:
-    _scale(axes, panel)
+def _draw_panel(
+    axes: Axes,
+    panel: Sequence[Stored],
+    style: dict[str, tuple[str, str]],
+    floors: Sequence[Floor],
+) -> None:
+    _scale(axes, panel, floors)
+    for floor in floors:
+        axes.axvline(floor.mb_per_1000, color="grey", ls=":", lw=1, label=floor.name)
     for one in panel:
         colour, marker = style[one.row.label]
         # Equal storage, as of a method and its controls, would hide all bars but one.
@@ -126,11 +141,12 @@ def _draw_panel(axes: Axes, panel: Sequence[Stored], style: dict[str, tuple[str,
     heading(axes, panel[0].pool.title)
 
 
-def _scale(axes: Axes, panel: Sequence[Stored]) -> None:
+def _scale(axes: Axes, panel: Sequence[Stored], floors: Sequence[Floor]) -> None:
     """A logarithmic x axis; with a linear piece at the left for methods that store nothing."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
     values = [x for one in panel for x in (one.own, one.with_shared) if x]
+    values += [floor.mb_per_1000 for floor in floors if floor.mb_per_1000]
     smallest, largest = min(values, default=1.0), max(values, default=1.0)
     if any(one.own == 0 for one in panel):
         unit = 10.0 ** math.floor(math.log10(smallest))

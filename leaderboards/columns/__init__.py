@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.metrics import is_added
 from leaderboards.columns.base import Column, Field, Kind, sorted_rows
 from leaderboards.columns.cost import space, timing, usage
+from leaderboards.columns.judge import judging
 from leaderboards.columns.quality import metric, mishaps, quality
 from leaderboards.rows import DEFAULT_K, Row
 
@@ -39,7 +40,10 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
     ``k`` is the cut-off of the retrieval scores.
     """
     everything = list(rows)
-    known = [METHOD, *quality(k), *timing(), *usage(), *space(everything), *mishaps(everything)]
+    known = [
+        METHOD, *quality(k), *judging(), *timing(), *usage(), *space(everything),
+        *mishaps(everything),
+    ]  # fmt: skip
     told = {field.name for column in known for field in column.fields}
     others = sorted({name for row in everything for name in row.means} - told)
     return {column.name: column for column in [*known, *map(metric, others)]}

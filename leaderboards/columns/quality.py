@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.escape import shortened
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
@@ -77,7 +78,6 @@ def quality(k: int) -> Iterator[Column]:
         lambda row: row.recall_read,
     )
     yield _share("retrieved", "Retrieved", "Questions with anything retrieved, in percent.")
-    yield _judge()
 
 
 def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
@@ -121,7 +121,7 @@ def metric(name: str) -> Column:
     """The column of any other score."""
     kind, at, k = name.partition("@")
     heading, explanation = _METRICS.get(kind, (kind, "Mean of the score of this name, in percent."))
-    column = _share(name, f"{heading}{at}{k}", explanation)
+    column = _share(name, shortened(f"{heading}{at}{k}", 40), explanation)
     return replace(column, is_metric=True)
 
 
@@ -145,7 +145,7 @@ def _score(
     return Column(
         name,
         f"{heading} [95% CI]",
-        f"{counted}, in percent, with the 95% interval over questions.",
+        f"{counted}, in percent.",
         lambda row: cells.score(score(row)),
         (
             Field(field, "float", mean),
@@ -163,27 +163,6 @@ def _places(row: Row) -> str:
     if row.ranks is None:
         return cells.MISSING
     return " to ".join(map(str, dict.fromkeys(row.ranks)))
-
-
-def _judge() -> Column:
-    """What a judge said, apart from all scores."""
-    return Column(
-        "judge",
-        "Judged right [95% CI]",
-        "Answers that a recorded language model called right, in percent; no score counts it.",
-        lambda row: cells.score(row.judge and Score(row.judge.right, row.judge.interval)),
-        (
-            Field("judged_right", "float", lambda row: row.judge and row.judge.right),
-            Field("judged_right_low", "float", lambda row: row.judge and row.judge.interval.low),
-            Field("judged_right_high", "float", lambda row: row.judge and row.judge.interval.high),
-            Field("judge_agrees_with_em", "float", lambda row: row.judge and row.judge.agreement),
-            Field("judge_kappa", "float", lambda row: row.judge and row.judge.kappa),
-            Field("judged_answers", "int", lambda row: row.judge and row.judge.answers),
-            Field("judge_unclear", "int", lambda row: row.judge and row.judge.unclear),
-            Field("judge", "text", lambda row: row.judge and row.judge.judge),
-        ),
-        "high",
-    )
 
 
 def _share(name: str, heading: str, explanation: str) -> Column:

@@ -115,33 +115,42 @@ def to_markdown(figures: Sequence[Figure]) -> str:
     found = block(figures)
     parts = [f"## {HEADING}", bullets(CAPTION)]
     for task, lines in found.lines.items():
-        title = "No task in particular" if task == ANY_TASK else markdown_text(task)
-        parts += [f"### {title}", _grid(lines)]
+        parts += [f"### {markdown_text(task_title(task))}", _grid(lines)]
     notes = [f"({number}) {text}" for number, text in enumerate(found.footnotes, 1)]
     return "\n\n".join([*parts, bullets(notes)])
 
 
+def task_title(task: str) -> str:
+    """A task as a heading."""
+    return "no task in particular" if task == ANY_TASK else task
+
+
+def texts(lines: Sequence[Line], escape: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the columns that any line fills, escaped."""
+    cells = {heading: [cell(line) for line in lines] for heading, cell in _COLUMNS.items()}
+    shown = [heading for heading, column in cells.items() if any(c != MISSING for c in column)]
+    rows = zip(*(map(escape, cells[heading]) for heading in shown), strict=True)
+    return shown, list(map(list, rows))
+
+
 _COLUMNS: dict[str, Callable[[Line], str]] = {
-    "Method": lambda line: markdown_text(line.first.method),
-    "Reported by": lambda line: markdown_text(line.first.reported_by),
+    "Method": lambda line: line.first.method,
+    "Reported by": lambda line: line.first.reported_by,
     "EM": lambda line: line.value("em"),
     "F1": lambda line: line.value("f1"),
     "Contains": lambda line: line.value("contains"),
     "Other": lambda line: line.others,
     "Questions": lambda line: line.asked,
-    "Model": lambda line: markdown_text(line.first.model or MISSING),
+    "Model": lambda line: line.first.model or MISSING,
     "Notes": lambda line: line.footnotes,
 }
 _NUMBERS = ("EM", "F1", "Contains")
 
 
 def _grid(lines: Sequence[Line]) -> str:
-    """A table of the columns that any line fills."""
-    cells = {header: [cell(line) for line in lines] for header, cell in _COLUMNS.items()}
-    shown = [header for header, column in cells.items() if any(c != MISSING for c in column)]
-    rows = zip(*(cells[header] for header in shown), strict=True)
-    left = [place for place, header in enumerate(shown) if header not in _NUMBERS]
-    return pipe_table(shown, list(map(list, rows)), left=left)
+    shown, rows = texts(lines, markdown_text)
+    left = [place for place, heading in enumerate(shown) if heading not in _NUMBERS]
+    return pipe_table(shown, rows, left=left)
 
 
 def _number(notes: dict[str, int], text: str) -> int:

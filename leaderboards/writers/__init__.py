@@ -75,6 +75,10 @@ def save(view: View, format: str, content: bytes, output: Path) -> list[Path]:
         from leaderboards.writers.json import to_bytes
 
         files[output.with_suffix(".settings.json")] = to_bytes(settings(view))
+        if view.published:
+            from leaderboards.published.block import to_csv
+
+            files[output.with_suffix(".published.csv")] = to_csv(view.published).encode()
     for path, data in files.items():
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

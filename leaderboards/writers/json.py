@@ -7,10 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.errors import ConfigError
+from leaderboards.published.block import records
 from leaderboards.rounding import plain
 from leaderboards.view import ALL, View
 
 FORMAT_VERSION = 1
+_LATER = ("external", "floors", "judge")
 
 
 def to_json(view: View) -> bytes:
@@ -18,7 +20,8 @@ def to_json(view: View) -> bytes:
     if view.columns not in ((), ALL):
         raise ConfigError("--columns: JSON holds everything; choose columns of another format")
     content = {"format_version": FORMAT_VERSION} | plain(asdict(view.board, dict_factory=_told))
-    return to_bytes(content)
+    published = {"published": list(records(view.published))} if view.published else {}
+    return to_bytes(content | published)
 
 
 def to_bytes(content: Any) -> bytes:
@@ -32,5 +35,5 @@ def _escaped(char: str) -> str:
 
 
 def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a record; ``external`` only where a row is, as files of earlier releases."""
-    return {name: value for name, value in fields if (name, value) != ("external", "")}
+    """The fields of a record; the later ones only where there is something, as in earlier files."""
+    return {name: value for name, value in fields if value or name not in _LATER}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -220,6 +221,31 @@ def test_the_same_runs_give_the_same_bytes(
     assert names(one) == names(two)
     for name in names(one) - {"summary.md"}:
         assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_parts_stand_against_the_floors_of_their_corpus(run_of, runs: Path, tmp_path: Path) -> None:
+    from leaderboards.floors import floors_path
+
+    parts = {"text": 1_200_000, "sparse index": 1_800_000, "shared parameters": 4_000_000}
+    run_of("bm25", 2000, costs=costs_of(parts, 2000))
+    assert "Floor" not in analyse(runs, tmp_path / "out")
+    path = floors_path(runs, f"{2000:012d}")
+    path.parent.mkdir()
+    packed = {"name": "zstd", "bytes_per_1000": 300_000, "shared_bytes": 100_000}
+    coded = {"model": "tiny", "settings": {}, "passages": 8, "bits": 480.0, "asked": 8}
+    content = {"corpus_fingerprint": f"{2000:012d}", "documents": 2000, "packed": [packed]}
+    path.write_text(json.dumps(content | {"coded": [coded]}))
+    text = analyse(runs, tmp_path / "out")
+    lines = [line.replace(" ", "") for line in text.splitlines() if line.startswith("|")]
+    # 1.5 MB per 1,000 documents: five times zstd's 0.3 and 25 times the code's 0.06.
+    assert "|bm25|0.9|0.6|1.5|4|5|25|" in lines
+    assert "|Floor:zstd|\u2014|\u2014|0.3|0.1|1|5|" in lines
+    assert "|Floor:codeoftiny|\u2014|\u2014|0.06|0|0.2|1|" in lines
+    found = {row["part"]: row for row in rows(tmp_path / "out", "storage_parts.csv")}
+    assert float(found["sparse index"]["mb_per_1000_documents"]) == 0.9
+    assert float(found["shared parameters"]["shared_mb"]) == 4
+    assert (found["zstd"]["kind"], float(found["zstd"]["mb_per_1000_documents"])) == ("floor", 0.3)
 
 
 def test_the_summary_has_a_caption_and_names_every_file(drawn: tuple[str, Path]) -> None:

@@ -19,7 +19,7 @@ from harness.llm.open import open_model
 from harness.records import Passage
 from harness.testing.models import RuleModel
 from leaderboards.board import build
-from leaderboards.floors import find_floors, floors_path
+from leaderboards.floors import find_floors, floors_line, floors_path
 from leaderboards.floors.code_length import END, code_length, sample
 from leaderboards.floors.compression import (
     PassagePacker,
@@ -28,11 +28,12 @@ from leaderboards.floors.compression import (
     zstd_whole,
 )
 from leaderboards.floors.file import make_floors
+from leaderboards.table import render
 from tests.leaderboards.conftest import WriteRun
 
 TEXTS = [
-    f"Town {n}\nTown {n} is a town of {n * 37 % 991} people on the river Ilm, north of Oster \u2014 "
-    f"its mayor since {1900 + n * 7 % 120} is Mara Quint the {n}th.".encode()
+    f"Town {n}\nTown {n} is a town of {n * 37 % 991} people on the river Ilm, by Oster \u2014 its "
+    f"mayor since {1900 + n * 7 % 120} is Mara Quint the {n}th.".encode()
     for n in range(400)
 ]
 
@@ -148,17 +149,19 @@ def test_a_task_table_tells_the_floors_of_its_corpus(write_run: WriteRun, tmp_pa
     path.write_text(json.dumps(content))
     table = build(runs).tables[0]
     assert [floor.mb_per_1000 for floor in table.floors] == pytest.approx([0.5531906, 0.0759])
-    (line,) = [line for line in table.caption if line.startswith("Storage floors")]
+    (line,) = floors_line(table.floors)
     assert line == (
         "Storage floors, MB per 1,000 documents: text as it is 0.553; code of tiny 0.0759 (607 "
         "bits a passage \u00b1 9, n = 8; lossless, the model not counted)."
     )
+    assert f"- {line}" in render(runs)
     path.write_text(json.dumps(content | {"documents": 0}))
     with pytest.raises(InputError, match=r"documents: .*delete it and run"):
-        build(runs)
+        find_floors(runs, corpus)
     path.write_text(json.dumps(content | {"corpus_fingerprint": "x"}))
-    with pytest.raises(InputError, match="of another corpus"):
-        build(runs)
+    (table,) = build(runs).tables  # told, and blocks no table
+    assert table.floors == ()
+    assert any("No storage floors" in n and "of another corpus" in n for n in table.notes)
 
 
 def test_a_fingerprint_is_no_path(tmp_path: Path) -> None:
