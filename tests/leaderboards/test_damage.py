@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from harness.errors import ConfigError, InputError
 from harness.runs.scoring import score_run
 from leaderboards.board import build, read_groups
 from leaderboards.collect import collect
+from leaderboards.compare import compare
 from tests.leaderboards.conftest import prediction, stamp_scores
 
 IDS = [f"q{number}" for number in range(6)]
@@ -96,6 +97,8 @@ def test_a_damaged_run_is_left_out_with_its_file_problem_and_fix(
     (note,) = board.notes
     assert note.startswith(f"Damaged, so left out: {folder / file}") and problem in note
     assert read_groups(runs)[1] == [note], "an analysis says so, too"
+    with pytest.raises(ConfigError, match=r"no row is called 'bm25'.*Damaged, so left out"):
+        compare(runs, "bm25", "ircot")
     with pytest.raises(InputError, match=r"\S"):
         build(runs, strict=True)
     shutil.rmtree(other)
