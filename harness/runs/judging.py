@@ -36,7 +36,7 @@ from harness.runs.judge_record import (
 )
 from harness.runs.manifest import read_manifest
 from harness.runs.predictions import read_predictions
-from harness.runs.scoring import gold_of, read_gold
+from harness.runs.gold import read_gold
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -186,7 +186,7 @@ def is_judged(folder: Path, judge: Judge) -> bool:
 
 def _prompts(folder: Path, prompt: JudgePrompt) -> dict[str, str | None]:
     """What is to be asked of each answer; None of errors and empty answers."""
-    gold = read_gold(gold_of(folder, read_manifest(folder).config.task))
+    gold = read_gold(folder, read_manifest(folder).config.task)
     found: dict[str, str | None] = {}
     for _, row in read_predictions(folder / PREDICTIONS):
         about, answer = gold[row["question_id"]], row["answer"]
