@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.common import RunsFolder
 from harness.errors import ConfigError
+from harness.escape import visible
 from harness.files import check_writable
 
 
@@ -59,6 +60,9 @@ def leaderboard(
     content = write(shown, form)
     if form == "markdown" or output is None:
         typer.echo(content.decode(), nl=False)
+    if form != "markdown":  # rows hold no notes, and what was left out must be known
+        for note in shown.board.notes:
+            typer.echo(visible(note), err=True)
     if output is not None:
         for path in save(shown, form, content, output):
             typer.echo(f"written to {path}", err=True)
