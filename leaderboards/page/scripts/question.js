@@ -45,7 +45,7 @@ function answer(method, place, given, gold, passages, golden) {
   const right = isRight(method, place);
   const [kind, word] = given === null ? ["", "no answer"] : given.error ? ["wrong", "error"] : right ? ["right", "right"] : ["wrong", "wrong"];
   const scores = Object.entries(method.scores).map(([name, values]) => [name, values[place]]).filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${SCORES[name] ?? name} ${plainNumber(100 * value)}`).join(" \u00b7 ");
+    .map(([name, value]) => `${SCORES[name] ?? name.replace("recall", "Recall")} ${plainNumber(100 * value)}`).join(" \u00b7 ");
   const summary = el("summary", {}, markOf(method.label), foreign(shortName(method.label)),
     el("span", { class: `badge ${kind}` }, word), el("span", { class: "scores" }, scores),
     given ? foreign(clipped(textOf(given.answer), 400) || "(an empty answer)", { class: "says" }) : null);
@@ -59,7 +59,7 @@ function answer(method, place, given, gold, passages, golden) {
   return details;
 }
 
-const SCORES = { em: "EM", f1: "F1", contains: "Contains", "recall@5": "Recall@5", recall_read: "Recall read" };
+const SCORES = { em: "EM", f1: "F1", contains: "Contains", recall_read: "Recall read" };
 
 function inner(method, given, gold, passages, golden) {
   if (given === null) return [el("p", { class: "muted" }, "This method has no answer to this question: its server failed.")];

@@ -71,6 +71,20 @@ def test_nothing_tells_of_the_machine(board: Path, html: Path) -> None:
     }
 
 
+def test_a_damaged_run_is_told_by_its_place_within_the_runs(board: Path) -> None:
+    scores = next((board / "alpha" / "bm25").glob("*/scores.jsonl"))
+    before = scores.read_bytes()
+    scores.write_bytes(before.replace(b"1.0", b"0.0"))
+    try:
+        page = to_html(view(board))
+    finally:
+        scores.write_bytes(before)
+    assert f"runs/alpha/bm25/{scores.parent.name}" in json.dumps(data(page)["notes"])
+    assert str(board.parent) not in page.decode()
+    left = {run["label"] for run in data(page)["provenance"] if run["table"] == "t1"}
+    assert left == {"gold-passages", "no-retrieval", "parametric-qa (k=2)"}
+
+
 def test_scripts_and_styles_are_allowed_by_their_hashes_alone(html: Path) -> None:
     page = html.read_text(encoding="utf-8")
     found = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
