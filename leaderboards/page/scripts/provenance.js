@@ -3,15 +3,6 @@
 
 function startProvenance() {
   const section = byId("provenance");
-  if (page.notes.length) {
-    section.append(
-      el(
-        "div",
-        { class: "warning" },
-        page.notes.map((note) => el("p", {}, foreign(note))),
-      ),
-    );
-  }
   for (const table of page.tables) {
     const runs = page.provenance.filter((run) => run.table === table.name);
     if (!runs.length) continue;

@@ -23,48 +23,47 @@ function startTables() {
   const section = byId("tables");
   if (!page.tables.length) return;
   tableState.name = page.tables[0].name;
-  const chosen = (change) => {
-    Object.assign(tableState, change);
+  if (Object.values(page.columns).some(({ chosen }) => chosen)) tableState.group = CHOSEN;
+  const change = (changed) => {
+    Object.assign(tableState, changed);
     showTable();
   };
-  const picks = page.tables.map(({ name, short }) => [name, short]);
-  const pick =
-    page.tables.length <= 8
-      ? choice("Table", picks, tableState.name, (name) => chosen({ name }))
-      : chooser("Table", "table-choice", picks, tableState.name, (name) => chosen({ name }));
-  const asked = Object.values(page.columns).some((column) => column.chosen);
-  if (asked) tableState.group = CHOSEN;
-  const groups = [...(asked ? [CHOSEN] : []), ESSENTIALS, ...GROUPS, "All"];
-  const columns = choice(
-    "Columns",
-    groups.map((name) => [name, name]),
-    tableState.group,
-    (group) => chosen({ group }),
-  );
+  if (page.notes.length) {
+    const notes = page.notes.map((note) => el("p", {}, foreign(note)));
+    section.append(el("div", { class: "warning" }, notes));
+  }
+  section.append(tableControls(change), el("div", { id: "table" }));
+  showTable();
+}
+
+function tableControls(change) {
+  const { name: first, group: shown } = tableState;
+  const tables = page.tables.map(({ name, short }) => [name, short]);
+  const groups = [...(shown === CHOSEN ? [CHOSEN] : []), ESSENTIALS, ...GROUPS, "All"];
+  const names = groups.map((name) => [name, name]);
   const filter = el("input", {
     type: "search",
     id: "row-filter",
     placeholder: "Name or setting",
-    oninput: () => chosen({ filter: filter.value }),
+    oninput: () => change({ filter: filter.value }),
   });
-  const controls = el(
+  const oracles = el("input", {
+    type: "checkbox",
+    id: "with-oracles",
+    checked: true,
+    onchange: () => change({ oracles: oracles.checked }),
+  });
+  const hasOracles = page.tables.some(({ rows }) => rows.some(({ oracle }) => oracle));
+  return el(
     "div",
     { class: "controls" },
-    pick,
-    columns,
+    tables.length <= 8
+      ? choice("Table", tables, first, (name) => change({ name }))
+      : chooser("Table", "table-choice", tables, first, (name) => change({ name })),
+    choice("Columns", names, shown, (group) => change({ group })),
     el("label", {}, "Methods", filter),
+    hasOracles ? el("label", { class: "check" }, oracles, "with oracles") : null,
   );
-  if (page.tables.some(({ rows }) => rows.some(({ oracle }) => oracle))) {
-    const box = el("input", {
-      type: "checkbox",
-      id: "with-oracles",
-      checked: true,
-      onchange: () => chosen({ oracles: box.checked }),
-    });
-    controls.append(el("label", { class: "check" }, box, "with oracles"));
-  }
-  section.append(controls, el("div", { id: "table" }));
-  showTable();
 }
 
 function shownColumns(table) {
@@ -201,8 +200,7 @@ function tableCell(row, key) {
     { group } = page.columns[key];
   if (!cell) return el("td", {}, group === "Speed" && row.elsewhere ? "\u2014\u2021" : "\u2014");
   const [text, value, low, high] = cell;
-  if (typeof value === "string" || text.length > 30)
-    return el("td", { class: "text" }, foreign(text));
+  if (text.length > 30) return el("td", { class: "text" }, foreign(text));
   const [, main, rest] = text.match(/^(\S+)( .*)?$/su) ?? [null, text, ""];
   const isScore = cell.length > 2;
   return el(
