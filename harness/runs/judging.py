@@ -24,6 +24,7 @@ from harness.progress import bar, say
 from harness.prompts import Prompt
 from harness.records import Prediction, Query
 from harness.runs.answers import AnswerWriter
+from harness.runs.gold import read_gold
 from harness.runs.judge_prompt import JudgePrompt, verdict_of
 from harness.runs.judge_record import (
     VERDICTS,
@@ -36,13 +37,12 @@ from harness.runs.judge_record import (
 )
 from harness.runs.manifest import read_manifest
 from harness.runs.predictions import read_predictions
-from harness.runs.gold import read_gold
+from harness.runs.stamp import PREDICTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WINDOW = 128
-PREDICTIONS = "predictions.jsonl"
 _LONGEST_REPLY = 8
 _KEPT = 200
 

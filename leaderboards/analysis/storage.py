@@ -112,8 +112,7 @@ def _draw_panel(
     floors: Sequence[Floor],
 ) -> None:
     _scale(axes, panel, floors)
-    for floor in floors:
-        axes.axvline(floor.mb_per_1000, color="grey", ls=":", lw=1, label=floor.name)
+    _draw_floors(axes, floors)
     for one in panel:
         colour, marker = style[one.row.label]
         # Equal storage, as of a method and its controls, would hide all bars but one.
@@ -139,6 +138,19 @@ def _draw_panel(
     axes.set_ylabel("F1 [95% CI], %", fontsize=FONT)
     axes.tick_params(labelsize=FONT - 1)
     heading(axes, panel[0].pool.title)
+
+
+def _draw_floors(axes: Axes, floors: Sequence[Floor]) -> None:
+    """Dotted lines; a name is left out where it would stand on another."""
+    last = 0.0
+    for floor in sorted(floors, key=lambda floor: floor.mb_per_1000):
+        axes.axvline(floor.mb_per_1000, color="grey", ls=":", lw=1)
+        if floor.mb_per_1000 > 1.1 * last:
+            last = floor.mb_per_1000
+            axes.text(
+                last, 0.98, floor.name, color="grey", fontsize=FONT - 2, rotation=90,
+                ha="right", va="top", transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
 
 
 def _scale(axes: Axes, panel: Sequence[Stored], floors: Sequence[Floor]) -> None:

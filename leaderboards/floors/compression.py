@@ -82,15 +82,17 @@ def compression_floors(texts: Sequence[bytes]) -> list[Floor]:
     Without a dictionary where there is too little to train one on.
     """
     thousands = len(texts) / 1000
-    found = [Floor("text as it is", sum(map(len, texts)) / thousands)]
+    found = [Floor("text", sum(map(len, texts)) / thousands)]
     try:
         packer = PassagePacker(texts)
     except ValueError:
         pass
     else:
         packed = sum(len(packer.pack(text)) for text in texts)
-        name = "each passage by zstd with a trained dictionary"
-        found.append(Floor(name, packed / thousands, shared_bytes=packer.dictionary_bytes))
+        name = "zstd, each passage"
+        found.append(
+            Floor(name, packed / thousands, "a trained dictionary apart", packer.dictionary_bytes)
+        )
     no_access = "no passage can be read alone"
-    whole = {"all at once by zstd": zstd_whole, "all at once by xz": xz_whole}
+    whole = {"zstd, all at once": zstd_whole, "xz, all at once": xz_whole}
     return found + [Floor(name, len(f(texts)) / thousands, no_access) for name, f in whole.items()]

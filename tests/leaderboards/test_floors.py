@@ -62,7 +62,7 @@ def test_what_was_packed_comes_back_and_is_what_is_counted() -> None:
 
 def test_too_little_text_has_no_dictionary() -> None:
     assert [floor.name for floor in compression_floors(TEXTS[:3])] == [
-        "text as it is", "all at once by zstd", "all at once by xz",
+        "text", "zstd, all at once", "xz, all at once",
     ]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_a_task_table_tells_the_floors_of_its_corpus(write_run: WriteRun, tmp_pa
     content = {
         "corpus_fingerprint": corpus,
         "documents": 5000,
-        "packed": [{"name": "text as it is", "bytes_per_1000": 553190.6}],
+        "packed": [{"name": "text", "bytes_per_1000": 553190.6}],
         "coded": [coded | {"asked": 8}],
     }
     path.write_text(json.dumps(content))
@@ -151,7 +151,7 @@ def test_a_task_table_tells_the_floors_of_its_corpus(write_run: WriteRun, tmp_pa
     assert [floor.mb_per_1000 for floor in table.floors] == pytest.approx([0.5531906, 0.0759])
     (line,) = floors_line(table.floors)
     assert line == (
-        "Storage floors, MB per 1,000 documents: text as it is 0.553; code of tiny 0.0759 (607 "
+        "Storage floors, MB per 1,000 documents: text 0.553; code of tiny 0.0759 (607 "
         "bits a passage \u00b1 9, n = 8; lossless, the model not counted)."
     )
     assert f"- {line}" in render(runs)
