@@ -12,6 +12,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 def visible(text: str) -> str:
     """Replace line breaks, control and invisible characters, which steer a terminal, by spaces."""
+    if text.isprintable():  # most text, at once
+        return text
     return "".join(char if char.isprintable() else " " for char in text)
 
 

@@ -6,6 +6,8 @@ COMMANDS: dict[str, str] = {
     "analyse": "leaderboards.commands:analyse",
     "floors": "leaderboards.floors.command:floors",
     "published": "leaderboards.published.command:published",
+    "export": "leaderboards.exchange:export",
+    "merge": "leaderboards.exchange:merge",
 }
 """Command -> ``module:function``, imported when first used."""
 

@@ -98,15 +98,18 @@ class Group:
         return f"{task.name} ({task.split}): {model}"
 
 
-def build(runs_dir: Path, k: int = DEFAULT_K, *, strict: bool = False) -> Leaderboard:
+def build(
+    runs_dir: Path, k: int = DEFAULT_K, tested: str = "f1", *, strict: bool = False
+) -> Leaderboard:
     """Read the runs below ``runs_dir`` and arrange them in tables.
 
     For each model: one table of means over its tasks, if it has several, then one table for each
-    set of comparable runs. ``k`` is the cut-off of the retrieval scores. Raises InputError if no run
-    is left, with ``strict`` also for the first that is damaged (see ``collect``).
+    set of comparable runs. ``k`` is the cut-off of the retrieval scores, ``tested`` the score that
+    rows are compared in. Raises InputError if no run is left, with ``strict`` also for the first
+    that is damaged (see ``collect``).
     """
     groups, unfinished, labels, damaged = _read(runs_dir, strict=strict)
-    measured = {id(group): measure(group.entries, k) for group in groups}
+    measured = {id(group): measure(group.entries, k, tested) for group in groups}
     tables: list[Table] = []
     notes: list[str] = []
     for same_model in _split(groups, lambda group: canonical_json(_scope(group.settings))):

@@ -99,7 +99,10 @@ def collect(runs_dir: Path, *, strict: bool = False) -> Found:
             f"{runs_dir}: no finished run{others}; start one with `memory-harness run`"
         )
     notes = [f"Damaged, so left out: {each}" for each in damage]
-    notes += [f"Not checked: {run.unchecked}" for run in runs if run.unchecked]
+    for same in _by((run for run in runs if run.unchecked), lambda run: run.unchecked):
+        notes.append(
+            f"Not checked, {len(same):,} runs: {same[0].unchecked} ({same[0].folder}, ...)"
+        )
     return Found(runs, unfinished, notes)
 
 
@@ -121,7 +124,7 @@ class Golds:
 
 
 def read_run(folder: Path, manifest: Manifest, golds: Golds) -> Run:
-    """Read a run that has ended. Raises InputError, naming the file and the fix, if it is damaged."""
+    """Read a run that has ended. Raises InputError if it is damaged, with the file and the fix."""
     _check_config(folder, manifest)
     stamp, gold = read_stamp(folder, manifest), golds.of(folder, manifest)
     scores = read_scores(folder, manifest, stamp, has_gold=gold is not None)

@@ -31,13 +31,17 @@ def leaderboard(
     published: Annotated[
         bool, typer.Option("--published", help="Also what others report, in tables of its own.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A damaged run is an error, not left out.")
+    ] = False,
 ) -> None:
     """Print the tables of all finished and scored runs.
 
-    Columns: method, em, f1, p, contains, recall, all_gold, recall_read, retrieved, latency,
-    throughput, calls, searches, tokens, dropped, memory, storage, errors, unanswered, retries,
-    empty, cut_off, and any other score by its name. Beside CSV and Parquet files stands
-    NAME.settings.json, which tells what their settings_id and row_id stand for.
+    Columns: method, em, f1, p, ranks, letters, contains, recall, all_gold, recall_read, retrieved,
+    judge, judge_agreement, latency, noise, ttft, throughput, cold_start, index, write, calls,
+    searches, tokens, dropped, memory, storage, parts, errors, unanswered, retries, empty, cut_off,
+    and any other score by its name. Beside a CSV or Parquet file stands NAME.settings.json, which
+    tells what its settings_id and row_id stand for.
     """
     from leaderboards.view import view
     from leaderboards.writers import FLAT, chosen_format, save, write
@@ -49,7 +53,9 @@ def leaderboard(
             "--published: figures of others stand in no table of rows; add --output FILE to have "
             f"them in a file beside the {form}, or use 'memory-harness published'"
         )
-    shown = view(runs, k=k, columns=names, sort=sort, group=group, published=published)
+    shown = view(
+        runs, k=k, columns=names, sort=sort, group=group, published=published, strict=strict
+    )
     content = write(shown, form)
     if form == "markdown" or output is None:
         typer.echo(content.decode(), nl=False)
@@ -60,16 +66,42 @@ def leaderboard(
 
 def compare(
     runs: RunsFolder,
-    base: Annotated[str, typer.Argument(help="A row of the leaderboard, as it is written there.")],
-    other: Annotated[str, typer.Argument(help="The row compared with it.")],
+    base: Annotated[
+        str | None,
+        typer.Argument(help="A row, as the leaderboard writes it; or, alone, a folder of runs."),
+    ] = None,
+    other: Annotated[str | None, typer.Argument(help="The row compared with it.")] = None,
     metric: Annotated[
         str, typer.Option(help="em, f1, contains, recall@5, recall_read, ...")
     ] = "f1",
+    letters: Annotated[
+        bool, typer.Option("--letters", help="All rows of each table with each other.")
+    ] = False,
+    changed: Annotated[
+        int, typer.Option(min=0, help="How many questions that changed are shown, of two folders.")
+    ] = 20,
 ) -> None:
-    """Print the paired difference of two rows on one score, with interval and p-value."""
-    from leaderboards import compare as comparing
+    """Print the paired difference of two rows (RUNS BASE OTHER), or of the runs of two folders.
 
-    typer.echo(comparing.compare(runs, base, other, metric))
+    With interval, effect size and p-value; of two folders (RUN_A RUN_B) also the questions won and
+    lost. --letters compares all rows of RUNS: which differ, which ranks they may have.
+    """
+    if letters and base is None:
+        from leaderboards.letters import letters as of_all_rows
+
+        typer.echo(of_all_rows(runs, metric))
+    elif base is not None and other is not None and not letters:
+        from leaderboards import compare as comparing
+
+        typer.echo(comparing.compare(runs, base, other, metric))
+    elif base is not None and not letters:
+        from leaderboards.compare_runs import compare_runs
+
+        typer.echo(compare_runs(runs, Path(base), metric, changed))
+    else:
+        raise ConfigError(
+            "compare what? RUNS and two rows, two folders of runs, or RUNS with --letters"
+        )
 
 
 def analyse(

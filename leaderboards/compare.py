@@ -3,42 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.escape import markdown_text
-from harness.metrics.statistics import difference_ci, paired_randomisation_test
+from harness.metrics.statistics import Interval, Pair, compare_pair, hierarchical_ci, holm
 from harness.report import pipe_table
 from leaderboards.board import build_entries
+from leaderboards.collect import Floats
+from leaderboards.entries import Entries, Entry
 from leaderboards.labels import Labelled, find_label, short_names
-from leaderboards.rows import Entries, Entry
 
-_HEADERS = ("Task", "n", "{a}", "{b}", "Difference [95% CI]", "p")
+_LEGEND = (
+    "Effect: mean difference over the standard deviation of the differences (d_z). Won: questions "
+    "on which the second is better, ties counted half. p: {test}."
+)
+_TESTS = {
+    "McNemar": "McNemar's exact test",
+    "randomisation": "paired randomisation test",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One task: the scores (n,) of both by question id, and what they say.
+
+    ``interval`` is over questions and, of a row with several seeds, over these, too.
+    """
+
+    task: str
+    question_ids: tuple[str, ...]
+    first: Floats
+    second: Floats
+    pair: Pair
+    interval: Interval
 
 
 def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     """A markdown table, one line a task: means of two rows of the leaderboard, paired difference.
 
-    ``a`` and ``b`` are row labels, such as ``bm25 (k=15)``. Values are percentages; the interval
-    is a percentile bootstrap of the paired differences, p a paired randomisation test, neither
-    corrected for the number of tasks. Raises ConfigError for labels or scores that are not there.
+    ``a`` and ``b`` are row labels, such as ``bm25 (k=15)``. Values are percentages. Raises
+    ConfigError for labels or scores that are not there.
     """
     tables = build_entries(runs_dir)
     a, b = (_row(given, [entries for _, entries in tables]) for given in (a, b))
-    lines = [
-        _line(task, entries[a], entries[b], metric)
+    found = [
+        compare_entries(task, entries[a], entries[b], metric)
         for task, entries in tables
         if a in entries and b in entries
     ]
-    if not lines:
+    if not found:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
-    headers = [text.format(a=markdown_text(a), b=markdown_text(b)) for text in _HEADERS]
-    head = f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}."
     both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
-    head = " ".join([head, *dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)])
-    return f"{head}\n\n{pipe_table(headers, lines)}"
+    cautions = dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)
+    return "\n\n".join([" ".join([heading(found, a, b, metric), *cautions]), table(found, a, b)])
 
 
 def _row(given: str, tables: Sequence[Entries]) -> str:
@@ -56,13 +77,8 @@ def _row(given: str, tables: Sequence[Entries]) -> str:
     return label
 
 
-def _caution(entry: Entry) -> str:
-    """Why a leaderboard leaves the row out of its comparison."""
-    why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
-    return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."
-
-
-def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:
+def compare_entries(task: str, a: Entry, b: Entry, metric: str) -> Compared:
+    """Pair two rows by question. Raises ConfigError or InputError if they share no such score."""
     scores = [entry.values(metric) for entry in (a, b)]
     if any(values is None for values in scores):
         known = sorted(set(a.runs[0].scores) & set(b.runs[0].scores))
@@ -71,14 +87,58 @@ def _line(task: str, a: Entry, b: Entry, metric: str) -> list[str]:
     kept = ~np.isnan(first) & ~np.isnan(second)
     if not kept.any():
         raise InputError(f"{task}: no question has a '{metric}' for both methods")
-    first, second = first[kept], second[kept]
-    low, high = difference_ci(second - first)
-    p = paired_randomisation_test(first, second)
-    return [
-        markdown_text(task),
-        f"{first.size:,}",
-        f"{100 * first.mean():.1f}",
-        f"{100 * second.mean():.1f}",
-        f"{100 * (second - first).mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
-        f"{p:.4f}",
+    pair = compare_pair(first[kept], second[kept])
+    interval = pair.interval
+    for entry in (a, b):
+        means = [float(run.scores[metric][kept].mean()) for run in entry.runs]
+        # About the difference: only how far the seeds lie apart counts.
+        around = [mean - sum(means) / len(means) + pair.difference for mean in means]
+        interval = hierarchical_ci(interval, around, scale=(-1, 1))
+    ids = tuple(np.array(a.runs[0].question_ids, dtype=object)[kept])
+    return Compared(task, ids, first[kept], second[kept], pair, interval)
+
+
+def heading(found: Sequence[Compared], a: str, b: str, metric: str) -> str:
+    """What the numbers of ``table`` are."""
+    tests = " or, of scores between 0 and 1, the ".join(
+        text for name, text in _TESTS.items() if any(one.pair.test == name for one in found)
+    )
+    corrected = (
+        f"{tests}; then corrected for {len(found)} tasks (Holm)" if len(found) > 1 else tests
+    )
+    return (
+        f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}, "
+        f"with its 95% interval. {_LEGEND.format(test=corrected)}"
+    )
+
+
+def table(found: Sequence[Compared], a: str, b: str) -> str:
+    """A markdown table, one line a task."""
+    headers = ["Task", "n", markdown_text(a), markdown_text(b), "Difference [95% CI]"]
+    headers += ["Effect", "Won", "p"] + (["p (Holm)"] if len(found) > 1 else [])
+    adjusted = holm([one.pair.p_value for one in found])
+    lines = [
+        [*_cells(one), *([f"{p:.4f}"] if len(found) > 1 else [])]
+        for one, p in zip(found, adjusted, strict=True)
     ]
+    return pipe_table(headers, lines)
+
+
+def _cells(one: Compared) -> list[str]:
+    pair, (low, high) = one.pair, one.interval
+    return [
+        markdown_text(one.task),
+        f"{pair.questions:,}",
+        f"{100 * one.first.mean():.1f}",
+        f"{100 * one.second.mean():.1f}",
+        f"{100 * pair.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+        "—" if pair.effect is None else f"{pair.effect:+.2f}",
+        f"{100 * pair.superiority:.1f}",
+        f"{pair.p_value:.4f}",
+    ]
+
+
+def _caution(entry: Entry) -> str:
+    """Why a leaderboard leaves the row out of its comparison."""
+    why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
+    return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."

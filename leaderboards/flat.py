@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.escape import one_line
+from harness.escape import one_line, shortened
 from harness.fingerprint import fingerprint
 from leaderboards.board import Table
 from leaderboards.columns import Column, Field, Kind
@@ -19,6 +19,7 @@ from leaderboards.rows import Row
 from leaderboards.view import ALL, View
 
 FORMAT_VERSION = 1
+_LONGEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,12 @@ def records(view: View) -> list[dict[str, Any]]:
 def settings(view: View) -> dict[str, Any]:
     """What the ids of the records stand for, as JSON."""
     tables = view.board.tables
-    return plain({
+    told: dict[str, Any] = plain({
         "format_version": FORMAT_VERSION,
         "settings": {_settings_id(table): _shared(table) for table in tables},
         "rows": {_row_id(table, row): _own(row) for table in tables for row in table.rows},
     })  # fmt: skip
+    return told
 
 
 def _fields(view: View) -> list[Field]:
@@ -82,7 +84,8 @@ def _record(table: Table, row: Row, fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    return one_line(value) if isinstance(value, str) else plain(value)
+    # A cell of a spreadsheet holds 32,767 characters; the settings have the whole text.
+    return shortened(one_line(value), _LONGEST) if isinstance(value, str) else plain(value)
 
 
 def _shared(table: Table) -> dict[str, Any]:

@@ -21,5 +21,5 @@ def leaderboard(runs_dir: Path, k: int) -> DataFrame:
     shown = view(runs_dir, k=k)
     types = {name: _TYPES[kind] for name, kind in kinds(shown).items()}
     frame = pd.DataFrame(records(shown), columns=list(types), dtype=object).astype(types)
-    frame.attrs = settings(shown)
+    frame.attrs.update(settings(shown))
     return frame

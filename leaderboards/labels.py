@@ -138,11 +138,9 @@ def find_label(given: str, names: Mapping[str, Name]) -> str | None:
     if given in names:
         return given
     wanted = _typed(given)
-    for known in (lambda name: name.text, lambda name: name.short):
-        found = [label for label, name in names.items() if _typed(known(name)) == wanted]
-        if len(found) == 1:
-            return found[0]
-    return None
+    marked = [label for label, name in names.items() if _typed(name.text) == wanted]
+    short = [label for label, name in names.items() if _typed(name.short) == wanted]
+    return next((found[0] for found in (marked, short) if len(found) == 1), None)
 
 
 def _with(name: str, params: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from harness.runs.manifest import Hardware
 from leaderboards.cost import Cost, average_cost, row_cost
 from leaderboards.entries import Entries, Entry, Score, make_entries
 from leaderboards.judged import Judged, judged
-from leaderboards.measured import Comparison, Measured, compare_rows, measure, score
+from leaderboards.measured import Comparison, Measured, compare_rows, measure, scores
 
 DEFAULT_K = 5
 
@@ -41,9 +41,8 @@ class Row:
     no row is significantly better. ``ranks`` are the first and the last place that it may have,
     rows that share one of their ``letters`` do not differ significantly. None and "" for an oracle,
     which takes no part. ``errors`` are answers that count as wrong, ``failures`` the same by kind
-    where it is known, ``unanswered`` questions whose server failed, ``retries`` requests
-    sent again, each summed over the runs. ``external`` is the program that made results that are no
-    run.
+    where it is known, ``unanswered`` questions whose server failed, ``retries`` requests sent
+    again, each summed over the runs. ``external`` is the program that made results that are no run.
     """
 
     label: str
@@ -88,20 +87,27 @@ def make_rows(tasks: Sequence[Measured], hardware: Sequence[Hardware]) -> Rows:
     labels = sorted(set.intersection(*(set(task.entries) for task in tasks)))
     if not labels:
         return Rows([], None)
-    found = compare_rows(tasks, labels)
-    rows = [_row(tasks, label, hardware, found) for label in labels]
+    k, found = tasks[0].k, compare_rows(tasks, labels)
+    names = ("em", "f1", f"recall@{k}", f"all_gold@{k}", "recall_read")
+    columns = [scores(tasks, labels, name) for name in names]
+    rows = [
+        _row([task.entries[x] for task in tasks], hardware, [c.get(x) for c in columns], found)
+        for x in labels
+    ]
     return Rows(sorted(rows, key=lambda r: (-r.f1.mean, r.label)), found.smallest_difference)
 
 
 def _row(
-    tasks: Sequence[Measured], label: str, hardware: Sequence[Hardware], found: Comparison
+    entries: Sequence[Entry],
+    hardware: Sequence[Hardware],
+    scored: Sequence[Score | None],
+    found: Comparison,
 ) -> Row:
-    entries = [task.entries[label] for task in tasks]
-    runs = [run for entry in entries for run in entry.runs]
-    manifest, k = runs[0].manifest, tasks[0].k
+    label, runs = entries[0].label, [run for entry in entries for run in entry.runs]
+    manifest = runs[0].manifest
     costs = [row_cost(e.runs, where) for e, where in zip(entries, hardware, strict=True)]
     metrics = sorted({name for run in runs for name in run.scores} - {"em", "f1"})
-    em, f1 = (score(tasks, label, metric) for metric in ("em", "f1"))
+    em, f1, recall, all_gold, recall_read = scored
     if em is None or f1 is None:
         raise ValueError(f"{label}: a run without EM or F1")
     p_value = found.p_values.get(label)
@@ -115,9 +121,9 @@ def _row(
         run_ids=tuple(run.manifest.run_id for run in runs),
         em=em,
         f1=f1,
-        recall=score(tasks, label, f"recall@{k}"),
-        all_gold=score(tasks, label, f"all_gold@{k}"),
-        recall_read=score(tasks, label, "recall_read"),
+        recall=recall,
+        all_gold=all_gold,
+        recall_read=recall_read,
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
         errors=sum(run.errors for run in runs),
         failures=dict(sum((Counter(run.failures) for run in runs), Counter())),

@@ -57,7 +57,7 @@ def read_scores(folder: Path, manifest: Manifest, stamp: Stamp, *, has_gold: boo
         return Scores(*_columns(path, rescore), failures=stamp.failures or {})
     if not stamp.is_of_today or not has_gold:
         why = "their gold is missing" if stamp.is_of_today else "of an earlier metrics version"
-        unchecked = f"{path}: scores without a hash of their own, {why}; {rescore}"
+        unchecked = f"scores without a hash of their own, {why}; run `memory-harness score`"
         return Scores(*_columns(path, rescore), failures={}, unchecked=unchecked)
     with _made_anew(folder, manifest) as (again, scoring):
         return Scores(*_columns(again, rescore), failures=scoring.failures)

@@ -21,8 +21,8 @@ def promises(rows: Sequence[Row]) -> tuple[str, ...]:
         )
     if len(_compared(rows)) > 1:
         lines.append(
-            "Bold: rows that may have the best F1, none is significantly better (all pairs of rows "
-            f"tested together, so with {_LEVEL} no row that is as good as the best loses its bold)."
+            "Bold: rows that may have the best F1, since no row is significantly better. All rows "
+            f"are tested together: with {_LEVEL} none that is as good as the best loses its bold."
         )
     if any(row.oracle for row in rows):
         lines.append("\u2020oracle: is shown gold, so it takes no part in the comparison.")
@@ -43,8 +43,8 @@ def power(rows: Sequence[Row], questions: int, smallest: float | None) -> str:
     if smallest >= 1:
         return f"No result: {asked} cannot show any difference in F1 between these rows."
     return (
-        f"Power: {asked} show a difference of {100 * smallest:.1f} points of F1 between two of these "
-        f"rows in 80 % of cases; a smaller one may be there unseen."
+        f"Power: {asked} show a difference of {100 * smallest:.1f} points of F1 between two of "
+        "these rows in 80 % of cases; a smaller one may be there unseen."
     )
 
 

@@ -43,7 +43,7 @@ def over_the_same_questions(
             worst = same.pop()
             left_out.append(Unfinished(worst.manifest, len(worst.question_ids)))
         lost = _lost(same)
-        kept |= {run: _without(run, lost) for run in same}
+        kept |= {run: without(run, lost) for run in same}
     return [kept[run] for run in runs if run in kept], left_out
 
 
@@ -59,7 +59,8 @@ def _lost(runs: Iterable[Run]) -> frozenset[str]:
     return frozenset[str]().union(*(run.unanswered for run in runs))
 
 
-def _without(run: Run, lost: frozenset[str]) -> Run:
+def without(run: Run, lost: frozenset[str]) -> Run:
+    """The run over its other questions."""
     keep = np.array([id_ not in lost for id_ in run.question_ids], dtype=bool)
     if keep.all():
         return run

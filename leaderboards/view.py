@@ -59,19 +59,20 @@ def view(
     sort: str = "",
     group: str = "",
     published: bool = False,
+    strict: bool = False,
 ) -> View:
     """Read the runs and arrange them: rows by a column, tables by ``model`` or ``task``.
 
     ``published`` adds what others report on the tasks.
 
-    Raises InputError for broken, unscored or no finished runs, ConfigError for a ``k`` that is not
-    scored or a name that there is not.
+    Raises InputError where no finished run is left, if ``strict`` also for a damaged one,
+    ConfigError for a ``k`` that is not scored or a name that there is not.
     """
     if k not in RECALL_AT:
         raise ConfigError(f"k = {k}: retrieval is scored at {', '.join(map(str, RECALL_AT))}")
     if group and group not in GROUPS:
         raise ConfigError(f"--group {group}: no such grouping{did_you_mean(group, list(GROUPS))}")
-    board = build(runs, k)
+    board = build(runs, k, strict=strict)
     rows = [row for table in board.tables for row in table.rows]
     known = find_columns(rows, k)
     for name in (*columns, *filter(None, [sort])):

@@ -66,25 +66,37 @@ def run_board(
 def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
     """The tables of all finished runs below a folder, one line a row, the best F1 first.
 
-    The columns are those of ``memory-harness leaderboard --format csv``, missing numbers NaN:
+    The columns are those of ``memory-harness leaderboard --format csv``, one value each and
+    missing numbers NaN:
 
-    - ``table`` ("task", or "mean" over several ``tasks``), ``tasks``, ``split``, ``limit``,
-      ``model``, ``questions``, ``settings`` (JSON of what the rows of one table share);
-    - ``row`` (the label), ``method``, ``params`` (JSON of those that are not the default),
-      ``oracle`` (is shown gold), ``seeds``, ``external`` (the program that made imported results,
-      empty for runs);
+    - ``table`` ("task", or "mean" over several), ``task``, ``split``, ``limit``, ``model``,
+      ``questions``, ``hardware`` of the timings, ``settings_id``, ``row_id``;
+    - ``row`` (the label), ``method``, ``oracle`` (is shown gold), ``external`` (the program that
+      made imported results, empty for runs), ``seeds`` (how many);
     - ``em``, ``f1``, ``recall@k``, ``all_gold@k``, ``recall_read``: means from 0 to 1, with ends of
       the 95% interval over questions (``_low``, ``_high``) and the standard deviation over seeds
-      (``_std``); ``f1_p_value`` against the table's best, Holm-adjusted, and ``f1_top_tier``; means
-      of all other metrics by their names;
-    - ``errors``, ``unanswered``, ``retries``: counts;
-    - ``latency_p50``, ``latency_p90`` (seconds, of ``latency_queries`` single queries),
-      ``throughput`` (questions a second), ``llm_calls``, ``retrievals``, ``prompt_tokens``,
-      ``completion_tokens``, ``passages_dropped``, ``passages_cut`` (a question), ``empty``,
-      ``cut_off`` (shares), ``memory_kind``, ``memory_bytes``, ``storage_mb_per_1000`` and
-      ``storage_shared_mb`` (10^6 bytes); ``elsewhere``: hardware whose timings were left out.
+      (``_std``); ``f1_p_value`` of having the table's best F1, ``f1_top_tier``, ``rank_low``,
+      ``rank_high``, ``letters`` (rows that share one do not differ); means of all other metrics by
+      their names;
+    - ``judged_right`` (a judge's verdicts), ``judge_agrees_with_em``, ``judge_kappa``,
+      ``judged_answers``, ``judge_unclear``, ``judge``;
+    - ``latency_p50_seconds``, ``latency_p90_seconds`` (of ``latency_queries`` single queries),
+      ``latency_noise_share`` (between passes), ``first_token_p50_seconds``,
+      ``first_token_p90_seconds``, ``throughput_questions_per_second``, ``cold_start_seconds``,
+      ``index_seconds``, ``index_built_before``, ``write_seconds``; ``elsewhere``: hardware whose
+      timings were left out;
+    - ``llm_calls_per_question``, ``retrievals_per_question``, ``tokens_per_question``,
+      ``prompt_tokens_per_question``, ``completion_tokens_per_question``,
+      ``passages_dropped_per_question``, ``passages_cut_per_question``;
+    - ``memory_peak_bytes``, ``memory_of_model_bytes``, ``memory_kind``, ``isolated``;
+    - ``storage_mb_per_1000_documents`` (10^6 bytes), the same of each part
+      (``storage_text_mb_per_1000_documents``, ...), ``storage_shared_mb``;
+    - ``errors`` and those of each kind (``failed_ValueError``, ...), ``unanswered``, ``retries``:
+      counts; ``empty_share``, ``cut_off_share`` of the questions.
 
-    Only rows of the same ``settings`` may be compared. Raises InputError for broken or no finished
+    ``frame.attrs["settings"]`` tells what the rows of each ``settings_id`` share, and
+    ``frame.attrs["rows"]`` parameters, seeds and runs of each ``row_id``. Only rows of the same
+    ``settings_id`` may be compared. Raises InputError for broken or no finished
     runs, ConfigError for a ``k`` at which retrieval is not scored.
     """
     frame: DataFrame = load("frames", "leaderboard")(Path(runs), k)

@@ -87,30 +87,39 @@ def measure_isolated(
             [kind, name, target] for kind, name, target, why in _registered() if not why
         ],
     }
-    done = subprocess.run(
-        COMMAND,
-        input=json.dumps(request),
-        stdout=subprocess.PIPE,
-        stderr=None if console.stderr else subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        check=False,
-    )
-    if error := _error(done):
+    if error := _error(*_ask(json.dumps(request), shown=console.stderr)):
         raise RunFailedError(
             f"{plan.label}: stopped while it was measured in a process of its own: {error}"
         )
 
 
-def _error(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
-        return f"signal {-done.returncode} ended it; see to its memory and run again"
+def _ask(request: str, *, shown: bool) -> tuple[int, str]:
+    """Exit status and output of the other process, which is gone when this one goes on."""
+    with subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if shown else subprocess.DEVNULL,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as process:
+        try:
+            told, _ = process.communicate(request)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    return process.returncode, told
+
+
+def _error(code: int, told: str) -> str:
+    if code < 0:
+        return f"signal {-code} ended it; see to its memory and run again"
     try:
-        told: Mapping[str, str] = json.loads(done.stdout)
-        return told.get("error", "")
+        outcome: Mapping[str, str] = json.loads(told)
+        return outcome.get("error", "")
     except (ValueError, AttributeError):
-        return f"exit status {done.returncode}; run again without --isolate to see why"
+        return f"exit status {code}; run again without --isolate to see why"
 
 
 def _registered() -> Iterator[tuple[str, str, Any, str]]:

@@ -8,16 +8,32 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import RunsFolder
+from harness.errors import InputError
+from harness.escape import visible
 
 
-def score(runs: RunsFolder) -> None:
+def score(
+    runs: RunsFolder,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare the scores with what they would become.")
+    ] = False,
+) -> None:
     """Score finished runs again from their predictions; no model is needed."""
     from harness.runs.directory import find_runs
-    from harness.runs.scoring import score_run
+    from harness.runs.scoring import check_scores, score_run
 
+    work, did = (check_scores, "as scored") if check else (score_run, "scored")
+    damaged: list[InputError] = []
     for folder in find_runs(runs):
-        done = score_run(folder)
-        typer.echo(f"{folder}: {'scored' if done else 'unfinished, left alone'}")
+        try:
+            typer.echo(f"{folder}: {did if work(folder) else 'unfinished, left alone'}")
+        except InputError as error:
+            damaged.append(error)
+    # The others are scored all the same.
+    for other in damaged[1:]:
+        typer.echo(f"error: {visible(str(other))}", err=True)
+    if damaged:
+        raise damaged[0]
 
 
 def show(

@@ -14,6 +14,7 @@ from harness.runs.directory import find_runs
 from harness.runs.gold import gold_of, gold_rows
 from harness.runs.manifest import TaskConfig, read_manifest
 from harness.runs.predictions import documents_of, read_predictions
+from harness.runs.stamp import PREDICTIONS, STAMP, read_stamp
 from harness.runs.unanswered import read_unanswered
 
 SHORT = 240
@@ -26,24 +27,34 @@ def story(root: Path, question_id: str, *, full: bool = False) -> str:
 
     ``full`` prints whole prompts. Raises InputError if no run has answered the question.
     """
-    stories, answered = [], set()
+    stories, answered, damaged = list[str](), set[str](), list[str]()
     for folder in find_runs(root):
-        path = folder / "predictions.jsonl"
-        found = None
-        for _, row in read_predictions(path) if path.exists() else ():
-            answered.add(row["question_id"])
-            # A failed question may have been asked again: the last line counts.
-            found = row if row["question_id"] == question_id else found
-        if found is not None:
-            stories.append("\n".join(_story(folder, found, full)))
-        elif question_id in (unanswered := read_unanswered(folder)):
-            stories.append(f"{folder}: left unanswered, {unanswered[question_id]}")
+        try:
+            found = _find(folder, question_id, answered)
+            if found is not None:
+                stories.append("\n".join(_story(folder, found, full)))
+            elif question_id in (unanswered := read_unanswered(folder)):
+                stories.append(f"{folder}: left unanswered, {unanswered[question_id]}")
+        except InputError as error:
+            damaged.append(f"damaged, so left out: {error}")
     if not stories:
         raise InputError(
             f"{root}: no run has answered question '{question_id}'"
-            f"{did_you_mean(question_id, sorted(answered))}"
+            f"{did_you_mean(question_id, sorted(answered)) if answered else ''}"
+            + "".join(f"; {each}" for each in damaged)
         )
-    return "\n\n".join(stories)
+    return "\n\n".join([*stories, *damaged])
+
+
+def _find(folder: Path, question_id: str, answered: set[str]) -> dict[str, Any] | None:
+    """The question's stored prediction, None if there is none; ``answered`` gets all ids."""
+    path = folder / PREDICTIONS
+    found = None
+    for _, row in read_predictions(path) if path.exists() else ():
+        answered.add(row["question_id"])
+        # A failed question may have been asked again: the last line counts.
+        found = row if row["question_id"] == question_id else found
+    return found
 
 
 def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
@@ -59,6 +70,7 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     if gold:
         yield f"golden answers: {', '.join(map(repr, gold['golden_answers']))}"
         yield from _documents(documents_of(row), set(gold["gold_doc_ids"]))
+    yield from _changed(folder)
     usage = row["usage"]
     if not usage:
         yield "calls and tokens: not known of external results"
@@ -67,6 +79,17 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
         f"{usage['llm_calls']} model calls, {usage['retrievals']} searches, "
         f"{_count(usage['prompt_tokens'])} + {_count(usage['completion_tokens'])} tokens"
     )
+
+
+def _changed(folder: Path) -> Iterator[str]:
+    """A caution where the answers are not those that were scored; they are shown as they are."""
+    manifest = read_manifest(folder)
+    if not (manifest.has_ended and (folder / STAMP).exists()):
+        return
+    try:
+        read_stamp(folder, manifest)
+    except InputError as error:
+        yield f"caution: {error}"
 
 
 def _documents(found: Documents, wanted: set[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ predictions.jsonl  one line a question, appended as answers come, put in questio
 unanswered.jsonl   questions whose server failed; there only while there are any (unanswered.py)
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
 scores.jsonl       written by scoring, which can be done again at any time
-scores.json        which metrics and predictions these scores are of
+scores.json        which files and rules these scores are of, and failures by kind (stamp.py)
 judge.json, judge.jsonl  a language model's verdicts, where somebody asked for them (judging.py)
 
 Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``; what a method

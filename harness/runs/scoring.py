@@ -29,7 +29,7 @@ from harness.metrics import (
 from harness.runs.gold import gold_rows
 from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.predictions import documents_of, failure_kind, read_predictions, tells_read
-from harness.runs.stamp import PREDICTIONS, SCORES, STAMP, asked_of
+from harness.runs.stamp import PREDICTIONS, SCORES, STAMP, asked_of, read_stamp
 from harness.runs.unanswered import read_unanswered
 
 _BLANK = {"question_id": "", "answer": "", "retrieved_ids": [], "steps": []}
@@ -59,15 +59,26 @@ def score_run(folder: Path) -> bool:
 
 
 def check_scores(folder: Path) -> bool:
-    """Whether the scores of a run that has ended are, to the byte, what scoring makes anew.
+    """Whether a run has ended; its scores are then, to the byte, what scoring makes anew.
 
-    Raises InputError as scoring does.
+    Raises InputError if they are not, and as scoring does.
     """
+    manifest = read_manifest(folder)
+    if not manifest.has_ended:
+        return False
+    stamp = read_stamp(folder, manifest)
     again = hashlib.sha256()
-    for line in Scoring(folder, read_manifest(folder)).lines():
+    for line in Scoring(folder, manifest).lines():
         again.update(line)
-    path = folder / SCORES
-    return path.exists() and again.hexdigest() == file_sha256(path)
+    if {again.hexdigest()} != {
+        file_sha256(folder / SCORES),
+        stamp.scores_sha256 or again.hexdigest(),
+    }:
+        raise InputError(
+            f"{folder / SCORES}: not what scoring makes of the run's answers; run `memory-harness "
+            f"score {folder}`"
+        )
+    return True
 
 
 @dataclass(slots=True)

@@ -70,8 +70,8 @@ def read_stamp(folder: Path, manifest: Manifest) -> Stamp:
     stamp = parse_record(path, {"predictions_sha256": "", **values}, Stamp)
     if stamp.run_id not in (None, manifest.run_id):
         raise InputError(
-            f"{path}: of run {stamp.run_id}, not of {manifest.run_id}: files of two runs are mixed; "
-            "restore this run's own"
+            f"{path}: of run {stamp.run_id}, not of {manifest.run_id}: files of two runs are "
+            "mixed; restore this run's own"
         )
     check_predictions(folder, stamp)
     # Older scores may be of a card that said less.
@@ -89,7 +89,7 @@ def check_predictions(folder: Path, stamp: Stamp) -> None:
         raise InputError(f"{predictions}: missing from a finished run; restore it or run it again")
     if stamp.predictions_sha256 != file_sha256(predictions):
         raise InputError(
-            f"{predictions}: changed since they were scored, so the scores are older than the run's "
-            "predictions; restore them, or if the change is meant run "
+            f"{predictions}: changed since they were scored, so the scores are older than the "
+            "run's predictions; restore them, or if the change is meant run "
             f"`memory-harness score {folder}`"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,32 @@ side, so that they alone could decide a comparison."""
 
 
 def mean_usage(path: Path) -> Usage:
-    """Means over the predictions of a file. Raises InputError for a broken line."""
-    sums: dict[str, float | None] = {}
-    count = 0
-    for count, (_, row) in enumerate(read_predictions(path), start=1):
-        used = {
-            "passages_cut": 0,
-            **row["usage"],
-            "empty": is_empty(row),
-            "cut_off": is_cut_off(row),
-        }
-        sums = sums or dict.fromkeys(used, 0)
-        # One that nobody knows makes the mean unknown.
-        for name, total in sums.items():
-            more = used.get(name, 0)
-            sums[name] = None if total is None or more is None else total + more
-    return Usage(**{name: None if t is None else t / count for name, t in sums.items()})
+    """Means over the predictions of a file, one at a time. Raises InputError for a broken line."""
+    means: dict[str, _Mean] = defaultdict(_Mean)
+    counts: set[str] = set()
+    for _, row in read_predictions(path):
+        counts = counts or {*row["usage"], "passages_cut"}
+        for name in counts:
+            means[name].add(row["usage"].get(name, 0))
+        means["empty"].add(is_empty(row))
+        means["cut_off"].add(is_cut_off(row))
+    return Usage(**{name: mean.value for name, mean in means.items()})
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A mean of what is known; None as soon as one value is not."""
+
+    total: float | None = 0.0
+    count: int = 0
+
+    def add(self, value: float | None) -> None:
+        self.total = None if self.total is None or value is None else self.total + value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        return None if self.total is None else self.total / self.count
 
 
 def is_empty(row: Mapping[str, Any]) -> bool:
@@ -60,14 +72,14 @@ def cautions(folder: Path) -> Iterator[str]:
             f"questions left unanswered by the model's server: {len(unanswered):,}; running the "
             f"same board again asks them again; the last: {list(unanswered.values())[-1]}"
         )
-    answers = failed = 0
-    last = ""
-    for answers, (_, row) in enumerate(read_predictions(folder / "predictions.jsonl"), start=1):
+    asked, failed, last = 0, 0, ""
+    for _, row in read_predictions(folder / "predictions.jsonl"):
+        asked += 1
         if row["error"] is not None:
             failed, last = failed + 1, row["error"]
     if failed:
         yield (
-            f"{failed:,} of {answers:,} questions failed and count as wrong answers, the last with "
+            f"{failed:,} of {asked:,} questions failed and count as wrong answers, the last with "
             f"{last}; --retry-errors asks them again"
         )
     if told := empty_searches(folder):

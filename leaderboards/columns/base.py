@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from leaderboards.cells import MISSING
+from leaderboards.cells import ELSEWHERE, MISSING
 from leaderboards.rows import Row
 
 Kind = Literal["float", "int", "bool", "text"]
@@ -52,7 +52,7 @@ class Column:
 
     def is_in(self, rows: Iterable[Row]) -> bool:
         """Whether any row has something to show."""
-        return any(self.text(row) != MISSING for row in rows)
+        return any(self.text(row) not in (MISSING, ELSEWHERE) for row in rows)
 
 
 def sorted_rows(rows: Iterable[Row], column: Column) -> list[Row]:
@@ -61,7 +61,8 @@ def sorted_rows(rows: Iterable[Row], column: Column) -> list[Row]:
     def value(row: Row) -> Any:
         return column.fields[0].value(row)
 
-    known, unknown = [], []
+    known: list[Row] = []
+    unknown: list[Row] = []
     for row in rows:
         (unknown if value(row) is None else known).append(row)
     return sorted(known, key=value, reverse=column.better == "high") + unknown

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from harness.escape import shortened
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, summed
 from leaderboards.rows import Row
 
 Number = Callable[[Row], float | None]
 
+_LONGEST = 40
 _PARTS = ("text", "sparse index", "dense index", "memory vectors", "adapters")
 """Parts of a storage report that have a field whether a row has them or not."""
 
@@ -197,4 +199,5 @@ def _index(row: Row) -> str:
 
 def _parts(row: Row) -> str:
     found = row.cost.storage_parts.items()
-    return ", ".join(f"{part} {cells.number(size)}" for part, size in found) or cells.MISSING
+    told = [f"{shortened(part, _LONGEST)} {cells.number(size)}" for part, size in found]
+    return ", ".join(told) or cells.MISSING

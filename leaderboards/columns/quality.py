@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.escape import shortened
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
@@ -120,7 +121,7 @@ def metric(name: str) -> Column:
     """The column of any other score."""
     kind, at, k = name.partition("@")
     heading, explanation = _METRICS.get(kind, (kind, "Mean of the score of this name, in percent."))
-    column = _share(name, f"{heading}{at}{k}", explanation)
+    column = _share(name, shortened(f"{heading}{at}{k}", 40), explanation)
     return replace(column, is_metric=True)
 
 
@@ -144,7 +145,7 @@ def _score(
     return Column(
         name,
         f"{heading} [95% CI]",
-        f"{counted}, in percent, with the 95% interval over questions.",
+        f"{counted}, in percent.",
         lambda row: cells.score(score(row)),
         (
             Field(field, "float", mean),

@@ -17,6 +17,8 @@ from leaderboards.view import ALL, View
 
 WIDTH = 120
 """Characters of a line of a table whose columns nobody chose."""
+LONGEST_LINE = 2000
+"""Characters of a line of text around tables; whoever wrote more meant no good."""
 NARROW = (
     "method", "f1", "em", "judge", "judge_agreement", "recall", "latency", "tokens", "storage",
     "errors", "calls", "ttft",
@@ -57,15 +59,12 @@ def grids(view: View, table: Table, style: Style) -> list[Grid]:
 def explained(view: View, tables: Iterable[Table], style: Style = MARKDOWN) -> list[str]:
     """What to know of the tables' signs and columns, each line once, as the style writes it."""
     everything = list(tables)
-    shown = {c.name: c for t in everything for columns in _columns(view, t) for c in columns}
+    found = {c.name: c for t in everything for columns in _columns(view, t) for c in columns}
+    shown = [found[name] for name in view.known if name in found and name != "method"]
     signs = dict.fromkeys(line for table in everything for line in table.legend)
     return [
         *map(style.foreign, signs),
-        *(
-            f"{_heading(column, style)}: {style.own(column.explanation)}"
-            for column in shown.values()
-            if column.name != "method"
-        ),
+        *(f"{_heading(column, style)}: {style.own(column.explanation)}" for column in shown),
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.escape import one_line
+from harness.escape import shortened
 from leaderboards.board import Table
 from leaderboards.published.block import CAPTION, HEADING, Block, block, task_title, texts
 from leaderboards.view import View
-from leaderboards.writers.grid import Grid, Style, below, explained, grids
+from leaderboards.writers.grid import LONGEST_LINE, Grid, Style, below, explained, grids
 from leaderboards.writers.tex import tex_text
 
 TEX = Style(tex_text, tex_text, lambda text: rf"\textbf{{{text}}}")
@@ -20,10 +20,10 @@ def to_latex(view: View) -> bytes:
     parts = [_HEAD]
     for heading, tables in view.sections.items():
         if heading:
-            parts.append(f"% {one_line(heading)}".encode("ascii", "replace").decode())
+            parts.append(f"% {_text(heading)}")
         parts += ["\n".join(_table(view, table)) for table in tables]
     if view.board.notes:
-        parts.append("\n".join(rf"\noindent {tex_text(note)}\par" for note in view.board.notes))
+        parts.append("\n".join(rf"\noindent {_text(note)}\par" for note in view.board.notes))
     if view.published:
         parts.append("\n".join(_published(block(view.published))))
     return ("\n\n".join(parts) + "\n").encode()
@@ -44,16 +44,20 @@ def _published(found: Block) -> Iterator[str]:
 
 def _table(view: View, table: Table) -> Iterator[str]:
     yield r"\begin{table}"
-    yield r"\centering\small"
-    yield r"\setlength{\tabcolsep}{4pt}"
-    yield rf"\caption{{{tex_text(table.title)}}}"
+    yield r"\centering\footnotesize"
+    yield r"\setlength{\tabcolsep}{3pt}"
+    yield rf"\caption{{{_text(table.title)}}}"
     for grid in grids(view, table, TEX):
         yield from _tabular(grid)
-    yield r"\par\medskip\raggedright\footnotesize"
+    yield r"\par\medskip\raggedright\scriptsize"
     facts = (*below(view, table), *table.caption)
-    yield from (rf"{line}\par" for line in map(tex_text, facts))
+    yield from (rf"{line}\par" for line in map(_text, facts))
     yield " ".join(explained(view, [table], TEX)) + r"\par"
     yield r"\end{table}"
+
+
+def _text(line: str) -> str:
+    return tex_text(shortened(line, LONGEST_LINE))
 
 
 def _tabular(grid: Grid) -> Iterator[str]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.escape import markdown_text
+from harness.escape import markdown_text, shortened
 from harness.report import bullets
 from leaderboards.board import Table
 from leaderboards.published.block import to_markdown as published_markdown
 from leaderboards.view import View
-from leaderboards.writers.grid import MARKDOWN, Grid, below, explained, grids, not_shown, width
+from leaderboards.writers.grid import (
+    LONGEST_LINE,
+    MARKDOWN,
+    Grid,
+    below,
+    explained,
+    grids,
+    not_shown,
+    width,
+)
 
 
 def to_markdown(view: View) -> bytes:
@@ -21,7 +30,7 @@ def to_markdown(view: View) -> bytes:
             lines.append(f"More columns, by --columns NAME,NAME or all: {', '.join(left)}.")
         parts += ["## How to read the tables", "\n".join(f"- {line}" for line in lines)]
     if view.board.notes:
-        parts += ["## Notes", bullets(view.board.notes)]
+        parts += ["## Notes", bullets(map(_cut, view.board.notes))]
     if view.published:
         parts.append(published_markdown(view.published))
     return ("\n\n".join(parts) + "\n").encode()
@@ -30,17 +39,25 @@ def to_markdown(view: View) -> bytes:
 def _sections(view: View) -> Iterator[str]:
     for heading, tables in view.sections.items():
         if heading:
-            yield f"## {markdown_text(heading)}"
+            yield f"## {_text(heading)}"
         for table in tables:
             yield from _table(view, table, "###" if heading else "##")
 
 
 def _table(view: View, table: Table, level: str) -> Iterator[str]:
-    yield f"{level} {markdown_text(table.title)}"
-    yield bullets(table.caption)
+    yield f"{level} {_text(table.title)}"
+    yield bullets(map(_cut, table.caption))
     yield from map(pipes, grids(view, table, MARKDOWN))
     if notes := below(view, table):
-        yield bullets(notes)
+        yield bullets(map(_cut, notes))
+
+
+def _text(line: str) -> str:
+    return markdown_text(_cut(line))
+
+
+def _cut(line: str) -> str:
+    return shortened(line, LONGEST_LINE)
 
 
 def pipes(grid: Grid) -> str:

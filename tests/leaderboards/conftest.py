@@ -13,6 +13,7 @@ import pytest
 
 from harness.fingerprint import canonical_json, file_sha256, fingerprint_lines
 from harness.runs.manifest import RunConfig
+from tests.harness.conftest import cli as cli
 
 WriteRun = Callable[..., Path]
 WriteGold = Callable[..., Path]

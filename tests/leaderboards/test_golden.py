@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import ConfigError
+from leaderboards.flat import settings
 from leaderboards.table import render
+from leaderboards.view import ALL, View, view
+from leaderboards.writers import write
+from leaderboards.writers.json import to_bytes
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize(
-    ("format", "name"), [("markdown", "board.md"), ("csv", "board.csv"), ("json", "board.json")]
-)
-def test_golden(example: Path, format, name: str) -> None:
-    text = render(example, format)
-    if os.environ.get("UPDATE_GOLDEN"):
-        (GOLDEN / name).write_text(text, encoding="utf-8")
-    assert text == (GOLDEN / name).read_text(encoding="utf-8")
+def parquet_schema(view: View) -> bytes:
+    """Names and types, a line each; the bytes of the file are of pyarrow's version."""
+    schema = pq.read_schema(io.BytesIO(write(view, "parquet")))
+    return "".join(f"{field.name}: {field.type}\n" for field in schema).encode()
+
+
+def test_golden(example: Path) -> None:
+    shown = view(example)
+    found = {
+        "board.md": write(shown, "markdown"),
+        "board-all.md": write(replace(shown, columns=ALL), "markdown"),
+        "board.csv": write(shown, "csv"),
+        "board.settings.json": to_bytes(settings(shown)),
+        "board.json": write(shown, "json"),
+        "board.tex": write(shown, "latex"),
+        "board.parquet.txt": parquet_schema(shown),
+    }
+    for name, data in found.items():
+        if os.environ.get("UPDATE_GOLDEN"):
+            (GOLDEN / name).write_bytes(data)
+        assert data == (GOLDEN / name).read_bytes(), name
 
 
 def test_output_depends_on_nothing_but_the_files(example: Path, tmp_path: Path) -> None:

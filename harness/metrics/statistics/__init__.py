@@ -1,7 +1,7 @@
 """Statistics over questions. Every array holds one score a question, all rows the same questions.
 
-``intervals`` of means, ``pairs`` of methods, the whole ``family`` of a table's rows with the ``ranks``
-and letters that follow, its ``power``, and ``seeds``; ``resampling`` draws for them.
+``intervals`` of means, ``pairs`` of methods, the whole ``family`` of a table's rows with the
+``ranks`` and letters that follow, its ``power``, and ``seeds``; ``resampling`` draws for them.
 """
 
 from harness.metrics.statistics.family import (
@@ -15,6 +15,7 @@ from harness.metrics.statistics.family import (
 from harness.metrics.statistics.intervals import (
     Interval,
     average_ci,
+    average_cis,
     difference_ci,
     mean_cis,
     perplexity_difference_ci,
@@ -39,6 +40,7 @@ __all__ = [
     "Pair",
     "average",
     "average_ci",
+    "average_cis",
     "compare_all",
     "compare_pair",
     "difference_ci",

@@ -3,11 +3,11 @@
 Every pair's statistic is its summed difference over the root of the summed squares, and the largest
 of all pairs is compared with what it is under random signs, one a question for all rows together
 (max-T: Westfall & Young, 1993). That covers the choice of the pair that looks most different, as
-Tukey's range does (randomised for retrieval: Carterette, TOIS 2012), but neither mixes rows that are
-spread differently nor lets a bad row widen the range for good ones.
+Tukey's range does (randomised for retrieval: Carterette, TOIS 2012), but it neither mixes rows that
+are spread differently nor lets a bad row widen the range for good ones.
 
-- ``pairs``, stepped down from the largest statistic: at most alpha that any pair without a difference
-  is called different, whichever others differ.
+- ``pairs``, stepped down from the largest statistic: at most alpha that any pair without a
+  difference is called different, whichever others differ.
 - ``best``, a model confidence set (Hansen, Lunde & Nason, 2011): the loser of the largest statistic
   leaves, and the rows that stay are tested again. At most alpha that any row leaves that no other
   row is better than.

@@ -2,9 +2,9 @@
 
 Each bound is that of a Bayesian bootstrap to whose questions one more is added at the end of the
 scale: 1 for the upper bound, 0 for the lower (Gaffke, 2005; Learned-Miller & Thomas,
-arXiv:1905.06208). With scores of only 0 and 1 that is the exact interval of Clopper & Pearson (1934);
-for many questions it is the ordinary bootstrap's. Nothing is drawn: the quantile of the weighted mean
-comes from its saddlepoint approximation (Barndorff-Nielsen's r*, 1986).
+arXiv:1905.06208). With scores of only 0 and 1 that is the exact interval of Clopper & Pearson
+(1934); for many questions it is the ordinary bootstrap's. Nothing is drawn: the quantile of the
+weighted mean comes from its saddlepoint approximation (Barndorff-Nielsen's r*, 1986).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.metrics.statistics.resampling import RESAMPLES, Floats, checked, dr
 
 _STEPS = 60
 _CLOSE = 1e-10
+_LEAST = 0.05
 
 
 class Interval(NamedTuple):
@@ -33,22 +34,52 @@ def proportion_ci(successes: float, n: int, level: float = 0.95) -> Interval:
     """The exact interval of a proportion (Clopper & Pearson, 1934)."""
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, not {successes} of {n}")
-    return _exact(np.array([float(successes)]), n, tail(level))[0]
+    count, deviate = np.array([float(successes)]), np.array([_deviate_of(level)])
+    low, high = 1 - _exact_upper(n - count, n, deviate), _exact_upper(count, n, deviate)
+    return _intervals(low, high)[0]
 
 
 def mean_cis(values: npt.ArrayLike, level: float = 0.95) -> list[Interval]:
     """Intervals of the means of ``values`` (m, n) in [0, 1]; rows of only 0 and 1 exact."""
     scores = checked(values, 2)
+    deviates = np.full(len(scores), _deviate_of(level))
+    return _intervals(*mean_bounds(scores, deviates, deviates))
+
+
+def average_cis(tasks: Sequence[npt.ArrayLike], level: float = 0.95) -> list[Interval]:
+    """Intervals of the averages over ``tasks``, each (m, n) in [0, 1] with questions of its own.
+
+    Each task gives way only by its share of the deviate, as it does where the whole is least likely
+    by that much. Adding squared distances instead (MOVER) is right for normal means and too short
+    where scores are rare: 93 % for an EM of 4 % on 4 x 6 questions.
+    """
+    scores = [checked(values, 2) for values in tasks]
+    found = [np.array(mean_cis(rows, level)).reshape(-1, 2) for rows in scores]
+    distances = [
+        np.abs(f - s.mean(axis=1, keepdims=True)) for f, s in zip(found, scores, strict=True)
+    ]
+    whole = np.sqrt(sum(d**2 for d in distances))
+    ends = []
+    for rows, distance in zip(scores, distances, strict=True):
+        share = np.divide(distance, whole, out=np.zeros_like(distance), where=whole > 0)
+        deviates = np.maximum(_deviate_of(level) * share, _LEAST)
+        ends.append(np.array(mean_bounds(rows, deviates[:, 0], deviates[:, 1])))
+    low, high = np.mean(ends, axis=0)
+    return _intervals(low, high)
+
+
+def mean_bounds(scores: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper bounds (m,) of the means of ``scores`` (m, n) at normal deviates (m,)."""
     if scores.size and (scores.min() < 0 or scores.max() > 1):
         raise ValueError("scores must lie in [0, 1]")
-    n, cut = scores.shape[1], tail(level)
     binary = ((scores == 0) | (scores == 1)).all(axis=1)
-    exact = iter(_exact(scores[binary].sum(axis=1), n, cut))
-    mixed = scores[~binary]
-    bounds = iter(zip(1 - _upper(1 - mixed, cut), _upper(mixed, cut), strict=True))
-    return [
-        next(exact) if is_binary else Interval(*map(float, next(bounds))) for is_binary in binary
-    ]
+    lower, upper = np.empty(len(scores)), np.empty(len(scores))
+    successes, n, mixed = scores[binary].sum(axis=1), scores.shape[1], scores[~binary]
+    lower[binary] = 1 - _exact_upper(n - successes, n, low[binary])
+    upper[binary] = _exact_upper(successes, n, high[binary])
+    lower[~binary] = 1 - _upper(1 - mixed, low[~binary])
+    upper[~binary] = _upper(mixed, high[~binary])
+    return lower, upper
 
 
 def difference_ci(differences: npt.ArrayLike, level: float = 0.95) -> Interval:
@@ -94,28 +125,34 @@ def tail(level: float) -> float:
     return (1 - level) / 2
 
 
-def _exact(successes: Floats, n: int, cut: float) -> list[Interval]:
-    from scipy.special import betaincinv
+def _deviate_of(level: float) -> float:
+    return NormalDist().inv_cdf(1 - tail(level))
 
-    failures = n - successes
-    # At an end of the scale a Beta distribution has no mass left on that side.
-    low = np.where(successes > 0, betaincinv(np.maximum(successes, 1e-9), failures + 1, cut), 0.0)
-    high = np.where(
-        failures > 0, betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - cut), 1.0
-    )
+
+def _intervals(low: Floats, high: Floats) -> list[Interval]:
     return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
-def _upper(scores: Floats, cut: float) -> Floats:
-    """Upper bounds (m,): where the weighted mean with a further 1 lies above with probability cut.
+def _exact_upper(successes: Floats, n: int, deviates: Floats) -> Floats:
+    from scipy.special import betaincinv, ndtr
 
-    Weights are exponential; ``P(sum of w (z - t) > 0)`` is a saddlepoint's, with the tilt written as
-    ``u`` in (0, 1), which gives its threshold t at once. The root in logit(u) is found by regula
+    # Without a failure the Beta distribution has no mass below 1.
+    failures = np.maximum(n - successes, 1e-9)
+    bounds: Floats = np.where(
+        successes < n, betaincinv(successes + 1, failures, ndtr(deviates)), 1.0
+    )
+    return bounds
+
+
+def _upper(scores: Floats, wanted: Floats) -> Floats:
+    """Upper bounds (m,) at deviates ``wanted`` (m,) of the weighted mean with a further 1.
+
+    Weights are exponential; ``P(sum of w (z - t) > 0)`` is a saddlepoint's, with the tilt written
+    as ``u`` in (0, 1), which gives its threshold t at once. The root in logit(u) is found by regula
     falsi (Illinois).
     """
     # Distances to 1: near the end of the scale they keep the digits that 1 - z would lose.
     gaps = np.concatenate([1 - scores, np.zeros((len(scores), 1))], axis=1)
-    wanted = NormalDist().inv_cdf(1 - cut)
 
     def off(x: Floats) -> tuple[Floats, Floats]:
         deviate, bound = _deviate(gaps, x)
@@ -139,7 +176,7 @@ def _upper(scores: Floats, cut: float) -> Floats:
 
 
 def _bracket(
-    gaps: Floats, wanted: float, off: Callable[[Floats], tuple[Floats, Floats]]
+    gaps: Floats, wanted: Floats, off: Callable[[Floats], tuple[Floats, Floats]]
 ) -> tuple[Floats, Floats]:
     """Tilts (m,) on either side of the root, around that of a normal mean."""
     tilt = wanted / np.sqrt(gaps.var(axis=1) * gaps.shape[1])

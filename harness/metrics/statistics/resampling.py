@@ -1,7 +1,7 @@
 """Resamples of questions: random signs and draws with replacement, seeded, in bounded memory.
 
-Streams are PCG64's (``numpy.random.default_rng(seed)``), a resample after the other, so that nothing
-depends on how many fit into memory at once.
+Streams are PCG64's (``numpy.random.default_rng(seed)``), a resample after the other, so that
+nothing depends on how many fit into memory at once.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def checked(values: Any, dimensions: int) -> Floats:
 def flipped_sums(scores: Floats, resamples: int, seed: int, *, exhaust: bool = True) -> Floats:
     """Sums (m, draws) of ``scores`` (m, n) under signs that the rows share, one a question.
 
-    The first draw is the sample itself. Then come ``resamples`` random ones, the bits of random
-    bytes. ``exhaust``: if fewer sign vectors exist, each of them once, so that a share of them is
-    exact.
+    The first draw is the sample itself. Then come ``resamples`` random ones, the bits of words of
+    8 bytes, of which 1 keeps a sign. ``exhaust``: if there are fewer sign vectors, each of them
+    once instead, so that a share of them is exact.
     """
     n = scores.shape[1]
     if exhaust and _exhaustible(n, resamples):
@@ -42,7 +42,9 @@ def flipped_sums(scores: Floats, resamples: int, seed: int, *, exhaust: bool = T
     totals = scores.sum(axis=1, keepdims=True)
 
     def flipped(rng: np.random.Generator, rows: int) -> Floats:
-        packed = rng.integers(0, 256, (rows, -(-n // 8)), dtype=np.uint8)
+        # Whole words, else a draw would depend on where the one before it ended.
+        size = 8 * -(-n // 64)
+        packed = np.frombuffer(rng.bytes(rows * size), dtype=np.uint8).reshape(rows, size)
         kept = np.unpackbits(packed, axis=1, count=n).astype(np.float64)
         sums: Floats = 2 * (scores @ kept.T) - totals
         return sums

@@ -162,6 +162,7 @@ def test_score_again(cli, run, tmp_path: Path) -> None:
     assert cli("score", tmp_path / "runs").out == f"{folder}: scored\n"
     assert (folder / "scores.jsonl").read_bytes() == before
     assert cli("leaderboard", tmp_path / "runs").out == table
+    assert cli("score", tmp_path / "runs", "--check").out == f"{folder}: as scored\n"
     with (folder / "predictions.jsonl").open("r+") as file:
         changed = file.read().replace('"error":null', '"error":"E: x"', 1)
         file.seek(0)

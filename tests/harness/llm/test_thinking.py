@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from time import perf_counter
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_stops_lines_and_limits_count_in_the_answer_alone(folder):
             ids = llm.tokenizer(answer, add_special_tokens=False)["input_ids"][:limit]
             assert (reply.text, reply.thoughts) == (llm.tokenizer.decode(ids), thoughts)
             assert reply.cut_off
+
+
+def test_the_first_token_of_an_answer_is_after_the_thoughts(thinkers):
+    llm, request = opened(thinkers["switch"]), replace(REQUESTS[0], max_tokens=1)
+    replies(llm, [request])
+    start = perf_counter()
+    (reply,) = replies(llm, [request])
+    took = perf_counter() - start
+    assert reply.thoughts and reply.completion_tokens > 8
+    assert reply.first_token - start > 0.6 * took  # it is the last one, too
 
 
 @pytest.mark.parametrize("budget", [0, 4, 6])

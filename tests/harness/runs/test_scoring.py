@@ -10,10 +10,11 @@ import pytest
 
 from harness.errors import InputError
 from harness.files import write_json
-from harness.fingerprint import canonical_json, fingerprint_lines
+from harness.fingerprint import canonical_json, file_sha256, fingerprint_lines
 from harness.runs import stamp
 from harness.runs.execute import RunPlan, execute
-from harness.runs.scoring import score_run
+from harness.runs.predictions import failure_kind
+from harness.runs.scoring import check_scores, score_run
 from harness.runs.stamp import is_scored
 from leaderboards.table import render
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
@@ -69,6 +70,33 @@ def test_stale_scores_are_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert scores(folder)["q4"]["em"] == 1
     path.unlink()
     assert not is_scored(folder)
+
+
+def test_a_check_makes_all_scores_anew_and_writes_nothing(folder: Path) -> None:
+    assert check_scores(folder)
+    path = folder / "scores.jsonl"
+    path.write_text(path.read_text().replace('"f1":1.0', '"f1":0.5'))
+    stamp = json.loads((folder / "scores.json").read_text())
+    write_json(folder / "scores.json", {**stamp, "scores_sha256": file_sha256(path)})
+    before = contents(folder)
+    with pytest.raises(InputError, match=r"scores\.jsonl: not what scoring makes of the run's"):
+        check_scores(folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("ValueError: broken: twice", "ValueError"),
+        ("PromptTooLongError: 5,000 tokens", "PromptTooLongError"),
+        ("TimeoutError", "TimeoutError"),
+        ("socket.timeout: x", "socket.timeout"),
+        ("<b>it</b> broke: x", "other"),
+        ("", "other"),
+    ],
+)
+def test_the_kind_of_an_error_is_its_class(error: str, kind: str) -> None:
+    assert failure_kind(error) == kind
 
 
 def test_a_run_is_scored_from_within_its_folder(folder: Path, monkeypatch) -> None:

@@ -1,0 +1,190 @@
+"""Runs of several machines in one folder: first everything is compared, then copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.files import atomic_file, locked, writing
+from harness.fingerprint import file_sha256
+from harness.runs.directory import find_runs, run_folders
+from harness.runs.gold import check_gold, gold_of, gold_path
+from harness.runs.manifest import Manifest, read_manifest
+from harness.runs.stamp import PREDICTIONS
+from leaderboards.collect import Golds, Run, read_run
+
+_HALF = ".merging"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A run as one of the folders has it; ``run`` None if it has not ended."""
+
+    folder: Path
+    manifest: Manifest
+    run: Run | None
+    is_there: bool
+    """In the folder that gets them all."""
+
+    @property
+    def rank(self) -> int:
+        """How far it has come: finished, ended with unanswered questions, or under way."""
+        return self.manifest.has_ended + self.manifest.is_finished
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What equal copies have in common: the answers, and how they were scored."""
+        if self.run is not None:
+            rules = self.manifest.scoring, *self.manifest.metrics
+            return self.run.predictions_sha256, *map(str, rules)
+        path = self.folder / PREDICTIONS
+        return (file_sha256(path) if path.exists() else "",)
+
+
+def merge(sources: Sequence[Path], out: Path) -> list[str]:
+    """Copy the runs below ``sources``, and the gold of their questions, into ``out``.
+
+    Returns lines on what was done and what is to know. Equal runs are copied once, finished before
+    unfinished ones; memories that methods wrote stay behind. A copy is there whole or not at all,
+    and the same command goes on after an interruption. Raises InputError, naming the runs and the
+    reasons, if any run is damaged, they are of different schema or metrics versions, or a run,
+    questions or a corpus of one fingerprint differ; then nothing is copied.
+    """
+    folders = [(folder, False) for source in sources for folder in find_runs(source)]
+    there = [(folder, True) for folder in run_folders(out)]
+    golds, problems, copies = Golds(), list[str](), list[_Copy]()
+    for folder, is_there in [*there, *folders]:
+        try:
+            copies.append(_read(folder, golds, is_there))
+        except InputError as error:
+            problems.append(str(error))
+    chosen, notes = list[_Copy](), list[str]()
+    for same in _by_place(copies, out):
+        _choose(same, chosen, notes, problems)
+    problems += [*_other_versions(copies), *_other_data(copies)]
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise InputError(f"nothing was merged: {'; '.join(problems[:_SHOWN])}{more}")
+    new = [copy for copy in chosen if not copy.is_there]
+    _copy_all(new, out)
+    told = f"{len(new):,} runs copied to {out}, {len(chosen) - len(new):,} were there"
+    return [told, *notes, *_unfinished(chosen), *_releases(chosen)]
+
+
+def _read(folder: Path, golds: Golds, is_there: bool) -> _Copy:
+    manifest = read_manifest(folder)
+    run = None
+    if manifest.has_ended:
+        run = read_run(folder, manifest, golds)
+        if golds.of(folder, manifest) is None:
+            check_gold(gold_of(folder, manifest.config.task), manifest.config.task)
+    return _Copy(folder, manifest, run, is_there)
+
+
+def _by_place(copies: Iterable[_Copy], out: Path) -> Iterable[list[_Copy]]:
+    places: dict[Path, list[_Copy]] = {}
+    for copy in copies:
+        places.setdefault(copy.manifest.config.folder(out), []).append(copy)
+    return places.values()
+
+
+def _choose(
+    same: Sequence[_Copy], chosen: list[_Copy], notes: list[str], problems: list[str]
+) -> None:
+    """Of copies of one run the one that has come furthest; those as far must be equal."""
+    best = max(same, key=lambda copy: (copy.rank, copy.is_there))
+    chosen.append(best)
+    for other in same:
+        if other is best or other.folder.samefile(best.folder):
+            continue
+        if other.rank == best.rank and other.content != best.content:
+            problems.append(
+                f"{best.folder} and {other.folder}: the same run with different predictions or "
+                "rules; remove the one that is wrong"
+            )
+        elif other.is_there and not best.is_there:
+            problems.append(
+                f"{other.folder}: not finished, but {best.folder} is; remove it or merge into "
+                "another folder"
+            )
+        elif not other.is_there and not best.is_there:
+            how = "the same" if other.rank == best.rank else "has come further"
+            notes.append(
+                f"left out: {other.folder}; {best.folder} is {how}".replace("is has", "has")
+            )
+
+
+def _other_versions(copies: Iterable[_Copy]) -> Iterator[str]:
+    versions: dict[int, Path] = {}
+    for copy in copies:
+        if copy.run is not None:
+            versions.setdefault(copy.run.metrics_version, copy.folder)
+    if len(versions) > 1:
+        told = ", ".join(f"{version} ({folder})" for version, folder in sorted(versions.items()))
+        yield f"scored by different metrics versions: {told}; run `memory-harness score` over each"
+
+
+def _other_data(copies: Iterable[_Copy]) -> Iterator[str]:
+    """Corpora of one fingerprint and other sizes; questions that would get one file."""
+    known: dict[tuple[str, str, str], tuple[object, Path]] = {}
+    for copy in copies:
+        task = copy.manifest.config.task
+        corpus, asked = task.corpus_fingerprint, task.questions_fingerprint[:12]
+        for what, print_, content in (
+            ("corpus", corpus, task.passages),
+            ("questions", asked, (task.questions_fingerprint, task.questions)),
+        ):
+            first, folder = known.setdefault((task.name, what, print_), (content, copy.folder))
+            if first != content:
+                yield (
+                    f"{folder} and {copy.folder}: different {what} under the fingerprint "
+                    f"{print_[:12]}; one of the manifests was changed"
+                )
+
+
+def _copy_all(copies: Sequence[_Copy], out: Path) -> None:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "merged folder"), writing(out):
+        half = out / _HALF
+        shutil.rmtree(half, ignore_errors=True)
+        for copy in copies:
+            _copy_gold(copy, out)
+            half.mkdir()
+            for path in sorted(copy.folder.iterdir()):
+                if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                    shutil.copyfile(path, half / path.name)
+            place = copy.manifest.config.folder(out)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            half.rename(place)
+
+
+def _copy_gold(copy: _Copy, out: Path) -> None:
+    task = copy.manifest.config.task
+    source, place = gold_of(copy.folder, task), gold_path(out, task)
+    if place.exists():
+        check_gold(place, task)
+    elif source.exists():
+        check_gold(source, task)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(place) as file, source.open("rb") as lines:
+            shutil.copyfileobj(lines, file)
+
+
+def _unfinished(copies: Iterable[_Copy]) -> Iterator[str]:
+    for copy in copies:
+        if not copy.manifest.is_finished:
+            why = (
+                f"left {len(copy.run.unanswered)} questions unanswered" if copy.run else "not ended"
+            )
+            yield f"incomplete: {copy.folder} has {why}; running the same board again completes it"
+
+
+def _releases(copies: Iterable[_Copy]) -> Iterator[str]:
+    releases = sorted({copy.manifest.harness.text for copy in copies})
+    if len(releases) > 1:
+        yield f"made by different releases: {', '.join(releases)}"

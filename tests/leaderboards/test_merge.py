@@ -1,0 +1,166 @@
+"""``merge`` puts runs of several folders in one, or says why they cannot stand together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError, RunLockedError
+from harness.files import locked
+from harness.runs.directory import find_runs
+from harness.runs.manifest import RunConfig
+from harness.runs.scoring import score_run
+from leaderboards.board import build
+from leaderboards.merge import merge
+from tests.leaderboards.conftest import prediction
+
+IDS = ["q0", "q1"]
+
+
+@pytest.fixture
+def machines(runs: Path, write_run, write_gold, tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders; the first has runs of bm25 and ircot, the second of bm25 and dense."""
+    write_gold({id_: ["d1"] for id_ in IDS})
+    rows = [{**prediction(id_, ["d1"]), "answer": "x"} for id_ in IDS]
+    for method in ("bm25", "ircot", "dense"):
+        folder = write_run(method, questions=2, predictions=rows)
+        score_run(folder)
+        place = runs / "nq" / method / manifest(folder)["run_id"]
+        place.parent.mkdir()
+        folder.rename(place)
+    (runs / "nq" / ".memory" / "dense").mkdir(parents=True)
+    other = tmp_path / "other"
+    shutil.copytree(runs, other)
+    shutil.rmtree(runs / "nq" / "dense")
+    shutil.rmtree(other / "nq" / "ircot")
+    return runs, other
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def change(folder: Path, **parts) -> None:
+    (folder / "manifest.json").write_text(json.dumps({**manifest(folder), **parts}))
+
+
+def answer_otherwise(folder: Path) -> None:
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text().replace('"x"', '"y"'))
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_runs_of_both_stand_in_one_folder_and_equal_ones_once(machines, tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    told = merge(machines, out)
+    assert told[0] == f"3 runs copied to {out}, 0 were there"
+    (note,) = told[1:]
+    assert note.startswith("left out: ") and "bm25" in note and note.endswith("is the same")
+    assert {row.method for row in build(out).tables[0].rows} == {"bm25", "ircot", "dense"}
+    assert files(out) == files(machines[0]) | files(machines[1])
+    assert not (out / "nq" / ".memory").exists() and not list(out.glob(".merging"))
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.json*")}
+    assert merge(machines, out)[0] == f"0 runs copied to {out}, 3 were there"
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.json*")} == before
+
+
+def test_an_interrupted_merge_goes_on(machines, tmp_path: Path, monkeypatch) -> None:
+    out, rename = tmp_path / "all", Path.rename
+
+    def killed(self: Path, place: Path) -> Path:
+        if list(out.rglob("manifest.json")) != [self / "manifest.json"]:
+            raise KeyboardInterrupt
+        return rename(self, place)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        merge(machines, out)
+    monkeypatch.undo()
+    assert len(find_runs(out)) == 1, "half a copy is no run"
+    assert merge(machines, out)[0] == f"2 runs copied to {out}, 1 were there"
+    assert files(out) == files(machines[0]) | files(machines[1])
+
+
+def with_other_answers(folder: Path) -> None:
+    answer_otherwise(folder)
+    score_run(folder)
+
+
+def with_another_schema(folder: Path) -> None:
+    change(folder, schema_version=2)
+
+
+def with_other_metrics(folder: Path) -> None:
+    stamp = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").write_text(json.dumps({**stamp, "metrics_version": 2}))
+
+
+def with_other_gold(folder: Path) -> None:
+    (gold,) = folder.parents[1].glob("questions-*.jsonl")
+    gold.write_text(gold.read_text().replace('["x"]', '["y"]'))
+
+
+def with_another_corpus(folder: Path) -> None:
+    config = manifest(folder)["config"]
+    config["task"]["passages"] = 4999
+    change(folder, config=config, run_id=RunConfig.model_validate(config).run_id)
+    score_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("differ", "reason"),
+    [
+        (with_other_answers, "the same run with different predictions"),
+        (with_another_schema, "schema version 2, this release reads 1"),
+        (with_other_metrics, "different metrics versions: 2 .* 3 .*run `memory-harness score`"),
+        (with_other_gold, "damaged or edited: its fingerprint is"),
+        (with_another_corpus, "different corpus under the fingerprint"),
+        (answer_otherwise, "changed since they were scored"),
+    ],
+)
+def test_what_contradicts_is_refused_by_name_and_nothing_is_copied(
+    machines, tmp_path: Path, differ, reason: str
+) -> None:
+    (folder,) = machines[1].glob("nq/bm25/*")
+    differ(folder)
+    with pytest.raises(InputError, match=f"nothing was merged: .*{reason}") as raised:
+        merge(machines, tmp_path / "all")
+    assert str(machines[1]) in str(raised.value)
+    assert not (tmp_path / "all").exists()
+
+
+def test_a_run_that_has_come_further_is_taken(machines, tmp_path: Path) -> None:
+    (folder,) = machines[0].glob("nq/bm25/*")
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text().partition("\n")[0] + "\n")
+    change(folder, status="running")
+    (dense,) = machines[1].glob("nq/dense/*")
+    change(dense, status="running")
+    told = merge(machines, tmp_path / "all")
+    assert any(f"{folder}; " in line and line.endswith("has come further") for line in told)
+    (line,) = (line for line in told if line.startswith("incomplete"))
+    assert str(dense) in line
+    copied = tmp_path / "all" / folder.relative_to(machines[0])
+    assert manifest(copied)["status"] == "finished"
+    # What is there is never replaced.
+    change(copied, status="running")
+    before = files(tmp_path / "all")
+    with pytest.raises(InputError, match=rf"{copied}: not finished, but .* is; remove it"):
+        merge(machines, tmp_path / "all")
+    assert files(tmp_path / "all") == before
+
+
+def test_two_merges_do_not_meet(machines, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    with locked(tmp_path / "all", "x"), pytest.raises(RunLockedError, match="merged folder"):
+        merge(machines, tmp_path / "all")
