@@ -89,12 +89,13 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
     peak = max(peaks, key=lambda memory: memory.peak_bytes, default=None)
     parts = [run.performance.storage for run in runs if run.performance.storage]
     stores = [StorageReport(storage.parts, storage.documents) for storage in parts]
+    usage: dict[str, Any] = {name: _mean_usage(runs, name) for name in _PER_QUESTION}
     away = [run.manifest.hardware.text for run in runs if _timed(run)]
     return Cost(
         **_latency([p.latency for p in here if p.latency]),
         **_opening(here),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
-        **{name: _mean_usage(runs, name) for name in _PER_QUESTION},
+        **usage,
         memory_kind=peak.kind if peak else None,
         memory_bytes=peak.peak_bytes if peak else None,
         memory_baseline_bytes=peak.baseline_bytes if peak else None,

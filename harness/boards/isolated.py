@@ -51,14 +51,18 @@ def check_isolated(plan: RunPlan) -> None:
     """Raise ConfigError, before any work, if another process could not open what a run uses."""
     if plan.board is None:
         raise _not_again(f"run '{plan.label}'", "it was not planned from a board")
-    lost = {(kind, name): why for kind, name, _, why in _registered() if why}
-    used = {
-        "methods": own_name(plan.config.method.name),
-        "models": plan.model.name,
-        "tasks": plan.config.task.name,
-        "retrievers": plan.method.retriever_name,
+    lost: dict[tuple[str, str | None], str] = {
+        (kind, name): why for kind, name, _, why in _registered() if why
     }
-    for kind, name in used.items():
+    used: list[tuple[str, str | None]] = [
+        ("methods", own_name(plan.config.method.name)),
+        ("models", plan.model.name),
+        ("tasks", plan.config.task.name),
+        ("retrievers", plan.method.retriever_name),
+        ("encoders", plan.method.retriever_name),
+        *(("metrics", name) for name in plan.data.card.metrics),
+    ]
+    for kind, name in used:
         if (kind, name) in lost:
             raise _not_again(f"{kind.removesuffix('s')} '{name}'", lost[kind, name])
 

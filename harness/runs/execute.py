@@ -184,8 +184,9 @@ class _Run:
 
     def note_opening(self, run: RunDirectory, loaded: Loaded | None) -> None:
         """Put down what building and opening took."""
-        cold = self.opened.cold_start(loaded and loaded.seconds)
-        parts = {"write": loaded and loaded.written, "index": self.opened.index, "cold_start": cold}
+        written, seconds = (loaded.written, loaded.seconds) if loaded else (None, None)
+        cold, index = self.opened.cold_start(seconds), self.opened.index
+        parts = {"write": written, "index": index, "cold_start": cold}
         known = {name: part for name, part in parts.items() if part is not None}
         if known:
             update_performance(run.folder, **known)

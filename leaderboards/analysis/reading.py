@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.runs.gold import gold_of, gold_rows
-from harness.runs.predictions import read_ids, read_predictions
+from harness.runs.predictions import documents_of, read_predictions
 from leaderboards.collect import Run
 
 RIGHT = "right"
@@ -116,5 +116,5 @@ def cases(
 
 
 def _reading(row: Mapping[str, Any]) -> Reading:
-    failed = row.get("error") is not None
-    return Reading(tuple(read_ids(row)), tuple(row["retrieved_ids"]), failed)
+    failed, found = row.get("error") is not None, documents_of(row)
+    return Reading(tuple(found.read), tuple(found.ranked), failed)

@@ -1,0 +1,107 @@
+"""The data of a page: tables, plots, curves, published figures and where everything is from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboards.board import Leaderboard, Table
+from leaderboards.columns import Column
+from leaderboards.floors import floors_line
+from leaderboards.page.columns import about, cell, columns_of
+from leaderboards.page.curves import learning, scaling
+from leaderboards.page.provenance import provenance
+from leaderboards.page.published import published
+from leaderboards.rounding import plain
+from leaderboards.rows import Row
+from leaderboards.significance import power
+from leaderboards.view import View
+
+
+def named(board: Leaderboard) -> list[tuple[str, Table]]:
+    """The tables of a board, each with a name of its own in the page."""
+    return [(f"t{place}", table) for place, table in enumerate(board.tables)]
+
+
+def of_tasks(board: Leaderboard) -> list[tuple[str, Table]]:
+    """The tables of one task, with the same names."""
+    return [(name, table) for name, table in named(board) if table.kind == "task"]
+
+
+def page_data(view: View) -> dict[str, Any]:
+    """All that a page shows at once; the questions come in packed parts (``questions``)."""
+    board = view.board
+    found: dict[str, Any] = plain({
+        "title": "Leaderboard",
+        "runs": view.runs.absolute().name,
+        "tables": [_table(name, table, view) for name, table in named(board)],
+        "columns": about(view),
+        "labels": _labels(view),
+        "notes": board.notes,
+        "learning": learning(view.runs),
+        "scaling": scaling(view.runs, board),
+        "published": published(board),
+        "provenance": provenance(view.runs, of_tasks(board)),
+    })  # fmt: skip
+    return found
+
+
+def _labels(view: View) -> list[dict[str, str]]:
+    """Every row's label once, which gives it its look, and what plots and menus call it."""
+    shorts = [name.short for name in view.names.values()]
+    return [
+        {"label": label, "short": name.short if shorts.count(name.short) == 1 else name.text}
+        for label, name in sorted(view.names.items())
+    ]
+
+
+def _table(name: str, table: Table, view: View) -> dict[str, Any]:
+    columns = columns_of(table.rows, table.k, view.known)
+    return {
+        "name": name,
+        "kind": table.kind,
+        "short": _short_title(table, view.board),
+        "title": table.title,
+        "tasks": table.tasks,
+        "model": table.model,
+        "questions": table.questions,
+        "power": power(table.rows, table.questions, table.smallest_difference),
+        "caption": [*table.caption, *table.legend],
+        "notes": [*floors_line(table.floors), *table.notes],
+        "columns": [column.name for column in columns],
+        "rows": [_row(row, columns) for row in table.rows],
+        "floors": [[floor.name, floor.mb_per_1000] for floor in table.floors],
+    }
+
+
+def _row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
+    has_params = row.label.startswith(f"{row.method} ")
+    return {
+        "label": row.label,
+        "name": row.method if has_params else row.label,
+        "detail": row.label.removeprefix(row.method).strip() if has_params else "",
+        "title": row.title,
+        "oracle": row.oracle,
+        "external": bool(row.external),
+        "top": row.top,
+        "elsewhere": row.cost.elsewhere,
+        "cells": {column.name: cell(column, row) for column in columns},
+    }
+
+
+def _short_title(table: Table, board: Leaderboard) -> str:
+    """What tells a table from the others: its task, and what else differs between tables."""
+    task = "Mean" if table.kind == "mean" else table.tasks[0]
+    parts = [task]
+    alike = [t for t in board.tables if (t.kind, t.tasks) == (table.kind, table.tasks)]
+    if len({t.model for t in board.tables}) > 1:
+        parts.append(table.model)
+    for setting, of in (
+        ("task.split", "{}"),
+        ("task.limit", "n = {}"),
+        ("task.passages", "{} docs"),
+    ):
+        if len({str(t.settings.get(setting)) for t in alike}) > 1:
+            value = table.settings.get(setting)
+            parts.append(of.format(f"{value:,}" if isinstance(value, int) else value or "all"))
+    return " \u00b7 ".join(parts)
