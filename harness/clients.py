@@ -175,7 +175,7 @@ class LLMClient:
     ) -> tuple[Fitted, Any]:
         """Submit what fits; less of it where a server tells that it was too long for its window."""
         fitted = self._fit(prompt, max_tokens, vectors)
-        scope.recorder.has_asked = True
+        scope.recorder.reads_untold |= bool(vectors) or not isinstance(prompt, Prompt)
         while True:
             if kind == "generate" and isinstance(prompt, Prompt):
                 # Before it is sent: what was read counts where the reader then fails, too.

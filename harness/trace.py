@@ -28,8 +28,8 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     unanswered: UnansweredError | None = None
     """What a server failed with; it counts even where the method went on without an answer."""
-    has_asked: bool = False
-    """Whether the model was called, be it in vain."""
+    reads_untold: bool = False
+    """Whether a prompt was sent, be it in vain, that does not tell which passages it shows."""
     _branches: list[asyncio.Task[Any]] = field(default_factory=list)
     _shown: dict[Key, tuple[Sequence[str], int]] = field(default_factory=dict)
     _first_tokens: dict[Key, float | None] = field(default_factory=dict)
@@ -58,8 +58,8 @@ class Recorder:
         """
         ranked = retrieved_ids(step.data for step in self.steps)
         shown = [id_ for id_, fits in self._fits.items() if fits]
-        # Prompts of plain text do not tell what they show: as elsewhere, all that was ranked.
-        read = (shown or None) if self.has_asked else ()
+        # None is, as elsewhere, what a selection noted, else all that was ranked.
+        read = None if self.reads_untold and not shown else shown
         return Prediction("", [Hit(id_) for id_ in ranked], read)
 
     def note_first_token(self, key: Key, moment: float | None) -> None:
@@ -130,8 +130,13 @@ _scope: ContextVar[Scope] = ContextVar("scope")
 
 
 def retrieved_ids(steps: Iterable[Mapping[str, Json]]) -> list[str]:
-    """Ids of all that steps say was retrieved, each once: searches, and selections of memories."""
-    return list(dict.fromkeys(id_ for step in steps for id_ in step.get("retrieved_ids", ())))
+    """Ids of all that steps say was retrieved, each once: searches, and selections of memories.
+
+    A method may note what it likes under the name; what is no list of texts is none of ids.
+    """
+    noted = (step.get("retrieved_ids") for step in steps)
+    lists = (ids for ids in noted if isinstance(ids, list | tuple))
+    return list(dict.fromkeys(id_ for ids in lists for id_ in ids if isinstance(id_, str)))
 
 
 def begin(query_id: str) -> Recorder:

@@ -62,6 +62,25 @@ def test_what_was_found_and_never_shown_was_not_read() -> None:
     assert len(failed.ranked_ids) == 2 and failed.read_ids == []
 
 
+def test_a_prompt_that_shows_no_passage_reads_none() -> None:
+    async def route(method, query) -> Prediction:
+        await method.llm.generate(method.prompts.closed_book(query))
+        await method.retriever.search(query.text, k=2)
+        raise ValueError("a bug")
+
+    assert predicted(route).read_ids == []
+
+
+def test_a_note_may_hold_what_it_likes() -> None:
+    async def odd(method, query) -> Prediction:
+        for value in (None, 5, "d1", {"d1": 1}, [["d1"], 3, "d2"]):
+            note("own", retrieved_ids=value)
+        raise ValueError("a bug")
+
+    failed = predicted(odd)
+    assert (failed.error, failed.ranked_ids) == ("ValueError: a bug", ["d2"])
+
+
 def test_several_searches_are_ranked_as_they_came() -> None:
     async def twice(method, query) -> Prediction:
         first = await method.retriever.search(query.text, k=2)

@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from harness.boards.config import parse_board
 from harness.llm.base import GenerateRequest
 from harness.runs import session, write_phase
+from harness.runs.directory import find_runs
 from harness.runs.execute import execute
 from harness.runs.manifest import read_manifest
 from harness.runs.measuring import Measuring
@@ -114,6 +117,33 @@ def test_without_timings_nothing_that_a_busy_machine_changes_is_kept(files, tmp_
     assert model.calls == 4
     found = set(read_performance(folder).written())
     assert found == {"usage", "storage", "write", "cold_start", "latency", "memory"}
+
+
+def test_a_board_and_the_command_line_say_it_alike(files: Path, tmp_path: Path, cli) -> None:
+    keys = (
+        "{name: b, tasks: [nq], methods: [bm25], timings: off, isolate: on, latency: {passes: 3}}"
+    )
+    board = parse_board(yaml.safe_load(keys), "board")
+    assert (board.timings, board.isolate, board.latency.passes) == (False, True, 3)
+    own = [f"--{kind}={files / kind}.jsonl" for kind in ("questions", "corpus", "train")]
+    run = (
+        "run",
+        "--method",
+        "no-retrieval",
+        "--task",
+        "toy",
+        *own,
+        "--limit",
+        4,
+        "--out",
+        tmp_path,
+    )
+    assert cli(*run, "--no-timings").code == 0
+    (folder,) = find_runs(tmp_path)
+    assert set(read_performance(folder).written()) == {"usage", "storage"}
+    assert cli(*run, "--latency-queries", 4, "--latency-passes", 3).code == 0
+    assert read_performance(folder).latency.passes == 3
+    assert "latency.passes" in cli.refuses(*run, "--latency-passes", 0)
 
 
 def test_cold_start_and_building_are_apart(files: Path, tmp_path: Path) -> None:
