@@ -35,13 +35,9 @@ def power(rows: Sequence[Row], questions: int, smallest: float | None) -> str:
         return ""
     asked = f"{questions:,} question{'' if questions == 1 else 's'}"
     if smallest is None:
-        return (
-            f"No result: {asked} cannot tell these rows apart in F1, however far apart they look."
-            if any(row.f1 != rows[0].f1 for row in rows)
-            else f"No result: these rows have the same F1 on {asked}."
-        )
+        return f"No result: {asked} cannot tell rows apart in F1, however far apart they look."
     if smallest >= 1:
-        return f"No result: {asked} cannot show any difference in F1 between these rows."
+        return f"No result: {asked} cannot be relied on to show any difference in F1."
     return (
         f"Power: {asked} show a difference of {100 * smallest:.1f} points of F1 between two of "
         "these rows in 80 % of cases; a smaller one may be there unseen."

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from harness.errors import ConfigError, InputError
+from harness.metrics.statistics import difference_ci
 from leaderboards.compare import compare
 from tests.leaderboards.conftest import stamp_scores
 
@@ -31,11 +32,14 @@ def numbers(line: str) -> list[float]:
 def test_the_difference_its_interval_and_its_p_value(runs: Path, write_run) -> None:
     a, b = f1(write_run("bm25", skill=0.0)), f1(write_run("ircot", skill=0.3))
     *_, line = compare(runs, "bm25", "ircot").splitlines()
-    mean_a, mean_b, difference, low, high, p = numbers(line)
+    mean_a, mean_b, difference, low, high, effect, won, p = numbers(line)
     assert (mean_a, mean_b) == (round(100 * a.mean(), 1), round(100 * b.mean(), 1))
     assert difference == pytest.approx(100 * (b - a).mean(), abs=0.05)
     oracle = stats.bootstrap((b - a,), np.mean, method="percentile", rng=1).confidence_interval
-    assert (low, high) == pytest.approx((100 * oracle.low, 100 * oracle.high), abs=1.0)
+    assert (low, high) == pytest.approx(tuple(100 * end for end in difference_ci(b - a)), abs=0.06)
+    assert low < 100 * oracle.low < 100 * oracle.high < high
+    assert effect == pytest.approx(stats.ttest_rel(b, a).statistic / 40**0.5, abs=0.006)
+    assert won == pytest.approx(100 * ((b > a) + (b == a) / 2).mean(), abs=0.06)
     permuted = stats.permutation_test(
         (b, a), lambda x, y: np.mean(x - y), permutation_type="samples", rng=1
     )
@@ -80,3 +84,46 @@ def test_what_is_not_there_is_named(runs: Path, write_run) -> None:
     write_run("ircot", "nq")
     with pytest.raises(ConfigError, match=r"not scored on 'recal@5'.*recall@5"):
         compare(runs, "bm25", "ircot", "recal@5")
+
+
+def test_em_is_tested_by_mcnemar_and_tasks_are_corrected_for(runs: Path, write_run) -> None:
+    for task, skill in (("nq", 0.3), ("musique", 0.05)):
+        write_run("bm25", task)
+        write_run("ircot", task, skill=skill)
+    text = compare(runs, "bm25", "ircot", "em")
+    assert "p: McNemar's exact test; then corrected for 2 tasks (Holm)" in text
+    by_task = {line.split()[1]: numbers(line) for line in text.splitlines()[4:]}
+    raw = []
+    for task in ("musique", "nq"):
+        a, b = ([json.loads(x)["em"] for x in (folder / "scores.jsonl").open()]
+                for folder in by_method(runs, task))  # fmt: skip
+        won = sum(y > x for x, y in zip(a, b, strict=True))
+        lost = sum(y < x for x, y in zip(a, b, strict=True))
+        raw.append(stats.binomtest(won, won + lost).pvalue if won + lost else 1.0)
+        assert by_task[task][-2] == pytest.approx(raw[-1], abs=6e-5)
+    smaller = min(1.0, 2 * min(raw))
+    assert min(by_task[task][-1] for task in by_task) == pytest.approx(smaller, abs=6e-5)
+
+
+def by_method(runs: Path, task: str) -> list[Path]:
+    """Run folders of bm25, then ircot."""
+    folders = (runs / task / "method").iterdir()
+    return sorted(
+        folders,
+        key=lambda f: json.loads((f / "manifest.json").read_text())["config"]["method"]["name"],
+    )
+
+
+def test_a_row_of_several_seeds_is_less_sure_of_others(runs: Path, write_run) -> None:
+    folders = [write_run("ircot", skill=s, seed=i) for i, s in enumerate((0.25, 0.3, 0.35))]
+    base, seeds = f1(write_run("bm25")), [f1(folder) for folder in folders]
+    *_, low, high, _, _, _ = numbers(compare(runs, "bm25", "ircot").splitlines()[-1])
+    gaps = np.mean(seeds, axis=0) - base
+    questions = difference_ci(gaps)
+    half = stats.t.ppf(0.975, 2) * stats.sem([row.mean() for row in seeds])
+    assert low == pytest.approx(
+        100 * (gaps.mean() - np.hypot(gaps.mean() - questions.low, half)), abs=0.06
+    )
+    assert high == pytest.approx(
+        100 * (gaps.mean() + np.hypot(questions.high - gaps.mean(), half)), abs=0.06
+    )

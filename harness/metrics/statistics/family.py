@@ -42,7 +42,8 @@ class Flips:
     """Rows (m, ...) over the same questions, and their means under random signs.
 
     ``flipped`` (m, draws), the sample itself first. Of each pair (m, m): ``squares`` is the summed
-    square of the differences over n squared, ``variances`` the variance of the mean difference.
+    square of the differences over n squared, ``variances`` the variance of the mean difference if
+    one more question told them fully apart: few questions, or few that differ, show little spread.
     """
 
     questions: int
@@ -102,8 +103,8 @@ def flip(
     squares[squares <= 1e-12 * (own[:, np.newaxis] + own)] = 0
     flipped = flipped_sums(rows, resamples, seed, exhaust=exhaust) / n
     gaps = flipped[:, :1] - flipped[:, 0]
-    spread = np.maximum(squares / n - gaps**2, 0)
-    return Flips(n, flipped, squares / n**2, spread / max(1, n - 1))
+    spread = np.maximum(squares - n * gaps**2, 0)
+    return Flips(n, flipped, squares / n**2, (spread + 1) / (n * max(1, n - 1)))
 
 
 def average(parts: Sequence[Flips]) -> Flips:

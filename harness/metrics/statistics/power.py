@@ -18,10 +18,12 @@ def smallest_difference(flips: Flips, family: Family, alpha: float = ALPHA) -> f
     significant, however large: of fewer than two rows, and where chance alone gives the largest
     statistic there is too often (of 5 questions and fewer always).
     """
-    n, m = flips.questions, len(flips.means)
-    if m < 2 or 2.0 ** (1 - n) > alpha or family.critical**2 >= n * (1 - 1e-9):
+    n, m, normal = flips.questions, len(flips.means), NormalDist()
+    # Rows that hardly differ have statistics too small for any that do.
+    u = max(family.critical, normal.inv_cdf(1 - alpha / 2))
+    if m < 2 or 2.0 ** (1 - n) > alpha or u**2 >= n * (1 - 1e-9):
         return None
     # The statistic as Student's: it is at most the root of n.
-    critical = family.critical * ((n - 1) / (n - family.critical**2)) ** 0.5
+    critical = u * ((n - 1) / (n - u**2)) ** 0.5
     spread = float(np.median(np.sqrt(flips.variances[np.triu_indices(m, 1)])))
-    return (critical + NormalDist().inv_cdf(POWER)) * spread if spread > 0 else None
+    return (critical + normal.inv_cdf(POWER)) * spread

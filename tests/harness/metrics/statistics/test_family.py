@@ -136,10 +136,15 @@ def test_few_questions_show_nothing(n: int) -> None:
     assert (family.best > ALPHA).all()
 
 
-def test_rows_without_a_difference_have_no_smallest_one() -> None:
-    for rows in (np.ones((2, 40)), np.random.default_rng(0).random((1, 40))):
-        flips = flip(rows)
-        assert smallest_difference(flips, compare_all(flips)) is None
+def test_rows_that_hardly_differ_do_not_look_sure() -> None:
+    """One of 8 questions tells them apart, a little: that is no fine scale."""
+    rows = np.zeros((3, 8))
+    rows[0, 0] = 0.25
+    for few in (rows, np.zeros((2, 8))):
+        flips = flip(few)
+        assert smallest_difference(flips, compare_all(flips)) > 0.3
+    alone = flip(np.ones((1, 40)))
+    assert smallest_difference(alone, compare_all(alone)) is None
 
 
 def test_an_average_of_tasks_weighs_each_the_same() -> None:

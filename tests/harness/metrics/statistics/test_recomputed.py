@@ -266,7 +266,8 @@ def test_the_smallest_difference() -> None:
     scores = f1_like((3, 50), 3)
     flips = flip(scores)
     family = compare_all(flips)
-    errors = [scipy.stats.sem(scores[i] - scores[j]) for i, j in combinations(range(3), 2)]
+    gaps = [scores[i] - scores[j] for i, j in combinations(range(3), 2)]
+    errors = [np.sqrt(scipy.stats.sem(gap) ** 2 + 1 / (50 * 49)) for gap in gaps]
     u = family.critical
     t = u * (49 / (50 - u**2)) ** 0.5
     expected = (t + scipy.stats.norm.ppf(0.8)) * np.median(errors)
