@@ -127,11 +127,6 @@ def build(
     return Leaderboard(tuple(tables), (*notes, *damaged))
 
 
-def build_entries(runs_dir: Path) -> list[tuple[str, Entries]]:
-    """The title of every table of one task, and its entries by row label."""
-    return [(group.title, group.entries) for group in read_groups(runs_dir)[0]]
-
-
 def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[Group], list[str]]:
     """The runs of each table of one task, and a note on every run that is not finished or damaged.
 

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.common import RunsFolder
 from harness.errors import ConfigError
+from harness.escape import visible
 from harness.files import check_writable
 
 
@@ -38,10 +39,10 @@ def leaderboard(
     """Print the tables of all finished and scored runs.
 
     Columns: method, em, f1, p, ranks, letters, contains, recall, all_gold, recall_read, retrieved,
-    judge, latency, noise, ttft, throughput, cold_start, index, write, calls, searches, tokens,
-    dropped, memory, storage, parts, errors, unanswered, retries, empty, cut_off, and any other
-    score by its name. Beside CSV and Parquet files stands
-    NAME.settings.json, which tells what their settings_id and row_id stand for.
+    judge, judge_agreement, latency, noise, ttft, throughput, cold_start, index, write, calls,
+    searches, tokens, dropped, memory, storage, parts, errors, unanswered, retries, empty, cut_off,
+    and any other score by its name. Beside a CSV or Parquet file stands NAME.settings.json, which
+    tells what its settings_id and row_id stand for.
     """
     from leaderboards.view import view
     from leaderboards.writers import FLAT, chosen_format, save, write
@@ -59,6 +60,9 @@ def leaderboard(
     content = write(shown, form)
     if form == "markdown" or output is None:
         typer.echo(content.decode(), nl=False)
+    if form != "markdown":  # rows hold no notes, and what was left out must be known
+        for note in shown.board.notes:
+            typer.echo(visible(note), err=True)
     if output is not None:
         for path in save(shown, form, content, output):
             typer.echo(f"written to {path}", err=True)

@@ -11,8 +11,8 @@ import numpy as np
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.escape import markdown_text
 from harness.metrics.statistics import Interval, Pair, compare_pair, hierarchical_ci, holm
-from harness.report import pipe_table
-from leaderboards.board import build_entries
+from harness.report import bullets, pipe_table
+from leaderboards.board import read_groups
 from leaderboards.collect import Floats
 from leaderboards.entries import Entries, Entry
 from leaderboards.labels import Labelled, find_label, short_names
@@ -48,8 +48,9 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     ``a`` and ``b`` are row labels, such as ``bm25 (k=15)``. Values are percentages. Raises
     ConfigError for labels or scores that are not there.
     """
-    tables = build_entries(runs_dir)
-    a, b = (_row(given, [entries for _, entries in tables]) for given in (a, b))
+    groups, notes = read_groups(runs_dir)
+    tables = [(group.title, group.entries) for group in groups]
+    a, b = (_row(given, [entries for _, entries in tables], notes) for given in (a, b))
     found = [
         compare_entries(task, entries[a], entries[b], metric)
         for task, entries in tables
@@ -59,10 +60,11 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
     both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
     cautions = dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)
-    return "\n\n".join([" ".join([heading(found, a, b, metric), *cautions]), table(found, a, b)])
+    head = " ".join([heading(found, a, b, metric), *cautions])
+    return "\n\n".join(filter(None, [head, table(found, a, b), bullets(notes)]))
 
 
-def _row(given: str, tables: Sequence[Entries]) -> str:
+def _row(given: str, tables: Sequence[Entries], notes: Sequence[str]) -> str:
     """The label of the row that is meant, by its full label or its short name in a table."""
     manifests = {
         label: entry.runs[0].manifest for entries in tables for label, entry in entries.items()
@@ -73,7 +75,8 @@ def _row(given: str, tables: Sequence[Entries]) -> str:
     )
     label = find_label(given, names)
     if label is None:
-        raise ConfigError(f"no row is called '{given}'{did_you_mean(given, sorted(names))}")
+        found = "; ".join([did_you_mean(given, sorted(names)), *notes])
+        raise ConfigError(f"no row is called '{given}'{found}")
     return label
 
 

@@ -61,7 +61,8 @@ def _read(folder: Path) -> dict[str, tuple[Run, ...]]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a run's folder or one that holds it")
     tasks: dict[str, list[Run]] = defaultdict(list)
-    for run in collect(folder)[0]:
+    # Fewer seeds than there are would be another comparison.
+    for run in collect(folder, strict=True).runs:
         tasks[run.manifest.config.task.name].append(run)
     for task, runs in tasks.items():
         kinds = {canonical_json(_kind(run)): run.folder for run in runs}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import RunsFolder
+from harness.escape import visible
 
 
 def export(
@@ -23,7 +24,7 @@ def export(
 
     count, notes = write(runs, output)
     for note in notes:
-        typer.echo(note, err=True)
+        typer.echo(visible(note), err=True)
     typer.echo(f"{count:,} answers written to {output}")
 
 
@@ -38,4 +39,4 @@ def merge(
     from leaderboards.merge import merge as put_together
 
     for line in put_together(runs, out):
-        typer.echo(line)
+        typer.echo(visible(line))

@@ -16,8 +16,8 @@ from harness.errors import ConfigError, InputError
 from harness.escape import csv_text, utf8
 from harness.files import atomic_file, check_writable, writing
 from harness.runs.predictions import read_ids, read_predictions, tells_read
-from leaderboards.captions import label
 from leaderboards.collect import Golds, Run, collect
+from leaderboards.labels import full_label
 
 SEPARATOR = " | "
 """Between the values of a list in a CSV cell, in which a bar is written ``\\|``."""
@@ -91,7 +91,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "split": config.task.split,
         "model": config.model.name,
         "method": config.method.name,
-        "label": label(run.manifest),
+        "label": full_label(run.manifest),
         "seed": config.seed,
         "run_id": run.manifest.run_id,
         "oracle": run.manifest.method_card.oracle,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from leaderboards.view import view
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_log = logging.getLogger(__name__)
+
 _TYPES = {"float": "float64", "int": "Int64", "bool": "bool", "text": "object"}
 
 
@@ -19,6 +22,8 @@ def leaderboard(runs_dir: Path, k: int) -> DataFrame:
     import pandas as pd
 
     shown = view(runs_dir, k=k)
+    for note in shown.board.notes:
+        _log.warning("%s: %s", runs_dir, note)
     types = {name: _TYPES[kind] for name, kind in kinds(shown).items()}
     frame = pd.DataFrame(records(shown), columns=list(types), dtype=object).astype(types)
     frame.attrs.update(settings(shown))

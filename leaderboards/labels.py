@@ -19,7 +19,9 @@ from harness.runs.manifest import Manifest
 from leaderboards.external import shown_as
 
 LONGEST = 24
-"""Characters of a short name, its footnote's mark left out."""
+"""Characters of a short name with parameters that tell rows apart, its mark left out."""
+_LONGEST_ALONE = 20
+_LONGEST_METHOD = 28
 _LONGEST_VALUE = 60
 _LONGEST_LABEL = 400
 _MOST_PARAMETERS = 12
@@ -164,7 +166,8 @@ def _told_apart(head: str, rows: Sequence[Labelled]) -> list[str]:
     Nothing but the method where that would be long: then marks tell them apart.
     """
     if len(rows) == 1:
-        return [rows[0].label if len(rows[0].label) <= LONGEST else shortened(head, LONGEST)]
+        is_short = len(rows[0].label) <= (_LONGEST_ALONE if rows[0].params else _LONGEST_METHOD)
+        return [rows[0].label if is_short else shortened(head, _LONGEST_METHOD)]
     differing = sorted(
         name
         for name in {name for row in rows for name in row.params}
@@ -181,7 +184,7 @@ def _told_apart(head: str, rows: Sequence[Labelled]) -> list[str]:
     return min(
         found,
         key=lambda texts: sum(map(len, texts)),
-        default=[shortened(head, LONGEST)] * len(rows),
+        default=[shortened(head, _LONGEST_METHOD)] * len(rows),
     )
 
 

@@ -37,12 +37,12 @@ from harness.runs.judge_record import (
 )
 from harness.runs.manifest import read_manifest
 from harness.runs.predictions import read_predictions
+from harness.runs.stamp import PREDICTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WINDOW = 128
-PREDICTIONS = "predictions.jsonl"
 _LONGEST_REPLY = 8
 _KEPT = 200
 

@@ -27,7 +27,7 @@ def judging() -> Iterator[Column]:
         ),
         "high",
         short="Judge",
-        short_text=lambda row: cells.percent(row.judge and row.judge.right),
+        short_text=lambda row: cells.percent(None if row.judge is None else row.judge.right),
     )
     yield Column(
         "judge_agreement",

@@ -10,7 +10,7 @@ from typing import Any
 from harness.boards.prepare import FOLDER
 from harness.errors import InputError
 from harness.fingerprint import canonical_json
-from leaderboards.analysis.scaling import MEASURES, find_points
+from leaderboards.analysis.scaling import MEASURES, Measure, Point, find_points
 from leaderboards.analysis.series import read_series
 from leaderboards.board import Leaderboard
 
@@ -70,7 +70,7 @@ def scaling(runs: Path, board: Leaderboard) -> list[dict[str, Any]]:
     return found
 
 
-def _measured(measure: Any, point: Any) -> Sequence[float] | None:
+def _measured(measure: Measure, point: Point) -> Sequence[float] | None:
     value = measure.value(point)
     return None if value is None else [value, *measure.ends(point, value)]
 

@@ -5,7 +5,7 @@ A corpus is the runs' own by its fingerprint alone: the file of a task may have 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,11 @@ def _places(manifest: Manifest) -> Iterator[Path]:
 
 def _same(whole: Corpus, task: TaskConfig, gold: Mapping[str, Mapping[str, Any]]) -> Corpus | None:
     """The corpus if it is the task's, or its part that is; None if neither."""
-    if whole.fingerprint != task.corpus_fingerprint and task.passages is not None:
-        whole = sub_pool(whole, _questions(gold), task.passages)
-    return whole if whole.fingerprint == task.corpus_fingerprint else None
-
-
-def _questions(gold: Mapping[str, Mapping[str, Any]]) -> Sequence[Question]:
-    return [
-        Question(id_, "", (), tuple(row.get("gold_doc_ids") or ())) for id_, row in gold.items()
-    ]
+    if whole.fingerprint == task.corpus_fingerprint:
+        return whole
+    ids = {id_: tuple(row.get("gold_doc_ids") or ()) for id_, row in gold.items()}
+    if task.passages is None or not all(each in whole for found in ids.values() for each in found):
+        return None
+    questions = [Question(id_, "", (), found) for id_, found in ids.items()]
+    part = sub_pool(whole, questions, task.passages)
+    return part if part.fingerprint == task.corpus_fingerprint else None

@@ -37,6 +37,8 @@ def chosen_format(format: str | None, output: Path | None) -> str:
     """
     if format is None and output is not None:
         suffix = output.suffix.lower()
+        if not suffix:
+            return "markdown"
         if suffix not in _SUFFIXES:
             raise ConfigError(
                 f"{output}: no format has the ending '{suffix}' (known: {', '.join(_SUFFIXES)}); "

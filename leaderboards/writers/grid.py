@@ -85,7 +85,8 @@ def not_shown(view: View) -> list[str]:
     shown = {c.name for table in tables for columns in _columns(view, table) for c in columns}
     rows = [row for table in tables for row in table.rows]
     others = (column for column in view.known.values() if column.name not in shown)
-    return [column.name for column in others if _is_worth(column, rows)]
+    # Each score of the ranking is there at four cut-offs.
+    return [c.name for c in others if "@" not in c.name and _is_worth(c, rows)]
 
 
 def width(text: str) -> int:
@@ -106,7 +107,9 @@ def _columns(view: View, table: Table) -> list[list[Column]]:
     if view.columns:
         return [worth]
     narrow = {c.name: c.narrow for c in worth if c.name in NARROW}
-    found = [_fitting(view, table, sorted(narrow.values(), key=lambda c: NARROW.index(c.name)))]
+    first = ["method", "errors"] if any(row.errors for row in table.rows) else []
+    order = [*first, *NARROW]
+    found = [_fitting(view, table, sorted(narrow.values(), key=lambda c: order.index(c.name)))]
     more = further(worth, table.rows, table.k) if table.kind == "task" else []
     return [*found, _fitting(view, table, [narrow["method"], *more])] if more else found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from leaderboards.rounding import plain
 from leaderboards.view import ALL, View
 
 FORMAT_VERSION = 1
+_NOT_ASCII = re.compile(r"[^ -~\n]")
 _LATER = ("external", "floors", "judge")
 
 
@@ -27,11 +29,12 @@ def to_json(view: View) -> bytes:
 def to_bytes(content: Any) -> bytes:
     """JSON in UTF-8 whose text can steer no terminal: what is not printable is escaped."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    return ("".join(map(_escaped, text)) + "\n").encode()
+    return (_NOT_ASCII.sub(_escaped, text) + "\n").encode()
 
 
-def _escaped(char: str) -> str:
-    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+def _escaped(found: re.Match[str]) -> str:
+    char = found.group()
+    return char if char.isprintable() else json.dumps(char)[1:-1]
 
 
 def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -128,7 +128,8 @@ def write_run(tmp_path: Path, asked: dict[str, str]) -> WriteRun:
         versions = [config, content["schema_version"], metrics_version]
         run_id = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:12]
         id_ = RunConfig.model_validate(config).run_id
-        folder = tmp_path / "runs" / task / "method" / run_id
+        folder = tmp_path / "runs" / task / "method" / id_
+        folder = folder.with_name(run_id) if folder.exists() else folder
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps(content | {"run_id": id_}))
         answers = b"{}\n" * (questions if answered is None else answered)

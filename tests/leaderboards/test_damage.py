@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from harness import leaderboard
+from harness.errors import ConfigError, InputError
 from harness.runs.scoring import score_run
+from leaderboards import commands
 from leaderboards.board import build, read_groups
 from leaderboards.collect import collect
+from leaderboards.compare import compare
 from tests.leaderboards.conftest import prediction, stamp_scores
 
 IDS = [f"q{number}" for number in range(6)]
@@ -96,12 +99,24 @@ def test_a_damaged_run_is_left_out_with_its_file_problem_and_fix(
     (note,) = board.notes
     assert note.startswith(f"Damaged, so left out: {folder / file}") and problem in note
     assert read_groups(runs)[1] == [note], "an analysis says so, too"
+    with pytest.raises(ConfigError, match=r"no row is called 'bm25'.*Damaged, so left out"):
+        compare(runs, "bm25", "ircot")
     with pytest.raises(InputError, match=r"\S"):
         build(runs, strict=True)
     shutil.rmtree(other)
     with pytest.raises(InputError) as raised:
         build(runs)
     assert str(raised.value) in note, "no run is left"
+
+
+def test_tables_without_room_for_notes_tell_them_beside(
+    pair, runs: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    edited_answers(*pair)
+    commands.leaderboard(runs, format="csv")
+    told = capsys.readouterr()
+    assert "Damaged" not in told.out and f"Damaged, so left out: {pair[0]}" in told.err
+    assert len(leaderboard(runs)) == 1 and f"Damaged, so left out: {pair[0]}" in caplog.text
 
 
 def test_edited_gold_is_refused_wherever_it_is_read(pair, runs: Path) -> None:

@@ -79,7 +79,7 @@ def test_ordinary_names_stay_readable() -> None:
 
 @given(name=TEXTS, value=TEXTS)
 @settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_whole_board_survives_any_name(runs, write_run, name: str, value: str) -> None:
     shutil.rmtree(runs)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import zstandard
+from typer.testing import CliRunner
 
+from harness.cli.main import app
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, InputError
 from harness.llm.catalogue import resolve_model
@@ -162,6 +164,30 @@ def test_a_task_table_tells_the_floors_of_its_corpus(write_run: WriteRun, tmp_pa
     (table,) = build(runs).tables  # told, and blocks no table
     assert table.floors == ()
     assert any("No storage floors" in n and "of another corpus" in n for n in table.notes)
+
+
+def test_the_command_computes_and_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.llm.open.open_model", lambda *_, **__: RuleModel(name="smollm2"))
+    monkeypatch.setattr("harness.meters.hardware.set_torch_threads", lambda: None)
+    question = {"id": "q", "question": "Who?", "golden_answers": ["Mara Quint"]}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(question))
+    rows = [{"id": f"d{n}", "contents": text.decode()} for n, text in enumerate(TEXTS)]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [f"--{kind}={tmp_path / f'{kind}.jsonl'}" for kind in ("questions", "corpus")]
+    asked = ["floors", "--task", "mine", *files, "--out", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, [*asked, "--model", "smollm2-135m-instruct", "--passages", "4"])
+    assert done.exit_code == 0, done.output
+    corpus = Corpus.open(tmp_path / "corpus.jsonl")
+    found = find_floors(tmp_path / "runs", corpus.fingerprint)
+    assert [floor.name for floor in found][-1] == "code of smollm2"
+    assert done.stdout == "\n".join(floors_line(found)) + "\n"
+    content = json.loads(floors_path(tmp_path / "runs", corpus.fingerprint).read_text())
+    assert content["documents"] == len(TEXTS)
+    assert content["coded"][0]["settings"]["weights_sha256"]
+    # Without a model what is known stays.
+    assert CliRunner().invoke(app, asked).stdout == done.stdout
 
 
 def test_a_fingerprint_is_no_path(tmp_path: Path) -> None:

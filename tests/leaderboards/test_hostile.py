@@ -22,23 +22,20 @@ from leaderboards.writers.json import to_bytes
 from tests.leaderboards.conftest import performance
 
 HOSTILE = {
-    "pipes": "a|b || \\| `|` \n|---|\n| x |",
-    "html": "<script>alert(1)</script><img src=x onerror=alert(1)>&lt;b&gt;<!--",
-    "link": "[x](javascript:alert(1)) ![y](http://z/) <http://z/>",
-    "newlines": "one\ntwo\r\nthree\u2028four\u2029five\x0bsix\x85seven",
+    "table": "| a|b || \\| `|` \n|---|\n| x |\n# h\n## h2\n- item\n1. one\n```\n",
+    "html": "<script>alert(1)</script><img src=x onerror=alert(1)>&lt;b&gt;<!-- "
+    "[x](javascript:alert(1)) ![y](http://z/) <http://z/>",
+    "controls": "one\ntwo\r\nthree\u2028four\u2029five\x0bsix\x85seven \x1b[31mred\x1b[0m\x1b]0;t"
+    "\x07\x9b2J\x7f\x08 a\x00b \u202eabc\u202d \u2066x\u2069 \u200f\u05d0\u05d1",
     "formula": '=HYPERLINK("http://z/","x")',
-    "other formulas": "@SUM(1)",
+    "other formula": "@SUM(1)",
     "fullwidth formula": "\uff1dSUM(1)",
-    "tabbed formula": "\t=1+1",
+    "formula after a tab": "\t+1+1",
     "minus": "-2+3+cmd|' /C calc'!A0",
-    "rtl": "\u202eabc\u202d \u2066x\u2069 \u200f\u05d0\u05d1",
-    "escapes": "\x1b[31mred\x1b[0m\x1b]0;title\x07\x9b2J\x7f\x08",
-    "nul": "a\x00b",
-    "surrogates": "a\ud800b\udfff",
+    "half characters": "a\ud800b\udfff",
     "tex": r"\input{/etc/passwd} $x$ ^^M % # _ & ~ {} [x] *",
-    "wide": "\u4e2d\u6587\U0001f600\u00e9e\u0301",
+    "brackets first": "[x] \u4e2d\u6587\U0001f600\u00e9e\u0301 \u2014\u00b1\u2020",
     "long": "x=" * 50_000,
-    "heading": "# h\n## h2\n- item\n1. one",
 }
 
 
@@ -69,7 +66,7 @@ def hostile_view(runs: Path, write_run: Any, text: str) -> View:
 
 def printable(data: bytes) -> str:
     text = data.decode()
-    assert all(char.isprintable() or char == "\n" for char in text)
+    assert text.replace("\n", "").isprintable()
     return text
 
 

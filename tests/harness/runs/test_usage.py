@@ -93,7 +93,7 @@ def test_a_count_that_nobody_gave_makes_the_mean_unknown(files: Path, tmp_path: 
     folder = go(files, tmp_path, {"last How is number 5 ": Reply("Ann", None, 1)})
     usage = read_performance(folder).usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.llm_calls) == (None, 2, 2)
-    assert "| 2 | \u2014 |" in " ".join(render(tmp_path).split())
+    assert "| 2 | \u2014 |" in " ".join(render(tmp_path, columns=["calls", "tokens"]).split())
 
 
 def test_a_run_of_empty_and_cut_replies_says_so_at_its_end_and_on_the_board(
@@ -111,7 +111,7 @@ def test_a_run_of_empty_and_cut_replies_says_so_at_its_end_and_on_the_board(
     start = "warning: toy / twice: 12 % of the questions "
     assert f"{start}got an empty reply or have an empty answer; 'memory-harness show'" in shown
     assert f"{start}have a last reply that the token limit cut off; raise the method's" in shown
-    board = render(tmp_path / "many")
+    board = render(tmp_path / "many", columns=["all"])
     assert "Caution, twice: 12 % got an empty reply" in board
     assert "Empty" in board and "Cut off" in board
     assert "Caution" not in render(tmp_path / "few")

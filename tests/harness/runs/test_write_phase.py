@@ -17,6 +17,7 @@ from harness.records import Prediction, Query, Question
 from harness.runs.execute import execute
 from harness.runs.manifest import RunConfig
 from harness.runs.performance import read_performance
+from harness.runs.task_config import task_config
 from harness.runs.write_phase import answer_train, memory_path
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 
@@ -103,7 +104,10 @@ def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) 
     plan = make_plan(files, method)
     go(files, tmp_path / "a", method)
     assert vars(method).keys() == {"params"}  # what it held is not the next run's to carry
-    asked = replace(plan, data=replace(plan.data, questions=plan.data.train), method=Ask())
+    train = plan.data.train
+    data = replace(plan.data, questions=train, questions_fingerprint=plan.data.train_fingerprint)
+    config = plan.config.model_copy(update={"task": task_config(data)})
+    asked = replace(plan, data=data, config=config, method=Ask())
     folder = execute(asked, tmp_path / "b", CountingModel(), None, quiet())
     own = (folder / "predictions.jsonl").read_text().splitlines()
     assert len(method.rows) == len(plan.data.train) == len(own)

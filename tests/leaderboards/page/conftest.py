@@ -38,10 +38,13 @@ def answered(data: Data, right: Callable[[int], bool], *, reads: int = 0) -> lis
 
 @pytest.fixture(scope="session")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two tasks: bm25 is right at even places, parametric-qa at those divisible by 4."""
+    """Runs of two tasks, one of a known name.
+
+    bm25 is right at even places, parametric-qa at those divisible by 4.
+    """
     root = tmp_path_factory.mktemp("board")
     runs = root / "runs"
-    for task in ("alpha", "beta"):
+    for task in ("alpha", "nq"):
         data = make_data(root, task, QUESTIONS, words=20)
         write_run(runs, data, "no-retrieval", answered(data, lambda i: i % 10 == 0), seconds=0.5)
         write_run(runs, data, "bm25", answered(data, lambda i: i % 2 == 0, reads=3), seconds=1.0)

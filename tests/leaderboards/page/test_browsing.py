@@ -38,7 +38,7 @@ def write(page: Tab, id_: str, text: str) -> None:
 def test_every_section_is_there_and_named_in_the_navigation(page: Tab) -> None:
     sections = page.run("[...document.querySelectorAll('#sections a')].map(e => e.textContent)")
     assert sections == [
-        "Tables", "Trade-offs", "Tasks", "Learning", "Questions", "Runs", "Glossary"
+        "Tables", "Trade-offs", "Tasks", "Learning", "Published", "Questions", "Runs", "Glossary"
     ]  # fmt: skip
     ids = page.run("[...document.querySelectorAll('#sections a')].map(e => e.hash.slice(1))")
     assert all(page.run(f"document.getElementById('{id_}') !== null") for id_ in ids)
@@ -107,11 +107,14 @@ def test_every_column_explains_itself_to_the_pointer_the_keyboard_and_a_screen_r
         "document.getElementById(b.getAttribute('aria-describedby')).textContent)"
     )
     assert all(len(text) > 20 for text in told) and len(set(told)) == len(told)
-    page.run("document.getElementById('sort-em').focus()")
+    page.run("document.getElementById('sort-method').focus()")
+    page.press("Tab")
     assert page.run("document.getElementById('tip').textContent") == told[1]
     assert not page.run("document.getElementById('tip').hidden")
     page.press("Escape")
     assert page.run("document.getElementById('tip').hidden")
+    page.point("#sort-f1")
+    assert page.run("document.getElementById('tip').textContent") == told[2]
 
 
 def test_the_keyboard_reaches_the_tables_and_shows_where_it_is(page: Tab) -> None:
@@ -260,6 +263,18 @@ def test_a_phone_scrolls_tables_in_their_box_alone(page: Tab, html: Path) -> Non
         "(() => { const b = document.querySelector('#table .scroll');"
         " return b.scrollWidth > b.clientWidth; })()"
     )
+
+
+def test_published_figures_stand_apart_and_are_filtered(page: Tab) -> None:
+    rows = "[...document.querySelectorAll('#published tbody tr')].map(e => e.textContent)"
+    ours = page.run("[...document.querySelectorAll('#tables tbody tr')].map(e => e.textContent)")
+    theirs = page.run(rows)
+    assert theirs and not set(theirs) & set(ours)
+    write(page, "published-filter", "claim proposal")
+    claims = page.run(rows)
+    assert 0 < len(claims) < len(theirs) and all("claim" in row for row in claims)
+    said = page.run("document.querySelector('#published .warning').textContent")
+    assert "never ranked with the rows above" in said
 
 
 def test_where_a_run_is_from(page: Tab) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from base64 import b64decode
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -14,14 +15,22 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
-from leaderboards.page import FOLDER, SCRIPTS, to_html
+from harness.data.subpool import sub_pool
+from leaderboards.page import FOLDER, SCRIPTS, STYLES, to_html
 from leaderboards.page.data import of_tasks
 from leaderboards.page.pack import LENGTHS, noted, packed, shortened
 from leaderboards.page.provenance import without_paths
 from leaderboards.page.questions import BLOCK, read_browsers
 from leaderboards.view import view
 from tests.leaderboards.page.chromium import Tab
-from tests.leaderboards.page.synthetic import METHODS, TASKS, write_board
+from tests.leaderboards.page.synthetic import (
+    METHODS,
+    TASKS,
+    answers,
+    make_data,
+    write_board,
+    write_run,
+)
 
 PART = re.compile(r'<script type="application/gzip" id="([^"]+)">([^<]*)</script>')
 
@@ -62,13 +71,27 @@ def test_nothing_tells_of_the_machine(board: Path, html: Path) -> None:
     }
 
 
+def test_a_damaged_run_is_told_by_its_place_within_the_runs(board: Path) -> None:
+    scores = next((board / "alpha" / "bm25").glob("*/scores.jsonl"))
+    before = scores.read_bytes()
+    scores.write_bytes(before.replace(b"1.0", b"0.0"))
+    try:
+        page = to_html(view(board))
+    finally:
+        scores.write_bytes(before)
+    assert f"runs/alpha/bm25/{scores.parent.name}" in json.dumps(data(page)["notes"])
+    assert str(board.parent) not in page.decode()
+    left = {run["label"] for run in data(page)["provenance"] if run["table"] == "t1"}
+    assert left == {"gold-passages", "no-retrieval", "parametric-qa (k=2)"}
+
+
 def test_scripts_and_styles_are_allowed_by_their_hashes_alone(html: Path) -> None:
     page = html.read_text(encoding="utf-8")
     found = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert found is not None
     policy = found[1]
     assert "unsafe" not in policy and "http" not in policy
-    assert policy.count("'sha256-") == len(SCRIPTS) + 1
+    assert policy.count("'sha256-") == len(SCRIPTS) + len(STYLES)
     assert policy.startswith("default-src 'none'; ")
     assert not re.search(r'(src|href)="(?!#|data:)', page), "nothing is loaded"
 
@@ -127,6 +150,36 @@ def test_a_page_with_less_room_holds_shorter_texts_and_then_fewer_questions(
         assert [browser.head["questions"] for browser in small] == [BLOCK, BLOCK]
 
 
+def test_growing_corpora_are_lines_and_their_passages_are_found(tmp_path: Path) -> None:
+    runs, whole = tmp_path / "runs", make_data(tmp_path, "grown", 12, words=20)
+    small = replace(whole, corpus=sub_pool(whole.corpus, whole.questions, 20))
+    for place, pool in enumerate((small, whole)):
+        for method, skill in (("bm25", 0.5), ("other", 0.2)):
+            given = answers(pool, skill, reads=True, name=method)
+            write_run(runs, pool, method, given, seconds=1.0 + place)
+    shown = view(runs)
+    page = to_html(shown)
+    (lines,) = data(page)["scaling"]
+    bm25 = lines["lines"]["bm25"]
+    assert [point["documents"] for point in bm25] == [20, 60]
+    latency = lines["measures"].index("Latency p50, ms")
+    assert [point["values"][latency][0] for point in bm25] == [1100, 2200]
+    tables = [row.f1.mean for table in shown.board.tables for row in table.rows]
+    assert all(point["values"][0][0] / 100 in map(pytest.approx, tables) for point in bm25)
+    assert [browser["lacking"] for browser in data(page)["browsers"]] == ["", ""]
+    titles = {table["short"] for table in data(page)["tables"]}
+    assert titles == {"grown \u00b7 20 docs", "grown \u00b7 60 docs"}
+
+
+def test_long_learning_curves_are_thinned(board: Path, html: Path) -> None:
+    (part,) = data(html.read_bytes())["learning"]
+    assert part["name"] == "base"
+    loss, validation = part["series"]
+    assert len(loss["points"]) == 301 and loss["points"][0] == [1, 4.9966667]
+    assert loss["points"][-1][0] == 899 and loss["every"] == 3
+    assert validation["points"] == [[9, 3]]
+
+
 def test_long_texts_say_how_long_they_are() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("abcdef", 4) == {"cut": "abcd", "of": 6}
@@ -142,14 +195,14 @@ def test_long_texts_say_how_long_they_are() -> None:
 
 
 def test_a_table_whose_gold_is_lost_has_no_questions_but_stays(board: Path) -> None:
-    (gold,) = (board / "beta").glob("questions-*.jsonl")
+    (gold,) = (board / "nq").glob("questions-*.jsonl")
     before = gold.read_bytes()
     gold.unlink()
     try:
         shown = data(to_html(view(board)))
     finally:
         gold.write_bytes(before)
-    assert [table["short"] for table in shown["tables"]] == ["Mean", "alpha", "beta"]
+    assert [table["short"] for table in shown["tables"]] == ["Mean", "alpha", "nq"]
     assert [browser["title"] for browser in shown["browsers"]] == ["alpha (sample): tiny-model"]
 
 
