@@ -19,7 +19,7 @@ from leaderboards.page.questions import Browser, read_browsers
 from leaderboards.view import View
 
 FOLDER = Path(__file__).parent
-STYLES = ("page.css",)
+STYLES = ("styles/base.css", "styles/tables.css", "styles/questions.css", "styles/narrow.css")
 SCRIPTS = (
     "vendor/chart.js",
     "scripts/dom.js",
@@ -31,6 +31,7 @@ SCRIPTS = (
     "scripts/published.js",
     "scripts/blocks.js",
     "scripts/browser.js",
+    "scripts/passages.js",
     "scripts/question.js",
     "scripts/provenance.js",
     "scripts/main.js",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from leaderboards.board import Leaderboard, Table
@@ -37,13 +38,18 @@ def page_data(view: View) -> dict[str, Any]:
         "tables": [_table(name, table, view) for name, table in named(board)],
         "columns": about(view),
         "labels": _labels(view),
-        "notes": board.notes,
+        "notes": [_here(note, view.runs) for note in board.notes],
         "learning": learning(view.runs),
         "scaling": scaling(view.runs, board),
         "published": published(board),
         "provenance": provenance(view.runs, of_tasks(board)),
     })  # fmt: skip
     return found
+
+
+def _here(text: str, runs: Path) -> str:
+    """The text with the folder of the runs by its own name: where it lies tells of the machine."""
+    return text.replace(str(runs.absolute()), runs.absolute().name)
 
 
 def _labels(view: View) -> list[dict[str, str]]:
@@ -67,7 +73,7 @@ def _table(name: str, table: Table, view: View) -> dict[str, Any]:
         "questions": table.questions,
         "power": power(table.rows, table.questions, table.smallest_difference),
         "caption": [*table.caption, *table.legend],
-        "notes": [*floors_line(table.floors), *table.notes],
+        "notes": [_here(note, view.runs) for note in (*floors_line(table.floors), *table.notes)],
         "columns": [column.name for column in columns],
         "rows": [_row(row, columns) for row in table.rows],
         "floors": [[floor.name, floor.mb_per_1000] for floor in table.floors],

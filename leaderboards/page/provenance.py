@@ -38,7 +38,7 @@ def _record(table: str, label: str, manifest: Manifest) -> dict[str, Any]:
         "date": manifest.created[:10],
         "harness": manifest.harness.text,
         "hardware": manifest.hardware.text,
-        "parts": {name: without_paths(part) for name, part in _parts(manifest).items() if part},
+        "parts": {name: _shown(part) for name, part in _parts(manifest).items() if part},
         "summary": card.summary,
         "paper": card.paper,
         "deviations": list(card.deviations),
@@ -49,7 +49,7 @@ def _parts(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
     config = manifest.config
     method = config.method
     return {
-        "Method": {"name": method.name, "version": method.version, **method.params},
+        "Parameters": {"name": method.name, "version": method.version, **method.params},
         "Files it was given, by SHA-256": method.inputs,
         "Model": config.model.written() | manifest.model_provenance,
         "Retriever": (config.retriever or {}) | (manifest.retriever_provenance or {}),
@@ -58,6 +58,13 @@ def _parts(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
         "Hardware": manifest.hardware.written(),
         "Versions": {"memory-harness": manifest.harness.text, **manifest.packages},
     }
+
+
+def _shown(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set of a part; nulls and empty values say nothing."""
+    told = {name: value for name, value in part.items() if value not in (None, "", [], (), {})}
+    found: dict[str, Any] = without_paths(told)
+    return found
 
 
 def without_paths(value: Any) -> Any:

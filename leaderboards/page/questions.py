@@ -6,9 +6,9 @@ everything else, unpacked when one is opened.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from harness.runs.directory import run_folders
 from harness.runs.gold import gold_of, read_gold
 from harness.runs.manifest import Manifest, read_manifest
 from harness.runs.predictions import read_ids, read_predictions
+from harness.runs.stamp import PREDICTIONS, read_stamp
 from leaderboards.board import Table
 from leaderboards.page.pack import LENGTHS, Lengths, noted, packed, shortened
 from leaderboards.page.passages import Texts, open_texts
+from leaderboards.rows import Row
+from leaderboards.scores import read_scores
 
 MOST_QUESTIONS = 500
 """Questions of one table in a page: a fixed random sample by the hash of their ids."""
@@ -32,7 +35,6 @@ MOST_PASSAGES = 20
 """Passages of one answer whose texts a page holds."""
 _SEARCHED = 300
 """Letters of an answer that are searched."""
-_SCORES = ("em", "f1", "contains", "recall@5", "recall_read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Answers:
     seeds: int
     rows: Mapping[str, Mapping[str, Any]]
     """Stored predictions by question id."""
-    scores: Mapping[str, Mapping[str, Any]]
+    scores: Mapping[str, Mapping[str, float]]
+    """By metric and question id; NaN where a question has no such score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def _browser(
     gold = read_gold(folders[0], manifest.config.task)
     sample = sample_by_hash(gold, MOST_QUESTIONS, utf8)
     answers = [
-        _answers(row.label, row.seeds, folder, frozenset(sample))
+        _answers(row, table.k, folder, frozenset(sample))
         for row, folder in zip(table.rows, folders, strict=True)
     ]
     asked = [id_ for id_ in sample if any(id_ in each.rows for each in answers)]
@@ -105,15 +108,21 @@ def _browser(
     return Browser(head, packed(_index(kept, gold, answers)), tuple(blocks))
 
 
-def _answers(label: str, seeds: Sequence[int], folder: Path, sample: frozenset[str]) -> Answers:
-    found = read_predictions(folder / "predictions.jsonl")
-    rows = {row["question_id"]: row for _, row in found if row["question_id"] in sample}
-    scores = {}
-    with (folder / "scores.jsonl").open("rb") as file:
-        for line in map(json.loads, file):
-            if line["question_id"] in sample:
-                scores[line["question_id"]] = line
-    return Answers(label, folder.name, seeds[0], len(seeds), rows, scores)
+def _answers(row: Row, k: int, folder: Path, sample: frozenset[str]) -> Answers:
+    """The stored answers of a row's first seed; ``k`` is the cut-off of its recall."""
+    manifest = read_manifest(folder, any_schema=True)
+    found = read_predictions(folder / PREDICTIONS)
+    rows = {each["question_id"]: each for _, each in found if each["question_id"] in sample}
+    # As the tables have them: those of earlier releases are made anew.
+    read = read_scores(folder, manifest, read_stamp(folder, manifest), has_gold=True)
+    names = ("em", "f1", "contains", f"recall@{k}", "recall_read")
+    places = {id_: place for place, id_ in enumerate(read.ids) if id_ in sample}
+    scores = {
+        name: {id_: float(values[place]) for id_, place in places.items()}
+        for name in names
+        if (values := read.columns.get(name)) is not None
+    }
+    return Answers(row.label, folder.name, row.seeds[0], len(row.seeds), rows, scores)
 
 
 def _index(
@@ -144,12 +153,14 @@ def _searched(row: Mapping[str, Any] | None) -> str | None:
 
 def _columns(answers: Answers, asked: Sequence[str]) -> dict[str, list[float | None]]:
     """The scores that there are, each of all questions."""
-    found = {name: [answers.scores.get(id_, {}).get(name) for id_ in asked] for name in _SCORES}
-    return {
-        name: [None if value is None else round(value, 4) for value in values]
-        for name, values in found.items()
-        if any(value is not None for value in values)
+    found = {
+        name: [_known(answers.scores[name].get(id_)) for id_ in asked] for name in answers.scores
     }
+    return {name: values for name, values in found.items() if values != [None] * len(asked)}
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or isnan(value) else round(value, 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,5 +20,6 @@ async function decode(text) {
 }
 
 /** A text as the page holds it, whole or cut: what there is of it, and how long it is in all. */
-const textOf = (value) => (value && typeof value === "object" ? value.cut : value ?? "");
-const isCut = (value) => Boolean(value && typeof value === "object" && "cut" in value && "of" in value);
+const textOf = (value) => (value && typeof value === "object" ? value.cut : (value ?? ""));
+const isCut = (value) =>
+  Boolean(value && typeof value === "object" && "cut" in value && "of" in value);

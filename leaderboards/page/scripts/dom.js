@@ -39,23 +39,43 @@ function chooser(label, id, options, value, choose) {
 function choice(label, options, value, choose) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
   for (const [key, text] of options) {
-    group.append(el("button", {
-      type: "button", "data-key": key, "aria-pressed": key === value,
-      onclick: () => { press(group, key, "key"); choose(key); },
-    }, text));
+    group.append(
+      el(
+        "button",
+        {
+          type: "button",
+          "data-key": key,
+          "aria-pressed": key === value,
+          onclick: () => {
+            press(group, key, "key");
+            choose(key);
+          },
+        },
+        text,
+      ),
+    );
   }
-  return el("div", { class: "field choice-field" }, el("span", { "aria-hidden": "true" }, label), group);
+  return el(
+    "div",
+    { class: "field choice-field" },
+    el("span", { "aria-hidden": "true" }, label),
+    group,
+  );
 }
 
 function press(group, value, key) {
-  for (const button of group.children) button.setAttribute("aria-pressed", button.dataset[key] === value);
+  for (const button of group.children)
+    button.setAttribute("aria-pressed", button.dataset[key] === value);
 }
 
 /** Show what `id` explains in the glossary while `element` is pointed at or has the focus. */
 function explain(element, id) {
   element.setAttribute("aria-describedby", id);
-  const show = () => {
-    const tip = byId("tip"), place = element.getBoundingClientRect();
+  const show = ({ type }) => {
+    // A click moves the focus, too, and asks for no explanation.
+    if (type === "focus" && !element.matches(":focus-visible")) return;
+    const tip = byId("tip"),
+      place = element.getBoundingClientRect();
     tip.textContent = byId(id).textContent;
     tip.hidden = false;
     const left = Math.min(place.left, innerWidth - tip.offsetWidth - 8);
@@ -71,5 +91,7 @@ function hideTip() {
   byId("tip").hidden = true;
 }
 
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTip();
+});
 addEventListener("scroll", hideTip, { passive: true });

@@ -40,8 +40,14 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** The mark of a row beside its name; hollow for one that is shown gold. */
 function markOf(label, hollow = false) {
-  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
-  for (const [key, value] of [["viewBox", "-1 -1 14 14"], ["width", 13], ["height", 13], ["aria-hidden", "true"]]) {
+  const svg = document.createElementNS(SVG, "svg"),
+    path = document.createElementNS(SVG, "path");
+  for (const [key, value] of [
+    ["viewBox", "-1 -1 14 14"],
+    ["width", 13],
+    ["height", 13],
+    ["aria-hidden", "true"],
+  ]) {
     svg.setAttribute(key, value);
   }
   const place = (places.get(label) ?? 0) % COLOURS.light.length;
@@ -64,11 +70,19 @@ function setTheme(theme) {
 /** The switch of colours; the choice is kept where the browser keeps anything for this file. */
 function startThemes() {
   let known = "auto";
-  try { known = localStorage.getItem("theme") ?? "auto"; } catch { /* nothing is kept */ }
+  try {
+    known = localStorage.getItem("theme") ?? "auto";
+  } catch {
+    /* nothing is kept */
+  }
   for (const button of byId("theme").children) {
     button.addEventListener("click", () => {
       setTheme(button.dataset.theme);
-      try { localStorage.setItem("theme", button.dataset.theme); } catch { /* nothing is kept */ }
+      try {
+        localStorage.setItem("theme", button.dataset.theme);
+      } catch {
+        /* nothing is kept */
+      }
     });
   }
   if (["light", "dark"].includes(known)) setTheme(known);

@@ -3,11 +3,14 @@
 
 const plots = new Map();
 const waiting = new Map();
-const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && waiting.has(target)) draw(target);
-  }
-}, { rootMargin: "300px" });
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting && waiting.has(target)) draw(target);
+    }
+  },
+  { rootMargin: "300px" },
+);
 
 /** A plot that is drawn when it comes into view; `configure` gives Chart.js its configuration. */
 function plot(title, summary, configure, height = null) {
@@ -69,8 +72,12 @@ function setDefaults() {
   Chart.defaults.maintainAspectRatio = false;
   Chart.defaults.plugins.legend.display = false;
   Object.assign(Chart.defaults.plugins.tooltip, {
-    backgroundColor: colourNow("--text"), titleColor: colourNow("--card"), bodyColor: colourNow("--card"),
-    displayColors: false, padding: 9, cornerRadius: 7,
+    backgroundColor: colourNow("--text"),
+    titleColor: colourNow("--card"),
+    bodyColor: colourNow("--card"),
+    displayColors: false,
+    padding: 9,
+    cornerRadius: 7,
   });
 }
 
@@ -78,19 +85,28 @@ const axisTitle = (text) => ({ display: true, text, font: { size: 12 } });
 
 /** An axis from 0 to 100% that ends where the highest value or end of a whisker is. */
 function percentAxis(title, highest) {
-  const most = Math.max(...highest), step = most > 50 ? 20 : 10;
-  return { title: axisTitle(title), min: 0, max: Math.min(100, Math.max(10, Math.ceil(most / 10) * 10)), border: { display: false },
-    ticks: { stepSize: step, includeBounds: false } };
+  const most = Math.max(...highest),
+    step = most > 50 ? 20 : 10;
+  return {
+    title: axisTitle(title),
+    min: 0,
+    max: Math.min(100, Math.max(10, Math.ceil(most / 10) * 10)),
+    border: { display: false },
+    ticks: { stepSize: step, includeBounds: false },
+  };
 }
 
 /** Lines of a grid at the ticks with a number alone. */
-const toldGrid = () => ({ color: ({ tick }) => (tick?.label ? Chart.defaults.borderColor : "transparent") });
+const toldGrid = () => ({
+  color: ({ tick }) => (tick?.label ? Chart.defaults.borderColor : "transparent"),
+});
 
 /** Ticks of a logarithmic axis: the powers of ten, and 2 and 5 where there are few of them. */
 function logTick(value, decades, write) {
   const digit = Number(value.toExponential()[0]);
   const shown = decades > 2.2 ? [1] : decades > 1 ? [1, 3] : [1, 2, 3, 5];
-  return Math.abs(value - digit * 10 ** Math.floor(Math.log10(value) + 1e-9)) < value * 1e-6 && shown.includes(digit)
+  return Math.abs(value - digit * 10 ** Math.floor(Math.log10(value) + 1e-9)) < value * 1e-6 &&
+    shown.includes(digit)
     ? write(value)
     : "";
 }
@@ -117,9 +133,16 @@ const whiskers = {
         const [low, high] = range.map((value) => scale.getPixelForValue(value));
         const x = element.x + (dataset.aside ?? 0);
         const ends = across
-          ? [[low, element.y, high, element.y], [low, element.y - 4, low, element.y + 4], [high, element.y - 4, high, element.y + 4]]
+          ? [
+              [low, element.y, high, element.y],
+              [low, element.y - 4, low, element.y + 4],
+              [high, element.y - 4, high, element.y + 4],
+            ]
           : [[x, low, x, high]];
-        for (const [x0, y0, x1, y1] of ends) { ctx.moveTo(x0, y0); ctx.lineTo(x1, y1); }
+        for (const [x0, y0, x1, y1] of ends) {
+          ctx.moveTo(x0, y0);
+          ctx.lineTo(x1, y1);
+        }
         ctx.stroke();
       });
     });
@@ -145,7 +168,11 @@ function drawMark(ctx, { mark, hollow, markColour, markSize = 1 }, x, y) {
   const shape = new Path2D(DRAWN[mark]);
   ctx.lineWidth = 2;
   ctx.strokeStyle = ctx.fillStyle = markColour;
-  if (hollow) { ctx.fillStyle = colourNow("--card"); ctx.fill(shape); ctx.stroke(shape); } else ctx.fill(shape);
+  if (hollow) {
+    ctx.fillStyle = colourNow("--card");
+    ctx.fill(shape);
+    ctx.stroke(shape);
+  } else ctx.fill(shape);
   ctx.restore();
 }
 
@@ -155,7 +182,8 @@ const names = {
   afterDatasetsDraw(chart) {
     const { ctx, chartArea: area } = chart;
     const points = chart.data.datasets.flatMap((dataset, which) =>
-      dataset.name ? [{ ...chart.getDatasetMeta(which).data[0], name: dataset.name }] : []);
+      dataset.name ? [{ ...chart.getDatasetMeta(which).data[0], name: dataset.name }] : [],
+    );
     const taken = points.map(({ x, y }) => [x - 8, y - 8, x + 8, y + 8]);
     ctx.save();
     ctx.font = `12px ${Chart.defaults.font.family}`;
@@ -166,11 +194,29 @@ const names = {
     ctx.strokeStyle = colourNow("--card");
     for (const { x, y, name } of points) {
       const wide = ctx.measureText(name).width;
-      const sides = [[x + 10, y], [x - 10 - wide, y], [x - wide / 2, y - 16], [x - wide / 2, y + 16],
-        [x + 8, y - 13], [x + 8, y + 13], [x - 8 - wide, y - 13], [x - 8 - wide, y + 13]];
-      const free = sides.map(([left, middle]) => [left - 1, middle - 7, left + wide + 1, middle + 7]).find((box) =>
-        box[0] >= area.left && box[2] <= area.right + 4 && box[1] >= area.top - 4 && box[3] <= area.bottom
-        && !taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]));
+      const sides = [
+        [x + 10, y],
+        [x - 10 - wide, y],
+        [x - wide / 2, y - 16],
+        [x - wide / 2, y + 16],
+        [x + 8, y - 13],
+        [x + 8, y + 13],
+        [x - 8 - wide, y - 13],
+        [x - 8 - wide, y + 13],
+      ];
+      const free = sides
+        .map(([left, middle]) => [left - 1, middle - 7, left + wide + 1, middle + 7])
+        .find(
+          (box) =>
+            box[0] >= area.left &&
+            box[2] <= area.right + 4 &&
+            box[1] >= area.top - 4 &&
+            box[3] <= area.bottom &&
+            !taken.some(
+              (other) =>
+                box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3],
+            ),
+        );
       if (!free) continue;
       taken.push(free);
       ctx.strokeText(name, free[0] + 1, (free[1] + free[3]) / 2);
@@ -182,9 +228,20 @@ const names = {
 
 /** Which marks stand for which rows; the full label where the short name needed a number. */
 function legend(rows) {
-  return el("ul", { class: "legend" }, rows.map(({ label, oracle }) => {
-    const short = shortName(label), isNumbered = !label.startsWith(short);
-    return el("li", {}, markOf(label, oracle), foreign(short), isNumbered ? foreign(label, { class: "muted small" }) : null,
-      oracle ? el("span", { class: "badge" }, "oracle") : null);
-  }));
+  return el(
+    "ul",
+    { class: "legend" },
+    rows.map(({ label, oracle }) => {
+      const short = shortName(label),
+        isNumbered = !label.startsWith(short);
+      return el(
+        "li",
+        {},
+        markOf(label, oracle),
+        foreign(short),
+        isNumbered ? foreign(label, { class: "muted small" }) : null,
+        oracle ? el("span", { class: "badge" }, "oracle") : null,
+      );
+    }),
+  );
 }

@@ -5,7 +5,8 @@ const opened = new Set();
 
 /** Show the question of a place in the index; nothing for null. */
 async function showQuestion(place) {
-  const { table, index } = browserState, into = byId("question");
+  const { table, index } = browserState,
+    into = byId("question");
   if (place === null) {
     into.replaceChildren(el("p", { class: "muted" }, "No question fits."));
     return;
@@ -13,26 +14,61 @@ async function showQuestion(place) {
   const { block } = headOf(table);
   const part = await unpack(`${table}-${Math.floor(place / block)}`);
   if (browserState.table !== table || browserState.current !== place) return; // another one was chosen meanwhile
-  into.replaceChildren(...questionParts(index, place, part.questions[place % block], part.passages));
+  into.replaceChildren(
+    ...questionParts(index, place, part.questions[place % block], part.passages),
+  );
   noteAddress(table, index.ids[place]);
 }
 
 function noteAddress(table, id) {
-  try { history.replaceState(null, "", `#question/${table}/${encodeURIComponent(id.toWellFormed())}`); } catch { /* a reader that forbids it */ }
+  try {
+    history.replaceState(null, "", `#question/${table}/${encodeURIComponent(id.toWellFormed())}`);
+  } catch {
+    /* a reader that forbids it */
+  }
 }
 
 function questionParts(index, place, question, passages) {
-  const { shown, sides } = browserState, at = shown.indexOf(place);
-  const step = (name, by) => el("button", { class: "button", type: "button", disabled: !(at + by in shown),
-    onclick: () => { select(at + by, { scroll: true }); byId(by < 0 ? "previous" : "next")?.focus(); }, id: by < 0 ? "previous" : "next" }, name);
+  const { shown, sides } = browserState,
+    at = shown.indexOf(place);
+  const step = (name, by) =>
+    el(
+      "button",
+      {
+        class: "button",
+        type: "button",
+        disabled: !(at + by in shown),
+        onclick: () => {
+          select(at + by, { scroll: true });
+          byId(by < 0 ? "previous" : "next")?.focus();
+        },
+        id: by < 0 ? "previous" : "next",
+      },
+      name,
+    );
   const golden = question.golden.map(textOf);
   const asked = sides.map(({ method }) => method);
   return [
-    el("div", { class: "bar" }, el("span", { class: "muted small" }, `${at + 1} of ${shown.length} \u00b7 `, foreign(index.ids[place])),
-      el("span", { class: "pair" }, step("\u2190 Previous", -1), step("Next \u2192", 1))),
+    el(
+      "div",
+      { class: "bar" },
+      el(
+        "span",
+        { class: "muted small" },
+        `${at + 1} of ${shown.length} \u00b7 `,
+        foreign(index.ids[place]),
+      ),
+      el("span", { class: "pair" }, step("\u2190 Previous", -1), step("Next \u2192", 1)),
+    ),
     el("h3", { class: "ask" }, longText(question.question, { tag: "span", kind: "" })),
-    el("div", { class: "chips" }, el("span", { class: "muted small" }, "Gold"), question.golden.map((each) =>
-      el("span", { class: "chip" }, foreign(clipped(textOf(each), 300))))),
+    el(
+      "div",
+      { class: "chips" },
+      el("span", { class: "muted small" }, "Gold"),
+      question.golden.map((each) =>
+        el("span", { class: "chip" }, foreign(clipped(textOf(each), 300))),
+      ),
+    ),
     ...index.methods.map((method, which) => {
       if (asked.includes(method.label)) opened.add(method.label);
       return answer(method, place, question.answers[which], question.gold, passages, golden);
@@ -43,72 +79,98 @@ function questionParts(index, place, question, passages) {
 
 function answer(method, place, given, gold, passages, golden) {
   const right = isRight(method, place);
-  const [kind, word] = given === null ? ["", "no answer"] : given.error ? ["wrong", "error"] : right ? ["right", "right"] : ["wrong", "wrong"];
-  const scores = Object.entries(method.scores).map(([name, values]) => [name, values[place]]).filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${SCORES[name] ?? name} ${plainNumber(100 * value)}`).join(" \u00b7 ");
-  const summary = el("summary", {}, markOf(method.label), foreign(shortName(method.label)),
-    el("span", { class: `badge ${kind}` }, word), el("span", { class: "scores" }, scores),
-    given ? foreign(clipped(textOf(given.answer), 400) || "(an empty answer)", { class: "says" }) : null);
+  const [kind, word] =
+    given === null
+      ? ["", "no answer"]
+      : given.error
+        ? ["wrong", "error"]
+        : right
+          ? ["right", "right"]
+          : ["wrong", "wrong"];
+  const scores = Object.entries(method.scores)
+    .map(([name, values]) => [name, values[place]])
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(
+      ([name, value]) =>
+        `${SCORES[name] ?? name.replace("recall", "Recall")} ${plainNumber(100 * value)}`,
+    )
+    .join(" \u00b7 ");
+  const summary = el(
+    "summary",
+    {},
+    markOf(method.label),
+    foreign(shortName(method.label)),
+    el("span", { class: `badge ${kind}` }, word),
+    el("span", { class: "scores" }, scores),
+    given
+      ? foreign(clipped(textOf(given.answer), 400) || "(an empty answer)", { class: "says" })
+      : null,
+  );
   const inside = el("div", { class: "inside" });
   const details = el("details", { class: "answer", "data-label": method.label }, summary, inside);
   details.addEventListener("toggle", () => {
     opened[details.open ? "add" : "delete"](method.label);
-    if (details.open && !inside.children.length) inside.append(...inner(method, given, gold, passages, golden));
+    if (details.open && !inside.children.length)
+      inside.append(...inner(method, given, gold, passages, golden));
   });
   details.open = opened.has(method.label);
   return details;
 }
 
-const SCORES = { em: "EM", f1: "F1", contains: "Contains", "recall@5": "Recall@5", recall_read: "Recall read" };
+const SCORES = { em: "EM", f1: "F1", contains: "Contains", recall_read: "Recall read" };
 
 function inner(method, given, gold, passages, golden) {
-  if (given === null) return [el("p", { class: "muted" }, "This method has no answer to this question: its server failed.")];
+  if (given === null)
+    return [
+      el("p", { class: "muted" }, "This method has no answer to this question: its server failed."),
+    ];
   const parts = [];
   const part = (title, ...children) => parts.push(el("h4", {}, title), ...children);
   if (given.error) part("Error", longText(given.error));
   if (textOf(given.answer).length > 400) part("Answer", longText(given.answer));
-  if (textOf(given.raw).trim() && textOf(given.raw).trim() !== textOf(given.answer).trim()) part("Reply", longText(given.raw));
+  if (textOf(given.raw).trim() && textOf(given.raw).trim() !== textOf(given.answer).trim())
+    part("Reply", longText(given.raw));
   if (given.ranked.length || given.read.length) {
     part("Passages", el("ol", { class: "passages" }, passageList(given, gold, passages, golden)));
   }
   if (given.steps.length) part("Trace", el("ol", { class: "trace" }, given.steps.map(step)));
-  parts.push(el("p", { class: "muted small" }, `Run ${method.run}, seed ${method.seed} \u00b7 ${usage(given.usage)}`));
+  parts.push(
+    el(
+      "p",
+      { class: "muted small" },
+      `Run ${method.run}, seed ${method.seed} \u00b7 ${usage(given.usage)}`,
+    ),
+  );
   return parts;
-}
-
-function passageList(given, gold, passages, golden) {
-  const read = new Set(given.read), ranked = new Set(given.ranked);
-  const others = given.read.filter((id) => !ranked.has(id));
-  return [...given.ranked.map((id, place) => [id, `${place + 1}`]), ...others.map((id) => [id, "\u2013"])].map(([id, rank]) =>
-    passage(id, rank, passages, golden, [
-      gold.includes(id) ? el("span", { class: "badge gold" }, "gold") : null,
-      read.has(id) ? null : el("span", { class: "badge" }, "not read"),
-      ranked.has(id) ? null : el("span", { class: "badge" }, "not ranked"),
-      given.support.includes(id) ? el("span", { class: "badge right" }, "named as support") : null,
-    ], gold.includes(id)));
-}
-
-function passage(id, rank, passages, golden, badges, isGold) {
-  const [title, text] = Object.hasOwn(passages, id) ? passages[id] : ["", null];
-  return el("li", { class: isGold ? "passage is-gold" : "passage" },
-    el("div", {}, rank ? `${rank}. ` : "", el("strong", {}, foreign(textOf(title) || id)), " ", badges.filter(Boolean).flatMap((badge) => [badge, " "]),
-      title ? el("span", { class: "muted small" }, foreign(id)) : null),
-    text === null ? null : longText(text, { tag: "p", marked: golden }));
-}
-
-function goldDocuments(question, passages, golden) {
-  if (!question.gold.length) return el("p", { class: "muted small" }, "No gold document is known for this question.");
-  return el("details", {}, el("summary", { class: "small" }, `Gold documents (${question.gold.length})`),
-    el("ol", { class: "passages" }, question.gold.map((id) => passage(id, "", passages, golden, [], true))));
 }
 
 function step(values) {
   const { kind, ...rest } = values;
-  const counted = Object.entries(rest).filter(([, value]) => typeof value === "number" || typeof value === "boolean" || value === null);
+  const counted = Object.entries(rest).filter(
+    ([, value]) => typeof value === "number" || typeof value === "boolean" || value === null,
+  );
   const told = Object.entries(rest).filter(([key]) => !counted.some(([name]) => name === key));
-  return el("li", { class: "step" }, el("strong", {}, foreign(String(kind))), " ",
-    el("span", { class: "muted small" }, foreign(counted.map(([key, value]) => `${key} ${value ?? "not known"}`).join(" \u00b7 "))),
-    told.length ? el("dl", {}, told.flatMap(([key, value]) => [el("dt", {}, foreign(key)), el("dd", {}, stepValue(value))])) : null);
+  return el(
+    "li",
+    { class: "step" },
+    el("strong", {}, foreign(String(kind))),
+    " ",
+    el(
+      "span",
+      { class: "muted small" },
+      foreign(counted.map(([key, value]) => `${key} ${value ?? "not known"}`).join(" \u00b7 ")),
+    ),
+    told.length
+      ? el(
+          "dl",
+          {},
+          told.flatMap(([key, value]) => [
+            el("dt", {}, foreign(key)),
+            el("dd", {}, stepValue(value)),
+          ]),
+        )
+      : null,
+  );
 }
 
 function stepValue(value) {
@@ -120,32 +182,16 @@ function stepValue(value) {
 }
 
 function usage(counts) {
-  const words = { llm_calls: "calls", retrievals: "searches", prompt_tokens: "prompt tokens", completion_tokens: "completion tokens",
-    passages_dropped: "passages dropped", passages_cut: "passages cut" };
-  return Object.entries(counts).filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => `${value.toLocaleString("en-US")} ${words[name] ?? name}`).join(", ");
-}
-
-/** A text with a button for the rest if it is long, and a word if the page holds a part of it. */
-function longText(value, { tag = "pre", kind = "said", marked = [], fold = 1500 } = {}) {
-  const text = textOf(value), box = el("bdi", { dir: "auto" }), parts = [box];
-  const show = (length) => box.replaceChildren(...highlighted(text.slice(0, length), marked));
-  show(text.length > fold * 1.2 ? fold : text.length);
-  if (text.length > fold * 1.2) {
-    const more = el("button", { class: "more", type: "button",
-      onclick: () => { show(text.length); more.remove(); } }, ` \u2026 show all ${text.length.toLocaleString("en-US")} letters`);
-    parts.push(more);
-  }
-  if (isCut(value)) parts.push(el("span", { class: "muted small" }, ` \u2026 ${value.of.toLocaleString("en-US")} letters in all; the rest is in the run's files`));
-  return el(tag, { class: kind }, parts);
-}
-
-/** The text with the golden answers in it marked. */
-function highlighted(text, golden) {
-  const wanted = golden.filter((each) => each.trim().length > 1 && each.length < 200)
-    .map((each) => each.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
-  if (!wanted.length) return [text];
-  // Split by a group: every second part is a match.
-  return text.split(new RegExp(`(${wanted.sort((a, b) => b.length - a.length).join("|")})`, "giu"))
-    .map((part, place) => (place % 2 ? el("mark", {}, part) : part));
+  const words = {
+    llm_calls: "calls",
+    retrievals: "searches",
+    prompt_tokens: "prompt tokens",
+    completion_tokens: "completion tokens",
+    passages_dropped: "passages dropped",
+    passages_cut: "passages cut",
+  };
+  return Object.entries(counts)
+    .filter(([, value]) => typeof value === "number")
+    .map(([name, value]) => `${value.toLocaleString("en-US")} ${words[name] ?? name}`)
+    .join(", ");
 }

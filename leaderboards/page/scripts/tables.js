@@ -1,9 +1,17 @@
 "use strict";
 /* Tables: one at a time, sorted, filtered, with the columns of one group. */
 
-const ESSENTIALS = "Essentials", CHOSEN = "Chosen";
+const ESSENTIALS = "Essentials",
+  CHOSEN = "Chosen";
 const GROUPS = ["Quality", "Retrieval", "Speed", "Usage", "Space", "Mishaps"];
-const tableState = { name: null, sort: null, falling: true, filter: "", group: ESSENTIALS, oracles: true };
+const tableState = {
+  name: null,
+  sort: null,
+  falling: true,
+  filter: "",
+  group: ESSENTIALS,
+  oracles: true,
+};
 
 const tableOf = (name) => page.tables.find((table) => table.name === name);
 const aboutId = (key) => `about-${key.replace(/[^a-z0-9_]/gi, "-")}`;
@@ -15,25 +23,47 @@ function startTables() {
   const section = byId("tables");
   if (!page.tables.length) return;
   tableState.name = page.tables[0].name;
-  const chosen = (change) => { Object.assign(tableState, change); showTable(); };
-  const picks = page.tables.map(({ name, short }) => [name, short]);
-  const pick = page.tables.length <= 8
-    ? choice("Table", picks, tableState.name, (name) => chosen({ name }))
-    : chooser("Table", "table-choice", picks, tableState.name, (name) => chosen({ name }));
-  const asked = Object.values(page.columns).some((column) => column.chosen);
-  if (asked) tableState.group = CHOSEN;
-  const groups = [...(asked ? [CHOSEN] : []), ESSENTIALS, ...GROUPS, "All"];
-  const columns = choice("Columns", groups.map((name) => [name, name]), tableState.group, (group) => chosen({ group }));
-  const filter = el("input", {
-    type: "search", id: "row-filter", placeholder: "Name or setting", oninput: () => chosen({ filter: filter.value }),
-  });
-  const controls = el("div", { class: "controls" }, pick, columns, el("label", {}, "Methods", filter));
-  if (page.tables.some(({ rows }) => rows.some(({ oracle }) => oracle))) {
-    const box = el("input", { type: "checkbox", id: "with-oracles", checked: true, onchange: () => chosen({ oracles: box.checked }) });
-    controls.append(el("label", { class: "check" }, box, "with oracles"));
+  if (Object.values(page.columns).some(({ chosen }) => chosen)) tableState.group = CHOSEN;
+  const change = (changed) => {
+    Object.assign(tableState, changed);
+    showTable();
+  };
+  if (page.notes.length) {
+    const notes = page.notes.map((note) => el("p", {}, foreign(note)));
+    section.append(el("div", { class: "warning" }, notes));
   }
-  section.append(controls, el("div", { id: "table" }));
+  section.append(tableControls(change), el("div", { id: "table" }));
   showTable();
+}
+
+function tableControls(change) {
+  const { name: first, group: shown } = tableState;
+  const tables = page.tables.map(({ name, short }) => [name, short]);
+  const groups = [...(shown === CHOSEN ? [CHOSEN] : []), ESSENTIALS, ...GROUPS, "All"];
+  const names = groups.map((name) => [name, name]);
+  const filter = el("input", {
+    type: "search",
+    id: "row-filter",
+    placeholder: "Name or setting",
+    oninput: () => change({ filter: filter.value }),
+  });
+  const oracles = el("input", {
+    type: "checkbox",
+    id: "with-oracles",
+    checked: true,
+    onchange: () => change({ oracles: oracles.checked }),
+  });
+  const hasOracles = page.tables.some(({ rows }) => rows.some(({ oracle }) => oracle));
+  return el(
+    "div",
+    { class: "controls" },
+    tables.length <= 8
+      ? choice("Table", tables, first, (name) => change({ name }))
+      : chooser("Table", "table-choice", tables, first, (name) => change({ name })),
+    choice("Columns", names, shown, (group) => change({ group })),
+    el("label", {}, "Methods", filter),
+    hasOracles ? el("label", { class: "check" }, oracles, "with oracles") : null,
+  );
 }
 
 function shownColumns(table) {
@@ -65,7 +95,8 @@ function shownRows(table) {
 /** Order of two values; what is missing comes last either way. */
 function compared(one, other, falling) {
   if (one === null || other === null) return (one === null) - (other === null);
-  const order = typeof one === "number" ? one - other : String(one).localeCompare(String(other), "en");
+  const order =
+    typeof one === "number" ? one - other : String(one).localeCompare(String(other), "en");
   return falling ? -order : order;
 }
 
@@ -80,52 +111,111 @@ function sortBy(key) {
 
 function showTable() {
   const table = tableOf(tableState.name);
-  const columns = shownColumns(table), rows = shownRows(table);
-  const body = el("tbody", {}, rows.map((row) => tableRow(row, columns)));
-  const grid = el("table", {},
+  const columns = shownColumns(table),
+    rows = shownRows(table);
+  const body = el(
+    "tbody",
+    {},
+    rows.map((row) => tableRow(row, columns)),
+  );
+  const grid = el(
+    "table",
+    {},
     el("caption", { class: "unseen" }, table.title),
-    el("thead", {}, el("tr", {}, header("method", "Method", "first"), columns.map((key) => header(key, page.columns[key].label)))),
-    body);
-  const shown = rows.length === table.rows.length ? "" : `${rows.length} of ${table.rows.length} rows`;
-  byId("table").replaceChildren(el("div", { class: "card" },
-    columns.length ? null : el("p", { class: "facts" }, "No row of this table has such a column; another table may."),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": table.title }, grid),
-    el("div", { class: "facts", role: "status" }, el("strong", {}, foreign(table.title)),
-      ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`,
-      table.power ? el("p", { class: "power" }, table.power) : null, ...footnotes(table, rows)),
-    about(table)));
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        header("method", "Method", "first"),
+        columns.map((key) => header(key, page.columns[key].label)),
+      ),
+    ),
+    body,
+  );
+  const shown =
+    rows.length === table.rows.length ? "" : `${rows.length} of ${table.rows.length} rows`;
+  byId("table").replaceChildren(
+    el(
+      "div",
+      { class: "card" },
+      columns.length
+        ? null
+        : el("p", { class: "facts" }, "No row of this table has such a column; another table may."),
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": table.title }, grid),
+      el(
+        "div",
+        { class: "facts", role: "status" },
+        el("strong", {}, foreign(table.title)),
+        ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`,
+        table.power ? el("p", { class: "power" }, table.power) : null,
+        ...footnotes(table, rows),
+      ),
+      about(table),
+    ),
+  );
 }
 
 function header(key, label, kind = null) {
   const order = tableState.falling ? "descending" : "ascending";
-  const button = el("button", { class: "sort", type: "button", id: `sort-${key}`, onclick: () => sortBy(key) }, label);
+  const button = el(
+    "button",
+    { class: "sort", type: "button", id: `sort-${key}`, onclick: () => sortBy(key) },
+    label,
+  );
   explain(button, aboutId(key));
-  return el("th", { scope: "col", class: kind, "aria-sort": tableState.sort === key ? order : "none" }, button);
+  return el(
+    "th",
+    { scope: "col", class: kind, "aria-sort": tableState.sort === key ? order : "none" },
+    button,
+  );
 }
 
 function tableRow(row, columns) {
-  const name = el("span", { class: "name" }, markOf(row.label, row.oracle), el("span", {},
-    foreign(row.name, { class: row.top ? "top-tier" : null }), " ",
-    row.oracle ? el("span", { class: "badge" }, "oracle") : null,
-    row.external ? el("span", { class: "badge" }, "external") : null,
-    row.detail ? foreign(row.detail, { class: "detail" }) : null));
-  return el("tr", {}, el("th", { scope: "row", class: "first" }, name), columns.map((key) => tableCell(row, key)));
+  const name = el(
+    "span",
+    { class: "name" },
+    markOf(row.label, row.oracle),
+    el(
+      "span",
+      {},
+      foreign(row.name, { class: row.top ? "top-tier" : null }),
+      " ",
+      row.oracle ? el("span", { class: "badge" }, "oracle") : null,
+      row.external ? el("span", { class: "badge" }, "external") : null,
+      row.detail ? foreign(row.detail, { class: "detail" }) : null,
+    ),
+  );
+  return el(
+    "tr",
+    {},
+    el("th", { scope: "row", class: "first" }, name),
+    columns.map((key) => tableCell(row, key)),
+  );
 }
 
 function tableCell(row, key) {
-  const cell = row.cells[key], { group } = page.columns[key];
+  const cell = row.cells[key],
+    { group } = page.columns[key];
   if (!cell) return el("td", {}, group === "Speed" && row.elsewhere ? "\u2014\u2021" : "\u2014");
   const [text, value, low, high] = cell;
-  if (typeof value === "string" || text.length > 30) return el("td", { class: "text" }, foreign(text));
+  if (text.length > 30) return el("td", { class: "text" }, foreign(text));
   const [, main, rest] = text.match(/^(\S+)( .*)?$/su) ?? [null, text, ""];
   const isScore = cell.length > 2;
-  return el("td", {}, el("span", { class: key === "f1" && row.top ? "top-tier" : null }, isScore ? main : text),
-    isScore ? el("span", { class: "interval" }, rest) : null, isScore ? range(value, low, high) : null);
+  return el(
+    "td",
+    {},
+    el("span", { class: key === "f1" && row.top ? "top-tier" : null }, isScore ? main : text),
+    isScore ? el("span", { class: "interval" }, rest) : null,
+    isScore ? range(value, low, high) : null,
+  );
 }
 
 /** An interval on a line from 0 to 100%. */
 function range(mean, low, high) {
-  const band = el("i"), point = el("b");
+  const band = el("i"),
+    point = el("b");
   band.style.insetInlineStart = `${100 * low}%`;
   band.style.width = `${100 * (high - low)}%`;
   point.style.insetInlineStart = `${100 * mean}%`;
@@ -135,11 +225,28 @@ function range(mean, low, high) {
 function footnotes(table, rows) {
   const notes = [...table.notes];
   const away = [...new Set(rows.map(({ elsewhere }) => elsewhere).filter(Boolean))];
-  if (away.length) notes.push(`\u2021 Timed on other hardware (${away.join("; ")}), so not compared.`);
-  return notes.length ? [el("ul", { class: "plain" }, notes.map((note) => el("li", {}, foreign(note))))] : [];
+  if (away.length)
+    notes.push(`\u2021 Timed on other hardware (${away.join("; ")}), so not compared.`);
+  return notes.length
+    ? [
+        el(
+          "ul",
+          { class: "plain" },
+          notes.map((note) => el("li", {}, foreign(note))),
+        ),
+      ]
+    : [];
 }
 
 function about(table) {
-  return el("details", { class: "facts" }, el("summary", {}, "How this was measured"),
-    el("ul", {}, table.caption.map((line) => el("li", {}, foreign(line)))));
+  return el(
+    "details",
+    { class: "facts" },
+    el("summary", {}, "How this was measured"),
+    el(
+      "ul",
+      {},
+      table.caption.map((line) => el("li", {}, foreign(line))),
+    ),
+  );
 }

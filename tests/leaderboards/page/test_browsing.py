@@ -107,11 +107,14 @@ def test_every_column_explains_itself_to_the_pointer_the_keyboard_and_a_screen_r
         "document.getElementById(b.getAttribute('aria-describedby')).textContent)"
     )
     assert all(len(text) > 20 for text in told) and len(set(told)) == len(told)
-    page.run("document.getElementById('sort-em').focus()")
+    page.run("document.getElementById('sort-method').focus()")
+    page.press("Tab")
     assert page.run("document.getElementById('tip').textContent") == told[1]
     assert not page.run("document.getElementById('tip').hidden")
     page.press("Escape")
     assert page.run("document.getElementById('tip').hidden")
+    page.point("#sort-f1")
+    assert page.run("document.getElementById('tip').textContent") == told[2]
 
 
 def test_the_keyboard_reaches_the_tables_and_shows_where_it_is(page: Tab) -> None:

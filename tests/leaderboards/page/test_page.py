@@ -16,7 +16,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.data.subpool import sub_pool
-from leaderboards.page import FOLDER, SCRIPTS, to_html
+from leaderboards.page import FOLDER, SCRIPTS, STYLES, to_html
 from leaderboards.page.data import of_tasks
 from leaderboards.page.pack import LENGTHS, noted, packed, shortened
 from leaderboards.page.provenance import without_paths
@@ -71,13 +71,27 @@ def test_nothing_tells_of_the_machine(board: Path, html: Path) -> None:
     }
 
 
+def test_a_damaged_run_is_told_by_its_place_within_the_runs(board: Path) -> None:
+    scores = next((board / "alpha" / "bm25").glob("*/scores.jsonl"))
+    before = scores.read_bytes()
+    scores.write_bytes(before.replace(b"1.0", b"0.0"))
+    try:
+        page = to_html(view(board))
+    finally:
+        scores.write_bytes(before)
+    assert f"runs/alpha/bm25/{scores.parent.name}" in json.dumps(data(page)["notes"])
+    assert str(board.parent) not in page.decode()
+    left = {run["label"] for run in data(page)["provenance"] if run["table"] == "t1"}
+    assert left == {"gold-passages", "no-retrieval", "parametric-qa (k=2)"}
+
+
 def test_scripts_and_styles_are_allowed_by_their_hashes_alone(html: Path) -> None:
     page = html.read_text(encoding="utf-8")
     found = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert found is not None
     policy = found[1]
     assert "unsafe" not in policy and "http" not in policy
-    assert policy.count("'sha256-") == len(SCRIPTS) + 1
+    assert policy.count("'sha256-") == len(SCRIPTS) + len(STYLES)
     assert policy.startswith("default-src 'none'; ")
     assert not re.search(r'(src|href)="(?!#|data:)', page), "nothing is loaded"
 
