@@ -239,7 +239,9 @@ def _members(archive: Path, tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]
 def _named(contents: Any, where: Path) -> dict[str, dict[str, Any]]:
     """The files that contents name, each with its size and SHA-256. Raises InputError."""
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise InputError(f"{where}: {CONTENTS} has another format than {FORMAT}; pack the runs anew")
+        raise InputError(
+            f"{where}: {CONTENTS} has another format than {FORMAT}; pack the runs anew"
+        )
     named = contents.get("files")
     valid = isinstance(named, dict) and all(
         _PLACE.fullmatch(name)

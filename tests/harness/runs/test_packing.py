@@ -75,7 +75,7 @@ def test_prompts_may_be_left_out_and_nothing_else(runs: Path, tmp_path: Path) ->
         short, long = ((x / "predictions.jsonl").read_text().splitlines() for x in (folder, full))
         rows = list(map(json.loads, long))
         for row in rows:
-            assert any(step.pop("prompt", None) for step in row["steps"])
+            assert all([step.pop("prompt") for step in row["steps"]])
         assert list(map(json.loads, short)) == rows
 
 
