@@ -1,4 +1,4 @@
-"""Two boards side by side, each with its own questions; nothing ranks rows of one against the other."""
+"""Two boards side by side, each with its own questions; no rows are ranked together."""
 
 from __future__ import annotations
 

@@ -139,6 +139,8 @@ def _documented(kind: Kind) -> Card:
 def _results(name: str) -> dict[str, Any]:
     """The card of packed runs."""
     archive = Path(load("results", name))
+    if not archive.is_file():
+        raise ConfigError(f"{archive}: missing; install what brings '{name}' again")
     size = f"{archive.stat().st_size / 1e6:.1f} MB"
     return {"summary": f"runs, packed ({size}); memory-harness leaderboard {name}"}
 

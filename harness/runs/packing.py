@@ -1,4 +1,4 @@
-"""Packed results: the finished runs of a folder as one checksummed archive that can be scored again.
+"""Packed runs: the finished ones of a folder in one checksummed archive, to be scored again.
 
 A tar in zstd whose first member, ``contents.json``, names every other with its size and SHA-256.
 The same runs give the same bytes. Beside it stands ``NAME.sha256``, as ``sha256sum`` writes it.
@@ -158,19 +158,21 @@ def _without_prompts(runs: Path, into: Path) -> None:
 def _write(files: dict[str, Path], out: BinaryIO) -> None:
     from zstandard import ZstdCompressionParameters, ZstdCompressor
 
-    named = {
+    named: dict[str, dict[str, Any]] = {
         name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for name, path in files.items()
     }
     contents = canonical_json({"format": FORMAT, "files": named}).encode() + b"\n"
     # Passages stand in the predictions of every method: a window that reaches back to them all.
     setup = ZstdCompressionParameters.from_level(19, window_log=27, enable_ldm=True, threads=0)
-    with ZstdCompressor(compression_params=setup).stream_writer(out, closefd=False) as packed:
-        with tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
-            tar.addfile(_member(CONTENTS, len(contents)), io.BytesIO(contents))
-            for name, path in files.items():
-                with path.open("rb") as file:
-                    tar.addfile(_member(name, named[name]["bytes"]), file)
+    with (
+        ZstdCompressor(compression_params=setup).stream_writer(out, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        tar.addfile(_member(CONTENTS, len(contents)), io.BytesIO(contents))
+        for name, path in files.items():
+            with path.open("rb") as file:
+                tar.addfile(_member(name, int(named[name]["bytes"])), file)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

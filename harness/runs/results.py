@@ -1,4 +1,4 @@
-"""Results that ship: packed runs by the name of their board, unpacked once into the user's cache."""
+"""Results that ship: packed runs by the name of their board, unpacked once into the cache."""
 
 from __future__ import annotations
 
