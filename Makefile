@@ -47,6 +47,7 @@ constraints:
 demo: venv
 	$(BIN)/memory-harness run quickstart --out $(RUNS)
 	$(BIN)/memory-harness leaderboard $(RUNS) --output $(RUNS)/leaderboard.md
+	$(BIN)/memory-harness beside $(RUNS) standing
 
 lint: venv
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "leaderboard": "leaderboards.commands:leaderboard",
     "compare": "leaderboards.commands:compare",
+    "beside": "leaderboards.commands:beside",
     "analyse": "leaderboards.commands:analyse",
     "floors": "leaderboards.floors.command:floors",
     "published": "leaderboards.published.command:published",

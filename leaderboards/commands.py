@@ -108,6 +108,23 @@ def compare(
         )
 
 
+def beside(
+    runs: RunsFolder,
+    other: Annotated[str, typer.Argument(help="Another folder, or results that ship.")],
+) -> None:
+    """Print the rows of two boards side by side, each with its own questions; no common ranking."""
+    from harness.runs.results import NoResultsError, find_results
+    from leaderboards import beside as side_by_side
+
+    try:
+        found = find_results(Path(other))
+    except NoResultsError as reason:
+        # A board that was just made stands without it.
+        typer.echo(str(reason), err=True)
+        return
+    typer.echo(side_by_side.beside(runs, found, (runs.name, Path(other).name)), nl=False)
+
+
 def analyse(
     runs: RunsFolder,
     out: Annotated[Path, typer.Option(help="Folder for the tables and pictures.")],

@@ -75,7 +75,8 @@ class Board(_Entry):
     leaves out, for every method, questions that a method's or model's trained parts learnt from;
     without it they stop the board. ``methods`` may be empty if the board only prepares. ``isolate``
     measures each run in a process of its own; ``timings: off`` records neither latency nor
-    throughput nor memory.
+    throughput nor memory. ``order`` is what runs go by: task by task, each index opened once, or
+    method by method, so that rows of all tasks are there early.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Board(_Entry):
     latency: LatencyEntry = LatencyEntry()
     isolate: bool = False
     timings: bool = True
+    order: Literal["tasks", "methods"] = "tasks"
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
     judge: JudgeEntry | None = None

@@ -18,6 +18,7 @@ from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
 from harness.boards.retrievers import Retrievers, retriever_of
 from harness.boards.shots import about_shots, fit_shots
+from harness.boards.so_far import SoFar
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
 from harness.data.trained_on import check_untrained, warn_of_unknown
@@ -60,7 +61,7 @@ def plan_runs(
     *,
     retry_errors: bool = False,
 ) -> Iterator[RunPlan]:
-    """Every run of a board, model by model and task by task; loads questions, not models.
+    """Every run of a board, model by model, and then in its order; loads questions, not models.
 
     ``device`` decides what a model's dtype ``auto`` means, and so the run's identity. ``data`` is
     what ``load_data`` gave, if it was called before. ``retry_errors``: what is recorded as an error
@@ -84,19 +85,20 @@ def plan_runs(
     measuring = Measuring(
         **board.latency.model_dump(), isolate=board.isolate, timings=board.timings
     )
+    pairs = [(t, n) for t in range(len(data)) for n in range(len(methods))]
+    if board.order == "methods":
+        pairs.sort(key=lambda pair: pair[1])
     for m, (model, known, parts) in enumerate(zip(models, identities, tuned, strict=True)):
-        for t, task_data in enumerate(data):
-            for n, ((name, cls, params, inputs), own) in enumerate(
-                zip(methods, learnt, strict=True)
-            ):
-                for seed in board.seeds:
-                    method = cls(fit_shots(params, task_data))
-                    config = _config(name, method, inputs, known, task_data, seed)
-                    shown = tuple(about_shots(name, method, params, task_data, seed))
-                    plan = RunPlan(config, method, model, task_data, measuring)
-                    alone = board_of_one(board, t, m, n, seed) if board.isolate else None
-                    plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
-                    yield replace(plan, trained=(*own, *parts), board=alone)
+        for t, n in pairs:
+            (name, cls, params, inputs), task_data = methods[n], data[t]
+            for seed in board.seeds:
+                method = cls(fit_shots(params, task_data))
+                config = _config(name, method, inputs, known, task_data, seed)
+                shown = tuple(about_shots(name, method, params, task_data, seed))
+                plan = RunPlan(config, method, model, task_data, measuring)
+                alone = board_of_one(board, t, m, n, seed) if board.isolate else None
+                plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
+                yield replace(plan, trained=(*learnt[n], *parts), board=alone)
 
 
 def run_plans(
@@ -113,10 +115,12 @@ def run_plans(
     """
     everything, todo = list(plans), []
     failures: list[HarnessError] = []
+    so_far = SoFar(console, everything, root)
     for plan in everything:
         with _going_on(failures):
             if plan.is_complete(root):
                 say(console, f"{plan.label}: finished before")
+                so_far.add(plan, shown=False)
             else:
                 check_plan(plan, root)
                 if plan.measuring.is_elsewhere:
@@ -130,12 +134,13 @@ def run_plans(
             say(console, f"loading {model.name}{_style_of(model)}")
             with _going_on(failures):
                 llm, opened = _open_llm(here[0], batch_size, device)
-                _execute_all(here, root, llm, opened, console, failures)
+                _execute_all(here, root, llm, opened, so_far, failures)
         # The model is closed by now: there may be no room for it twice.
         for plan in (plan for plan in ready if _is_for_another(plan, root)):
             if not plan.is_complete(root):
                 with _going_on(failures):
                     measure_isolated(plan, root, console, batch_size=batch_size, device=device)
+                    so_far.add(plan)
     if failures and len(everything) == 1:
         raise failures[0]
     for failure in failures:
@@ -168,9 +173,10 @@ def _execute_all(
     root: Path,
     llm: LanguageModel,
     opened: Opened,
-    console: Console,
+    so_far: SoFar,
     failures: list[HarnessError],
 ) -> None:
+    console = so_far.console
     retrievers = Retrievers(console)
     able = []
     for plan in plans:
@@ -187,6 +193,8 @@ def _execute_all(
                 # Another process has told them already where this one only measures.
                 for caution in () if plan.measuring.alone else cautions(folder):
                     say(console, f"warning: {plan.label}: {caution}")
+                if not plan.measuring.is_elsewhere:
+                    so_far.add(plan)
     finally:
         llm.close()
 

@@ -5,6 +5,8 @@ COMMANDS: dict[str, str] = {
     "sweep": "harness.cli.sweep:sweep",
     "import-results": "harness.cli.import_results:import_results",
     "score": "harness.cli.score:score",
+    "pack": "harness.cli.packing:pack",
+    "unpack": "harness.cli.packing:unpack",
     "judge": "harness.cli.judge:judge",
     "show": "harness.cli.score:show",
     "import": "harness.cli.import_:app",

@@ -15,7 +15,21 @@ if TYPE_CHECKING:
 
 PLUGIN_HELP = "Module or .py file with METHODS, TASKS, BOARDS, …"
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help=PLUGIN_HELP)]
-RunsFolder = Annotated[Path, typer.Argument(help="Folder of runs (the --out of 'run').")]
+
+
+def _runs(given: Path) -> Path:
+    from harness.runs.results import find_results
+
+    return find_results(given)
+
+
+RunsFolder = Annotated[
+    Path,
+    typer.Argument(
+        callback=_runs,
+        help="Folder of runs (the --out of 'run'), or results that ship, such as 'standing'.",
+    ),
+]
 Model = Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")]
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what is recorded as an error.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -127,11 +128,21 @@ def _kinds() -> dict[str, tuple[Callable[[], Collection[str]], Card]]:
         "preparations": (lambda: _Names("preparations"), _documented("preparations")),
         "formats": (lambda: _Names("formats"), _format),
         "frames": (lambda: _Names("frames"), _documented("frames")),
+        "results": (lambda: _Names("results"), _results),
     }
 
 
 def _documented(kind: Kind) -> Card:
     return lambda name: _said_of(load(kind, name))
+
+
+def _results(name: str) -> dict[str, Any]:
+    """The card of packed runs."""
+    archive = Path(load("results", name))
+    if not archive.is_file():
+        raise ConfigError(f"{archive}: missing; install what brings '{name}' again")
+    size = f"{archive.stat().st_size / 1e6:.1f} MB"
+    return {"summary": f"runs, packed ({size}); memory-harness leaderboard {name}"}
 
 
 def _said_of(thing: object) -> dict[str, Any]:

@@ -162,8 +162,9 @@ def load_plugin(source: str) -> None:
     """Import a plug-in, a module name or a .py file, with tables such as METHODS.
 
     METHODS, COMMANDS, PREPARATIONS, RETRIEVERS, METRICS and FORMATS map names to objects or
-    ``"module:attribute"``; TASKS to folders that hold a task.yaml and BOARDS to YAML files, both
-    beside the plug-in unless absolute; MODELS and ENCODERS to fields of their catalogues' entries.
+    ``"module:attribute"``; TASKS to folders that hold a task.yaml, BOARDS to YAML files and RESULTS
+    to packed runs, all beside the plug-in unless absolute; MODELS and ENCODERS to fields of their
+    catalogues' entries.
     """
     before, module = _size(), _import_plugin(source)
     tables = tables_of(module, source)

@@ -37,6 +37,9 @@ def tables(kind: Kind) -> Iterator[tuple[str, Table]]:
         yield "tasks", {file.parent.name: file.parent for file in _files("tasks", "*/task.yaml")}
     if kind == "boards":
         yield "leaderboards", {file.stem: file for file in _files("leaderboards/boards", "*.yaml")}
+    if kind == "results":
+        packed = _files("leaderboards/results", "*.tar.zst")
+        yield "leaderboards", {file.name.removesuffix(".tar.zst"): file for file in packed}
     if kind in _ROOMS:
         yield "harness", importlib.import_module(_ROOMS[kind]).shipped()
     for name in _PACKAGES.get(kind, ()):

@@ -20,6 +20,7 @@ MODULES = "memory_harness.plugins"
 """The group of modules that hold tables; ``memory_harness.methods`` etc. offer single names."""
 
 _GROUPS: dict[str, Kind] = {f"memory_harness.{kind}": kind for kind in KINDS}
+_ENDINGS: dict[Kind, str] = {"boards": ".yaml", "results": ".tar.zst"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,7 +30,7 @@ class Offer:
     kind: Kind
     name: str
     value: str
-    """``module:object``; for tasks and boards also the package whose folder holds the file."""
+    """``module:object``; for tasks, boards and results also the package whose folder holds the file."""
     package: str
     """The distribution and its version."""
 
@@ -58,7 +59,7 @@ class Offer:
             place = Path(file or "").parent / Path(value).expanduser()
         else:
             folder = importing.package_folder(module.strip(), str(self))
-            place = folder if self.kind == "tasks" else folder / f"{self.name}.yaml"
+            place = folder if self.kind == "tasks" else folder / f"{self.name}{_ENDINGS[self.kind]}"
         wanted = place / "task.yaml" if self.kind == "tasks" else place
         if not wanted.is_file():
             raise importing.ImportFailedError(

@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 
 Kind = Literal[
     "methods", "tasks", "boards", "commands", "preparations", "models", "encoders", "retrievers",
-    "metrics", "formats", "frames",
+    "metrics", "formats", "frames", "results",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
-PATHS: tuple[Kind, ...] = ("tasks", "boards")
+PATHS: tuple[Kind, ...] = ("tasks", "boards", "results")
 """Kinds whose names stand for folders and files; all others stand for Python objects."""
 
 CALLED: tuple[Kind, ...] = ("commands", "preparations", "metrics", "frames")

@@ -91,7 +91,7 @@ class Feed(Work):
     feed: str
     def make(self, folder, device, console): ...
 
-TASK, BOARD = "data/zoo", "birds.yaml"
+TASK, BOARD, RESULTS = "data/zoo", "birds.yaml", "seen.tar.zst"
 PARROT = {{"path": "birds/parrot", "licence": "MIT"}}
 BEAK = {{"hub": "birds/beak",
         "settings": {{"query_prefix": "q: ", "passage_prefix": "", "normalize": True}}}}
@@ -112,6 +112,7 @@ ZOO_POINTS = {
     "metrics": ("half", "zoo:half"),
     "formats": ("doodles", "zoo:Doodles"),
     "frames": ("counts", "zoo:counts"),
+    "results": ("seen", "zoo:RESULTS"),
 }
 
 
@@ -122,7 +123,10 @@ def test_every_kind_has_an_entry_point(site: Site, cli: CommandLine) -> None:
     (site.folder / "data" / "zoo" / "task.yaml").write_text("name: zoo\ntitle: Zoo\n")
     (site.folder / "birds.yaml").write_text("name: birds\nmethods: [fly]\ntasks: [zoo]\n")
 
+    (site.folder / "seen.tar.zst").write_bytes(b"packed")
+
     assert set(ZOO_POINTS) == set(KINDS)
+    assert load("results", "seen") == site.folder / "seen.tar.zst"
     assert load_method("fly").__name__ == "Ask"
     assert task_folder("zoo") == site.folder / "data" / "zoo"
     assert board_file("birds") == site.folder / "birds.yaml"

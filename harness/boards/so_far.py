@@ -1,0 +1,126 @@
+"""The table so far: what a board's finished runs scored, shown while the others go on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.escape import one_line, shortened
+from harness.progress import say
+from harness.runs.performance import read_performance
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.runs.execute import RunPlan
+
+LONGEST_NAME = 28
+MOST_ROWS = 20
+WIDTH = 100
+
+
+class Found(NamedTuple):
+    """Mean F1 of a run (0 to 1), and its median seconds a question if single ones were timed."""
+
+    f1: float
+    seconds: float | None
+
+
+class SoFar:
+    """Rows of a board, one a method with its parameters, model and seed; a column a task.
+
+    A row is shown once all its runs are there: on a terminal with the whole table, in a log alone.
+    Boards of one run show nothing.
+    """
+
+    def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
+        self.console, self.plans, self.root = console, plans, root
+        self.tasks = list(dict.fromkeys(plan.config.task.name for plan in plans))
+        self.names = _names(plans)
+        self.rows: dict[str, dict[str, Found]] = {}
+        self.headed = False
+
+    def add(self, plan: RunPlan, *, shown: bool = True) -> None:
+        """Take in a finished run."""
+        if len(self.plans) < 2:
+            return
+        found = _found(plan.config.folder(self.root))
+        name = self.names[id(plan)]
+        row = self.rows.setdefault(name, {})
+        row[plan.config.task.name] = found
+        if not shown:
+            return
+        say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
+        if len(row) == len(self.tasks):
+            self._show(name)
+
+    def _show(self, name: str) -> None:
+        whole = self.console.is_terminal and len(self.rows) <= MOST_ROWS
+        lines = [self._line(each) for each in (self._complete() if whole else [name])]
+        if whole or not self.headed:
+            questions = max(len(plan.data.questions) for plan in self.plans)
+            say(self.console, f"F1 so far, percent, up to {questions:,} questions a task:")
+            say(self.console, self._heading())
+            self.headed = True
+        for line in lines:
+            say(self.console, line)
+
+    def _complete(self) -> list[str]:
+        return [name for name, row in self.rows.items() if len(row) == len(self.tasks)]
+
+    @property
+    def _columns(self) -> list[str]:
+        """Tasks that have a column: none where they would not fit."""
+        width = LONGEST_NAME + 22 + sum(max(len(task), 5) + 2 for task in self.tasks)
+        return self.tasks if len(self.tasks) > 1 and width <= WIDTH else []
+
+    def _heading(self) -> str:
+        tasks = [task.rjust(max(len(task), 5)) for task in self._columns]
+        return "  ".join(["method".ljust(LONGEST_NAME), *tasks, " mean", "s/question"])
+
+    def _line(self, name: str) -> str:
+        row = self.rows[name]
+        cells = [_percent(row[task].f1).rjust(max(len(task), 5)) for task in self._columns]
+        mean = _percent(fmean(found.f1 for found in row.values())).rjust(5)
+        timed = [found.seconds for found in row.values() if found.seconds is not None]
+        seconds = f"{fmean(timed):.2f}" if len(timed) == len(row) else "-"
+        return "  ".join([name.ljust(LONGEST_NAME), *cells, mean, seconds.rjust(10)])
+
+
+def _names(plans: Sequence[RunPlan]) -> dict[int, str]:
+    """What the row of each plan is called: the method, and what tells it from other rows."""
+    models = {plan.model.name for plan in plans}
+    seeds = {plan.config.seed for plan in plans}
+    methods: dict[str, set[str]] = {}
+    for plan in plans:
+        methods.setdefault(plan.config.method.name, set()).add(_params(plan))
+    names = {}
+    for plan in plans:
+        name = plan.config.method.name
+        parts = [name, _params(plan) if len(methods[name]) > 1 else ""]
+        parts += [plan.model.name] if len(models) > 1 else []
+        parts += [f"seed {plan.config.seed}"] if len(seeds) > 1 else []
+        names[id(plan)] = one_line(", ".join(filter(None, parts)))
+    short = {name: shortened(name, LONGEST_NAME) for name in names.values()}
+    alike = Counter(short.values())
+    return {key: short[name] if alike[short[name]] == 1 else name for key, name in names.items()}
+
+
+def _params(plan: RunPlan) -> str:
+    given = plan.method.params.model_dump(mode="json", exclude_defaults=True) | plan.method.variant
+    return ", ".join(f"{key}={value}" for key, value in sorted(given.items()))
+
+
+def _found(folder: Path) -> Found:
+    with (folder / "scores.jsonl").open("rb") as file:
+        f1 = fmean(json.loads(line)["f1"] for line in file)
+    latency = read_performance(folder).latency
+    return Found(f1, median(latency.seconds) if latency and latency.seconds else None)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -1,0 +1,111 @@
+"""Two boards side by side, each with its own questions; no rows are ranked together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import InputError
+from harness.escape import markdown_text
+from harness.report import bullets
+from leaderboards.board import Table, build
+from leaderboards.cells import MISSING
+from leaderboards.columns import Column, find_columns
+from leaderboards.rows import DEFAULT_K, Row
+from leaderboards.writers.grid import Grid
+from leaderboards.writers.markdown import pipes
+
+
+def beside(own: Path, other: Path, names: tuple[str, str]) -> str:
+    """The rows of ``own`` beside those of ``other``, in the order of ``other``, as markdown.
+
+    Of the mean over tasks where both have it, else of each task that both have. ``names`` are what
+    the two are called. Raises InputError for broken runs and for boards without a table in common.
+    """
+    mine, theirs = _tables(own), _tables(other)
+    shared = [key for key in theirs if key in mine]
+    means = [key for key in shared if len(key) > 1]
+    if not shared:
+        known = "; ".join(sorted({", ".join(tasks) for tasks in theirs}))
+        raise InputError(f"{own}: no table over the tasks of {other} ({known})")
+    parts = [_part(mine[key], theirs[key], names) for key in means or shared]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tables(runs: Path) -> dict[tuple[str, ...], Table]:
+    """The first table of each set of tasks."""
+    found: dict[tuple[str, ...], Table] = {}
+    for table in build(runs, DEFAULT_K).tables:
+        found.setdefault(tuple(sorted(table.tasks)), table)
+    return found
+
+
+def _part(mine: Table, theirs: Table, names: tuple[str, str]) -> str:
+    f1 = find_columns([*mine.rows, *theirs.rows], DEFAULT_K)["f1"]
+    pairs = _pairs(mine.rows, theirs.rows)
+    headings = ("Method", f"{names[1]}: F1 [95% CI]", f"{names[0]}: F1 [95% CI]")
+    lines = [(markdown_text(p.name), _text(f1, p.there), _text(f1, p.here)) for p in pairs]
+    grid = Grid(tuple(map(markdown_text, headings)), tuple(lines))
+    title = f"## {markdown_text(f'{names[0]} beside {names[1]}: ' + ', '.join(theirs.tasks))}"
+    return "\n\n".join([title, pipes(grid), bullets(_notes(mine, theirs, pairs, names))])
+
+
+class _Pair(NamedTuple):
+    """A row of one board and that of the other, if each has one."""
+
+    here: Row | None
+    there: Row | None
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for row in self if row is not None]
+
+    @property
+    def name(self) -> str:
+        """What both are called: the label, or the method alone if their parameters differ."""
+        labels = {row.label for row in self.rows}
+        return labels.pop() if len(labels) == 1 else self.rows[0].method
+
+
+def _pairs(mine: Sequence[Row], theirs: Sequence[Row]) -> list[_Pair]:
+    """Rows of the same label, else the only ones of their method; those of ``mine`` alone last."""
+    by_label = {row.label: row for row in mine}
+    taken: set[str] = set()
+    pairs = []
+    for there in theirs:
+        here = by_label.get(there.label) or _only(there, mine, theirs)
+        if here is not None:
+            taken.add(here.label)
+        pairs.append(_Pair(here, there))
+    return [*pairs, *(_Pair(row, None) for row in mine if row.label not in taken)]
+
+
+def _only(there: Row, mine: Sequence[Row], theirs: Sequence[Row]) -> Row | None:
+    same = [row for row in mine if row.method == there.method]
+    alone = sum(row.method == there.method for row in theirs) == 1
+    return same[0] if len(same) == 1 and alone else None
+
+
+def _text(f1: Column, row: Row | None) -> str:
+    return MISSING if row is None else f1.text(row)
+
+
+def _notes(
+    mine: Table, theirs: Table, pairs: Sequence[_Pair], names: tuple[str, str]
+) -> Iterator[str]:
+    """What keeps the two apart."""
+    yield (
+        f"Two boards, not one ranking: {names[1]} asked {theirs.questions:,} questions, {names[0]} "
+        f"{mine.questions:,}; rows stand in the order of {names[1]}. Read each column by itself."
+    )
+    if apart := _differences(mine.settings, theirs.settings):
+        yield f"The two differ in {', '.join(apart)}."
+    for pair in pairs:
+        if len(pair.rows) == 2 and len({row.label for row in pair.rows}) == 2:
+            here, there = pair.rows
+            yield f"Other parameters: {here.label} in {names[0]}, {there.label} in {names[1]}."
+
+
+def _differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
