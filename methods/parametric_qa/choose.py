@@ -48,7 +48,7 @@ class Chooser:
         import torch
 
         if self.by_state:
-            (ids,) = self.llm.parts(reading_prompt(question, 0))
+            ids = self.llm.parts(reading_prompt(question, 1))[-1]
             return self.bundle.encoder.question_state(self.llm.model, ids).cpu()
         table = self.llm.model.get_input_embeddings()
         ids = question_tokens(self.llm, question)

@@ -25,13 +25,21 @@ class Step:
     rows: list[int]
     gold: list[list[int]]
 
+    def fewer(self, most: int) -> Step:
+        """The step with so many of its questions, at most."""
+        return Step(self.passages, self.rows[:most], self.gold[:most])
+
 
 class Draws:
-    """Seeded draws over a pool; held-out rows and their passages are never drawn."""
+    """Seeded draws over a pool; held-out rows and their passages are never drawn.
+
+    ``part`` is the share of the recipe's numbers that fits into memory.
+    """
 
     def __init__(self, pool: Pool, recipe: Recipe) -> None:
         self.pool, self.recipe = pool, recipe
         self.source = np.random.default_rng(recipe.seed)
+        self.part = 1.0
         self.train = np.flatnonzero(~pool.held_out)
         held = {int(g) for n in np.flatnonzero(pool.held_out) for g in pool.gold[int(n)]}
         self.free = np.array([n for n in range(len(pool.passages)) if n not in held])
@@ -50,7 +58,7 @@ class Draws:
 
     def step(self) -> Step:
         """Passages that answer questions, passages that seem to, others; and their questions."""
-        total = self.recipe.documents
+        total = max(2, int(self.recipe.documents * self.part))
         chosen: dict[int, None] = {}
         drawn = self.rows(total)
         for row in drawn:
@@ -78,7 +86,7 @@ class Draws:
             found |= dict.fromkeys(rows)
         whole = [n for n in found if all(g in places for g in self.pool.gold[n].tolist())]
         self.source.shuffle(whole)
-        rows = whole[: self.recipe.questions]
+        rows = whole[: max(1, int(self.recipe.questions * self.part))]
         return Step(passages, rows, [[places[g] for g in self.pool.gold[n].tolist()] for n in rows])
 
     def size(self) -> Size:

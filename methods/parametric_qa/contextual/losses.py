@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,8 @@ from methods.parametric_qa.shared.contextual import Size
 
 KEPT = 16
 """Most probable tokens that are kept of a teacher's prediction."""
+SHORT = 24
+"""Tokens of a question and its answer, about."""
 RANKED = 12
 """Best passages of a step that a row's wrong memories are taken from."""
 
@@ -39,21 +41,30 @@ class Taught:
 
 
 @torch.no_grad()
-def teach(passes: Passes, pool: Pool, rows: Sequence[int], batch: int) -> Taught:
-    """What the tuned reader predicts at the answers of ``rows`` while it reads the text."""
+def teach(
+    passes: Passes,
+    pool: Pool,
+    rows: Sequence[int],
+    batch: int,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> tuple[Taught, int]:
+    """What the tuned reader predicts at the answers of ``rows`` while it reads the text.
+
+    For as many rows, from the first, as ``goes_on`` allows; also gives how many these are.
+    """
     total = len(pool.answers.flat)
     tokens = torch.zeros(total, KEPT, dtype=torch.int32, device=passes.device)
     shares = torch.zeros(total, KEPT, dtype=torch.float16, device=passes.device)
-    weights = passes.reader()
-    made = [text_row(pool, number) for number in rows]
-    made.sort(key=lambda row: len(row.tokens))
-    for first in range(0, len(made), batch):
-        found = read_rows(passes, weights, made[first : first + batch])
+    weights, done = passes.reader(), 0
+    while done < len(rows) and goes_on():
+        made = [text_row(pool, number) for number in rows[done : done + batch]]
+        done += len(made)
+        found = read_rows(passes, weights, made, parts=4)
         likely = found.logits.float().softmax(dim=-1)
         kept = likely.topk(min(KEPT, likely.shape[1]), dim=-1)
-        tokens[found.places, : kept.indices.shape[1]] = kept.indices.int()
-        shares[found.places, : kept.values.shape[1]] = kept.values.half()
-    return Taught(tokens, shares)
+        tokens[found.places] = kept.indices.int()
+        shares[found.places] = kept.values.half()
+    return Taught(tokens, shares), done
 
 
 def answer_losses(found: Targets, taught: Taught | None, share: float) -> Tensor:
@@ -70,7 +81,8 @@ def answer_losses(found: Targets, taught: Taught | None, share: float) -> Tensor
 
 def text_loss(passes: Passes, pool: Pool, rows: Sequence[int]) -> Tensor:
     """The answer's loss of a reader of text."""
-    found = read_rows(passes, passes.reader(), [text_row(pool, number) for number in rows])
+    made = [text_row(pool, number) for number in rows]
+    found = read_rows(passes, passes.reader(), made, parts=2)
     return row_means(answer_losses(found, None, 0), found.rows, len(rows))
 
 
@@ -137,10 +149,11 @@ def step_losses(
     """The weighted losses of one step, ``done`` of the time [0, 1] being over."""
     size, drawn = draws.size(), draws.step()
     count = 1 if done < recipe.alone else draws.memories()
+    drawn = drawn.fewer(recipe.positions // (count * (1 + size.slots) + SHORT))
     reader = passes.reader()
     found = encode(passes, passes.encoder(), pool, drawn, size)
     rows, factors = asked_rows(pool, draws, drawn, found.scores, count)
-    read = read_rows(passes, reader, rows, found.memories, factors)
+    read = read_rows(passes, reader, rows, found.memories, factors, parts=2)
     each = answer_losses(read, taught, recipe.distil)
     losses = {
         "answer": row_means(each, read.rows, len(rows)),
@@ -168,6 +181,6 @@ def recall_loss(
     rows = []
     for place in places:
         tokens, predicted = draws.span(pool.passages[drawn.passages[place]], pool.meta["end"])
-        rows.append(Row([place], tokens, predicted))
+        rows.append(Row([place], tokens, predicted, begin=pool.meta["asked"][0]))
     found = read_rows(passes, reader, rows, memories)
     return F.cross_entropy(found.logits.float(), found.labels)

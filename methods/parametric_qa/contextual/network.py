@@ -169,8 +169,10 @@ class Runner:
         cos, sin = self._turn(x)
         self.tokens += x.shape[0] * x.shape[1]
         shape = (layout.heads, layout.groups, layout.width, layout.eps)
+        # What is compiled is compiled for gradients.
+        run = self.run if torch.is_grad_enabled() else block
         for layer in weights.layers:
-            x = self.run(x, *layer, cos, sin, shape)
+            x = run(x, *layer, cos, sin, shape)
         return F.rms_norm(x, (x.shape[-1],), weights.norm, layout.eps)
 
     def _turn(self, x: Tensor) -> tuple[Tensor, Tensor]:

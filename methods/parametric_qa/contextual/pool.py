@@ -52,11 +52,11 @@ class Ragged:
 class Pool:
     """Passages and rows.
 
-    ``passages`` are what an encoder reads; the text that a reader of text sees begins with ``leads``
-    in the place of the first ``skips`` tokens. ``questions`` are prompts to the last token before
-    the answer, ``answers`` what follows. ``gold`` and ``hard`` are numbers of passages. ``text``
-    is what stands before a passage, then what stands after it. ``meta`` holds the model's and the
-    data's names.
+    ``passages`` are what an encoder reads; the text that a reader of text sees begins with
+    ``leads`` in the place of the first ``skips`` tokens. ``questions`` are prompts from after the
+    memories to the last token before the answer, ``answers`` what follows. ``gold`` and ``hard``
+    are numbers of passages. ``text`` is what stands before a passage, then what stands after it.
+    ``meta`` holds the model's and the data's names.
     """
 
     passages: Ragged
@@ -115,7 +115,7 @@ def build(
     (in ``meta``) of held-out rows alone.
     """
     from harness.prompts import QAPrompts
-    from methods.parametric_qa.prompts import reading_prompt, recall_prompt
+    from methods.parametric_qa.prompts import recall_prompt
     from methods.parametric_qa.shared.initial import document_tokens
     from methods.parametric_qa.write.sequences import end_token
 
@@ -126,13 +126,7 @@ def build(
         n for n, row in enumerate(found.rows) if all(len(documents[g]) <= longest for g in row.gold)
     ]
     rows = [found.rows[n] for n in kept]
-    pairs = [
-        llm.pairs(
-            reading_prompt(row.question, 1).render("completion").lstrip(_soft()),
-            [f" {row.answer}\n"],
-        )
-        for row in rows
-    ]
+    pairs = [_asked(llm, row.question, row.answer) for row in rows]
     before, after = _around(llm, QAPrompts())
     golden = {str(n): list(row.golden) for n, row in enumerate(rows) if row.held_out}
     small = np.uint16 if len(llm.tokenizer) <= 2**16 else np.int32
@@ -141,7 +135,7 @@ def build(
         leads=Ragged.of([s[: len(s) - n] for s, n in zip(spaced, same, strict=True)], small),
         skips=np.array([len(d) - n for d, n in zip(documents, same, strict=True)], np.uint16),
         questions=Ragged.of([prompt for prompt, _ in pairs], small),
-        answers=Ragged.of([ids for _, (ids,) in pairs], small),
+        answers=Ragged.of([answer for _, answer in pairs], small),
         gold=Ragged.of([row.gold for row in rows], np.int32),
         hard=Ragged.of([hard[n] for n in kept], np.int32),
         weights=np.array([row.weight for row in rows], np.float32),
@@ -159,10 +153,13 @@ def build(
     )
 
 
-def _soft() -> str:
-    from harness.prompts import SOFT
+def _asked(llm: LocalModel, question: str, answer: str) -> tuple[list[int], list[int]]:
+    """Tokens of a question's prompt after its memories, and of the answer that follows."""
+    from methods.parametric_qa.prompts import reading_prompt
 
-    return SOFT
+    prompt = reading_prompt(question, 1)
+    _, (reply,) = llm.pairs(prompt.render(llm.prompt_style), [f" {answer}\n"])
+    return llm.parts(prompt)[-1], reply
 
 
 def _line(title: str, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from methods.parametric_qa.contextual.student import Passes
 class Row:
     """Memories by their number, best last, then tokens, of which the last ``count`` are targets.
 
-    ``weights`` are numbers in the batch's table of memory weights, one a memory; ``first`` is
-    where the targets stand among all answers, -1 if they are no answer.
+    ``first`` is where the targets stand among all answers, -1 if they are no answer; ``number`` is
+    the row's in the table of what memories are multiplied by; ``begin`` stands before memories.
     """
 
     memories: Sequence[int]
@@ -28,6 +28,7 @@ class Row:
     count: int
     first: int = -1
     number: int = 0
+    begin: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +47,60 @@ def read_rows(
     rows: Sequence[Row],
     memories: Tensor | None = None,
     shares: Tensor | None = None,
+    parts: int = 1,
 ) -> Targets:
-    """Run the reader; logits where a target is predicted.
+    """Run the reader, in so many parts of like length; logits where a target is predicted.
 
     ``memories`` [documents, 1 + slots, hidden] are what rows count in; ``shares`` [rows of the
     table, documents] multiply them, by a row's ``number``.
     """
+    order = sorted(range(len(rows)), key=lambda n: _length(rows[n], memories))
+    size = -(-len(rows) // parts)
+    found = []
+    for first in range(0, len(rows), size):
+        numbers = order[first : first + size]
+        read = _read(passes, weights, [rows[n] for n in numbers], memories, shares)
+        found.append(replace(read, rows=passes.tensor(numbers)[read.rows]))
+    together = ("logits", "labels", "rows", "places")
+    return Targets(*(torch.cat([getattr(part, name) for part in found]) for name in together))
+
+
+def _length(row: Row, memories: Tensor | None) -> int:
+    """Positions that the reader reads of a row."""
     each = 0 if memories is None else memories.shape[1]
-    lengths = [each * len(row.memories) + len(row.tokens) - 1 for row in rows]
+    return len(row.begin) + each * len(row.memories) + len(row.tokens) - 1
+
+
+def _read(
+    passes: Passes,
+    weights: Weights,
+    rows: Sequence[Row],
+    memories: Tensor | None,
+    shares: Tensor | None,
+) -> Targets:
+    lengths = [_length(row, memories) for row in rows]
     ids = np.zeros((len(rows), -(-max(lengths) // 8) * 8), dtype=np.int64)
-    at: list[Array] = []
     for n, row in enumerate(rows):
-        skip = each * len(row.memories)
-        ids[n, skip : lengths[n]] = row.tokens[:-1]
-        at.append(np.arange(lengths[n] - row.count, lengths[n]))
+        ids[n, : len(row.begin)] = row.begin
+        ids[n, lengths[n] - len(row.tokens) + 1 : lengths[n]] = row.tokens[:-1]
     counts = [row.count for row in rows]
     owners = passes.tensor(np.repeat(np.arange(len(rows)), counts))
-    columns = passes.tensor(np.concatenate(at))
-    labels = passes.tensor(
-        np.concatenate([row.tokens[-row.count :].astype(np.int64) for row in rows])
-    )
-    places = np.concatenate(
-        [
-            np.full(row.count, -1) if row.first < 0 else row.first + np.arange(row.count)
-            for row in rows
-        ]
-    )
+    at = [np.arange(end - count, end) for end, count in zip(lengths, counts, strict=True)]
+    labels = [row.tokens[-row.count :].astype(np.int64) for row in rows]
+    places = [
+        np.full(row.count, -1) if row.first < 0 else row.first + np.arange(row.count)
+        for row in rows
+    ]
     x = F.embedding(passes.tensor(ids), passes.embed)
     if memories is not None:
         x = _with_memories(passes, x, rows, memories, shares)
-    hidden = passes.run(weights, x)[owners, columns]
-    return Targets(F.linear(hidden, passes.head), labels, owners, passes.tensor(places))
+    hidden = passes.run(weights, x)[owners, passes.tensor(np.concatenate(at))]
+    return Targets(
+        F.linear(hidden, passes.head),
+        passes.tensor(np.concatenate(labels)),
+        owners,
+        passes.tensor(np.concatenate(places)),
+    )
 
 
 def _with_memories(
@@ -84,14 +108,14 @@ def _with_memories(
 ) -> Tensor:
     each = memories.shape[1]
     found = [
-        (n, place, document, row.number)
+        (n, len(row.begin) + place * each, document, row.number)
         for n, row in enumerate(rows)
         for place, document in enumerate(row.memories)
     ]
     if not found:
         return x
-    owner, place, document, number = passes.tensor(found).unbind(dim=1)
-    columns = place[:, None] * each + torch.arange(each, device=x.device)
+    owner, first, document, number = passes.tensor(found).unbind(dim=1)
+    columns = first[:, None] + torch.arange(each, device=x.device)
     values = memories[document]
     if shares is not None:
         values = values * shares[number, document][:, None, None]
@@ -113,7 +137,8 @@ def question_row(pool: Pool, number: int, memories: Sequence[int], own: int) -> 
     """A question after some memories; ``own`` is its number in the batch."""
     answer = pool.answers[number]
     tokens = np.concatenate([pool.questions[number], answer])
-    return Row(memories, tokens, len(answer), int(pool.answers.starts[number]), own)
+    first = int(pool.answers.starts[number])
+    return Row(memories, tokens, len(answer), first, own, pool.meta["asked"][0])
 
 
 def row_means(losses: Tensor, rows: Tensor, count: int) -> Tensor:

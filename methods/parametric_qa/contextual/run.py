@@ -7,16 +7,19 @@ at all times the best state validated so far.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.errors import RunFailedError
 from methods.parametric_qa.contextual.draws import Draws
 from methods.parametric_qa.contextual.losses import Taught, step_losses, teach, text_loss
 from methods.parametric_qa.contextual.network import Frozen, Runner, compiled
@@ -35,6 +38,9 @@ STATE, TEACHER, NOTES, CURVES = "state.safetensors", "teacher.safetensors", "run
 CLIP = 1.0
 CHECKPOINTS = 6
 """States that are validated, and saved if they are the best, at even distances of time."""
+TEACHING = 0.06
+"""Share of the time that is left, for the teacher's predictions, at most."""
+FIT, MOST_SKIPPED = 0.8, 20
 LOGGED = 10
 """Steps between two points of a curve."""
 HELD, QUICK, OTHERS = 480, 160, 1000
@@ -81,7 +87,7 @@ def train(
     """Train until the pace's time is over, validate and save; see the module."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
     student = Student(frozen, recipe).to(frozen.embed.device)
     runner = Runner(frozen, compiled()) if compile_layers else Runner(frozen)
     passes = Passes(frozen, student, pool.meta["start"], runner)
@@ -111,34 +117,69 @@ def _steps(
     """Steps until the phase is over; yields after each."""
     rates = [group["lr"] for group in optimizer.param_groups]
     weights = [p for group in optimizer.param_groups for p in group["params"]]
-    begun, first = run.pace.seconds, run.steps
+    log = _Log(run, phase)
     while not phase.over:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * phase.rate
-        found = losses()
         optimizer.zero_grad(set_to_none=True)
-        sum(found.values(), torch.zeros((), device=run.passes.device)).backward()  # type: ignore[no-untyped-call]
+        try:
+            found = losses()
+            torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            _smaller(run)
+            continue
         norm = float(torch.nn.utils.clip_grad_norm_(weights, CLIP))
-        if norm == norm and norm != float("inf"):
+        if isfinite(norm):
             optimizer.step()
         else:
             run.skipped += 1
         run.steps += 1
-        done = run.steps - first
-        if done <= 3 or done % LOGGED == 0:
-            speed = done / max(run.pace.seconds - begun, 1e-9)
-            rest = round(speed * max(0.0, phase.end - run.pace.seconds))
-            values = {name: float(value.detach()) for name, value in found.items()}
-            for name, value in values.items():
-                run.note(f"loss {name}", value)
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-            if done <= 3 or done % (5 * LOGGED) == 0:
-                run.say(
-                    f"{run.pace.seconds:6.1f} s, step {run.steps}: {shown}; {speed:.2f} steps/s, "
-                    f"{rest} to come, {run.passes.run.tokens / max(run.pace.seconds, 1e-9):,.0f} "
-                    "positions/s since the start"
-                )
+        log.step(found)
         yield
+
+
+class _Log:
+    """The log of a phase's steps: losses, speed of late and how many steps are to come."""
+
+    def __init__(self, run: Run, phase: Phase) -> None:
+        self.run, self.phase = run, phase
+        self.first, self.last = run.steps, (run.steps, run.pace.seconds, run.passes.run.tokens)
+
+    def step(self, found: dict[str, Tensor]) -> None:
+        """Note a step's losses, now and then."""
+        run, done = self.run, self.run.steps - self.first
+        if done > 3 and done % LOGGED:
+            return
+        values = {name: float(value.detach()) for name, value in found.items()}
+        for name, value in values.items():
+            run.note(f"loss {name}", value)
+        if done > 3 and done % (5 * LOGGED):
+            return
+        steps, seconds, tokens = self.last
+        self.last = run.steps, run.pace.seconds, run.passes.run.tokens
+        took = max(run.pace.seconds - seconds, 1e-9)
+        speed = (run.steps - steps) / took
+        to_come = round(speed * max(0.0, self.phase.end - run.pace.seconds))
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        run.say(
+            f"{run.pace.seconds:6.1f} s, step {run.steps}: {shown}; {speed:.2f} steps/s, "
+            f"{(run.passes.run.tokens - tokens) / took:,.0f} positions/s, {to_come} steps to come"
+        )
+
+
+def _smaller(run: Run) -> None:
+    """Go on with smaller steps: this one did not fit into memory."""
+    run.draws.part *= FIT
+    run.skipped += 1
+    if run.skipped > MOST_SKIPPED:
+        raise RunFailedError(
+            f"{run.skipped} steps did not fit into memory; lower the recipe's sizes"
+        )
+    gc.collect()
+    torch.cuda.empty_cache()
+    run.say(
+        f"{run.pace.seconds:6.1f} s: out of memory, now {run.draws.part:.2f} of the recipe's rows"
+    )
 
 
 def _teacher(run: Run) -> Taught:
@@ -149,7 +190,13 @@ def _teacher(run: Run) -> Taught:
     optimizer = _optimizer(run, [run.passes.student.reader], [])
 
     def losses() -> dict[str, Tensor]:
-        return {"text": text_loss(run.passes, run.pool, run.draws.rows(recipe.teacher_rows))}
+        return {
+            "text": text_loss(
+                run.passes,
+                run.pool,
+                run.draws.rows(max(1, int(recipe.teacher_rows * run.draws.part))),
+            )
+        }
 
     for _ in _steps(run, phase, optimizer, losses):
         pass
@@ -157,10 +204,12 @@ def _teacher(run: Run) -> Taught:
     _measured(run, measure_text(run.passes, run.pool, held, run.decode))
     save_state(run.out / TEACHER, {"reader": run.passes.student.reader})
     began = run.pace.seconds
-    taught = teach(run.passes, run.pool, run.draws.train.tolist(), 2 * recipe.teacher_rows)
-    run.say(
-        f"{run.pace.seconds:6.1f} s: the teacher's predictions took {run.pace.seconds - began:.1f} s"
-    )
+    latest = began + TEACHING * (run.pace.training - began)
+    rows = run.draws.source.permutation(run.draws.train).tolist()
+    batch = 4 * recipe.teacher_rows
+    taught, done = teach(run.passes, run.pool, rows, batch, lambda: run.pace.seconds < latest)
+    took = run.pace.seconds - began
+    run.say(f"{run.pace.seconds:6.1f} s: predictions of {done} rows by the teacher, {took:.1f} s")
     return taught
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -143,9 +143,10 @@ def write(
         made: list[list[int]] = [[] for _ in part]
         for _ in range(LONGEST):
             asked = [_going_on(row, ids) for row, ids in zip(part, made, strict=True)]
-            logits = read_rows(passes, weights, asked, memories).logits
-            for ids, token in zip(made, logits.argmax(dim=-1).tolist(), strict=True):
-                ids.append(token)
+            read = read_rows(passes, weights, asked, memories)
+            tokens = read.logits.argmax(dim=-1).tolist()
+            for number, token in zip(read.rows.tolist(), tokens, strict=True):
+                made[number].append(token)
         answers += [decode(ids).strip().split("\n")[0] for ids in made]
     return answers
 
@@ -153,7 +154,8 @@ def write(
 def _going_on(row: Row, ids: Sequence[int]) -> Row:
     """The row with what was written, one token more to be predicted."""
     prompt = row.tokens[: len(row.tokens) - row.count]
-    return Row(row.memories, np.concatenate([prompt, ids, [0]]).astype(np.int64), 1)
+    tokens = np.concatenate([prompt, ids, [0]]).astype(np.int64)
+    return replace(row, tokens=tokens, count=1, first=-1)
 
 
 def _scores(name: str, written: Sequence[str], pool: Pool, rows: Sequence[int]) -> dict[str, float]:

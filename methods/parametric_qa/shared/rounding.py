@@ -26,7 +26,7 @@ def rounded(codes: Tensor, bits: int) -> Tensor:
 
 
 def packed(codes: Tensor, bits: int) -> Tensor:
-    """Codes [..., z_dim] on their grid as bytes [..., ``packed_width``], the first number lowest."""
+    """Codes [..., z_dim] on their grid as bytes [..., ``packed_width``], the first in low bits."""
     each = 8 // bits
     whole = ((codes * levels(bits)).round() + levels(bits)).to(torch.uint8)
     short = -whole.shape[-1] % each
