@@ -219,7 +219,7 @@ def test_the_first_slots_of_a_code_are_the_code_of_a_smaller_size(tiny_model_dir
 
 
 def _as_stored(student, encoder) -> None:
-    """Give a student the encoder's adapter as the harness has it, in 8 bits, which is near its own."""
+    """Give a student the encoder's adapter as the harness has it: in 8 bits, near its own."""
     with torch.no_grad():
         for kind, place in KINDS.items():
             a, b = (encoder.adapter.matrix(place, side) for side in "ab")
