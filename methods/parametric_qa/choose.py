@@ -38,7 +38,7 @@ class Chooser:
         import torch
 
         self.llm, self.bundle, self.bank = llm, bundle, bank
-        self.by_state = bundle.selection.name == "states"
+        self.encoder = bundle.question_encoder
         with torch.inference_mode():
             keys = [bundle.selector.keys(codes) for _, codes in bank.batches(GROUP)]
         self.keys = torch.cat(keys) if keys else torch.zeros(0)
@@ -47,9 +47,9 @@ class Chooser:
         """The question's input embeddings [length, hidden], or its state [1, hidden]."""
         import torch
 
-        if self.by_state:
+        if self.encoder is not None:
             ids = self.llm.parts(reading_prompt(question, 1))[-1]
-            return self.bundle.encoder.question_state(self.llm.model, ids).cpu()
+            return self.encoder.question_state(self.llm.model, ids).cpu()
         table = self.llm.model.get_input_embeddings()
         ids = question_tokens(self.llm, question)
         found: Tensor = table(torch.tensor(ids, device=self.llm.device))

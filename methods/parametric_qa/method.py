@@ -223,6 +223,10 @@ class ParametricQA(Method):
         corpus = self.retriever.corpus
         if corpus is not None:
             bank.check_corpus(corpus.fingerprint)
+        if self.params.hops > 1 and self._bundle.question_encoder is not None:
+            raise ConfigError(
+                "shared parts that select by the question's state do so in one round; set hops: 1"
+            )
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 

@@ -55,7 +55,13 @@ class Layout:
 
 
 class Frozen(nn.Module):
-    """The model's own weights, float32: ``kinds`` [layers, out, in] each, norms, embeddings."""
+    """The model's own weights, float32: each of ``KINDS`` [layers, out, in], norms, embeddings."""
+
+    first_norm: Tensor
+    second_norm: Tensor
+    norm: Tensor
+    embed: Tensor
+    head: Tensor
 
     def __init__(self, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -98,7 +104,8 @@ class Adapter(nn.Module):
     def delta(self, kind: str) -> Tensor:
         """What is added to a kind's weights [layers, out, in]."""
         a, b = getattr(self, f"{kind}_a"), getattr(self, f"{kind}_b")
-        return ALPHA * torch.bmm(b, a)
+        found: Tensor = ALPHA * torch.bmm(b, a)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ def merged(frozen: Frozen, adapters: tuple[Adapter, ...], dtype: torch.dtype) ->
     """The model's weights with adapters on them; gradients reach the adapters."""
 
     def kind(name: str) -> Tensor:
-        total = getattr(frozen, name)
+        total: Tensor = getattr(frozen, name)
         for adapter in adapters:
             total = total + adapter.delta(name)
         return total.to(dtype)
@@ -170,7 +177,7 @@ class Runner:
         self.tokens += x.shape[0] * x.shape[1]
         shape = (layout.heads, layout.groups, layout.width, layout.eps)
         # What is compiled is compiled for gradients.
-        run = self.run if torch.is_grad_enabled() else block
+        run: Callable[..., Tensor] = self.run if torch.is_grad_enabled() else block
         for layer in weights.layers:
             x = run(x, *layer, cos, sin, shape)
         return F.rms_norm(x, (x.shape[-1],), weights.norm, layout.eps)
@@ -188,5 +195,5 @@ class Runner:
 
 
 def compiled(run: Callable[..., Tensor] = block) -> Any:
-    """The layer as one compiled function for all lengths."""
-    return torch.compile(run, dynamic=True)
+    """The layer as one compiled function; from the second length on for all lengths."""
+    return torch.compile(run)

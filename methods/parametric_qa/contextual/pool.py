@@ -82,7 +82,7 @@ class Pool:
                 arrays[item.name] = value
         arrays["meta"] = np.frombuffer(json.dumps(self.meta).encode(), dtype=np.uint8)
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, allow_pickle=False, **arrays)
         path.write_bytes(lzma.compress(content.getvalue(), preset=6))
 
     @classmethod

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -122,10 +123,15 @@ def _steps(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * phase.rate
         optimizer.zero_grad(set_to_none=True)
-        try:
+        fits = False
+        found: dict[str, Tensor] = {}
+        # Memory is freed once the error, which holds the step's tensors, is gone.
+        with suppress(torch.OutOfMemoryError):
             found = losses()
             torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
-        except torch.OutOfMemoryError:
+            fits = True
+        if not fits:
+            del found
             _smaller(run)
             continue
         norm = float(torch.nn.utils.clip_grad_norm_(weights, CLIP))
@@ -246,7 +252,7 @@ def _check(run: Run) -> None:
     seen = views(run.passes, run.pool, run.draws.free.tolist(), QUICK, 0)
     loss = gold_loss(run.passes, run.pool, seen, run.recipe.sizes[0])
     run.note("validation loss gold", loss)
-    kept = loss < run.best
+    kept = loss < run.best or run.saved < 0
     if kept:
         run.best, run.saved = loss, run.steps
         save_state(run.out / STATE, {"": run.passes.student})

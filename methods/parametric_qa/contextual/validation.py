@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -166,6 +166,6 @@ def _scores(name: str, written: Sequence[str], pool: Pool, rows: Sequence[int]) 
     return {f"{name} F1": _share(f1), f"{name} EM": _share(em)}
 
 
-def _share(values: object) -> float:
-    found = list(values)  # type: ignore[call-overload]
+def _share(values: Iterable[float]) -> float:
+    found = list(values)
     return 100 * sum(found) / max(len(found), 1)

@@ -157,6 +157,12 @@ class Bundle:
         return "encoder" if self.encoder else "spans"
 
     @property
+    def question_encoder(self) -> ContextualEncoder | None:
+        """What gives a question's state, if memories are selected by it."""
+        by_state = self.selection.name == "states"
+        return self.encoder if by_state and isinstance(self.encoder, ContextualEncoder) else None
+
+    @property
     def stored_as(self) -> Grid | None:
         """How codes of this size are stored; None: as the method's parameters say."""
         return GRIDS[self.size.bits] if self.size else None

@@ -115,7 +115,7 @@ class ContextualEncoder(Encoder):
         sizes: Sequence[Size],
     ) -> None:
         super().__init__(config, start)
-        self.layers, self.rank, self.shapes = layers, rank, tuple(map(tuple, shapes))
+        self.layers, self.rank, self.shapes = layers, rank, tuple(shapes)
         self.sizes = tuple(sizes)
         self.ask = nn.Parameter(torch.zeros(config.hidden))
         self.adapter = LayerAdapter(shapes, layers, rank)

@@ -31,16 +31,18 @@ def packed(codes: Tensor, bits: int) -> Tensor:
     whole = ((codes * levels(bits)).round() + levels(bits)).to(torch.uint8)
     short = -whole.shape[-1] % each
     whole = torch.nn.functional.pad(whole, (0, short))
-    parts = whole.unflatten(-1, (-1, each))
+    parts = whole.view(*whole.shape[:-1], -1, each)
     shifts = torch.arange(each, dtype=torch.uint8) * bits
-    return (parts << shifts).sum(dim=-1).to(torch.uint8)
+    found: Tensor = (parts << shifts).sum(dim=-1).to(torch.uint8)
+    return found
 
 
 def unpacked(stored: Tensor, bits: int, z_dim: int) -> Tensor:
     """Codes float32 [..., z_dim] of what ``packed`` gave."""
     shifts = torch.arange(8 // bits, dtype=torch.uint8) * bits
     whole = (stored[..., None] >> shifts) & (2**bits - 1)
-    return (whole.flatten(-2)[..., :z_dim].float() - levels(bits)) / levels(bits)
+    found: Tensor = (whole.flatten(-2)[..., :z_dim].float() - levels(bits)) / levels(bits)
+    return found
 
 
 def packed_width(z_dim: int, bits: int) -> int:
