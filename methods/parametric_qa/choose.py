@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from methods.parametric_qa.prompts import reading_prompt
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -36,14 +38,18 @@ class Chooser:
         import torch
 
         self.llm, self.bundle, self.bank = llm, bundle, bank
+        self.encoder = bundle.question_encoder
         with torch.inference_mode():
             keys = [bundle.selector.keys(codes) for _, codes in bank.batches(GROUP)]
         self.keys = torch.cat(keys) if keys else torch.zeros(0)
 
     def tokens(self, question: str) -> Tensor:
-        """The question's input embeddings [length, hidden]."""
+        """The question's input embeddings [length, hidden], or its state [1, hidden]."""
         import torch
 
+        if self.encoder is not None:
+            ids = self.llm.parts(reading_prompt(question, 1))[-1]
+            return self.encoder.question_state(self.llm.model, ids).cpu()
         table = self.llm.model.get_input_embeddings()
         ids = question_tokens(self.llm, question)
         found: Tensor = table(torch.tensor(ids, device=self.llm.device))

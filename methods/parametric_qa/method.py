@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from harness import trace
 from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError
-from harness.method import Method, MethodCard
+from harness.method import Method, MethodCard, later
 from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
 from methods.parametric_qa.prompts import reading_prompt
 from methods.parametric_qa.reader import SharedParams, check_reader, reader_adapter, shared_record
@@ -87,6 +87,11 @@ class ParametricQA(Method):
         steps: int = Field(0, ge=0, le=1000, description="optimisation steps on each code")
         learning_rate: float = Field(0.3, gt=0, description="of the optimisation steps")
         code_dtype: Literal["float16", "int8"] = Field("int8", description="how codes are stored")
+        size: str | None = later(
+            None,
+            description="slots x numbers x bits of a memory, one of several that shared parts were "
+            "trained for; null: their first. Its bits decide how codes are stored",
+        )
         selection: Literal["cosine", "router", "attention"] | None = Field(
             None, description="how memories are selected; null: as the shared parts were trained"
         )
@@ -169,7 +174,7 @@ class ParametricQA(Method):
         config = BankConfig(
             slots=shape.slots,
             z_dim=shape.z_dim,
-            dtype=self.params.code_dtype,
+            dtype=self._bundle.stored_as or self.params.code_dtype,
             fingerprint=self._bundle.fingerprint(),
             corpus_fingerprint=corpus.fingerprint,
         )
@@ -218,6 +223,10 @@ class ParametricQA(Method):
         corpus = self.retriever.corpus
         if corpus is not None:
             bank.check_corpus(corpus.fingerprint)
+        if self.params.hops > 1 and self._bundle.question_encoder is not None:
+            raise ConfigError(
+                "shared parts that select by the question's state do so in one round; set hops: 1"
+            )
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 
@@ -225,7 +234,9 @@ class ParametricQA(Method):
         from methods.parametric_qa.shared.open_bundle import trained_bundle
 
         shared = self.params.shared
-        return trained_bundle(self.model, shared, self.params.selection) if shared else None
+        if shared is None:
+            return None
+        return trained_bundle(self.model, shared, self.params.selection, self.params.size)
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.write.codes import write_codes

@@ -31,6 +31,7 @@ from methods.parametric_qa.memory.quantise import (
     from_stored,
     to_stored,
 )
+from methods.parametric_qa.shared.rounding import BITS, packed_width
 
 BANK_FILE, UNFINISHED = "bank.json", ".bank*.tmp"
 
@@ -50,6 +51,9 @@ class BankConfig(BaseModel):
 
     def layout(self) -> Layout:
         """Name, type and shape of what is stored for one document."""
+        if self.dtype in BITS:
+            width = packed_width(self.z_dim, BITS[self.dtype])
+            return {"codes": (torch.uint8, (self.slots, width))}
         half = torch.float16
         code = torch.int8 if self.dtype == "int8" else half
         parts: Layout = {"codes": (code, (self.slots, self.z_dim))}
@@ -165,7 +169,7 @@ class MemoryBank:
 
         Raises InputError for an unknown id.
         """
-        return from_stored(self._view.stored(self._layout, self.ids if ids is None else ids))
+        return self._exact(self._view.stored(self._layout, self.ids if ids is None else ids))
 
     def raw(self, id_: str) -> bytes:
         """Every stored byte of a document: code and scales. Raises InputError if unknown."""
@@ -183,7 +187,7 @@ class MemoryBank:
         view = self._view
         for start in range(0, len(view.ids), size):
             ids = view.ids[start : start + size]
-            yield ids, from_stored(view.stored(self._layout, ids))
+            yield ids, self._exact(view.stored(self._layout, ids))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -202,9 +206,17 @@ class MemoryBank:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._view.places
 
+    def _exact(self, stored: Mapping[str, Tensor]) -> Tensor:
+        return from_stored(stored, self.config.dtype, self.config.z_dim)
+
     def _fresh(self, ids: Sequence[str], codes: Tensor) -> dict[str, Tensor]:
         self._begin(ids)
         exact = checked("codes", ids, codes, (self.config.slots, self.config.z_dim))
+        if self.config.dtype in BITS and exact.numel() and exact.abs().max() > 1:
+            raise InputError(
+                f"codes beyond -1 and 1 cannot be stored as {self.config.dtype}; write them with "
+                "a contextual encoder, or store int8"
+            )
         return to_stored(exact, self.config.dtype)
 
     def _begin(self, ids: Sequence[str]) -> None:

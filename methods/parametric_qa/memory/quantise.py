@@ -1,4 +1,4 @@
-"""Memories as they are stored: float16, or int8 with a scale for each vector, in segments.
+"""Memories as they are stored: float16, int8 with a scale for each vector, or a grid, in segments.
 
 A segment is one file of some documents: their ids, and one row a document of each tensor.
 """
@@ -17,8 +17,10 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.files import atomic_file
+from methods.parametric_qa.shared.rounding import BITS, packed, unpacked
 
-CodeType = Literal["float16", "int8"]
+CodeType = Literal["float16", "int8", "grid2", "grid4", "grid8"]
+"""The grids are of codes within -1 and 1, as a contextual encoder writes them, without scales."""
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 """Name, type and shape of what is stored for one document."""
 LARGEST = 127
@@ -37,6 +39,8 @@ def to_stored(codes: Tensor, dtype: CodeType) -> dict[str, Tensor]:
     exact = codes.detach().cpu().float()
     if dtype == "float16":
         return {"codes": exact.half()}
+    if dtype in BITS:
+        return {"codes": packed(exact, BITS[dtype])}
     largest = exact.abs().amax(dim=-1)
     scales = (largest / LARGEST).half()
     # One float16 up where rounding went down: the largest number must still fit into int8.
@@ -47,15 +51,18 @@ def to_stored(codes: Tensor, dtype: CodeType) -> dict[str, Tensor]:
     return {"codes": (exact / divisors[..., None]).round().to(torch.int8), "scales": scales}
 
 
-def from_stored(stored: Mapping[str, Tensor]) -> Tensor:
+def from_stored(stored: Mapping[str, Tensor], dtype: CodeType, z_dim: int) -> Tensor:
     """Codes float32 [..., slots, z_dim] of what ``to_stored`` gave."""
+    if dtype in BITS:
+        return unpacked(stored["codes"], BITS[dtype], z_dim)
     codes = stored["codes"].float()
     return codes * stored["scales"].float()[..., None] if "scales" in stored else codes
 
 
 def quantised(codes: Tensor, dtype: CodeType) -> Tensor:
     """What a reader would get back of codes [..., slots, z_dim]: float32 on the codes' device."""
-    return from_stored(to_stored(codes, dtype)).to(codes.device)
+    stored = to_stored(codes, dtype)
+    return from_stored(stored, dtype, codes.shape[-1]).to(codes.device)
 
 
 def checked(what: str, ids: Sequence[str], values: Tensor, shape: tuple[int, ...]) -> Tensor:

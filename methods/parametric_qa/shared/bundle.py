@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
+from methods.parametric_qa.shared.contextual import ContextualEncoder, Size
 from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
 from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
 from methods.parametric_qa.shared.encoder import Encoder
@@ -26,10 +27,12 @@ from methods.parametric_qa.shared.parts import (
     load_tensors,
     save_tensors,
 )
+from methods.parametric_qa.shared.rounding import GRIDS, Grid
 from methods.parametric_qa.shared.selection import (
     AttentionSelector,
     SelectionName,
     Selector,
+    StateSelector,
     make_selector,
 )
 
@@ -51,13 +54,17 @@ class SelectorConfig(BaseModel):
 
     name: SelectionName = "attention"
     width: int = Field(128, ge=1, description="dimension of the vectors that are compared")
+    key_dim: int | None = Field(
+        None, ge=1, exclude_if=lambda value: value is None, description="numbers of each slot that "
+        "a document's vector is made of, for states",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """Shared parts, the selector made for them and the encoder trained with them, if one was.
 
-    ``folder`` is None if they are untrained.
+    ``folder`` is None if they are untrained, ``size`` unless they were cut to one.
     """
 
     parts: SharedParts
@@ -65,6 +72,7 @@ class Bundle:
     selection: SelectorConfig
     folder: Path | None = None
     encoder: Encoder | None = None
+    size: Size | None = None
 
     @classmethod
     def untrained(
@@ -76,7 +84,7 @@ class Bundle:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            selector = make_selector(selection.name, parts, selection.width)
+            selector = make_selector(selection.name, parts, selection.width, selection.key_dim)
         attention = getattr(selector, "attention", selector)
         if embeddings is not None and isinstance(attention, AttentionSelector):
             attention.fit_weights(embeddings, parts.salience)
@@ -92,20 +100,48 @@ class Bundle:
         except (KeyError, ValidationError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{folder / CONFIG_FILE}: 'selector': {reason}; {again}") from error
-        selector = make_selector(selection.name, parts, selection.width)
+        selector = make_selector(selection.name, parts, selection.width, selection.key_dim)
         load_tensors(folder / SELECTOR_FILE, selector, again)
         encoder = Encoder.find(folder)
         if encoder is not None and encoder.config != parts.config:
             raise InputError(f"{folder}: its encoder is of other shared parts; {again}")
         return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)
 
-    def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
-        """Write parts, selector and encoder; an adapter is saved beside them by peft."""
+    def save(
+        self, folder: Path, extra: dict[str, Any] | None = None, *, half: bool = False
+    ) -> None:
+        """Write parts, selector and encoder; an adapter is saved beside them by peft.
+
+        ``half``: numbers in bfloat16.
+        """
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
-        self.parts.save(folder, save_parts)
-        save_tensors(folder / SELECTOR_FILE, self.selector.state_dict())
+        self.parts.save(folder, save_parts, half=half)
+        save_tensors(folder / SELECTOR_FILE, self.selector.state_dict(), half=half)
         if self.encoder is not None:
-            self.encoder.save(folder)
+            self.encoder.save(folder, half=half)
+
+    def cut(self, name: str | None) -> Self:
+        """The bundle of one of its sizes; of the first one if ``name`` is None.
+
+        Raises ConfigError naming the sizes that there are.
+        """
+        if not isinstance(self.encoder, ContextualEncoder):
+            if name is None:
+                return self
+            raise ConfigError(
+                f"size '{name}': the shared parts in {self.folder} have one size; leave it out"
+            )
+        sizes = {size.name: size for size in self.encoder.sizes}
+        if name is not None and name not in sizes:
+            raise ConfigError(f"no size '{name}' in {self.folder}; it has {', '.join(sizes)}")
+        size = sizes[name] if name else self.encoder.sizes[0]
+        config = self.parts.config.model_copy(update={"slots": size.slots, "z_dim": size.z_dim})
+        parts = self.parts.cut(config)
+        selector = self.selector
+        if isinstance(selector, StateSelector):
+            selector = selector.cut(parts)
+        encoder = self.encoder.cut(config)
+        return replace(self, parts=parts, selector=selector, encoder=encoder, size=size)
 
     def fingerprint(self) -> str:
         """What codes mean depends on it: shared parts, encoder, the model they are for, adapter."""
@@ -119,6 +155,17 @@ class Bundle:
     def init(self) -> Literal["spans", "encoder"]:
         """What first codes the parts were trained with."""
         return "encoder" if self.encoder else "spans"
+
+    @property
+    def question_encoder(self) -> ContextualEncoder | None:
+        """What gives a question's state, if memories are selected by it."""
+        by_state = self.selection.name == "states"
+        return self.encoder if by_state and isinstance(self.encoder, ContextualEncoder) else None
+
+    @property
+    def stored_as(self) -> Grid | None:
+        """How codes of this size are stored; None: as the method's parameters say."""
+        return GRIDS[self.size.bits] if self.size else None
 
     @property
     def bytes(self) -> int:

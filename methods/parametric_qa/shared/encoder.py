@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import InputError
-from harness.files import write_json, writing
+from harness.files import read_json, write_json, writing
 from harness.llm.batches import halving
 from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.shared.parts import (
@@ -111,14 +111,17 @@ class Encoder(nn.Module):
         """A hash of the shape, of the model it is for and of every number."""
         return numbers_fingerprint(f"{self.config.model_dump_json()} {self.start}", self)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, half: bool = False) -> None:
         """Write ``encoder.json`` and ``encoder.safetensors``. Raises InputError if it cannot."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / TENSORS_FILE, self.state_dict())
-        write_json(
-            folder / CONFIG_FILE, {"shape": self.config.model_dump(), "start": list(self.start)}
-        )
+        save_tensors(folder / TENSORS_FILE, self.state_dict(), half=half)
+        values = {"shape": self.config.model_dump(), "start": list(self.start)}
+        write_json(folder / CONFIG_FILE, values | self.described())
+
+    def described(self) -> dict[str, Any]:
+        """What ``encoder.json`` holds beside shape and start."""
+        return {}
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -128,15 +131,28 @@ class Encoder(nn.Module):
         start = values.get("start")
         if not isinstance(start, list) or not all(isinstance(token, int) for token in start):
             raise InputError(f"{folder / CONFIG_FILE}: 'start' is no list of tokens; {again}")
-        encoder = cls(shape, start)
+        try:
+            encoder = cls.read(shape, values)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{folder / CONFIG_FILE}: {reason}; {again}") from error
         load_tensors(folder / TENSORS_FILE, encoder, again)
         return encoder.eval().requires_grad_(False)
 
     @classmethod
-    def find(cls, folder: Path) -> Self | None:
+    def read(cls, shape: SharedConfig, values: dict[str, Any]) -> Self:
+        """An encoder without its numbers, of what ``encoder.json`` holds."""
+        return cls(shape, values["start"])
+
+    @classmethod
+    def find(cls, folder: Path) -> Encoder | None:
         """The encoder in a folder of shared parts, if they were trained with one."""
-        there = any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE))
-        return cls.load(folder) if there else None
+        if not any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE)):
+            return None
+        from methods.parametric_qa.shared.contextual import ContextualEncoder
+
+        has_adapter = "adapter" in read_json(folder / CONFIG_FILE)
+        return (ContextualEncoder if has_adapter else Encoder).load(folder)
 
 
 def encoder_codes(

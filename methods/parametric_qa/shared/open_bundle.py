@@ -31,21 +31,25 @@ class BundleParams(Protocol):
         """Dimension of a vector, of untrained parts."""
 
 
-def trained_bundle(llm: LocalModel, shared: str, selection: SelectionName | None) -> Bundle:
+def trained_bundle(
+    llm: LocalModel, shared: str, selection: SelectionName | None, size: str | None = None
+) -> Bundle:
     """Trained parts by name or folder. Raises InputError naming what is missing or broken.
+
+    ``size`` is one of several that they were trained for; None is their first.
 
     Another way of selecting than the one that was trained is as it is untrained. Raises ConfigError
     for a model that is asked in another style than the one that they were trained in.
     """
     folder = find_bundle(shared)
     check_style(folder, llm.prompt_style, llm.name)
-    bundle = Bundle.load(folder)
+    bundle = Bundle.load(folder).cut(size)
     if selection in (None, bundle.selection.name):
         return bundle
     wanted = SelectorConfig(name=selection, width=bundle.selection.width)
     table = llm.model.get_input_embeddings().weight.detach().float().cpu()
     made = Bundle.untrained(bundle.parts, wanted, table)
-    return replace(made, folder=bundle.folder, encoder=bundle.encoder)
+    return replace(made, folder=bundle.folder, encoder=bundle.encoder, size=bundle.size)
 
 
 def untrained_bundle(llm: LocalModel, corpus: Corpus, params: BundleParams) -> Bundle:

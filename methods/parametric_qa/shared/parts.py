@@ -107,15 +107,26 @@ class SharedParts(nn.Module):
         mark = self.mark.expand(*z.shape[:-2], 1, -1)
         return torch.cat([mark, z], dim=-2)
 
+    def cut(self, config: SharedConfig) -> Self:
+        """The parts of codes that are the first numbers of these."""
+        less, values = type(self)(config), self.state_dict()
+        for name in ("down.weight", "down.bias", "code_std"):
+            values[name] = values[name][: config.z_dim]
+        values["up.weight"] = values["up.weight"][:, : config.z_dim]
+        less.load_state_dict(values)
+        return less.eval().requires_grad_(False)
+
     def fingerprint(self) -> str:
         """A hash of the shape, of the model it is for and of every number."""
         return numbers_fingerprint(self.config.model_dump_json(), self)
 
-    def save(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+    def save(
+        self, folder: Path, extra: dict[str, Any] | None = None, *, half: bool = False
+    ) -> None:
         """Write ``shared.json`` and ``shared.safetensors``; ``extra`` is for the reader of it."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / TENSORS_FILE, self.state_dict())
+        save_tensors(folder / TENSORS_FILE, self.state_dict(), half=half)
         write_json(folder / CONFIG_FILE, {"shape": self.config.model_dump(), **(extra or {})})
 
     @classmethod
@@ -154,12 +165,18 @@ def model_fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors; a crash or a full disk leaves the old file or none."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, half: bool = False) -> None:
+    """Write tensors as safetensors; a crash or a full disk leaves the old file or none.
+
+    ``half``: float32 numbers as bfloat16.
+    """
     from safetensors.torch import save
 
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if half:
+        kept = {k: v.bfloat16() if v.dtype == torch.float32 else v for k, v in kept.items()}
     with atomic_file(path) as file:
-        file.write(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+        file.write(save(kept))
 
 
 def load_tensors(path: Path, module: nn.Module, again: str) -> None:

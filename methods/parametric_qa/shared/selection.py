@@ -1,6 +1,6 @@
 """Selectors: scores of every document of a bank for a question, from its codes alone.
 
-All three ways embed the question's tokens with the model's own input embeddings and compare them
+All but the last embed the question's tokens with the model's own input embeddings; all compare
 with codes, so nothing is stored for selection and no passage text is kept.
 
 - ``cosine``: mean of the question's embeddings against the mean of z, as the proposal has it.
@@ -8,6 +8,7 @@ with codes, so nothing is stored for selection and no passage text is kept.
   The product matters: a score that is linear in both side by side ranks every query alike.
 - ``attention``: every token of the question attends to its best slot (late interaction, Khattab
   and Zaharia, SIGIR 2020), weighted by how rare tokens like it are.
+- ``states``: what a contextual encoder thinks after the question, against one vector a document.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from methods.parametric_qa.shared.parts import SharedParts
 
-SelectionName = Literal["cosine", "router", "attention"]
+SelectionName = Literal["cosine", "router", "attention", "states"]
 
 
 class Selector(nn.Module):
@@ -138,10 +139,45 @@ class RouterSelector(Selector):
         return logits
 
 
-def make_selector(name: SelectionName, parts: SharedParts, width: int) -> Selector:
-    """An untrained selector."""
+class StateSelector(Selector):
+    """Cosine of what a contextual encoder thinks after the question and one vector a document.
+
+    That vector is a sum over slots, each with a map [key_dim, width] of its own for its first
+    numbers: so it is one for any number of slots. ``tokens`` of a question are its state [1,
+    hidden].
+    """
+
+    def __init__(self, parts: SharedParts, width: int, key_dim: int) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.zeros(parts.config.slots, key_dim, width))
+        self.query = nn.Linear(parts.config.hidden, width)
+
+    def keys(self, codes: Tensor) -> Tensor:
+        """Unit vectors [n, width]."""
+        numbers = codes[..., : self.maps.shape[1]]
+        return F.normalize(torch.einsum("nsz,szk->nk", numbers, self.maps), dim=-1)
+
+    def scores(self, tokens: Tensor, keys: Tensor) -> Tensor:
+        """Cosines [n]."""
+        found: Tensor = keys @ F.normalize(self.query(tokens[0]), dim=-1)
+        return found
+
+    def cut(self, parts: SharedParts) -> StateSelector:
+        """The selector of parts that have the first slots of these alone."""
+        _, key_dim, width = self.maps.shape
+        less = StateSelector(parts, width, key_dim)
+        less.load_state_dict({**self.state_dict(), "maps": self.maps[: parts.config.slots]})
+        return less.eval().requires_grad_(False)
+
+
+def make_selector(
+    name: SelectionName, parts: SharedParts, width: int, key_dim: int | None = None
+) -> Selector:
+    """An untrained selector; ``key_dim`` is for states alone, all of z_dim if None."""
     if name == "cosine":
         return CosineSelector(parts)
+    if name == "states":
+        return StateSelector(parts, width, key_dim or parts.config.z_dim)
     return {"router": RouterSelector, "attention": AttentionSelector}[name](parts, width)
 
 
