@@ -60,7 +60,7 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     if not found:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
     both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
-    cautions = dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)
+    cautions = dict.fromkeys(caution(entry) for entry in both if entry.is_apart)
     return "\n\n".join([" ".join([heading(found, a, b, metric), *cautions]), table(found, a, b)])
 
 
@@ -125,7 +125,7 @@ def _cells(one: Compared) -> list[str]:
     ]
 
 
-def _caution(entry: Entry) -> str:
+def caution(entry: Entry) -> str:
     """Why a leaderboard leaves the row out of its comparison."""
     why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
     return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."
