@@ -17,10 +17,12 @@ from leaderboards.board import Table, build
 from leaderboards.entries import Entry
 from leaderboards.letters import letters
 from leaderboards.measured import compare_rows, measure, scores
+from leaderboards.significance import power
 
 
 def said(table: Table, start: str) -> str:
-    return "\n".join(line for line in table.caption if line.startswith(start))
+    could_show = power(table.rows, table.questions, table.smallest_difference)
+    return "\n".join(line for line in (could_show, *table.legend) if line.startswith(start))
 
 
 def test_four_questions_are_no_result(runs: Path, write_run) -> None:
@@ -42,7 +44,7 @@ def test_a_table_says_what_it_could_have_shown(runs: Path, write_run) -> None:
         text = said(table, f"Power: {table.questions} questions show a difference of")
         points.append(float(re.findall(r"[\d.]+", text)[1]))
         assert points[-1] == pytest.approx(100 * table.smallest_difference, abs=0.05)
-        assert "with 95 % none that is as good as the best loses its bold" in said(table, "Interv")
+        assert "with 95 % none that is as good as the best loses its bold" in said(table, "Bold")
     mean, *tasks = points
     assert mean < min(tasks)
     best, close, worse = tables[0].rows
@@ -55,8 +57,8 @@ def test_seeds_are_labelled_and_widen_the_interval(runs: Path, write_run) -> Non
         write_run("trained", skill=skill, seed=seed)
     write_run("single", skill=0.2)
     [table] = build(runs).tables
-    assert "±: standard deviation over seeds" in said(table, "Intervals")
-    assert "interval of such a row is over questions and seeds" in said(table, "Intervals")
+    assert said(table, "±: standard deviation over 3 seeds")
+    assert "interval of such a row is over questions and seeds" in said(table, "±")
     widths = {row.label: row.f1.interval.high - row.f1.interval.low for row in table.rows}
     assert widths["trained"] > 1.5 * widths["single"]
 
