@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -137,6 +140,26 @@ def _build(gguf: Path, sha256: str, folder: Path) -> None:
     _checked.add(folder)
 
 
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Have transformers read a file once and make each table of names once.
+
+    It reads the file, its vocabulary token by token, for config, weights and tokenizer anew, and
+    makes the table of all tensors' names for every layer.
+    """
+    import gguf
+
+    names = ("GGUFReader", "get_tensor_name_map")
+    before = {name: getattr(gguf, name) for name in names}
+    for name, made in before.items():
+        setattr(gguf, name, cache(made))
+    try:
+        yield
+    finally:
+        for name, made in before.items():
+            setattr(gguf, name, made)
+
+
 def _convert(gguf: Path, folder: Path) -> None:
     """Write the model and tokenizer of a GGUF file to ``folder`` as fp32 safetensors."""
     import torch
@@ -144,8 +167,9 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     try:
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        with _read_once():
+            model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(**source)
     except ImportError as error:
         raise InputError(
             f"reading GGUF needs the package gguf ({error}): pip install gguf"
