@@ -154,11 +154,11 @@ class ParametricQA(Method):
         if self.params.init != "encoder":
             return
         from methods.parametric_qa.shared.bundle import find_bundle
-        from methods.parametric_qa.shared.encoder import Encoder
+        from methods.parametric_qa.shared.contextual import find_encoder
         from methods.parametric_qa.write.codes import NO_ENCODER
 
         shared = self.params.shared
-        if shared is None or Encoder.find(find_bundle(shared)) is None:
+        if shared is None or find_encoder(find_bundle(shared)) is None:
             raise ConfigError(NO_ENCODER)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:

@@ -22,7 +22,7 @@ from harness.meters.hardware import describe_hardware, set_torch_threads
 from methods.parametric_qa.evaluate.reconstruction import Reconstruction, reconstruct
 from methods.parametric_qa.memory.quantise import quantised
 from methods.parametric_qa.shared.bundle import adapter_of, check_style
-from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.contextual import find_encoder
 from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.codes import first_codes
@@ -96,7 +96,7 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     names = [passage.id for passage in passages]
     scratch = out / ".scratch" if out is not None else None
     adapter = adapter_of(options.shared) if options.shared is not None else None
-    encoder = Encoder.find(options.shared) if options.shared is not None else None
+    encoder = find_encoder(options.shared) if options.shared is not None else None
     with llm.adapted(adapter):
         start = perf_counter()
         codes = first_codes(llm, parts, encoder, documents, names, options.init, options.seed)

@@ -15,7 +15,7 @@ from harness.files import folder_bytes, read_json
 from harness.fingerprint import fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
-from methods.parametric_qa.shared.contextual import ContextualEncoder, Size
+from methods.parametric_qa.shared.contextual import ContextualEncoder, Size, find_encoder
 from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
 from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
 from methods.parametric_qa.shared.encoder import Encoder
@@ -102,7 +102,7 @@ class Bundle:
             raise InputError(f"{folder / CONFIG_FILE}: 'selector': {reason}; {again}") from error
         selector = make_selector(selection.name, parts, selection.width, selection.key_dim)
         load_tensors(folder / SELECTOR_FILE, selector, again)
-        encoder = Encoder.find(folder)
+        encoder = find_encoder(folder)
         if encoder is not None and encoder.config != parts.config:
             raise InputError(f"{folder}: its encoder is of other shared parts; {again}")
         return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)

@@ -10,18 +10,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.parametric_qa.shared.encoder import Encoder
+from harness.files import read_json
+from methods.parametric_qa.shared.encoder import CONFIG_FILE, TENSORS_FILE, Encoder
 from methods.parametric_qa.shared.parts import SharedConfig
-
-if TYPE_CHECKING:
-    pass
 
 PLACES = (
     "self_attn.q_proj",
@@ -167,3 +166,12 @@ class ContextualEncoder(Encoder):
         sizes = [Size.model_validate(size) for size in values["sizes"]]
         shapes = [(int(inner), int(out)) for inner, out in adapter["shapes"]]
         return cls(shape, values["start"], shapes, adapter["layers"], adapter["rank"], sizes)
+
+
+def find_encoder(folder: Path) -> Encoder | None:
+    """The encoder in a folder of shared parts, if they were trained with one."""
+    if not any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE)):
+        return None
+    # A file that is missing is named by what loads it.
+    known = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
+    return (ContextualEncoder if "adapter" in known else Encoder).load(folder)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import InputError
-from harness.files import read_json, write_json, writing
+from harness.files import write_json, writing
 from harness.llm.batches import halving
 from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.shared.parts import (
@@ -143,16 +143,6 @@ class Encoder(nn.Module):
     def read(cls, shape: SharedConfig, values: dict[str, Any]) -> Self:
         """An encoder without its numbers, of what ``encoder.json`` holds."""
         return cls(shape, values["start"])
-
-    @classmethod
-    def find(cls, folder: Path) -> Encoder | None:
-        """The encoder in a folder of shared parts, if they were trained with one."""
-        if not any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE)):
-            return None
-        from methods.parametric_qa.shared.contextual import ContextualEncoder
-
-        has_adapter = "adapter" in read_json(folder / CONFIG_FILE)
-        return (ContextualEncoder if has_adapter else Encoder).load(folder)
 
 
 def encoder_codes(
