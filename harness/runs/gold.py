@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.data.questions import questions_fingerprint
 from harness.errors import InputError
 from harness.files import atomic_file
 from harness.fingerprint import canonical_json, file_sha256
@@ -29,8 +30,10 @@ def write_gold(path: Path, questions: Sequence[Question]) -> None:
     """Store the questions with their gold once; no method ever reads this file.
 
     Its lines are what ``questions_fingerprint`` is the hash of, so the file's own hash is that.
+    Raises InputError if another gold is there.
     """
     if path.exists():
+        _check(path, questions_fingerprint(questions))
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
@@ -48,11 +51,15 @@ def check_gold(path: Path, task: TaskConfig) -> None:
     """Raise InputError unless the file holds what the task's fingerprint is of, to the byte."""
     if not path.exists():
         raise InputError(f"{path}: the gold of these runs is missing; run the same board again")
+    _check(path, task.questions_fingerprint)
+
+
+def _check(path: Path, fingerprint: str) -> None:
     found = file_sha256(path)
-    if found != task.questions_fingerprint:
+    if found != fingerprint:
         raise InputError(
             f"{path}: damaged or edited: its fingerprint is {found[:12]}, the runs were asked "
-            f"{task.questions_fingerprint[:12]}; restore it, or delete it and run the same board"
+            f"{fingerprint[:12]}; restore it, or delete it and run the same board"
         )
 
 

@@ -47,6 +47,8 @@ def is_scored(folder: Path) -> bool:
     if not all((folder / name).exists() for name in (STAMP, PREDICTIONS, SCORES)):
         return False
     record, manifest = read_json(path), read_manifest(folder)
+    if not isinstance(record, dict):
+        return False
     written = {name: record.get(name) for name in ("metrics_version", "run_id")}
     return bool(
         written == {"metrics_version": METRICS_VERSION, "run_id": manifest.run_id}

@@ -149,6 +149,15 @@ def test_damaged_gold_is_named(folder: Path, text: str) -> None:
         score_run(folder)
 
 
+def test_edited_gold_is_noticed_before_anything_is_asked(folder: Path, files) -> None:
+    (gold,) = folder.parents[1].glob("questions-*.jsonl")
+    gold.write_text(gold.read_text().replace("name3", "name4"))
+    model = CountingModel()
+    with pytest.raises(InputError, match=r"questions-.*jsonl: damaged or edited"):
+        execute(make_plan(files), folder.parents[2], model, None, quiet())
+    assert model.calls == 0
+
+
 def with_metrics(plan: RunPlan, *names: str) -> RunPlan:
     card = plan.data.card.model_copy(update={"metrics": names})
     return replace(plan, data=replace(plan.data, card=card))
