@@ -222,12 +222,16 @@ def test_eight_methods_on_four_tasks_of_500_questions(window: Tab, tmp_path: Pat
     assert [head["questions"] for head in heads] == [500] * len(TASKS)
     path = tmp_path / "board.html"
     path.write_bytes(page)
+    # The fastest of three: others may be at work on the machine.
+    assert any(opens_in(window, path) < 2 for _ in range(3))
+    assert window.run("document.querySelectorAll('#table tbody tr').length") == len(METHODS)
+    assert window.run("document.querySelectorAll('#question-list .option').length") < 40
+
+
+def opens_in(window: Tab, path: Path) -> float:
+    """Seconds until the page is there, and its first question with all answers."""
     start = perf_counter()
     window.open(path.as_uri())
-    assert perf_counter() - start < 2
-    assert window.run("document.querySelectorAll('#table tbody tr').length") == len(METHODS)
-    start = perf_counter()
     window.run("document.getElementById('questions').scrollIntoView({behavior: 'instant'})")
     window.until("document.querySelectorAll('#question .answer').length === 8")
-    assert perf_counter() - start < 2
-    assert window.run("document.querySelectorAll('#question-list .option').length") < 40
+    return perf_counter() - start
