@@ -47,12 +47,12 @@ def run_whole(
     check_writable(out)
     resolved = resolve(board, out)
     # Before anything is prepared, which may take an hour: files may be missing.
+    if (judge := resolved.judge) is not None:
+        check_judge(judge.model, judge.prompt)
     data = load_data(resolved) if resolved.methods else []
     if not is_prepared(resolved, out):
         _check_methods(resolved, data)
     prepare(resolved, out, make)
-    if (judge := resolved.judge) is not None:  # before hours of answers
-        check_judge(judge.model, judge.prompt)
     plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
     folders = run_plans(plans, out, console, batch_size=batch_size, device=device)
     if judge is not None:
