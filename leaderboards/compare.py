@@ -59,7 +59,7 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     if not found:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
     both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
-    cautions = dict.fromkeys(_caution(entry) for entry in both if entry.is_apart)
+    cautions = dict.fromkeys(caution(entry) for entry in both if entry.is_apart)
     head = " ".join([heading(found, a, b, metric), *cautions])
     return "\n\n".join(filter(None, [head, table(found, a, b), bullets(notes)]))
 
@@ -141,7 +141,7 @@ def _cells(one: Compared) -> list[str]:
     ]
 
 
-def _caution(entry: Entry) -> str:
+def caution(entry: Entry) -> str:
     """Why a leaderboard leaves the row out of its comparison."""
     why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
     return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."

@@ -107,3 +107,8 @@ def test_what_a_server_left_unanswered_is_left_out_of_both(write_side) -> None:
     text = compare_runs(write_side(0, "bm25"), write_side(1, "ircot", unanswered=["q5"]))
     assert "nq: 1 of 5 questions have no such score in both: left out." in text
     assert "## nq: 2 won, 1 lost, 1 the same" in text
+
+
+def test_a_side_that_is_shown_gold_is_cautioned_of(write_side) -> None:
+    text = compare_runs(write_side(0, "bm25"), write_side(1, "gold", oracle=True))
+    assert "Caution: B is shown gold" in text and "Caution: A" not in text

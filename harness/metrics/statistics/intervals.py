@@ -161,10 +161,14 @@ def _upper(scores: Floats, wanted: Floats) -> Floats:
     left, right = _bracket(gaps, wanted, off)
     at_left, at_right = off(left)[0], off(right)[0]
     bound, before = np.ones(len(scores)), np.zeros(len(scores))
+    searching = np.ones(len(scores), dtype=bool)
     for _ in range(_STEPS):
         x = (left * at_right - right * at_left) / (at_right - at_left)
-        here, bound = off(x)
-        if np.abs(here).max(initial=0) < _CLOSE:
+        here, found = off(x)
+        # A row's bound is the same whatever rows are beside it.
+        bound = np.where(searching, found, bound)
+        searching &= np.abs(here) >= _CLOSE
+        if not searching.any():
             break
         above, again = here > 0, np.sign(here) == before
         # An end that stays a second time counts half, so that it moves, too.

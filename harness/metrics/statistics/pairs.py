@@ -87,7 +87,7 @@ def mcnemar(won: int, lost: int) -> float:
     for i in range(fewer):
         term = term * (total - i) // (i + 1)
         ways += term
-    return min(1.0, 2 * ways / 2**total)
+    return float(min(1.0, 2 * ways / 2**total))
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
