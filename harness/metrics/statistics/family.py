@@ -59,7 +59,7 @@ class Flips:
     @property
     def exhausted(self) -> bool:
         """Whether these are all sign vectors, not a sample of them."""
-        return self.flipped.shape[1] == 1 << self.questions
+        return bool(self.flipped.shape[1] == 1 << self.questions)
 
     def of(self, rows: Sequence[int]) -> Flips:
         """The same draws of some of the rows."""
