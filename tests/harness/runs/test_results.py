@@ -15,7 +15,6 @@ from harness.runs.results import NoResultsError, find_results
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
 
-
 NAME = "shipped-by-test"
 
 
