@@ -44,6 +44,7 @@ def test_every_command_that_takes_runs_takes_the_name(archive: Path, cli: Comman
     assert NAME in cli("list", "results").out
     board = cli("leaderboard", NAME)
     assert board.code == 0 and "toy" in board.out
+    assert "q0" in cli("show", NAME, "q0").out
     assert cli("score", NAME).out.endswith(": scored\n")
     assert cli("leaderboard", NAME).out == board.out
 
