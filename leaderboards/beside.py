@@ -44,9 +44,9 @@ def _tables(runs: Path) -> dict[tuple[str, ...], Table]:
 def _part(mine: Table, theirs: Table, names: tuple[str, str]) -> str:
     f1 = find_columns([*mine.rows, *theirs.rows], DEFAULT_K)["f1"]
     pairs = _pairs(mine.rows, theirs.rows)
-    headings = ("Method", f"{names[1]}: F1 [95% CI]", f"{names[0]}: F1 [95% CI]")
+    headings = ("Method", *(f"{markdown_text(name)}: F1 [95% CI]" for name in reversed(names)))
     lines = [(markdown_text(p.name), _text(f1, p.there), _text(f1, p.here)) for p in pairs]
-    grid = Grid(tuple(map(markdown_text, headings)), tuple(lines))
+    grid = Grid(headings, tuple(lines))
     title = f"## {markdown_text(f'{names[0]} beside {names[1]}: ' + ', '.join(theirs.tasks))}"
     return "\n\n".join([title, pipes(grid), bullets(_notes(mine, theirs, pairs, names))])
 

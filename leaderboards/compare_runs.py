@@ -44,7 +44,7 @@ def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str
     notes = [
         note
         for one in found
-        for note in _notes(one.task, *(side[one.task] for side in sides), one.pair.questions)
+        for note in _notes(one.task, sides[0][one.task], sides[1][one.task], one.pair.questions)
     ]
     cautions = dict.fromkeys(caution(side) for pair in pairs for side in pair if side.is_apart)
     parts = [

@@ -178,6 +178,6 @@ def _cells(entries: Entries, metric: str) -> dict[str, Cell]:
         alike.setdefault(row.size, []).append(label)
     intervals: dict[str, Interval] = {}
     for labels in alike.values():
-        found = mean_cis([values[label] for label in labels])
-        intervals |= dict(zip(labels, found, strict=True))
+        bounds = mean_cis([values[label] for label in labels])
+        intervals |= dict(zip(labels, bounds, strict=True))
     return {label: Cell(values[label], intervals[label], seed_means[label]) for label in values}

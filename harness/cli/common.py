@@ -17,7 +17,8 @@ PLUGIN_HELP = "Module or .py file with METHODS, TASKS, BOARDS, …"
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help=PLUGIN_HELP)]
 
 
-def _runs(given: Path) -> Path:
+def named_runs(given: Path) -> Path:
+    """The folder that is given, or that shipped results of this name unpack to."""
     from harness.runs.results import find_results
 
     return find_results(given)
@@ -26,7 +27,7 @@ def _runs(given: Path) -> Path:
 RunsFolder = Annotated[
     Path,
     typer.Argument(
-        callback=_runs,
+        callback=named_runs,
         help="Folder of runs (the --out of 'run'), or results that ship, such as 'standing'.",
     ),
 ]

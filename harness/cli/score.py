@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import RunsFolder
+from harness.cli.common import RunsFolder, named_runs
 from harness.errors import InputError
 from harness.escape import visible
 
@@ -37,7 +37,12 @@ def score(
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or one that holds several runs.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            callback=named_runs, help="A run's folder, one that holds several, or shipped results."
+        ),
+    ],
     question_id: Annotated[str, typer.Argument(help="The question's id.")],
     full: Annotated[bool, typer.Option(help="Print prompts and passages in full.")] = False,
 ) -> None:

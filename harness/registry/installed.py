@@ -30,7 +30,7 @@ class Offer:
     kind: Kind
     name: str
     value: str
-    """``module:object``; for tasks, boards and results also the package whose folder holds the file."""
+    """``module:object``; for tasks, boards and results also the package that holds the file."""
     package: str
     """The distribution and its version."""
 

@@ -26,4 +26,4 @@ def smallest_difference(flips: Flips, family: Family, alpha: float = ALPHA) -> f
     # The statistic as Student's: it is at most the root of n.
     critical = u * ((n - 1) / (n - u**2)) ** 0.5
     spread = float(np.median(np.sqrt(flips.variances[np.triu_indices(m, 1)])))
-    return (critical + normal.inv_cdf(POWER)) * spread
+    return float((critical + normal.inv_cdf(POWER)) * spread)

@@ -177,6 +177,23 @@ def test_not_a_gguf(cache, config):
         materialise(config)
 
 
+def test_a_file_is_read_once_and_the_library_left_as_it_was(cache, tmp_path, monkeypatch):
+    import gguf as library
+
+    made = []
+
+    class Counted(library.GGUFReader):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(library, "GGUFReader", Counted)
+    original = build_tiny_model(tmp_path / "tiny")
+    materialise(resolve_model(f"gguf:{write_gguf(original, tmp_path / 'tiny.gguf')}"))
+    assert len(made) == 1
+    assert library.GGUFReader is Counted
+
+
 def test_conversion_keeps_weights_and_tokens(cache, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -269,8 +269,8 @@ def test_default_model_alone_and_in_batches():
     questions = read_questions("tasks/nq/sample/train.jsonl")
     prompts = QAPrompts(tuple(demonstration(question, []) for question in questions[:5]))
     requests = [
-        GenerateRequest(prompts.closed_book(Query(q.id, q.text)).render("completion"), 10, ("\n",))
-        for q in questions[5:12]
+        GenerateRequest(prompts.closed_book(Query(q.id, q.text)).render("completion"), 6, ("\n",))
+        for q in questions[5:10]
     ]
     alone = [dict(llm.generate([request]))[0] for request in requests]
     assert replies(llm, requests, 6) == alone

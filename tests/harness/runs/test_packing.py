@@ -75,7 +75,8 @@ def test_prompts_may_be_left_out_and_nothing_else(runs: Path, tmp_path: Path) ->
         short, long = ((x / "predictions.jsonl").read_text().splitlines() for x in (folder, full))
         rows = list(map(json.loads, long))
         for row in rows:
-            assert all([step.pop("prompt") for step in row["steps"]])
+            for step in row["steps"]:
+                assert step.pop("prompt")
         assert list(map(json.loads, short)) == rows
 
 

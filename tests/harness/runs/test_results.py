@@ -15,7 +15,6 @@ from harness.runs.results import NoResultsError, find_results
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel, make_plan, quiet, without_torch
 
-
 NAME = "shipped-by-test"
 
 
@@ -45,6 +44,7 @@ def test_every_command_that_takes_runs_takes_the_name(archive: Path, cli: Comman
     assert NAME in cli("list", "results").out
     board = cli("leaderboard", NAME)
     assert board.code == 0 and "toy" in board.out
+    assert "q0" in cli("show", NAME, "q0").out
     assert cli("score", NAME).out.endswith(": scored\n")
     assert cli("leaderboard", NAME).out == board.out
 
