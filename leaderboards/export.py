@@ -16,6 +16,7 @@ from harness.errors import ConfigError, InputError
 from harness.escape import csv_text, utf8
 from harness.files import atomic_file, check_writable, writing
 from harness.runs.predictions import read_ids, read_predictions, tells_read
+from leaderboards import captions
 from leaderboards.collect import Golds, Run, collect
 from leaderboards.labels import full_label
 
@@ -53,10 +54,7 @@ def export(runs_dir: Path, out: Path) -> tuple[int, list[str]]:
         raise ConfigError(f"-o {out}: name a file that ends in {' or '.join(_WRITERS)}")
     check_writable(out.parent)
     runs, unfinished, notes = collect(runs_dir)
-    notes += [
-        f"Not finished, so left out: run {run.manifest.run_id}, {run.answered:,} answered"
-        for run in unfinished
-    ]
+    notes += [captions.unfinished(u, full_label(u.manifest), task=True) for u in unfinished]
     lost = sum(len(run.unanswered) for run in runs)
     notes += [f"Questions left unanswered by a server, so without a row: {lost:,}"] if lost else []
     with writing(out):

@@ -55,7 +55,7 @@ def test_parquet_has_every_answer_with_its_scores(exported: Path, tmp_path: Path
     assert first["run_id"] == run.manifest.run_id
     assert of_bm25[4]["error"] == "ValueError: broken" and first["error"] is None
     assert {row["recall@5"] for row in rows if row["method"] == "no-retrieval"} == {None}
-    assert len(notes) == 1 and "2 answered" in notes[0], "what is not finished is told"
+    assert len(notes) == 1 and "2/5 answered" in notes[0], "what is not finished is told"
 
 
 def test_csv_cells_are_flat_and_no_formulas(exported: Path, tmp_path: Path) -> None:
