@@ -16,6 +16,7 @@ from leaderboards.labels import full_label, written
 from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
+NOT_FINISHED = "Not finished, so left out"
 _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
@@ -168,7 +169,7 @@ def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
     config = run.manifest.config
     where = f" on {config.task.name} with {config.model.name}" if task else ""
     told = (
-        f"Not finished, so left out: {name}{where}, seed {config.seed}, "
+        f"{NOT_FINISHED}: {name}{where}, seed {config.seed}, "
         f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
     )
     if not run.manifest.has_ended or run.manifest.external:

@@ -13,7 +13,7 @@ from harness.escape import markdown_text
 from harness.metrics.statistics import Interval, Pair, compare_pair, hierarchical_ci, holm
 from harness.report import bullets, pipe_table
 from leaderboards.board import read_groups
-from leaderboards.captions import failed
+from leaderboards.captions import NOT_FINISHED, failed
 from leaderboards.collect import Floats
 from leaderboards.entries import Entries, Entry
 from leaderboards.labels import Labelled, find_label, short_names
@@ -77,7 +77,9 @@ def _row(given: str, tables: Sequence[Entries], notes: Sequence[str]) -> str:
     )
     label = find_label(given, names)
     if label is None:
-        found = "; ".join([did_you_mean(given, sorted(names)), *notes])
+        known = sorted({name.short for name in names.values()} | names.keys())
+        of_it = [note for note in notes if given in note or not note.startswith(NOT_FINISHED)]
+        found = "; ".join([did_you_mean(given, known), *of_it])
         raise ConfigError(f"no row is called '{given}'{found}")
     return label
 

@@ -55,7 +55,7 @@ def export(runs_dir: Path, out: Path) -> tuple[int, list[str]]:
     check_writable(out.parent)
     runs, unfinished, notes = collect(runs_dir)
     # As the leaderboard names them.
-    labels = row_labels([each.manifest for each in (*runs, *unfinished)])
+    labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
     notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     lost = sum(len(run.unanswered) for run in runs)
     notes += [f"Questions left unanswered by a server, so without a row: {lost:,}"] if lost else []

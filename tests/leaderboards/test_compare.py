@@ -144,3 +144,16 @@ def test_failed_questions_are_told(runs: Path, write_run) -> None:
     assert f"Caution, nq: bm25: {told}" in compare(runs, "bm25", "ircot")
     assert f"- Caution, nq: A: {told}" in compare_runs(folder, other, changed=0)
     assert f"- bm25: {told}" in letters(runs)
+
+
+def test_a_name_that_no_row_has_is_answered_with_names_that_rows_have(
+    runs: Path, write_run
+) -> None:
+    write_run("ircot", params={"max_passages": 10, "max_steps": 4})
+    write_run("bm25")
+    write_run("dense", status="running", answered=3)
+    with pytest.raises(ConfigError, match=r"did you mean 'ircot'") as raised:
+        compare(runs, "irco", "bm25")
+    assert "Not finished" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"Not finished, so left out: dense on nq"):
+        compare(runs, "dense", "bm25")
