@@ -6,7 +6,7 @@ import re
 
 # Entities, not backslashes: table parsers disagree about backslashes before a pipe.
 # Underscores inside words and most punctuation mean nothing to markdown and stay readable.
-_MARKUP = re.compile(r"[&|\\`<>\[\]*~$#]|(?<![^\W_])_|_(?![^\W_])|^[-+=:]|^\d(?=\d*[.)])")
+_MARKUP = re.compile(r"[&|\\`<>\[\]*~$#]|(?<![^\W_])_|_(?![^\W_])|^[-+=:]|^\d(?=\d*[.)](?: |$))")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 

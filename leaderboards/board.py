@@ -61,6 +61,8 @@ class Table:
     difference could be."""
     floors: tuple[Floor, ...] = ()
     """What the task's corpus takes at least, where that was computed (``floors``)."""
+    cautions: tuple[str, ...] = ()
+    """Those lines of the caption that nobody may miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ def _mean_table(
         k=k,
         notes=(f"Not on all tasks, so left out: {missing}",) if missing else (),
         smallest_difference=smallest,
+        cautions=captions.mean_cautions(runs),
     )
     return table, None
 
@@ -255,6 +258,7 @@ def _task_table(
         notes=tuple(notes),
         smallest_difference=smallest,
         floors=floors,
+        cautions=captions.task_cautions(group.runs, rows),
     )
 
 

@@ -10,11 +10,13 @@ from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
 from harness.runs.usage import MANY
 from leaderboards.collect import Run, Unfinished
+from leaderboards.entries import Entry
 from leaderboards.external import external_lines
 from leaderboards.labels import full_label, written
 from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
+NOT_FINISHED = "Not finished, so left out"
 _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
@@ -31,8 +33,7 @@ def task_caption(
     task = runs[0].manifest.config.task
     differing = sorted({name for other in same_task for name in _differences(other, same_task[0])})
     return (
-        *mishaps(runs, rows),
-        *not_comparable(runs),
+        *task_cautions(runs, rows),
         *(
             [
                 f"Not comparable with the other {task.name} tables: they differ in "
@@ -81,6 +82,16 @@ def learnt(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def task_cautions(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
+    """What of one task's caption nobody may miss."""
+    return (*mishaps(runs, rows), *not_comparable(runs))
+
+
+def mean_cautions(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What of the caption of a table of means nobody may miss."""
+    return (*_refused(runs), *not_comparable(runs))
+
+
 def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
     """What a reader of the scores must know first: what a server did, what looks broken."""
     yield from _refused(runs)
@@ -120,8 +131,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
     }
     hardware = sorted({run.manifest.hardware.text for run in runs})
     return (
-        *_refused(runs),
-        *not_comparable(runs),
+        *mean_cautions(runs),
         *alternatives(runs),
         *external_lines(runs),
         f"Every task counts the same: {', '.join(sorted(sizes))}. {_seeds(rows)}.",
@@ -134,17 +144,18 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
     """Tell which rows failed at what, and which were timed on other hardware than the table's."""
-    failed = [
-        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}."
-        for row in rows
-        if row.failures
-    ]
-    return failed + [
+    return [failed(row) for row in rows if row.failures] + [
         f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
         f"({hardware.text}), so its latency, throughput and memory are left out."
         for row in rows
         if row.cost.elsewhere
     ]
+
+
+def failed(row: Row | Entry) -> str:
+    """Tell how many questions a row failed on, and at what, where that is known."""
+    kinds = f": {_counts(row.failures)}" if row.failures else ""
+    return f"{row.label}: {row.errors:,} failed and count as wrong{kinds}."
 
 
 def _counts(kinds: Mapping[str, int]) -> str:
@@ -158,7 +169,7 @@ def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
     config = run.manifest.config
     where = f" on {config.task.name} with {config.model.name}" if task else ""
     told = (
-        f"Not finished, so left out: {name}{where}, seed {config.seed}, "
+        f"{NOT_FINISHED}: {name}{where}, seed {config.seed}, "
         f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
     )
     if not run.manifest.has_ended or run.manifest.external:
@@ -220,8 +231,8 @@ def alternatives(runs: Iterable[Run]) -> Iterator[str]:
     names = {m.config.task.name for m in manifests if m.scoring.gold == "any"}
     if names:
         yield (
-            f"Any gold document gives the answer in {', '.join(sorted(names))}, so Recall is there "
-            "whether one was found."
+            f"Any gold document gives the answer in {', '.join(sorted(names))}, so Recall there "
+            "says whether one was found."
         )
 
 

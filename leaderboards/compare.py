@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from harness.escape import markdown_text
 from harness.metrics.statistics import Interval, Pair, compare_pair, hierarchical_ci, holm
 from harness.report import bullets, pipe_table
 from leaderboards.board import read_groups
+from leaderboards.captions import NOT_FINISHED, failed
 from leaderboards.collect import Floats
 from leaderboards.entries import Entries, Entry
 from leaderboards.labels import Labelled, find_label, short_names
@@ -58,9 +59,10 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     ]
     if not found:
         raise InputError(f"{runs_dir}: no task has comparable runs of both '{a}' and '{b}'")
-    both = [entries[label] for _, entries in tables for label in (a, b) if label in entries]
-    cautions = dict.fromkeys(caution(entry) for entry in both if entry.is_apart)
-    head = " ".join([heading(found, a, b, metric), *cautions])
+    both = [e[label] for _, e in tables if a in e and b in e for label in (a, b)]
+    head = " ".join(
+        [heading(found, a, b, metric), *map(markdown_text, dict.fromkeys(cautions(both)))]
+    )
     return "\n\n".join(filter(None, [head, table(found, a, b), bullets(notes)]))
 
 
@@ -75,7 +77,9 @@ def _row(given: str, tables: Sequence[Entries], notes: Sequence[str]) -> str:
     )
     label = find_label(given, names)
     if label is None:
-        found = "; ".join([did_you_mean(given, sorted(names)), *notes])
+        known = sorted({name.short for name in names.values()} | names.keys())
+        of_it = [note for note in notes if given in note or not note.startswith(NOT_FINISHED)]
+        found = "; ".join([did_you_mean(given, known), *of_it])
         raise ConfigError(f"no row is called '{given}'{found}")
     return label
 
@@ -141,7 +145,11 @@ def _cells(one: Compared) -> list[str]:
     ]
 
 
-def caution(entry: Entry) -> str:
-    """Why a leaderboard leaves the row out of its comparison."""
-    why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
-    return f"Caution: {markdown_text(entry.label)} {why}, so no leaderboard compares it."
+def cautions(entries: Iterable[Entry]) -> Iterator[str]:
+    """Why a leaderboard leaves a row out of its comparison, and on how many questions it failed."""
+    for entry in entries:
+        if entry.is_apart:
+            why = "is shown gold" if entry.oracle else "is not known to be of this corpus"
+            yield f"Caution: {entry.label} {why}, so no leaderboard compares it."
+        if entry.errors:
+            yield f"Caution, {entry.runs[0].manifest.config.task.name}: {failed(entry)}"

@@ -14,7 +14,7 @@ from harness.fingerprint import canonical_json
 from harness.report import bullets, pipe_table
 from harness.runs.predictions import read_predictions
 from leaderboards.collect import Run, collect
-from leaderboards.compare import Compared, caution, compare_entries, heading, table
+from leaderboards.compare import Compared, cautions, compare_entries, heading, table
 from leaderboards.entries import Entry, make_entries
 from leaderboards.labels import full_label
 from leaderboards.unanswered import without
@@ -46,12 +46,12 @@ def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str
         for one in found
         for note in _notes(one.task, sides[0][one.task], sides[1][one.task], one.pair.questions)
     ]
-    cautions = dict.fromkeys(caution(side) for pair in pairs for side in pair if side.is_apart)
+    told = dict.fromkeys(cautions(side for pair in pairs for side in pair))
     parts = [
         bullets(_described(name, side, tasks) for name, side in zip("AB", sides, strict=True)),
         heading(found, "A", "B", metric),
         table(found, "A", "B"),
-        bullets([*notes, *cautions]),
+        bullets([*notes, *told]),
         *(_changes(one, *pair, changed) for one, pair in zip(found, pairs, strict=True)),
     ]
     return "\n\n".join(filter(None, parts))

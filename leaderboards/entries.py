@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,6 +53,16 @@ class Entry:
     def seeds(self) -> tuple[int, ...]:
         """Seeds in rising order."""
         return tuple(run.manifest.config.seed for run in self.runs)
+
+    @property
+    def errors(self) -> int:
+        """Answers of all seeds that count as wrong because the method failed."""
+        return sum(run.errors for run in self.runs)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """The same by kind of error, where it is known."""
+        return dict(sum((Counter(run.failures) for run in self.runs), Counter()))
 
     def values(self, metric: str) -> Floats | None:
         """Per-question scores (n,) averaged over seeds; NaN or None where there are none."""

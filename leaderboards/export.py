@@ -16,8 +16,9 @@ from harness.errors import ConfigError, InputError
 from harness.escape import csv_text, utf8
 from harness.files import atomic_file, check_writable, writing
 from harness.runs.predictions import read_ids, read_predictions, tells_read
+from leaderboards import captions
 from leaderboards.collect import Golds, Run, collect
-from leaderboards.labels import full_label
+from leaderboards.labels import identity, row_labels
 
 SEPARATOR = " | "
 """Between the values of a list in a CSV cell, in which a bar is written ``\\|``."""
@@ -53,16 +54,15 @@ def export(runs_dir: Path, out: Path) -> tuple[int, list[str]]:
         raise ConfigError(f"-o {out}: name a file that ends in {' or '.join(_WRITERS)}")
     check_writable(out.parent)
     runs, unfinished, notes = collect(runs_dir)
-    notes += [
-        f"Not finished, so left out: run {run.manifest.run_id}, {run.answered:,} answered"
-        for run in unfinished
-    ]
+    # As the leaderboard names them.
+    labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
+    notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     lost = sum(len(run.unanswered) for run in runs)
     notes += [f"Questions left unanswered by a server, so without a row: {lost:,}"] if lost else []
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(out) as file:
-        return writer(file, _columns(runs), _rows(runs)), notes
+        return writer(file, _columns(runs), _rows(runs, labels)), notes
 
 
 def _columns(runs: Sequence[Run]) -> dict[str, str]:
@@ -70,7 +70,7 @@ def _columns(runs: Sequence[Run]) -> dict[str, str]:
     return {**_RUN, **_QUESTION, **dict.fromkeys([*_FIRST, *metrics], "number"), **_ANSWER}
 
 
-def _rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
+def _rows(runs: Iterable[Run], labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     golds = Golds()
     for run in runs:
         gold = golds.of(run.folder, run.manifest)
@@ -78,20 +78,20 @@ def _rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
             raise InputError(
                 f"{run.folder}: the gold of its questions is missing; run the same board again"
             )
-        whole = _of_run(run)
+        whole = _of_run(run, labels[identity(run.manifest)])
         for _, row in read_predictions(run.folder / "predictions.jsonl"):
             id_ = row["question_id"]
             yield whole | _of_question(gold[id_]) | _scores(run, id_) | _of_answer(row)
 
 
-def _of_run(run: Run) -> dict[str, Any]:
+def _of_run(run: Run, label: str) -> dict[str, Any]:
     config, external = run.manifest.config, run.manifest.external
     return {
         "task": config.task.name,
         "split": config.task.split,
         "model": config.model.name,
         "method": config.method.name,
-        "label": full_label(run.manifest),
+        "label": label,
         "seed": config.seed,
         "run_id": run.manifest.run_id,
         "oracle": run.manifest.method_card.oracle,

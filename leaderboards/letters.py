@@ -7,8 +7,9 @@ from pathlib import Path
 
 from harness.errors import ConfigError, did_you_mean
 from harness.escape import markdown_text
-from harness.report import pipe_table
+from harness.report import bullets, pipe_table
 from leaderboards.board import Table, build
+from leaderboards.captions import failed
 from leaderboards.rows import Row
 
 _HEADERS = ("Method", "Mean", "Letters", "Ranks", "p of being the best")
@@ -38,7 +39,9 @@ def _section(table: Table, metric: str) -> str:
     title = f"## {markdown_text(table.title)}, {table.questions:,} questions"
     if not rows:
         return f"{title}\n\nNo row takes part in the comparison."
-    return f"{title}\n\n{pipe_table(_HEADERS, [_line(row, means[row.label]) for row in rows])}"
+    grid = pipe_table(_HEADERS, [_line(row, means[row.label]) for row in rows])
+    told = bullets(failed(row) for row in rows if row.errors)
+    return "\n\n".join(filter(None, [title, grid, told]))
 
 
 def _line(row: Row, mean: float | None) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.metrics.statistics import ALPHA
@@ -42,7 +43,8 @@ class Row:
     rows that share one of their ``letters`` do not differ significantly. None and "" for an oracle,
     which takes no part. ``errors`` are answers that count as wrong, ``failures`` the same by kind
     where it is known, ``unanswered`` questions whose server failed, ``retries`` requests sent
-    again, each summed over the runs. ``external`` is the program that made results that are no run.
+    again, each summed over the runs. ``folders`` are where its runs lie, in the order of
+    ``run_ids``. ``external`` is the program that made results that are no run.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Row:
     oracle: bool
     seeds: tuple[int, ...]
     run_ids: tuple[str, ...]
+    folders: tuple[Path, ...]
     em: Score
     f1: Score
     recall: Score | None
@@ -119,14 +122,15 @@ def _row(
         oracle=any(entry.oracle for entry in entries),
         seeds=tuple(sorted({seed for entry in entries for seed in entry.seeds})),
         run_ids=tuple(run.manifest.run_id for run in runs),
+        folders=tuple(run.folder for run in runs),
         em=em,
         f1=f1,
         recall=recall,
         all_gold=all_gold,
         recall_read=recall_read,
         means={name: _average([entry.mean(name) for entry in entries]) for name in metrics},
-        errors=sum(run.errors for run in runs),
-        failures=dict(sum((Counter(run.failures) for run in runs), Counter())),
+        errors=sum(entry.errors for entry in entries),
+        failures=dict(sum((Counter(entry.failures) for entry in entries), Counter())),
         unanswered=sum(len(run.unanswered) for run in runs),
         retries=sum(run.performance.retries or 0 for run in runs),
         cost=costs[0] if len(costs) == 1 else average_cost(costs),

@@ -120,7 +120,7 @@ def _failures(
     written: Written, series: Sequence[Series], found: Sequence[Found], right: str
 ) -> str:
     all_failures = [one for each in found for one in each.failures]
-    notes = [f"Right: {right} is 1. {_CLASSES}", *_left_out(found)]
+    notes = [f"Right: {right} is 1. {_CLASSES}", *dict.fromkeys(_left_out(found))]
     parts = ["## Why answers are wrong"]
     if all_failures:
         written.table("failures", case_records(all_failures))

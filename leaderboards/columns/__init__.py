@@ -45,8 +45,14 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
         *mishaps(everything),
     ]  # fmt: skip
     told = {field.name for column in known for field in column.fields}
-    others = sorted({name for row in everything for name in row.means} - told)
+    others = sorted({name for row in everything for name in row.means} - told, key=_in_order)
     return {column.name: column for column in [*known, *map(metric, others)]}
+
+
+def _in_order(name: str) -> tuple[str, int, str]:
+    """Cut-offs as numbers: 5 comes before 10."""
+    kind, _, k = name.partition("@")
+    return kind, int(k) if k.isdecimal() else 0, name
 
 
 def further(columns: Iterable[Column], rows: Iterable[Row], k: int) -> list[Column]:

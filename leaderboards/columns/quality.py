@@ -6,13 +6,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.escape import shortened
+from harness.metrics.ir import is_ir_metric
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, Text, summed
 from leaderboards.rows import Row, Score
 
 _METRICS = {
-    "hit": ("Hit", "Questions with any gold document among the first, in percent."),
-    "precision": ("Precision", "Gold documents' share of the first, in percent."),
+    "recall": ("Recall", "Gold documents among the first {k}, in percent."),
+    "all_gold": ("All-gold", "Questions with every gold document among the first {k}, in percent."),
+    "contains_words": (
+        "contains_words",
+        "Answers that have a golden one as whole words, in percent.",
+    ),
+    "em_folded": ("em_folded", "EM where letters with and without accents are equal, in percent."),
+    "em_triviaqa": ("em_triviaqa", "EM after TriviaQA's own normalisation, in percent."),
+    "f1_triviaqa": ("f1_triviaqa", "F1 after TriviaQA's own normalisation, in percent."),
+    "rouge_l": ("rouge_l", "ROUGE-L against the best golden answer, in percent."),
+    "bleu": ("bleu", "BLEU against all golden answers, in percent."),
+    "support_em": ("support_em", "Questions whose support is named exactly, in percent."),
+    "support_f1": ("support_f1", "F1 of the documents named as support, in percent."),
+    "joint_em": ("joint_em", "Questions with answer and support both exact, in percent."),
+    "joint_f1": ("joint_f1", "F1 of answer and support together, in percent."),
+    "hit": ("Hit", "Questions with any gold document among the first {k}, in percent."),
+    "precision": ("Precision", "Gold documents' share of the first {k}, in percent."),
     "recall_retrieved": (
         "Recall retrieved",
         "Gold documents among all that came up in any step, in percent.",
@@ -120,8 +136,9 @@ def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
 def metric(name: str) -> Column:
     """The column of any other score."""
     kind, at, k = name.partition("@")
-    heading, explanation = _METRICS.get(kind, (kind, "Mean of the score of this name, in percent."))
-    column = _share(name, shortened(f"{heading}{at}{k}", 40), explanation)
+    own = "as ir_measures defines it" if is_ir_metric(name) else "of this name"
+    heading, explanation = _METRICS.get(kind, (kind, f"Mean of the score {own}, in percent."))
+    column = _share(name, shortened(f"{heading}{at}{k}", 40), explanation.replace("{k}", k))
     return replace(column, is_metric=True)
 
 

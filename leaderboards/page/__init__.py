@@ -44,7 +44,7 @@ def to_html(view: View) -> bytes:
 
     Raises InputError for runs whose predictions or gold are missing or broken.
     """
-    browsers = list(read_browsers(view.runs, of_tasks(view.board)))
+    browsers = list(read_browsers(of_tasks(view.board)))
     data = page_data(view) | {"browsers": [browser.head for browser in browsers]}
     styles, scripts = [_source(name) for name in STYLES], [_source(name) for name in SCRIPTS]
     page = Template((FOLDER / "template.html").read_text(encoding="utf-8")).substitute(

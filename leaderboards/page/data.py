@@ -42,7 +42,7 @@ def page_data(view: View) -> dict[str, Any]:
         "learning": learning(view.runs),
         "scaling": scaling(view.runs, board),
         "published": published(board),
-        "provenance": provenance(view.runs, of_tasks(board)),
+        "provenance": provenance(of_tasks(board)),
     })  # fmt: skip
     return found
 
@@ -72,8 +72,12 @@ def _table(name: str, table: Table, view: View) -> dict[str, Any]:
         "model": table.model,
         "questions": table.questions,
         "power": power(table.rows, table.questions, table.smallest_difference),
-        "caption": [*table.caption, *table.legend],
-        "notes": [_here(note, view.runs) for note in (*floors_line(table.floors), *table.notes)],
+        "legend": table.legend,
+        "caption": [line for line in table.caption if line not in table.cautions],
+        "notes": [
+            _here(note, view.runs)
+            for note in (*table.cautions, *floors_line(table.floors), *table.notes)
+        ],
         "columns": [column.name for column in columns],
         "rows": [_row(row, columns) for row in table.rows],
         "floors": [[floor.name, floor.mb_per_1000] for floor in table.floors],

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from harness.runs.directory import run_folders
 from harness.runs.manifest import Manifest, read_manifest
 from leaderboards.board import Table
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 
 
-def provenance(runs: Path, tables: Iterable[tuple[str, Table]]) -> list[dict[str, Any]]:
+def provenance(tables: Iterable[tuple[str, Table]]) -> list[dict[str, Any]]:
     """One record a run of these tables, which come with their names."""
-    folders = {folder.name: folder for folder in run_folders(runs)}
     return [
-        _record(name, row.label, read_manifest(folders[run], any_schema=True))
+        _record(name, row.label, read_manifest(folder, any_schema=True))
         for name, table in tables
         for row in table.rows
-        for run in row.run_ids
+        for folder in row.folders
     ]
 
 

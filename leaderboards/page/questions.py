@@ -14,7 +14,6 @@ from typing import Any
 
 from harness.escape import utf8
 from harness.fingerprint import sample_by_hash
-from harness.runs.directory import run_folders
 from harness.runs.gold import gold_of, read_gold
 from harness.runs.manifest import Manifest, read_manifest
 from harness.runs.predictions import read_ids, read_predictions
@@ -66,15 +65,14 @@ class Browser:
 
 
 def read_browsers(
-    runs: Path, tables: Sequence[tuple[str, Table]], most_bytes: int = MOST_BYTES
+    tables: Sequence[tuple[str, Table]], most_bytes: int = MOST_BYTES
 ) -> Iterator[Browser]:
     """The questions of each table of one task whose gold is there, by the table's name.
 
     ``most_bytes`` is for all of them. Raises InputError for files that are broken.
     """
-    folders = {folder.name: folder for folder in run_folders(runs)}
     for place, (name, table) in enumerate(tables):
-        found = [folders[row.run_ids[0]] for row in table.rows]
+        found = [row.folders[0] for row in table.rows]
         manifest = read_manifest(found[0], any_schema=True)
         if gold_of(found[0], manifest.config.task).exists():
             # What one table leaves is there for the next.
@@ -122,7 +120,7 @@ def _answers(row: Row, k: int, folder: Path, sample: frozenset[str]) -> Answers:
         for name in names
         if (values := read.columns.get(name)) is not None
     }
-    return Answers(row.label, folder.name, row.seeds[0], len(row.seeds), rows, scores)
+    return Answers(row.label, row.run_ids[0], row.seeds[0], len(row.seeds), rows, scores)
 
 
 def _index(

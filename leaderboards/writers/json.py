@@ -15,6 +15,7 @@ from leaderboards.view import ALL, View
 FORMAT_VERSION = 1
 _NOT_ASCII = re.compile(r"[^ -~\n]")
 _LATER = ("external", "floors", "judge")
+_NOT_TOLD = ("cautions", "folders")
 
 
 def to_json(view: View) -> bytes:
@@ -38,5 +39,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a record; the later ones only where there is something, as in earlier files."""
-    return {name: value for name, value in fields if value or name not in _LATER}
+    """The fields of a record; the later ones only where there is something, as in earlier files.
+
+    Cautions stand in the caption, and where runs lie tells of the machine.
+    """
+    return {
+        name: value
+        for name, value in fields
+        if name not in _NOT_TOLD and (value or name not in _LATER)
+    }

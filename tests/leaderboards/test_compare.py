@@ -13,7 +13,9 @@ from scipy import stats
 from harness.errors import ConfigError, InputError
 from harness.metrics.statistics import difference_ci
 from leaderboards.compare import compare
-from tests.leaderboards.conftest import stamp_scores
+from leaderboards.compare_runs import compare_runs
+from leaderboards.letters import letters
+from tests.leaderboards.conftest import score_lines, stamp_scores
 
 
 @pytest.fixture
@@ -127,3 +129,31 @@ def test_a_row_of_several_seeds_is_less_sure_of_others(runs: Path, write_run) ->
     assert high == pytest.approx(
         100 * (gaps.mean() + np.hypot(questions.high - gaps.mean(), half)), abs=0.06
     )
+
+
+def test_failed_questions_are_told(runs: Path, write_run) -> None:
+    lines = score_lines(40, 0.0, 0, 1)
+    for line in lines[:2]:
+        line["error"] = True
+    folder = write_run("bm25", lines=lines)
+    stamp = json.loads((folder / "scores.json").read_text())
+    kinds = {"failures": {"OutOfMemoryError": 2}}
+    (folder / "scores.json").write_text(json.dumps(stamp | kinds))
+    other = write_run("ircot", skill=0.3)
+    told = "2 failed and count as wrong: OutOfMemoryError 2."
+    assert f"Caution, nq: bm25: {told}" in compare(runs, "bm25", "ircot")
+    assert f"- Caution, nq: A: {told}" in compare_runs(folder, other, changed=0)
+    assert f"- bm25: {told}" in letters(runs)
+
+
+def test_a_name_that_no_row_has_is_answered_with_names_that_rows_have(
+    runs: Path, write_run
+) -> None:
+    write_run("ircot", params={"max_passages": 10, "max_steps": 4})
+    write_run("bm25")
+    write_run("dense", status="running", answered=3)
+    with pytest.raises(ConfigError, match=r"did you mean 'ircot'") as raised:
+        compare(runs, "irco", "bm25")
+    assert "Not finished" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"Not finished, so left out: dense on nq"):
+        compare(runs, "dense", "bm25")

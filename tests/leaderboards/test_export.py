@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ConfigError, InputError
+from harness.runs.manifest import RunConfig
 from harness.runs.scoring import score_run
+from leaderboards.board import build
 from leaderboards.collect import collect
 from leaderboards.export import export
 from tests.leaderboards.conftest import prediction
@@ -55,7 +58,7 @@ def test_parquet_has_every_answer_with_its_scores(exported: Path, tmp_path: Path
     assert first["run_id"] == run.manifest.run_id
     assert of_bm25[4]["error"] == "ValueError: broken" and first["error"] is None
     assert {row["recall@5"] for row in rows if row["method"] == "no-retrieval"} == {None}
-    assert len(notes) == 1 and "2 answered" in notes[0], "what is not finished is told"
+    assert len(notes) == 1 and "2/5 answered" in notes[0], "what is not finished is told"
 
 
 def test_csv_cells_are_flat_and_no_formulas(exported: Path, tmp_path: Path) -> None:
@@ -88,6 +91,21 @@ def test_a_damaged_run_is_left_out_and_told(exported: Path, tmp_path: Path) -> N
     first.write_text("")
     count, notes = export(exported, tmp_path / "all.csv")
     assert count == len(IDS) and f"Damaged, so left out: {first}" in notes[0]
+
+
+def test_rows_are_called_as_in_the_leaderboard(exported: Path, write_run, tmp_path: Path) -> None:
+    rows = [{**prediction(id_, ["d0"]), "answer": "x"} for id_ in IDS]
+    folder = write_run(questions=len(IDS), predictions=rows, params={"k": 10}, seed=1)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["config"]["method"]["version"] = 7
+    manifest["run_id"] = RunConfig.model_validate(manifest["config"]).run_id
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    score_run(folder)
+    export(exported, tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(newline="", encoding="utf-8") as file:
+        labels = {row["label"] for row in csv.DictReader(file)}
+    assert labels == {row.label for table in build(exported).tables for row in table.rows}
+    assert len(labels) == 3
 
 
 def test_what_cannot_be_written_is_said_first(exported: Path, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.metrics import shipped
 from leaderboards.board import build
 from leaderboards.table import render
+from leaderboards.view import view
 from tests.leaderboards.conftest import score_lines
 
 
@@ -61,3 +63,17 @@ def test_a_mean_over_tasks_names_those_with_alternatives(runs: Path, write_run) 
     single = [table.rows[0].recall.mean for table in tables]
     assert mean.rows[0].recall.mean == pytest.approx(sum(single) / 2)
     assert sum("gives the answer in triviaqa, so" in line for line in mean.caption) == 1
+
+
+def test_every_score_of_the_house_is_explained_and_cut_offs_rise(runs: Path, write_run) -> None:
+    names = [*shipped(), *(f"{kind}@{k}" for kind in ("recall", "all_gold") for k in (10, 20, 5))]
+    lines = [line | dict.fromkeys(names, 0.5) for line in score_lines(40, 0, 0, 1)]
+    write_run(lines=lines)
+    columns = view(runs, k=15).known
+    assert not [c for c in columns.values() if c.explanation.startswith("Mean of the score")]
+    assert columns["recall@10"].heading == "Recall@10"
+    assert columns["hit@5"].explanation == (
+        "Questions with any gold document among the first 5, in percent."
+    )
+    found = [name for name in columns if name.startswith("recall@")]
+    assert found == ["recall@5", "recall@10", "recall@20"]

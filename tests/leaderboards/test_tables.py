@@ -245,7 +245,7 @@ def test_failures_are_told_by_kind(runs: Path, write_run) -> None:
     folder = write_run(lines=lines)
     stamp = json.loads((folder / "scores.json").read_text())
     (folder / "scores.json").write_text(json.dumps(stamp | {"failures": kinds}))
-    note = "bm25: 3 failed: ServerError 2, ValueError 1."
+    note = "bm25: 3 failed and count as wrong: ServerError 2, ValueError 1."
     assert note in view(runs).board.tables[0].notes and f"- {note}" in render(runs)
     (row,) = leaderboard(runs, 5).to_dict("records")
     assert (row["errors"], row["failed_ServerError"], row["failed_ValueError"]) == (3, 2, 1)

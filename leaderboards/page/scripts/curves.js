@@ -34,7 +34,8 @@ function showBars(tables) {
   for (const table of tables) {
     const rows = table.rows.filter(({ cells }) => cells[barState.quality]);
     if (!rows.length) continue;
-    const title = `${table.short} \u00b7 ${label}, n = ${table.questions.toLocaleString("en-US")}`;
+    const asked = `n = ${table.questions.toLocaleString("en-US")}`;
+    const title = [...new Set([...table.short.split(" \u00b7 "), label, asked])].join(" \u00b7 ");
     const height = 58 + 27 * rows.length;
     into.append(plot(title, "", () => barChart(rows, label), height));
   }

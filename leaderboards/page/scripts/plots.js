@@ -176,7 +176,26 @@ function drawMark(ctx, { mark, hollow, markColour, markSize = 1 }, x, y) {
   ctx.restore();
 }
 
-/** Names beside single marks, each on the first side where it covers nothing; else none. */
+const overlap = (one, other) =>
+  one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3];
+
+/** What the steps of a chart's fronts cover. */
+function stepsOf(chart) {
+  return chart.data.datasets.flatMap((dataset, which) => {
+    if (!dataset.stepped) return [];
+    const points = chart.getDatasetMeta(which).data;
+    return points.slice(1).flatMap(({ x, y }, place) => {
+      const before = points[place];
+      return [
+        [before.x, before.y - 2, x, before.y + 2],
+        [x - 2, Math.min(y, before.y), x + 2, Math.max(y, before.y)],
+      ];
+    });
+  });
+}
+
+/** Names beside single marks, each on the first side where it covers nothing, if need be a line
+    of a front; else none. */
 const names = {
   id: "names",
   afterDatasetsDraw(chart) {
@@ -184,7 +203,8 @@ const names = {
     const points = chart.data.datasets.flatMap((dataset, which) =>
       dataset.name ? [{ ...chart.getDatasetMeta(which).data[0], name: dataset.name }] : [],
     );
-    const taken = points.map(({ x, y }) => [x - 8, y - 8, x + 8, y + 8]);
+    const taken = points.map(({ x, y }) => [x - 8, y - 8, x + 8, y + 8]),
+      lines = stepsOf(chart);
     ctx.save();
     ctx.font = `12px ${Chart.defaults.font.family}`;
     ctx.fillStyle = colourNow("--text");
@@ -199,24 +219,22 @@ const names = {
         [x - 10 - wide, y],
         [x - wide / 2, y - 16],
         [x - wide / 2, y + 16],
-        [x + 8, y - 13],
-        [x + 8, y + 13],
-        [x - 8 - wide, y - 13],
-        [x - 8 - wide, y + 13],
+        [x + 10, y - 13],
+        [x + 10, y + 13],
+        [x - 10 - wide, y - 13],
+        [x - 10 - wide, y + 13],
       ];
-      const free = sides
+      const boxes = sides
         .map(([left, middle]) => [left - 1, middle - 7, left + wide + 1, middle + 7])
-        .find(
+        .filter(
           (box) =>
             box[0] >= area.left &&
             box[2] <= area.right + 4 &&
             box[1] >= area.top - 4 &&
             box[3] <= area.bottom &&
-            !taken.some(
-              (other) =>
-                box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3],
-            ),
+            !taken.some((other) => overlap(box, other)),
         );
+      const free = boxes.find((box) => !lines.some((line) => overlap(box, line))) ?? boxes[0];
       if (!free) continue;
       taken.push(free);
       ctx.strokeText(name, free[0] + 1, (free[1] + free[3]) / 2);

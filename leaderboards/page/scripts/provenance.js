@@ -14,7 +14,7 @@ function startProvenance() {
           "summary",
           { class: "run" },
           el("strong", {}, foreign(table.title)),
-          el("span", { class: "muted" }, ` \u00b7 ${runs.length} runs`),
+          el("span", { class: "muted" }, ` \u00b7 n = ${table.questions.toLocaleString("en-US")} \u00b7 ${runs.length} ${runs.length === 1 ? "run" : "runs"}`),
         ),
         about(table),
         runs.map(runOf),
@@ -92,7 +92,7 @@ function settings(values) {
 const TERMS = {
   "term-interval": [
     "95% interval",
-    "In brackets after a mean: with other questions of the same kind, the mean would lie in it 95 times of 100.",
+    "In brackets after a mean: made such that, of 100 samples of questions, about 95 give one that holds the mean over all questions of the kind.",
   ],
   "term-front": [
     "Pareto front",

@@ -17,7 +17,7 @@ function startPublished() {
   const filter = el("input", {
     type: "search",
     id: "published-filter",
-    placeholder: "Method, source or model",
+    placeholder: "Name, source, model",
     oninput: () => chosen({ filter: filter.value }),
   });
   section.append(

@@ -150,7 +150,14 @@ function showTable() {
         el("strong", {}, foreign(table.title)),
         ` \u00b7 n = ${table.questions.toLocaleString("en-US")}${shown && ` \u00b7 ${shown}`}`,
         table.power ? el("p", { class: "power" }, table.power) : null,
-        ...footnotes(table, rows),
+        table.notes.length
+          ? el(
+              "ul",
+              { class: "plain" },
+              table.notes.map((note) => el("li", {}, foreign(note))),
+            )
+          : null,
+        el("p", { class: "muted legend-text" }, foreign(table.legend.join(" "))),
       ),
       about(table),
     ),
@@ -220,22 +227,6 @@ function range(mean, low, high) {
   band.style.width = `${100 * (high - low)}%`;
   point.style.insetInlineStart = `${100 * mean}%`;
   return el("div", { class: "range", "aria-hidden": "true" }, band, point);
-}
-
-function footnotes(table, rows) {
-  const notes = [...table.notes];
-  const away = [...new Set(rows.map(({ elsewhere }) => elsewhere).filter(Boolean))];
-  if (away.length)
-    notes.push(`\u2021 Timed on other hardware (${away.join("; ")}), so not compared.`);
-  return notes.length
-    ? [
-        el(
-          "ul",
-          { class: "plain" },
-          notes.map((note) => el("li", {}, foreign(note))),
-        ),
-      ]
-    : [];
 }
 
 function about(table) {

@@ -161,7 +161,7 @@ function tradeoffChart(title, quality, points, best, { cost, floors }) {
     data: { datasets },
     plugins: [whiskers, marks, names],
     options: {
-      layout: { padding: { top: 6, right: 6 } },
+      layout: { padding: { top: 6, right: 24 } },
       interaction: { mode: "nearest", intersect: true },
       scales: {
         x: {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 from base64 import b64decode
 from dataclasses import replace
 from hashlib import sha256
@@ -118,17 +119,42 @@ def test_questions_stand_there_with_gold_answers_and_passages(board: Path, html:
     assert index["methods"][bm25]["scores"]["em"][place] == 1
 
 
+def test_a_run_is_found_in_a_folder_of_any_name(board: Path, tmp_path: Path) -> None:
+    shutil.copytree(board, tmp_path / "runs")
+    for folder in list((tmp_path / "runs" / "alpha" / "bm25").iterdir()):
+        folder.rename(folder.with_name("mine"))
+    page = to_html(view(tmp_path / "runs"))
+    renamed, whole = (
+        [method["run"] for method in parts(each)["t1-index"]["methods"]]
+        for each in (page, to_html(view(board)))
+    )
+    assert renamed == whole
+    assert [run["run"] for run in data(page)["provenance"]] == [
+        run["run"] for run in data(to_html(view(board)))["provenance"]
+    ]
+
+
+def test_what_nobody_may_miss_is_not_folded_away(board: Path) -> None:
+    shown = view(board)
+    caution = "Caution, bm25: 50 % of the questions failed and count as wrong."
+    table = replace(shown.board.tables[-1], caption=(caution, "Model: m."), cautions=(caution,))
+    board_ = replace(shown.board, tables=(table,))
+    (told,) = data(to_html(replace(shown, board=board_)))["tables"]
+    assert told["notes"][0] == caution and told["caption"] == ["Model: m."]
+    assert any(line.startswith("Bold: ") for line in told["legend"])
+
+
 def test_passages_of_another_corpus_are_ids(board: Path, tmp_path: Path) -> None:
     path = board.parent / "alpha-corpus.jsonl"
     before = path.read_bytes()
     path.write_bytes(before.replace(b"Title 3 1", b"Title 3 9"))
     try:
         shown = view(board)
-        browsers = list(read_browsers(board, of_tasks(shown.board)))
+        browsers = list(read_browsers(of_tasks(shown.board)))
         assert [bool(browser.head["lacking"]) for browser in browsers] == [True, False]
         assert "is not the one of these runs" in browsers[0].head["lacking"]
         path.unlink()
-        browsers = list(read_browsers(board, of_tasks(shown.board)))
+        browsers = list(read_browsers(of_tasks(shown.board)))
         assert "not on the machine" in browsers[0].head["lacking"]
     finally:
         path.write_bytes(before)
@@ -139,7 +165,7 @@ def test_a_page_with_less_room_holds_shorter_texts_and_then_fewer_questions(
     board: Path, most: int
 ) -> None:
     tables = of_tasks(view(board).board)
-    whole, small = (list(read_browsers(board, tables, size)) for size in (10**7, most))
+    whole, small = (list(read_browsers(tables, size)) for size in (10**7, most))
     for one, other in zip(whole, small, strict=True):
         assert other.head["of"] == 60 and other.head["questions"] >= BLOCK
         assert other.head["questions"] <= one.head["questions"]
