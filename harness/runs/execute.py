@@ -20,7 +20,7 @@ from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
 from harness.retrieval.prebuilt import shown
-from harness.runs.answers import AnswerWriter
+from harness.runs.answers import AnswerWriter, stopping
 from harness.runs.directory import RunDirectory
 from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
@@ -230,8 +230,7 @@ class _Run:
 
             keep = AnswerWriter(run, advance)
             try:
-                engine.run(self.method, left, keep)
-                keep.close(everything=len(left))
+                keep.answer(engine, self.method, left)
             finally:
                 note_model(run, self.llm)
         return keep.unanswered
@@ -246,17 +245,19 @@ class _Run:
         """Time single queries, those that were answered in the batches."""
         questions = self.plan.data.questions
         queries = [question.query for question in questions if question.id in run.answered]
-        time_queries(
-            self.open_method(window=1),
-            self.method,
-            queries,
-            run,
-            self.plan.measuring,
-            device=str(self.llm.provenance().get("device", "remote")),
-            label=self.plan.label,
-            console=self.console,
-            baseline=self.opened.baseline_bytes,
-        )
+        label = self.plan.label
+        with stopping(f"{label}: stopped while single queries were timed, all answers are kept"):
+            time_queries(
+                self.open_method(window=1),
+                self.method,
+                queries,
+                run,
+                self.plan.measuring,
+                device=str(self.llm.provenance().get("device", "remote")),
+                label=label,
+                console=self.console,
+                baseline=self.opened.baseline_bytes,
+            )
 
 
 def _is_finished(folder: Path) -> bool:
