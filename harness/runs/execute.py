@@ -164,6 +164,8 @@ class _Run:
                 self.ask(engine, run, session)
             elif not plan._is_scored_alike(folder):
                 run.change_manifest(**plan.data.card.scored_by)
+            if finished and read_performance(folder).usage is None:  # its file was deleted
+                self.note_cost(run)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -208,8 +210,7 @@ class _Run:
         """Put down that every question was asked, and score the answers."""
         missing = [id_ for id_ in run.question_ids if id_ not in run.answered]
         run.finish()
-        usage = mean_usage(run.predictions_path)
-        update_performance(run.folder, usage=usage, storage=self.storage())
+        self.note_cost(run)
         write_unanswered(run.folder, {id_: unanswered[id_] for id_ in missing})
         run.change_manifest(status=INCOMPLETE if missing else FINISHED)
         score_run(run.folder)
@@ -234,6 +235,11 @@ class _Run:
             finally:
                 note_model(run, self.llm)
         return keep.unanswered
+
+    def note_cost(self, run: RunDirectory) -> None:
+        """Put down what no clock tells."""
+        usage = mean_usage(run.predictions_path)
+        update_performance(run.folder, usage=usage, storage=self.storage())
 
     def storage(self) -> Storage:
         """The method's own account."""
