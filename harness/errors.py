@@ -110,9 +110,10 @@ def describe_error(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
 
 
+MACHINES_FAILURES = frozenset({"MemoryError", "OutOfMemoryError", "AcceleratorError"})
+"""Kinds of errors that are the machine's, by name, since torch is not imported for them."""
 _USED_UP = frozenset({ENOMEM, ENOSPC, EDQUOT, EMFILE, ENFILE})
-# By name, since torch is not imported for it; older releases and other libraries have words alone.
-_OF_DEVICES = frozenset({"OutOfMemoryError", "AcceleratorError"})
+# Of older releases of torch, and of other libraries.
 _DEVICE_WORDS = re.compile(
     r"\b(CUDA|HIP|cuDNN|NCCL|Triton)( driver)? error\b|out of memory|can't allocate memory", re.I
 )
@@ -146,6 +147,6 @@ def _is_of_machine(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _USED_UP
     if isinstance(error, RuntimeError):
-        is_named = type(error).__name__ in _OF_DEVICES
+        is_named = type(error).__name__ in MACHINES_FAILURES
         return is_named or _DEVICE_WORDS.search(str(error)) is not None
     return isinstance(error, MemoryError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.errors import MACHINES_FAILURES
 from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
@@ -135,7 +136,7 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
 def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
     """Tell which rows failed at what, and which were timed on other hardware than the table's."""
     failed = [
-        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}."
+        f"{row.label}: {row.errors:,} failed: {_counts(row.failures)}.{_machines(row.failures)}"
         for row in rows
         if row.failures
     ]
@@ -145,6 +146,13 @@ def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
         for row in rows
         if row.cost.elsewhere
     ]
+
+
+def _machines(kinds: Mapping[str, int]) -> str:
+    """What to do about failures that earlier releases took for the method's."""
+    if MACHINES_FAILURES.isdisjoint(kinds):
+        return ""
+    return " A machine that lacked memory is no fault of the method: run again with --retry-errors."
 
 
 def _counts(kinds: Mapping[str, int]) -> str:
