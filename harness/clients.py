@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
-from harness.errors import ConfigError, UnansweredError, WindowExceededError
+from harness.errors import ConfigError, WindowExceededError
 from harness.llm.base import (
     GenerateRequest,
     LanguageModel,
@@ -212,8 +212,8 @@ async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) ->
     start = perf_counter()
     try:
         result = await submit(kind, request)
-    except UnansweredError as error:
-        scope.recorder.unanswered = error
+    except Exception as error:
+        scope.recorder.note_failure(error)
         raise
     scope.recorder.seconds[kind] += perf_counter() - start
     return result

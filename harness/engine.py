@@ -19,7 +19,7 @@ from harness import trace
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
-from harness.errors import CapabilityError, ConfigError, UnansweredError, describe_error
+from harness.errors import CapabilityError, ConfigError, MachineError, describe_error
 from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
@@ -119,7 +119,8 @@ class Engine:
     ) -> None:
         """Have an opened method answer every query; hand each result over once it is there.
 
-        An exception raised by ``on_answer`` stops the run and is raised here.
+        An exception raised by ``on_answer`` stops the run and is raised here. So does a
+        MachineError: what the machine lacks is no answer of the method's.
         """
         _complete(self._run(method, iter(queries), on_answer))
 
@@ -175,16 +176,17 @@ class Engine:
         start = perf_counter()
         try:
             prediction, error = _checked(await method.answer(query)), None
+            self.settle()
         except CapabilityError:
             raise
-        except UnansweredError as failure:
-            prediction, error, recorder.unanswered = Prediction(""), None, failure
         except Exception as exception:
+            recorder.note_failure(exception)
             prediction, error = recorder.retrieval, describe_error(exception)
         finally:
             recorder.close()
             self.llm.release(query.id)
-        self.settle()
+        if recorder.machine is not None:
+            raise MachineError(f"question {query.id!r}: {recorder.machine}")
         seconds = perf_counter() - start
         if recorder.unanswered is not None:
             why = describe_error(recorder.unanswered)

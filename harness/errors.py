@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ class RunLockedError(HarnessError):
 
 class RunFailedError(HarnessError):
     """Work that was under way had to stop: a run, a training, an evaluation."""
+
+
+class MachineError(RunFailedError):
+    """The machine failed, not the method: memory is used up, or a device gave up."""
 
 
 class PromptTooLongError(HarnessError):
@@ -101,3 +108,45 @@ def did_you_mean(name: str, known: list[str]) -> str:
 def describe_error(error: BaseException) -> str:
     """One line that names an error's type and message."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
+
+
+MACHINES_FAILURES = frozenset({"MemoryError", "OutOfMemoryError", "AcceleratorError"})
+"""Kinds of errors that are the machine's, by name, since torch is not imported for them."""
+_USED_UP = frozenset({ENOMEM, ENOSPC, EDQUOT, EMFILE, ENFILE})
+# Of older releases of torch, and of other libraries.
+_DEVICE_WORDS = re.compile(
+    r"\b(CUDA|HIP|cuDNN|NCCL|Triton)( driver)? error\b|out of memory|can't allocate memory", re.I
+)
+
+
+def machine_failure(error: BaseException) -> str | None:
+    """What the machine failed with, and what to do, if that is why there is an error; else None.
+
+    Memory or files used up, and a device that failed, whatever was raised because of it.
+    """
+    cause = next(filter(_is_of_machine, _causes(error)), None)
+    if cause is None:
+        return None
+    return (
+        f"{describe_error(cause)[:400]}; see to the machine (free memory or space, end other "
+        "programs on its GPU, take a smaller --batch-size) and run again"
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    known: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and not any(found is each for each in known):
+        yield found
+        known.append(found)
+        hidden = found.__suppress_context__
+        found = found.__cause__ or (None if hidden else found.__context__)
+
+
+def _is_of_machine(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _USED_UP
+    if isinstance(error, RuntimeError):
+        is_named = type(error).__name__ in MACHINES_FAILURES
+        return is_named or _DEVICE_WORDS.search(str(error)) is not None
+    return isinstance(error, MemoryError)

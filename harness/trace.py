@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from harness.errors import UnansweredError
+from harness.errors import UnansweredError, machine_failure
 from harness.records import Hit, Json, Prediction, Step, Usage
 
 Key = tuple[int, ...]
@@ -28,11 +28,19 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     unanswered: UnansweredError | None = None
     """What a server failed with; it counts even where the method went on without an answer."""
+    machine: str | None = None
+    """What the machine failed with; it, too, counts where the method went on."""
     reads_untold: bool = False
     """Whether a prompt was sent, be it in vain, that does not tell which passages it shows."""
     _branches: list[asyncio.Task[Any]] = field(default_factory=list)
     _shown: dict[Key, tuple[Sequence[str], int]] = field(default_factory=dict)
     _first_tokens: dict[Key, float | None] = field(default_factory=dict)
+
+    def note_failure(self, error: Exception) -> None:
+        """File an error if it is no fault of the method: its server's or the machine's."""
+        if isinstance(error, UnansweredError):
+            self.unanswered = error
+        self.machine = self.machine or machine_failure(error)
 
     def show(self, key: Key, ids: Sequence[str], dropped: int) -> None:
         """File the passages of a prompt, best first, of which the last ``dropped`` did not fit."""

@@ -6,7 +6,7 @@ COMMANDS: dict[str, str] = {
     "beside": "leaderboards.commands:beside",
     "analyse": "leaderboards.commands:analyse",
     "floors": "leaderboards.floors.command:floors",
-    "published": "leaderboards.published.command:published",
+    "published": "leaderboards.commands:published",
     "export": "leaderboards.exchange:export",
     "merge": "leaderboards.exchange:merge",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.errors import MACHINES_FAILURES
 from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
@@ -155,7 +156,14 @@ def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
 def failed(row: Row | Entry) -> str:
     """Tell how many questions a row failed on, and at what, where that is known."""
     kinds = f": {_counts(row.failures)}" if row.failures else ""
-    return f"{row.label}: {row.errors:,} failed and count as wrong{kinds}."
+    return f"{row.label}: {row.errors:,} failed and count as wrong{kinds}.{_machines(row.failures)}"
+
+
+def _machines(kinds: Mapping[str, int]) -> str:
+    """What to do about failures that earlier releases took for the method's."""
+    if MACHINES_FAILURES.isdisjoint(kinds):
+        return ""
+    return " A machine that lacked memory is no fault of the method: run again with --retry-errors."
 
 
 def _counts(kinds: Mapping[str, int]) -> str:

@@ -21,7 +21,7 @@ from harness.runs.gold import gold_of, read_gold
 from harness.runs.manifest import MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
 from harness.runs.performance import Performance, read_performance
 from harness.runs.spot_check import scored_again
-from harness.runs.stamp import SCORES, read_stamp
+from harness.runs.stamp import PREDICTIONS, SCORES, read_stamp
 from harness.runs.unanswered import read_unanswered
 from leaderboards.scores import Floats, Scores, read_scores
 
@@ -83,8 +83,9 @@ def collect(runs_dir: Path, *, strict: bool = False) -> Found:
             if manifest.has_ended:
                 runs.append(read_run(folder, manifest, golds))
             else:
-                answered = _count_lines(folder / "predictions.jsonl")
-                unfinished.append(Unfinished(manifest, answered))
+                # A question that is asked again has two lines meanwhile.
+                lines, asked = _count_lines(folder / PREDICTIONS), manifest.config.task.asked
+                unfinished.append(Unfinished(manifest, min(lines, asked)))
         except InputError as error:
             damage.append(str(error))
     problems = _contradictions(runs)

@@ -1,4 +1,4 @@
-"""The commands ``leaderboard``, ``compare`` and ``analyse``: tables and pictures of runs."""
+"""The commands that read runs or published figures: tables, comparisons and pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import RunsFolder
-from harness.errors import ConfigError
+from harness.errors import ConfigError, did_you_mean
 from harness.escape import visible
 from harness.files import check_writable
 
@@ -139,3 +139,32 @@ def analyse(
     check_writable(out)
     typer.echo(report.analyse(runs, out, right).rstrip("\n"))
     typer.echo(f"written to {out}", err=True)
+
+
+def published(
+    task: Annotated[
+        list[str] | None, typer.Option(help="This task alone. May be given again.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="markdown, csv or json.")] = "markdown",
+    output: Annotated[Path | None, typer.Option(help="Also write it to this file.")] = None,
+) -> None:
+    """Print published figures, each with its source; they are never ranked with runs."""
+    from harness.files import atomic_file, writing
+    from leaderboards.published import figures
+    from leaderboards.published.block import to_csv, to_json, to_markdown
+
+    writers = {"markdown": to_markdown, "csv": to_csv, "json": to_json}
+    if format not in writers:
+        raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
+    known = sorted({figure.task for figure in figures()})
+    for name in task or ():
+        if name not in known:
+            raise ConfigError(f"no figure of task '{name}'{did_you_mean(name, known)}")
+    text = writers[format](figures(task)).rstrip("\n")
+    typer.echo(text)
+    if output is not None:
+        with writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(output) as file:
+            file.write(text.encode() + b"\n")
+        typer.echo(f"written to {output}", err=True)

@@ -12,6 +12,7 @@ from harness.files import atomic_file, locked, writing
 from harness.fingerprint import file_sha256
 from harness.runs.directory import find_runs, run_folders
 from harness.runs.gold import check_gold, gold_of, gold_path
+from harness.runs.judge_record import JUDGE
 from harness.runs.manifest import Manifest, read_manifest
 from harness.runs.stamp import PREDICTIONS
 from leaderboards.collect import Golds, Run, read_run
@@ -34,6 +35,13 @@ class _Copy:
     def rank(self) -> int:
         """How far it has come: finished, ended with unanswered questions, or under way."""
         return self.manifest.has_ended + self.manifest.is_finished
+
+    @property
+    def extras(self) -> tuple[bool, int]:
+        """What equal answers may have beside them: verdicts of a judge, and measured figures."""
+        figures = {} if self.run is None else self.run.performance.written()
+        known = sum(value is not None for value in figures.values())
+        return (self.folder / JUDGE).exists(), known
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -96,7 +104,7 @@ def _choose(
     same: Sequence[_Copy], chosen: list[_Copy], notes: list[str], problems: list[str]
 ) -> None:
     """Of copies of one run the one that has come furthest; those as far must be equal."""
-    best = max(same, key=lambda copy: (copy.rank, copy.is_there))
+    best = max(same, key=lambda copy: (copy.rank, copy.is_there, *copy.extras))
     chosen.append(best)
     for other in same:
         if other is best or other.folder.samefile(best.folder):
@@ -112,10 +120,9 @@ def _choose(
                 "another folder"
             )
         elif not other.is_there and not best.is_there:
-            how = "the same" if other.rank == best.rank else "has come further"
-            notes.append(
-                f"left out: {other.folder}; {best.folder} is {how}".replace("is has", "has")
-            )
+            how = "is the same" if other.extras == best.extras else "has more beside its answers"
+            how = how if other.rank == best.rank else "has come further"
+            notes.append(f"left out: {other.folder}; {best.folder} {how}")
 
 
 def _other_versions(copies: Iterable[_Copy]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from harness.errors import InputError
 from harness.fingerprint import file_sha256
 from harness.runs.manifest import Manifest
 from harness.runs.scoring import Scoring
-from harness.runs.stamp import SCORES, Stamp
+from harness.runs.stamp import SCORES, STAMP, Stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,11 @@ def read_scores(folder: Path, manifest: Manifest, stamp: Stamp, *, has_gold: boo
     if stamp.scores_sha256 is not None:
         if file_sha256(path) != stamp.scores_sha256:
             raise InputError(f"{path}: changed since it was written by scoring; {rescore}")
-        return Scores(*_columns(path, rescore), failures=stamp.failures or {})
+        scores = Scores(*_columns(path, rescore), failures=stamp.failures or {})
+        if stamp.failures is not None and sum(stamp.failures.values()) != scores.errors:
+            told = f"{scores.errors} answers with an error, {folder / STAMP} counts others"
+            raise InputError(f"{path}: {told}; {rescore}")
+        return scores
     if not stamp.is_of_today or not has_gold:
         why = "their gold is missing" if stamp.is_of_today else "of an earlier metrics version"
         unchecked = f"scores without a hash of their own, {why}; run `memory-harness score`"

@@ -33,8 +33,8 @@ class Found(NamedTuple):
 class SoFar:
     """Rows of a board, one a method with its parameters, model and seed; a column a task.
 
-    A row is shown once all its runs are there: on a terminal with the whole table, in a log alone.
-    Boards of one run show nothing.
+    A row is shown once all its runs are there: on a terminal with the whole table, in a log alone,
+    the first after what was finished before. Boards of one run show nothing.
     """
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
@@ -42,7 +42,7 @@ class SoFar:
         self.tasks = list(dict.fromkeys(plan.config.task.name for plan in plans))
         self.names = _names(plans)
         self.rows: dict[str, dict[str, Found]] = {}
-        self.headed = False
+        self.told: set[str] = set()
 
     def add(self, plan: RunPlan, *, shown: bool = True) -> None:
         """Take in a finished run."""
@@ -56,18 +56,18 @@ class SoFar:
             return
         say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
         if len(row) == len(self.tasks):
-            self._show(name)
+            self._show()
 
-    def _show(self, name: str) -> None:
+    def _show(self) -> None:
         whole = self.console.is_terminal and len(self.rows) <= MOST_ROWS
-        lines = [self._line(each) for each in (self._complete() if whole else [name])]
-        if whole or not self.headed:
+        told: set[str] = set() if whole else self.told
+        if not told:
             questions = max(len(plan.data.questions) for plan in self.plans)
             say(self.console, f"F1 so far, percent, up to {questions:,} questions a task:")
             say(self.console, self._heading())
-            self.headed = True
-        for line in lines:
-            say(self.console, line)
+        for each in (each for each in self._complete() if each not in told):
+            say(self.console, self._line(each))
+            self.told.add(each)
 
     def _complete(self) -> list[str]:
         return [name for name, row in self.rows.items() if len(row) == len(self.tasks)]

@@ -10,8 +10,6 @@ import typer
 from harness.errors import HarnessError
 from harness.files import cache_dir, folder_bytes
 from harness.registry import broken
-from harness.runs.flashrag_package import EXTRA, flashrag_version
-from harness.runs.provenance import PACKAGES, harness_version, package_versions
 
 HUB = "huggingface.co"
 
@@ -24,6 +22,8 @@ def doctor() -> None:
 
 def findings() -> Iterator[tuple[str, str]]:
     """Label and finding, one line each; nothing is downloaded or changed."""
+    from harness.runs.provenance import PACKAGES, package_versions
+
     yield "harness", _tried(_harness)
     yield "hardware", _tried(_hardware)
     yield "threads", _tried(_threads)
@@ -55,6 +55,8 @@ def _tried(look: Callable[[], str]) -> str:
 
 
 def _harness() -> str:
+    from harness.runs.provenance import harness_version
+
     return " ".join(str(value) for value in harness_version().values() if value)
 
 
@@ -82,6 +84,8 @@ def _default_model() -> str:
 
 
 def _flashrag() -> str:
+    from harness.runs.flashrag_package import EXTRA, flashrag_version
+
     version = flashrag_version()
     return f"flashrag-dev {version}" if version else f"not installed (optional; {EXTRA})"
 

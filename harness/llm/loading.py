@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, machine_failure
 from harness.progress import quiet_libraries
 
 if TYPE_CHECKING:
@@ -24,14 +24,15 @@ _READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
 @contextmanager
 def explained(config: ModelConfig, part: str, path: str, fix: str = "") -> Iterator[None]:
     """Turn whatever a loader raises into one InputError that names the model and the fix."""
-    import torch
-
     try:
         yield
     except Exception as error:
         fix = fix or f"for {part}, give a local folder or a hub id in reach that fits the model"
-        if isinstance(error, torch.OutOfMemoryError):
-            fix = "set quantization: nf4, or take a smaller model or another device"
+        if machine_failure(error):
+            fix = (
+                "free memory (end other programs on the GPU), set quantization: nf4, or take a "
+                "smaller model or another device"
+            )
         raise InputError(
             f"model '{config.name}': cannot load {part} from '{path}' ({reason(error)}); {fix}"
         ) from error

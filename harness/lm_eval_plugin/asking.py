@@ -99,8 +99,7 @@ def answer(
         with bar(console, planned.label, len(queries)) as shown:
             kept = _Kept(data.name, keep, alone=settings.window == 1)
             writer = AnswerWriter(kept, shown.advance, "with --use_cache answers so far are kept")
-            engine.run(method, queries, partial(kept.take, writer))
-            writer.close(everything=len(queries))
+            writer.answer(engine, method, queries, partial(kept.take, writer))
     _check_answered(data.name, writer, len(queries))
     if kept.failed:
         _log.warning(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from harness.engine import Answered
-from harness.errors import RunFailedError, describe_error
+from harness.engine import Answered, Engine
+from harness.errors import MachineError, RunFailedError, describe_error
 from harness.fingerprint import canonical_json
-from harness.records import Prediction, Step
+from harness.method import Method
+from harness.records import Prediction, Query, Step
 from harness.runs.predictions import prediction_line
 
 SAME_ERROR_LIMIT = 16
@@ -50,6 +52,15 @@ class Keeper(Protocol):
         """Keep one ``prediction_line``."""
 
 
+@contextmanager
+def stopping(told: str) -> Iterator[None]:
+    """Say of a failure of the machine what it stopped."""
+    try:
+        yield
+    except MachineError as error:
+        raise MachineError(f"{told}; {error}") from error
+
+
 class AnswerWriter:
     """Appends predictions; stops the run when one kind of failure is all that comes.
 
@@ -69,6 +80,21 @@ class AnswerWriter:
         self.written = 0
         self.unanswered: dict[str, str] = {}
         """Why questions of this session were left unanswered, by question id."""
+
+    def answer(
+        self,
+        engine: Engine,
+        method: Method,
+        queries: Sequence[Query],
+        take: Callable[[Answered], None] | None = None,
+    ) -> None:
+        """Have the method answer every query; ``take`` hands answers on if not this does.
+
+        Raises RunFailedError where one kind of failure is all that comes, or the machine fails.
+        """
+        with stopping(f"{self.run.folder}: stopped, {self.kept}"):
+            engine.run(method, queries, take or self)
+        self.close(everything=len(queries))
 
     def __call__(self, answered: Answered) -> None:
         """Take one answer."""

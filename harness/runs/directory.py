@@ -5,7 +5,8 @@ Layout of ``RUNS/<task>/<method>/<run id>/``:
 manifest.json      config, provenance and status; written atomically
 predictions.jsonl  one line a question, appended as answers come, put in question order at the end
 unanswered.jsonl   questions whose server failed; there only while there are any (unanswered.py)
-performance.json   what differs from run to run: latency, throughput, memory; also storage, usage
+performance.json   what differs from run to run: latency, throughput, memory; also storage, usage;
+                   sealed, so that edited figures and those of another run are refused
 scores.jsonl       written by scoring, which can be done again at any time
 scores.json        which files and rules these scores are of, and failures by kind (stamp.py)
 judge.json, judge.jsonl  a language model's verdicts, where somebody asked for them (judging.py)

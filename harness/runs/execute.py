@@ -20,7 +20,7 @@ from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
 from harness.retrieval.prebuilt import shown
-from harness.runs.answers import AnswerWriter
+from harness.runs.answers import AnswerWriter, stopping
 from harness.runs.directory import RunDirectory
 from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
@@ -164,6 +164,8 @@ class _Run:
                 self.ask(engine, run, session)
             elif not plan._is_scored_alike(folder):
                 run.change_manifest(**plan.data.card.scored_by)
+            if finished and read_performance(folder).usage is None:  # its file was deleted
+                self.note_cost(run)
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -208,8 +210,7 @@ class _Run:
         """Put down that every question was asked, and score the answers."""
         missing = [id_ for id_ in run.question_ids if id_ not in run.answered]
         run.finish()
-        usage = mean_usage(run.predictions_path)
-        update_performance(run.folder, usage=usage, storage=self.storage())
+        self.note_cost(run)
         write_unanswered(run.folder, {id_: unanswered[id_] for id_ in missing})
         run.change_manifest(status=INCOMPLETE if missing else FINISHED)
         score_run(run.folder)
@@ -230,11 +231,15 @@ class _Run:
 
             keep = AnswerWriter(run, advance)
             try:
-                engine.run(self.method, left, keep)
-                keep.close(everything=len(left))
+                keep.answer(engine, self.method, left)
             finally:
                 note_model(run, self.llm)
         return keep.unanswered
+
+    def note_cost(self, run: RunDirectory) -> None:
+        """Put down what no clock tells."""
+        usage = mean_usage(run.predictions_path)
+        update_performance(run.folder, usage=usage, storage=self.storage())
 
     def storage(self) -> Storage:
         """The method's own account."""
@@ -246,17 +251,19 @@ class _Run:
         """Time single queries, those that were answered in the batches."""
         questions = self.plan.data.questions
         queries = [question.query for question in questions if question.id in run.answered]
-        time_queries(
-            self.open_method(window=1),
-            self.method,
-            queries,
-            run,
-            self.plan.measuring,
-            device=str(self.llm.provenance().get("device", "remote")),
-            label=self.plan.label,
-            console=self.console,
-            baseline=self.opened.baseline_bytes,
-        )
+        label = self.plan.label
+        with stopping(f"{label}: stopped while single queries were timed, all answers are kept"):
+            time_queries(
+                self.open_method(window=1),
+                self.method,
+                queries,
+                run,
+                self.plan.measuring,
+                device=str(self.llm.provenance().get("device", "remote")),
+                label=label,
+                console=self.console,
+                baseline=self.opened.baseline_bytes,
+            )
 
 
 def _is_finished(folder: Path) -> bool:

@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import InputError
 from harness.escape import one_line
-from harness.runs.judge_record import Word
+
+Word = Literal["right", "wrong"]
 
 LONGEST_ANSWER = 1000
 """Letters of an answer that are shown, and of all golden answers together."""

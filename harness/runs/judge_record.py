@@ -11,15 +11,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.errors import InputError
 from harness.files import read_json, write_json, writing
 from harness.fingerprint import canonical_json
+from harness.runs.judge_prompt import Word, verdict_of
 from harness.runs.record import Record, parse_record
 
 JUDGE, VERDICTS = "judge.json", "judge.jsonl"
-Word = Literal["right", "wrong"]
 _WORDS = ("right", "wrong", None)
 
 
@@ -90,6 +90,10 @@ def _lines(path: Path) -> Iterator[Verdict]:
             row: Mapping[str, Any] = json.loads(line)
             if row["verdict"] not in _WORDS:
                 raise ValueError(f"verdict {row['verdict']!r}")
+            # Nobody was asked where there is no reply: errors and empty answers are wrong.
+            asked = row["reply"] or row["verdict"] != "wrong"
+            if asked and row["verdict"] != verdict_of(row["reply"]):
+                raise ValueError(f"verdict {row['verdict']!r} of the reply {row['reply']!r:.60}")
             yield Verdict(
                 str(row["question_id"]), str(row["asked"]), row["verdict"], str(row["reply"])
             )

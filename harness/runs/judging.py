@@ -131,8 +131,7 @@ class _Session:
         with bar(console, label, len(asked), len(asked) - len(left)) as shown:
             verdicts = _Verdicts(self.folder, asked, known)
             keep = AnswerWriter(verdicts, shown.advance, "verdicts so far are kept")
-            engine.run(method, left, keep)
-            keep.close(everything=len(left))
+            keep.answer(engine, method, left)
         return {**keep.unanswered, **verdicts.failed}
 
     def _write(self, verdicts: Mapping[str, Verdict], order: list[str]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from harness.errors import InputError
 from harness.files import read_json, write_json
+from harness.fingerprint import fingerprint
+from harness.runs.manifest import MANIFEST, read_manifest
 from harness.runs.record import Count, Record, parse_record
 
 PERFORMANCE = "performance.json"
@@ -145,12 +149,37 @@ class Performance(Record):
 
 
 def read_performance(folder: Path) -> Performance:
-    """What a run cost; an empty record before anything was measured. Raises InputError."""
+    """What a run cost; an empty record before anything was measured.
+
+    Raises InputError, also for figures that were edited or are another run's. Files of earlier
+    releases have no seal that would tell.
+    """
     path = folder / PERFORMANCE
-    return parse_record(path, read_json(path), Performance) if path.exists() else Performance()
+    if not path.exists():
+        return Performance()
+    values = read_json(path)
+    seal = values.pop(_SEAL, None) if isinstance(values, dict) else None
+    record = parse_record(path, values, Performance)
+    if seal is not None and seal != _seal(folder, values):
+        raise InputError(
+            f"{path}: changed since it was measured, or of another run; restore it, or delete it "
+            "and run the same board again to have it measured anew"
+        )
+    return record
 
 
 def update_performance(folder: Path, **parts: Any) -> None:
     """Put parts, as records or mappings, into performance.json atomically; the others stay."""
     known = read_performance(folder).written()
-    write_json(folder / PERFORMANCE, Performance.model_validate(known | parts).written())
+    values = Performance.model_validate(known | parts).written()
+    write_json(folder / PERFORMANCE, values | {_SEAL: _seal(folder, values)})
+
+
+_SEAL = "seal"
+
+
+def _seal(folder: Path, values: Mapping[str, Any]) -> str:
+    """What the figures and the run that they stand beside must come to."""
+    manifest = folder / MANIFEST
+    run_id = read_manifest(folder, any_schema=True).run_id if manifest.exists() else None
+    return fingerprint([run_id, values])

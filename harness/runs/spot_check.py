@@ -38,10 +38,10 @@ _NO_SCORE = ("question_id", "error")
 def _spread(path: Path) -> Iterator[dict[str, Any]]:
     """The first answer, and those that follow evenly spread places of the file."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with path.open("rb") as binary:
         for number in range(ANSWERS):
-            file.seek(number * size // ANSWERS)
+            binary.seek(number * size // ANSWERS)
             if number:
-                file.readline()  # the end of another
-            if line := file.readline():
+                binary.readline()  # the end of another
+            if line := binary.readline():
                 yield json.loads(line)

@@ -19,7 +19,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.engine import Engine
-from harness.errors import HarnessError, RunFailedError, describe_error
+from harness.errors import (
+    HarnessError,
+    MachineError,
+    RunFailedError,
+    describe_error,
+    machine_failure,
+)
 from harness.files import check_slug, locked, read_json, write_json, writing
 from harness.method import Method, writes_memory
 from harness.progress import bar
@@ -122,8 +128,7 @@ def answer_train(
             left = [q.query for q in questions if q.id not in kept.answered]
             with bar(Console(stderr=True), label, len(ids), len(ids) - len(left)) as shown:
                 keep = AnswerWriter(kept, shown.advance)
-                engine.run(strategy, left, keep)
-                keep.close(everything=len(left))
+                keep.answer(engine, strategy, left)
         if keep.unanswered:
             # What is learnt from a server's failures would be wrong, and for ever.
             raise RunFailedError(
@@ -144,6 +149,8 @@ def calling(label: str, name: str) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
+        if told := machine_failure(error):
+            raise MachineError(f"{label}: stopped in {name}(): {told}") from error
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise RunFailedError(
             f"{label}: {name}() failed with {describe_error(error)} "

@@ -11,6 +11,7 @@ from harness.errors import InputError
 from harness.fingerprint import file_sha256
 from harness.registry import board_file, names
 from harness.runs.directory import find_runs
+from harness.runs.manifest import read_manifest
 from leaderboards.collect import collect
 from leaderboards.table import build
 from tests.leaderboards.conftest import stamp_scores
@@ -161,3 +162,12 @@ def test_the_same_run_twice(runs: Path, write_run) -> None:
 def test_boards_are_the_shipped_files() -> None:
     assert "quickstart" in names("boards")
     assert all(board_file(name).is_file() for name in names("boards"))
+
+
+def test_an_answer_that_is_given_again_counts_once(runs: Path, write_run) -> None:
+    write_run("bm25")
+    folder = write_run("ircot", status="running", answered=2)
+    asked = read_manifest(folder).config.task.asked
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text() * asked)
+    assert [each.answered for each in collect(runs).unfinished] == [asked]

@@ -11,6 +11,7 @@ import pytest
 
 from harness import leaderboard
 from harness.errors import ConfigError, InputError
+from harness.runs.performance import update_performance
 from harness.runs.scoring import score_run
 from leaderboards import commands
 from leaderboards.board import build, read_groups
@@ -72,6 +73,20 @@ def mixed(folder: Path, other: Path) -> None:
         shutil.copy(other / name, folder / name)
 
 
+def edited_cost(folder: Path, _: Path) -> None:
+    update_performance(folder, usage={"llm_calls": 2.0})
+    replace(folder / "performance.json", '"llm_calls": 2.0', '"llm_calls": 1.0')
+
+
+def cost_of_another(folder: Path, other: Path) -> None:
+    update_performance(other, usage={"llm_calls": 2.0})
+    shutil.copy(other / "performance.json", folder)
+
+
+def edited_failures(folder: Path, _: Path) -> None:
+    replace(folder / "scores.json", '"KeyError": 3', '"KeyError": 2')
+
+
 def lost(folder: Path, _: Path) -> None:
     (folder / "scores.json").unlink()
 
@@ -84,6 +99,9 @@ def lost(folder: Path, _: Path) -> None:
         (edited_answers, "predictions.jsonl", "changed since they were scored"),
         (edited_config, "manifest.json", "changed after the run; restore it or run again"),
         (edited_rules, "scores.json", "asks for other metrics or rules; run `memory-harness score"),
+        (edited_cost, "performance.json", "changed since it was measured, or of another run"),
+        (cost_of_another, "performance.json", "changed since it was measured, or of another run"),
+        (edited_failures, "scores.jsonl", "3 answers with an error"),
         (mixed, "scores.json", "files of two runs are mixed"),
         (lost, "", "finished but not scored; run `memory-harness score"),
     ],

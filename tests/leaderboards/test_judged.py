@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from harness.fingerprint import file_sha256
-from harness.runs.judge_record import VERDICTS, Judge, Verdict, Word, write_judge
+from harness.runs.judge_prompt import Word
+from harness.runs.judge_record import VERDICTS, Judge, Verdict, write_judge
 from leaderboards.board import build
 from leaderboards.table import render
 from tests.leaderboards.conftest import WriteRun
@@ -19,7 +20,7 @@ JUDGE = Judge(model="llama", settings={"name": "llama"}, prompt_sha256="ab" * 32
 
 
 def give(folder: Path, words: list[Word | None], judge: Judge = JUDGE) -> None:
-    verdicts = [Verdict(f"q{n:04d}", "x", word) for n, word in enumerate(words)]
+    verdicts = [Verdict(f"q{n:04d}", "x", word, word or "?") for n, word in enumerate(words)]
     (folder / VERDICTS).write_bytes(b"".join(verdict.line() for verdict in verdicts))
     write_judge(folder, judge, file_sha256(folder / "predictions.jsonl"))
 

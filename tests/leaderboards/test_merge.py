@@ -12,6 +12,7 @@ from harness.errors import InputError, RunLockedError
 from harness.files import locked
 from harness.runs.directory import find_runs
 from harness.runs.manifest import RunConfig
+from harness.runs.performance import read_performance, update_performance
 from harness.runs.scoring import score_run
 from leaderboards.board import build
 from leaderboards.merge import merge
@@ -164,3 +165,12 @@ def test_two_merges_do_not_meet(machines, tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     with locked(tmp_path / "all", "x"), pytest.raises(RunLockedError, match="merged folder"):
         merge(machines, tmp_path / "all")
+
+
+def test_of_equal_answers_the_copy_with_measured_figures_is_taken(machines, tmp_path: Path) -> None:
+    (folder,) = find_runs(machines[1] / "nq" / "bm25")
+    update_performance(folder, latency={"seconds": [1.0, 2.0]})
+    _, note = merge(machines, tmp_path / "all")
+    assert str(machines[0]) in note.partition(";")[0] and note.endswith("more beside its answers")
+    (copied,) = find_runs(tmp_path / "all" / "nq" / "bm25")
+    assert read_performance(copied).latency == read_performance(folder).latency

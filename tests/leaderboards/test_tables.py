@@ -251,6 +251,17 @@ def test_failures_are_told_by_kind(runs: Path, write_run) -> None:
     assert (row["errors"], row["failed_ServerError"], row["failed_ValueError"]) == (3, 2, 1)
 
 
+def test_failures_that_were_the_machines_are_told_as_such(runs: Path, write_run) -> None:
+    lines = score_lines(40, 0.0, 0, 1)
+    lines[0]["error"] = True
+    folder = write_run(lines=lines)
+    stamp = json.loads((folder / "scores.json").read_text())
+    failures = {"failures": {"OutOfMemoryError": 1}}
+    (folder / "scores.json").write_text(json.dumps(stamp | failures))
+    (note,) = [line for line in view(runs).board.tables[0].notes if "failed" in line]
+    assert "no fault of the method: run again with --retry-errors." in note
+
+
 def test_flat_files_hold_one_value_a_cell_and_their_settings_beside(
     cli: CommandLine, example: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,15 @@ def test_a_terminal_shows_the_whole_table_anew_with_what_was_finished_before(
     assert rows == [first, first, second, first, second, third]
 
 
+def test_a_log_shows_what_was_finished_before_once(board: Board, tmp_path: Path) -> None:
+    begun = board.model_copy(update={"methods": board.methods[:1]})
+    run(begun, tmp_path, terminal=False)
+    lines = run(board, tmp_path, terminal=False)
+    rows = [line.split("  ")[0] for line in lines if is_row(line)]
+    assert rows == ["no-retrieval", "bm25, k=1", "bm25"]
+    assert sum(line.startswith("F1 so far") for line in lines) == 1
+
+
 def test_a_single_run_shows_no_table(board: Board, tmp_path: Path) -> None:
     alone = board.model_copy(update={"methods": board.methods[:1], "tasks": board.tasks[:1]})
     lines = run(alone, tmp_path / "runs", terminal=False)

@@ -116,3 +116,17 @@ def test_the_group_is_a_typer_group_of_any_version() -> None:
     group = typer.main.get_command(app)
     assert find("commands", "run") == "harness.cli.run:run"
     assert group.list_commands(None)[0] == "run"
+
+
+def test_the_help_page_imports_nothing_that_takes_long() -> None:
+    heavy = {"pydantic", "asyncio", "numpy", "pandas", "pyarrow", "yaml", "rich", "torch"}
+    code = (
+        "import sys; from harness.cli.main import app\n"
+        "try: app(['--help'], standalone_mode=False)\n"
+        f"finally: print('heavy:', sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "evaluate-write" in done.stdout and "leaderboard" in done.stdout
+    assert done.stdout.splitlines()[-1] == "heavy: []"

@@ -280,3 +280,13 @@ def test_progress_of_timing_counts_the_timed_queries(files: Path, out: Path, mon
     go(files, out, queries=5)
     label = "toy / ask"
     assert seen == [(f"{label}, warm-up", 1), (f"{label}, latency", 5)]
+
+
+def test_deleted_figures_of_a_finished_run_come_back(files: Path, tmp_path: Path) -> None:
+    folder = go(files, tmp_path, queries=2)
+    usage, storage = read_performance(folder).usage, read_performance(folder).storage
+    (folder / "performance.json").unlink()
+    go(files, tmp_path, queries=2)
+    found = read_performance(folder)
+    assert (found.usage, found.storage) == (usage, storage)
+    assert found.latency and len(found.latency.seconds) == 2

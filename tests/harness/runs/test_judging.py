@@ -175,3 +175,11 @@ def test_a_damaged_verdict_is_named(run: Path) -> None:
     (run / VERDICTS).write_text("\n".join(lines))
     with pytest.raises(InputError, match=r"judge.jsonl:2: not a verdict .*delete the line"):
         read_verdicts(run)
+
+
+def test_a_verdict_that_its_reply_does_not_say_is_named(run: Path) -> None:
+    judge(run, Judging())
+    text = (run / VERDICTS).read_text()
+    (run / VERDICTS).write_text(text.replace('"verdict":"wrong"', '"verdict":"right"'))
+    with pytest.raises(InputError, match=r"judge.jsonl:\d+: not a verdict \(verdict 'right' of the"):
+        read_verdicts(run)
