@@ -167,7 +167,7 @@ def test_a_board_of_all_methods_ends_and_a_second_run_answers_the_rest(
     for row in first.values():
         assert (row["unanswered"], row["questions"], row["errors"]) == ("1", "9", "0"), row
         assert int(row["retries"]) >= 2
-        assert row["prompt_tokens"] == row["completion_tokens"] == "", row
+        assert row["prompt_tokens_per_question"] == row["completion_tokens_per_question"] == "", row
     assert done.err.count("questions left unanswered by the model's server: 1;") == len(methods)
     told = cli("leaderboard", out).out
     assert "not seeded" in told

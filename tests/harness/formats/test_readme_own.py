@@ -17,5 +17,5 @@ def test_your_own_documents(
     said = capfd.readouterr().out
     assert "my-task: task 'my-task' with 2 passages, 3 questions" in said
     rows = [line for line in said.splitlines() if line.startswith("| ")]
-    assert sum("bm25" in row and "100.0 [" in row for row in rows) == 1  # its Recall
+    assert sum("bm25" in row and "100.0" in row for row in rows) == 1  # its Recall
     assert sum("no-retrieval" in row for row in rows) == 1

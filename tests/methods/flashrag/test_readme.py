@@ -26,4 +26,4 @@ def test_the_sections_can_be_followed(
     assert len(list(tmp_path.glob("runs/nq/flashrag/*/scores.json"))) == 1
     assert "standard-rag (k=2, retriever=faiss:nq" in told
     assert "standard-rag (k=2, retriever=bm25s:nq" in told
-    assert "fr-naive &#91;llama3-8B-instruct&#93; \u2020external" in told
+    assert "\u2020external: fr-naive &#91;llama3-8B-instruct&#93;" in told
