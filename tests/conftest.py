@@ -32,6 +32,9 @@ for _name in (
     "GITHUB_ACTIONS", "PYTHONIOENCODING",
 ):  # fmt: skip
     os.environ.pop(_name, None)
+# Child programs and the next run of the tests need not compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.umask(0o022)
 # Child programs import ``tests``, and boards name files below this folder.
 os.chdir(Path(__file__).parents[1])

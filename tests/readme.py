@@ -58,9 +58,16 @@ def steps(heading: str, page: Path = README) -> list[Step]:
 
 
 def follow(
-    heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch, page: Path = README
+    heading: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: Path = README,
+    limit: int | None = None,
 ) -> None:
-    """Do what a section says, in an empty folder; AssertionError names what did not work."""
+    """Do what a section says, in an empty folder; AssertionError names what did not work.
+
+    ``limit`` takes the place of the ``--limit`` of its runs: one question shows that they work.
+    """
     monkeypatch.chdir(folder)
     for step in steps(heading, page):
         if step.kind == "file":
@@ -69,13 +76,15 @@ def follow(
         elif step.kind == "code":
             exec(compile(step.text, f"{page.name}, {heading}", "exec"), {"__name__": "__main__"})
         else:
-            _command(step.text, monkeypatch)
+            _command(step.text, monkeypatch, limit)
 
 
-def _command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _command(line: str, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
     import shlex
 
     words = shlex.split(line)
+    if limit is not None and words[:2] == ["memory-harness", "run"] and "--limit" in words:
+        words[words.index("--limit") + 1] = str(limit)
     if words[0] != "memory-harness" or any(word in ("|", ">", "&&") for word in words):
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         subprocess.run(line, shell=True, check=True, env={**os.environ, "PATH": path})

@@ -22,6 +22,7 @@ def test_a_task_is_added_as_the_readme_says(
 def test_a_method_is_added_as_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follow("Add a method", tmp_path, monkeypatch)
-    follow("A method with a memory", tmp_path, monkeypatch, README.parent / "methods" / "README.md")
+    page = README.parent / "methods" / "README.md"
+    follow("Add a method", tmp_path, monkeypatch, limit=1)
+    follow("A method with a memory", tmp_path, monkeypatch, page, limit=1)
     assert len(list(find_runs(tmp_path / "runs"))) == 2

@@ -25,7 +25,7 @@ from harness.runs.execute import execute
 from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
 
 QUESTIONS = {"moments": 200, "writes": 48, "flaky": 24, "again": 24}
-MOMENTS = 20
+MOMENTS = 10
 Run = Callable[[Path, Path], None]
 ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 

@@ -16,8 +16,8 @@ def test_the_sections_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("flashrag.pipeline")
-    follow("Use from FlashRAG", tmp_path, monkeypatch)
-    follow("Its indexes", tmp_path, monkeypatch, PAGE)
+    follow("Use from FlashRAG", tmp_path, monkeypatch, limit=1)
+    follow("Its indexes", tmp_path, monkeypatch, PAGE, limit=1)
     follow("Its results", tmp_path, monkeypatch, PAGE)
     told = capsys.readouterr().out
     assert "pipeline=IRCOTPipeline" in told

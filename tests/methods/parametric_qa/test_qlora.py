@@ -178,18 +178,18 @@ def test_a_recipe_asks_for_checkpointing(tiny_model_dir, tmp_path, monkeypatch):
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_three_steps_of_the_default_model():
+def test_two_steps_of_the_default_model():
     llm = open_model(resolve_model({"name": DEFAULT_MODEL, "quantization": "nf4"}))
     made = reader(llm, z_dim=64, batch=2, memories=(1,), losses=Losses(answer=1))
     before, found = weights(llm.model), []
     with without_dropout(made.model):
-        for _ in range(3):
+        for _ in range(2):
             made.optimizer.zero_grad()
             loss = made.objectives.loss(made.model, "answer", random.Random(1))
             loss.backward()
             made.optimizer.step()
             found.append(loss.item())
-    assert all(torch.tensor(found).isfinite()) and found[2] < found[1] < found[0]
+    assert all(torch.tensor(found).isfinite()) and found[1] < found[0]
     reached = [name for name, p in made.model.named_parameters() if p.grad is not None]
     assert reached and all("lora_" in name for name in reached)
     assert same(weights(llm.model), before)
