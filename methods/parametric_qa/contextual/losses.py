@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -146,7 +146,7 @@ def step_losses(
     taught: Taught | None,
     done: float,
 ) -> dict[str, Tensor]:
-    """The weighted losses of one step, ``done`` of the time [0, 1] being over."""
+    """The losses of one step, not yet weighted, ``done`` of the time [0, 1] being over."""
     size, drawn = draws.size(), draws.step()
     count = 1 if done < recipe.alone else draws.memories()
     drawn = drawn.fewer(recipe.positions // (count * (1 + size.slots) + SHORT))
@@ -157,14 +157,18 @@ def step_losses(
     each = answer_losses(read, taught, recipe.distil)
     losses = {
         "answer": row_means(each, read.rows, len(rows)),
-        "retrieve": recipe.retrieve_weight * selection_loss(found.scores, found.gold),
+        "retrieve": selection_loss(found.scores, found.gold),
     }
     recalled = round(recipe.recalled + done * (recipe.recalled_last - recipe.recalled))
     if recalled and recipe.recall_weight:
-        losses["recall"] = recipe.recall_weight * recall_loss(
-            passes, reader, pool, draws, drawn, found.memories, recalled
-        )
+        losses["recall"] = recall_loss(passes, reader, pool, draws, drawn, found.memories, recalled)
     return losses
+
+
+def total(losses: Mapping[str, Tensor], recipe: Recipe) -> Tensor:
+    """What a step minimises: its losses by the recipe's weights (a scalar)."""
+    weights = {"retrieve": recipe.retrieve_weight, "recall": recipe.recall_weight}
+    return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 
 def recall_loss(

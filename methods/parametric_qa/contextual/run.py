@@ -22,7 +22,13 @@ from torch import Tensor, nn
 
 from harness.errors import RunFailedError
 from methods.parametric_qa.contextual.draws import Draws
-from methods.parametric_qa.contextual.losses import Taught, step_losses, teach, text_loss
+from methods.parametric_qa.contextual.losses import (
+    Taught,
+    step_losses,
+    teach,
+    text_loss,
+    total,
+)
 from methods.parametric_qa.contextual.network import Frozen, Runner, compiled
 from methods.parametric_qa.contextual.pace import Pace, Phase
 from methods.parametric_qa.contextual.pool import Pool
@@ -128,7 +134,7 @@ def _steps(
         # Memory is freed once the error, which holds the step's tensors, is gone.
         with suppress(torch.OutOfMemoryError):
             found = losses()
-            torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
+            total(found, run.recipe).backward()  # type: ignore[no-untyped-call]
             fits = True
         if not fits:
             del found

@@ -20,7 +20,13 @@ from harness.records import Passage, Query, Question
 from methods.parametric_qa.contextual import gather, gathering
 from methods.parametric_qa.contextual.draws import Draws
 from methods.parametric_qa.contextual.finishing import finish
-from methods.parametric_qa.contextual.losses import answer_losses, encode, teach
+from methods.parametric_qa.contextual.losses import (
+    answer_losses,
+    encode,
+    step_losses,
+    teach,
+    total,
+)
 from methods.parametric_qa.contextual.network import ALPHA, KINDS, Adapter, Frozen, Runner, merged
 from methods.parametric_qa.contextual.pace import Pace, Phase
 from methods.parametric_qa.contextual.pool import Pool
@@ -137,6 +143,21 @@ def test_an_adapter_begins_without_effect_and_gets_gradients(frozen):
     assert torch.equal(plain.layers[0][0], with_it.layers[0][0])
     Runner(frozen)(with_it, frozen.embed[torch.tensor([[1, 2, 3]])]).sum().backward()
     assert adapter.down_b.grad.abs().sum() > 0
+
+
+def test_losses_are_shown_in_nats_whatever_they_weigh(passes, pool_file):
+    pool = Pool.load(pool_file)
+    heavy, light = (
+        plan(recall_weight=weight, retrieve_weight=weight)
+        for weight in (1.0, 0.25)
+    )
+    with torch.no_grad():
+        shown = [step_losses(passes, pool, Draws(pool, p), p, None, 0.5) for p in (heavy, light)]
+    assert shown[0] == shown[1]
+    assert shown[0].keys() == {"answer", "retrieve", "recall"}
+    rest = shown[0]["retrieve"] + shown[0]["recall"]
+    torch.testing.assert_close(total(shown[0], heavy), shown[0]["answer"] + rest)
+    torch.testing.assert_close(total(shown[0], light), shown[0]["answer"] + 0.25 * rest)
 
 
 def test_rows_are_the_prompts_of_the_harness(tiny_model_dir, pool_file):
