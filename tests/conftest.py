@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from harness import registry
 from tests.tiny import build_tiny_model
-from tests.tiny_thinker import build_tiny_thinkers
+from tests.tiny_thinker import TEMPLATES, build_tiny_thinkers
 
 # Before any test imports torch or a hub client; subprocesses inherit them.
 os.environ.update(
@@ -112,5 +113,13 @@ def completion_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def thinkers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The tiny model, trained to think, with each of its chat templates."""
-    return build_tiny_thinkers(tmp_path_factory.mktemp("thinkers"))
+    """The tiny model, trained to think, with each of its chat templates; once for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "thinkers"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / ".lock"):
+        done = folder / ".done"
+        if not done.exists():
+            build_tiny_thinkers(folder)
+            done.touch()
+    return {name: folder / name for name in TEMPLATES}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import metadata
+from unittest import mock
 
 import pytest
 
@@ -16,8 +18,10 @@ from tests.gpu.report import Found, write_report
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> Folders:
-    return Folders.build(tmp_path_factory.mktemp("models"))
+def folders(tmp_path_factory, thinkers) -> Folders:
+    """As the check builds them; the model that takes seconds to train is that of all tests."""
+    with mock.patch("tests.gpu.models.build_tiny_thinkers", lambda _: thinkers):
+        return Folders.build(tmp_path_factory.mktemp("models"))
 
 
 KINDS = ["adaptive-rag", "bm25", "corag-reworded", "parametric-qa", "self-rag", "self-rag-prompted"]
@@ -25,7 +29,8 @@ KINDS = ["adaptive-rag", "bm25", "corag-reworded", "parametric-qa", "self-rag", 
 
 
 @pytest.mark.slow
-def test_every_check_passes_on_a_cpu(tmp_path, capsys, monkeypatch):
+def test_every_check_passes_on_a_cpu(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Folders, "build", lambda work: replace(folders, work=work))
     monkeypatch.setattr("tests.gpu.runs.names", lambda _: [*KINDS, "corag"])
     assert main(["--out", str(tmp_path), "--device", "cpu"]) == 0
     report = json.loads((tmp_path / "gpu-check.json").read_text())

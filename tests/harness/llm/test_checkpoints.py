@@ -121,11 +121,8 @@ def test_weights_in_bin_files_alone_are_refused_with_the_way_out(pickled):
 
 
 def test_the_way_out_works(pickled, tiny_model_dir):
-    import subprocess
-    import sys
-
     code = refusal(pickled).split('python -c "')[1].rstrip('"')
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    exec(compile(code, "the way out", "exec"), {})  # here, where torch is loaded already
     request = GenerateRequest(ASK, 6)
     assert dict(load(pickled).generate([request])) == dict(load(tiny_model_dir).generate([request]))
 

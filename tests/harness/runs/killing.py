@@ -145,7 +145,7 @@ if __name__ == "__main__":
     kill = {
         "moments": kill_at_moments,
         "writes": kill_at_writes,
-        "flaky": partial(kill_at_writes, killed=run_flaky, step=2),
+        "flaky": partial(kill_at_writes, killed=run_flaky, step=3),
         "again": partial(kill_at_writes, first=run_flaky, step=2),
     }[sys.argv[1]]
     print(*kill(files, folder))
