@@ -19,6 +19,7 @@ def refused(cli: CommandLine, files: Path, tmp_path: Path, monkeypatch: pytest.M
 
     def call(*arguments: object, method: str = "bm25", task: str = "toy") -> str:
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.dont_write_bytecode", True)  # of a plugin that is imported
         before = sorted(tmp_path.rglob("*"))
         paths = [x for kind in ("questions", "corpus", "train")
                  for x in (f"--{kind}", files / f"{kind}.jsonl")]  # fmt: skip
