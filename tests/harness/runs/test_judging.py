@@ -181,5 +181,7 @@ def test_a_verdict_that_its_reply_does_not_say_is_named(run: Path) -> None:
     judge(run, Judging())
     text = (run / VERDICTS).read_text()
     (run / VERDICTS).write_text(text.replace('"verdict":"wrong"', '"verdict":"right"'))
-    with pytest.raises(InputError, match=r"judge.jsonl:\d+: not a verdict \(verdict 'right' of the"):
+    with pytest.raises(
+        InputError, match=r"judge.jsonl:\d+: not a verdict \(verdict 'right' of the"
+    ):
         read_verdicts(run)

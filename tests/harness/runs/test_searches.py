@@ -52,7 +52,9 @@ def test_a_language_without_spaces_is_named(run, tmp_path: Path, cli: CommandLin
     board = cli("leaderboard", "runs", "--columns", "f1,retrieved").out
     lines = [line for line in board.splitlines() if line.startswith("| ")]
     place = [cell.strip() for cell in lines[0].split("|")].index("Retrieved")
-    shown = {line.split("|")[1].strip(" *¹²"): line.split("|")[place].strip() for line in lines[-2:]}
+    shown = {
+        line.split("|")[1].strip(" *¹²"): line.split("|")[place].strip() for line in lines[-2:]
+    }
     assert {label.split(" (")[0] for label in shown} == {"bm25"}
     assert sorted(shown.values()) == ["0.0", "100.0"]
 

@@ -147,10 +147,7 @@ def test_an_adapter_begins_without_effect_and_gets_gradients(frozen):
 
 def test_losses_are_shown_in_nats_whatever_they_weigh(passes, pool_file):
     pool = Pool.load(pool_file)
-    heavy, light = (
-        plan(recall_weight=weight, retrieve_weight=weight)
-        for weight in (1.0, 0.25)
-    )
+    heavy, light = (plan(recall_weight=weight, retrieve_weight=weight) for weight in (1.0, 0.25))
     with torch.no_grad():
         shown = [step_losses(passes, pool, Draws(pool, p), p, None, 0.5) for p in (heavy, light)]
     assert shown[0] == shown[1]
