@@ -8,8 +8,6 @@ at all times the best state validated so far.
 from __future__ import annotations
 
 import gc
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import RunFailedError
+from harness.files import atomic_file, write_json
 from methods.parametric_qa.contextual.draws import Draws
 from methods.parametric_qa.contextual.losses import (
     Taught,
@@ -33,6 +32,7 @@ from methods.parametric_qa.contextual.network import Frozen, Runner, compiled
 from methods.parametric_qa.contextual.pace import Pace, Phase
 from methods.parametric_qa.contextual.pool import Pool
 from methods.parametric_qa.contextual.recipe import Recipe
+from methods.parametric_qa.contextual.state import STATE, TEACHER, load_state, save_state
 from methods.parametric_qa.contextual.student import Passes, Student, texts_of
 from methods.parametric_qa.contextual.validation import (
     gold_loss,
@@ -41,7 +41,7 @@ from methods.parametric_qa.contextual.validation import (
     views,
 )
 
-STATE, TEACHER, NOTES, CURVES = "state.safetensors", "teacher.safetensors", "run.json", "curves.csv"
+NOTES, CURVES = "run.json", "curves.csv"
 CLIP = 1.0
 CHECKPOINTS = 6
 """States that are validated, and saved if they are the best, at even distances of time."""
@@ -290,27 +290,6 @@ def _measured(run: Run, found: dict[str, float]) -> None:
         run.say(f"{run.pace.seconds:6.1f} s, validation {name}: {value:.1f}")
 
 
-def save_state(path: Path, modules: dict[str, nn.Module]) -> None:
-    """Write modules' numbers in bfloat16; a kill leaves the old file or the new one."""
-    from safetensors.torch import save
-
-    tensors = {
-        f"{name}.{key}" if name else key: value.detach().cpu().bfloat16().contiguous()
-        for name, module in modules.items()
-        for key, value in module.state_dict().items()
-    }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save(tensors))
-    os.replace(temporary, path)  # noqa: PTH105
-
-
-def load_state(path: Path, module: nn.Module) -> None:
-    """Read what ``save_state`` wrote into a module."""
-    from safetensors.torch import load_file
-
-    module.load_state_dict(load_file(path))
-
-
 def write_notes(run: Run, found: dict[str, float]) -> None:
     """``run.json``: recipe, steps, hardware, results; and ``curves.csv``."""
     device = run.passes.device
@@ -327,9 +306,10 @@ def write_notes(run: Run, found: dict[str, float]) -> None:
         "device": name,
         "memory GB": round(memory, 1),
         "torch": torch.__version__,
-        "validation loss": run.best,
+        "validation loss": run.best if isfinite(run.best) else None,
         "validation": found,
     }
-    (run.out / NOTES).write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    write_json(run.out / NOTES, notes)
     lines = ["step,measure,value,seconds", *(",".join(map(str, p)) for p in run.points)]
-    (run.out / CURVES).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_file(run.out / CURVES) as file:
+        file.write(("\n".join(lines) + "\n").encode())

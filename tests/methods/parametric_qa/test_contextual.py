@@ -32,7 +32,8 @@ from methods.parametric_qa.contextual.pace import Pace, Phase
 from methods.parametric_qa.contextual.pool import Pool
 from methods.parametric_qa.contextual.recipe import Recipe, read_recipe
 from methods.parametric_qa.contextual.rows import Row, question_row, read_rows, text_row
-from methods.parametric_qa.contextual.run import STATE, load_state, train
+from methods.parametric_qa.contextual.run import train
+from methods.parametric_qa.contextual.state import STATE, load_state
 from methods.parametric_qa.contextual.student import Passes, Student, texts_of
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.prompts import reading_prompt
