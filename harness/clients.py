@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
+from harness.calls import traced
 from harness.errors import ConfigError, WindowExceededError
 from harness.llm.base import (
     GenerateRequest,
@@ -22,7 +21,7 @@ from harness.llm.base import (
     as_text,
 )
 from harness.llm.fitting import Fitted, refitted
-from harness.prompts import SOFT, Prompt, Rendered
+from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ class LLMClient:
         reply: Reply
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
-        reply = _storable(reply)
-        scope.recorder.record(key, "generate", _generated(fitted, soft_prompts, reply))
+        reply = traced.storable(reply)
+        scope.recorder.record(key, "generate", traced.generated(fitted, soft_prompts, reply))
         return reply
 
     async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
@@ -108,14 +107,7 @@ class LLMClient:
             lambda rendered: ScoreRequest(rendered, tuple(continuations)),
             self._longest(continuations),
         )
-        data = {
-            "prompt": as_text(fitted.rendered),
-            "continuations": list(continuations),
-            "logprobs": [_rounded(value) for value in scores.logprobs],
-            "prompt_tokens": scores.prompt_tokens,
-            **_not_shown(fitted),
-        }
-        scope.recorder.record(key, "score", data)
+        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores))
         return scores
 
     async def next_token_probs(
@@ -133,13 +125,7 @@ class LLMClient:
             lambda rendered: NextTokenRequest(rendered, tuple(strings)),
             1,
         )
-        data = {
-            "prompt": as_text(fitted.rendered),
-            "probs": {text: _rounded(p) for text, p in result.probs.items()},
-            "prompt_tokens": result.prompt_tokens,
-            **_not_shown(fitted),
-        }
-        scope.recorder.record(key, "next_token_probs", data)
+        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result))
         return result
 
     async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
@@ -242,13 +228,7 @@ class RetrieverClient:
         scope = trace.current_scope()
         key = scope.next_key()
         passages: list[Passage] = await _timed(self._submit, scope, "search", (text, k))
-        data = {
-            "query": text,
-            "k": k,
-            "retrieved_ids": [p.id for p in passages],
-            "scores": [_rounded(p.score) for p in passages if p.score is not None],
-        }
-        scope.recorder.record(key, "search", data)
+        scope.recorder.record(key, "search", traced.searched(text, k, passages))
         return passages
 
     def storage(self) -> StorageReport:
@@ -257,43 +237,6 @@ class RetrieverClient:
             raise ConfigError(NO_RETRIEVER)
         parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
         return StorageReport(parts, len(self._corpus))
-
-
-def _generated(
-    fitted: Fitted, soft_prompts: Sequence[torch.Tensor], reply: Reply
-) -> dict[str, Any]:
-    prompt = as_text(fitted.rendered)
-    for vectors in soft_prompts:
-        prompt = prompt.replace(SOFT, f"[{len(vectors)} vectors]", 1)
-    return {
-        "prompt": prompt,
-        "reply": reply.text,
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        **_not_shown(fitted),
-        # Only where there is something to tell: most traces are of models that do not think.
-        **({"thoughts": reply.thoughts} if reply.thoughts else {}),
-        **({"cut_off": True} if reply.cut_off else {}),
-    }
-
-
-def _not_shown(fitted: Fitted) -> dict[str, int]:
-    cut = {"passages_cut": fitted.cut} if fitted.cut else {}
-    return {"passages_dropped": fitted.dropped, **cut}
-
-
-def _storable(reply: Reply) -> Reply:
-    return replace(reply, text=_whole(reply.text), thoughts=_whole(reply.thoughts))
-
-
-def _whole(text: str) -> str:
-    # Servers may cut a character in two; half of one cannot be written as UTF-8.
-    return text.encode(errors="replace").decode()
-
-
-def _rounded(value: float) -> float | None:
-    # JSON knows no infinity; a continuation the model rules out has one.
-    return round(float(value), 4) if isfinite(value) else None
 
 
 def _call_seed(run_seed: int, query_id: str, key: trace.Key) -> int:
