@@ -8,7 +8,8 @@ unanswered.jsonl   questions whose server failed; there only while there are any
 performance.json   what differs from run to run: latency, throughput, memory; also storage, usage;
                    sealed, so that edited figures and those of another run are refused
 scores.jsonl       written by scoring, which can be done again at any time
-scores.json        which files and rules these scores are of, and failures by kind (stamp.py)
+scores.json        which files and rules these scores are of, failures by kind, the manifest's seal
+                   (stamp.py)
 judge.json, judge.jsonl  a language model's verdicts, where somebody asked for them (judging.py)
 
 Gold answers lie beside the runs in ``RUNS/<task>/questions-<fingerprint>.jsonl``; what a method
@@ -30,6 +31,7 @@ from harness.errors import InputError
 from harness.files import atomic_file, locked, remove_leftovers, write_json, writing
 from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.predictions import read_predictions
+from harness.runs.stamp import check_manifest, resealing
 
 FSYNC_SECONDS = 1.0
 _BLOCK = 2**16
@@ -73,10 +75,16 @@ class RunDirectory:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest atomically."""
-        write_json(self.folder / MANIFEST, manifest.written())
+        values = manifest.written()
+        with resealing(self.folder, values):
+            write_json(self.folder / MANIFEST, values)
 
     def change_manifest(self, **parts: Any) -> None:
-        """Change parts of the manifest that is there; all else stays as it was written."""
+        """Change parts of the manifest that is there; all else stays as it was written.
+
+        Raises InputError if somebody else changed it.
+        """
+        check_manifest(self.folder)
         self.write_manifest(read_manifest(self.folder).model_copy(update=parts))
 
     def append(self, question_id: str, line: bytes) -> None:

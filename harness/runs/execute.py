@@ -26,13 +26,13 @@ from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
-    MANIFEST,
     RUNNING,
     CardRecord,
     Hardware,
     Harness,
     Manifest,
     RunConfig,
+    is_finished,
     read_manifest,
 )
 from harness.runs.measuring import USUAL, Measuring
@@ -48,7 +48,7 @@ from harness.runs.provenance import (
 )
 from harness.runs.scoring import score_run
 from harness.runs.session import Session
-from harness.runs.stamp import is_scored
+from harness.runs.stamp import check_manifest, is_scored
 from harness.runs.timing import time_queries
 from harness.runs.unanswered import read_unanswered, write_unanswered
 from harness.runs.usage import mean_usage
@@ -93,7 +93,7 @@ class RunPlan:
         """Whether nothing is left to do but measuring."""
         folder = self.config.folder(root)
         return (
-            _is_finished(folder)
+            is_finished(folder)
             and gold_path(root, self.config.task).exists()
             and self._is_scored_alike(folder)
             and is_scored(folder)
@@ -153,8 +153,10 @@ class _Run:
         ):
             manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
-            finished = _is_finished(folder) and not self.left(run)
-            if not finished:
+            finished = is_finished(folder) and not self.left(run)
+            if finished:
+                check_manifest(folder)
+            else:
                 run.write_manifest(going_on(run, manifest))
             loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
             to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
@@ -264,10 +266,6 @@ class _Run:
                 console=self.console,
                 baseline=self.opened.baseline_bytes,
             )
-
-
-def _is_finished(folder: Path) -> bool:
-    return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
 
 
 def _manifest(

@@ -2,7 +2,8 @@
 
 judge.json says which model and prompt; judge.jsonl has one line a question, appended as verdicts
 come. A line is known by the SHA-256 of the prompt's text, so it counts only for the same question,
-golden answers and answer. Verdicts are an opinion: scoring does not know of them.
+golden answers and answer. Verdicts are an opinion: scoring does not know of them. Once they are all
+there, judge.json is sealed, over itself and over them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.files import read_json, write_json, writing
-from harness.fingerprint import canonical_json
+from harness.fingerprint import canonical_json, file_sha256
 from harness.runs.judge_prompt import Word, verdict_of
 from harness.runs.record import Record, parse_record
+from harness.runs.seal import is_sound, sealed, without_seal
 
 JUDGE, VERDICTS = "judge.json", "judge.jsonl"
 _WORDS = ("right", "wrong", None)
@@ -39,10 +41,14 @@ class Judge(Record):
 
 
 class JudgeFile(Record):
-    """Who judges a run, and, once that is done, the SHA-256 of the predictions that were judged."""
+    """Who judges a run, and, once that is done, the SHA-256 of what was judged and of the verdicts.
+
+    Releases before ``verdicts_sha256`` wrote neither it nor a seal.
+    """
 
     judge: Judge
     predictions_sha256: str | None = None
+    verdicts_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +68,35 @@ class Verdict:
 
 
 def read_judge(folder: Path) -> JudgeFile | None:
-    """Who judges a run; None if nobody does. Raises InputError."""
+    """Who judges a run; None if nobody does.
+
+    Raises InputError, also where judge or verdicts were edited since all were there.
+    """
     path = folder / JUDGE
-    return parse_record(path, read_json(path), JudgeFile) if path.exists() else None
+    if not path.exists():
+        return None
+    values = read_json(path)
+    judged = without_seal(values) if isinstance(values, dict) else values
+    found = parse_record(path, judged, JudgeFile)
+    if not is_sound(values, None):
+        raise InputError(f"{path}: changed since the run was judged; restore it, or {_AGAIN}")
+    verdicts = folder / VERDICTS
+    known = found.verdicts_sha256
+    if known is not None and verdicts.exists() and file_sha256(verdicts) != known:
+        raise InputError(f"{verdicts}: changed since the run was judged; restore it, or {_AGAIN}")
+    return found
+
+
+_AGAIN = f"delete {JUDGE} and {VERDICTS} and judge again"
 
 
 def write_judge(folder: Path, judge: Judge, predictions_sha256: str | None = None) -> None:
-    """Replace the record atomically."""
-    found = JudgeFile(judge=judge, predictions_sha256=predictions_sha256)
-    write_json(folder / JUDGE, found.model_dump())
+    """Replace the record atomically; with the predictions that were judged, for good."""
+    values = {"judge": judge.model_dump(), "predictions_sha256": predictions_sha256}
+    if predictions_sha256 is not None:
+        sha256 = file_sha256(folder / VERDICTS)
+        values = sealed({**values, "verdicts_sha256": sha256}, None)
+    write_json(folder / JUDGE, values)
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdict]:

@@ -254,6 +254,11 @@ class Manifest(Record):
         return self.config.model_dump(exclude_unset=True, exclude={"task", "model", "seed"})
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run, and every question of it was answered."""
+    return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
+
+
 def read_manifest(folder: Path, *, any_schema: bool = False) -> Manifest:
     """A run's manifest. Raises InputError naming the file, the field and the fix.
 

@@ -26,7 +26,7 @@ from harness.runs.gold import gold_of
 from harness.runs.manifest import MANIFEST, read_manifest
 from harness.runs.predictions import read_predictions
 from harness.runs.scoring import score_run
-from harness.runs.stamp import is_scored
+from harness.runs.stamp import check_manifest, is_scored
 
 ENDING = ".tar.zst"
 CONTENTS = "contents.json"
@@ -120,6 +120,7 @@ def _files_of(runs: Path) -> dict[str, Path]:
             raise InputError(f"{folder}: not finished; run the same board again, then pack")
         if not is_scored(folder):
             raise InputError(f"{folder}: not scored; run `memory-harness score {runs}`, then pack")
+        check_manifest(folder)
         gold = gold_of(folder, manifest.config.task)
         own = [*(folder / name for name in _FILES), gold]
         own += [folder / name for name in _SOMETIMES if (folder / name).exists()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -11,9 +10,9 @@ from pydantic import Field
 
 from harness.errors import InputError
 from harness.files import read_json, write_json
-from harness.fingerprint import fingerprint
 from harness.runs.manifest import MANIFEST, read_manifest
 from harness.runs.record import Count, Record, parse_record
+from harness.runs.seal import is_sound, sealed, without_seal
 
 PERFORMANCE = "performance.json"
 
@@ -158,9 +157,9 @@ def read_performance(folder: Path) -> Performance:
     if not path.exists():
         return Performance()
     values = read_json(path)
-    seal = values.pop(_SEAL, None) if isinstance(values, dict) else None
-    record = parse_record(path, values, Performance)
-    if seal is not None and seal != _seal(folder, values):
+    figures = without_seal(values) if isinstance(values, dict) else values
+    record = parse_record(path, figures, Performance)
+    if not is_sound(values, _run_id(folder)):
         raise InputError(
             f"{path}: changed since it was measured, or of another run; restore it, or delete it "
             "and run the same board again to have it measured anew"
@@ -172,14 +171,10 @@ def update_performance(folder: Path, **parts: Any) -> None:
     """Put parts, as records or mappings, into performance.json atomically; the others stay."""
     known = read_performance(folder).written()
     values = Performance.model_validate(known | parts).written()
-    write_json(folder / PERFORMANCE, values | {_SEAL: _seal(folder, values)})
+    write_json(folder / PERFORMANCE, sealed(values, _run_id(folder)))
 
 
-_SEAL = "seal"
-
-
-def _seal(folder: Path, values: Mapping[str, Any]) -> str:
-    """What the figures and the run that they stand beside must come to."""
-    manifest = folder / MANIFEST
-    run_id = read_manifest(folder, any_schema=True).run_id if manifest.exists() else None
-    return fingerprint([run_id, values])
+def _run_id(folder: Path) -> str | None:
+    """The run that figures stand beside."""
+    is_there = (folder / MANIFEST).exists()
+    return read_manifest(folder, any_schema=True).run_id if is_there else None

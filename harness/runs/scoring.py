@@ -29,7 +29,7 @@ from harness.metrics import (
 from harness.runs.gold import gold_rows
 from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.predictions import documents_of, failure_kind, read_predictions, tells_read
-from harness.runs.stamp import PREDICTIONS, SCORES, STAMP, asked_of, read_stamp
+from harness.runs.stamp import PREDICTIONS, SCORES, STAMP, asked_of, read_stamp, seal_of
 from harness.runs.unanswered import read_unanswered
 
 _BLANK = {"question_id": "", "answer": "", "retrieved_ids": [], "steps": []}
@@ -53,6 +53,7 @@ def score_run(folder: Path) -> bool:
         "run_id": manifest.run_id,
         "failures": dict(sorted(scoring.failures.items())),
         **asked_of(manifest),
+        "manifests": [seal_of(folder)],
     }
     write_json(folder / STAMP, record)
     return True

@@ -1,16 +1,22 @@
-"""The stamp of a run's scores, ``scores.json``: of which files and by which rules they are."""
+"""The stamp of a run's scores, ``scores.json``: of which files and by which rules they are.
+
+It seals the manifest, too: what a run is called, made on, when and by which release. A change by
+the harness renews the seal, so a manifest that is not the stamp's was damaged or edited by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.files import read_json
-from harness.fingerprint import file_sha256
+from harness.files import read_json, write_json
+from harness.fingerprint import file_sha256, fingerprint
 from harness.metrics import METRICS_VERSION, Rules
-from harness.runs.manifest import Manifest, read_manifest
+from harness.runs.manifest import MANIFEST, Manifest, read_manifest
 from harness.runs.record import Count, Record, parse_record
 
 SCORES, STAMP, PREDICTIONS = "scores.jsonl", "scores.json", "predictions.jsonl"
@@ -27,6 +33,8 @@ class Stamp(Record):
     """Questions recorded with an error, by its kind."""
     metrics: tuple[str, ...] = ()
     scoring: Rules = Rules()
+    manifests: tuple[str, ...] = ()
+    """Fingerprint of the manifest; two while it is changed, so that no kill leaves a wrong one."""
 
     @property
     def is_of_today(self) -> bool:
@@ -81,7 +89,48 @@ def read_stamp(folder: Path, manifest: Manifest) -> Stamp:
         asked_of(manifest)
     ):
         raise InputError(f"{path}: the manifest asks for other metrics or rules; {rescore}")
+    check_manifest(folder)
     return stamp
+
+
+def seal_of(folder: Path) -> str:
+    """Fingerprint of the manifest as it is now."""
+    return fingerprint(read_json(folder / MANIFEST))
+
+
+def check_manifest(folder: Path) -> None:
+    """Raise InputError unless the manifest is the one that the stamp was made beside.
+
+    Without a stamp, or with one of an earlier release, there is nothing to compare.
+    """
+    known = _manifests(folder)
+    if known and seal_of(folder) not in known:
+        raise InputError(
+            f"{folder / MANIFEST}: changed since the run was scored; restore it, or if the change "
+            f"is meant run `memory-harness score {folder}`"
+        )
+
+
+@contextmanager
+def resealing(folder: Path, values: Mapping[str, Any]) -> Iterator[None]:
+    """While open, these values become the manifest; a stamp then holds before and after."""
+    path = folder / STAMP
+    if not _manifests(folder):
+        yield
+        return
+    before = [seal_of(folder)] if (folder / MANIFEST).exists() else []
+    record, now = read_json(path), fingerprint(values)
+    write_json(path, {**record, "manifests": [*before, now]})
+    yield
+    write_json(path, {**record, "manifests": [now]})
+
+
+def _manifests(folder: Path) -> list[str]:
+    """What the stamp keeps of the manifest; nothing without a stamp and in one of before."""
+    path = folder / STAMP
+    record = read_json(path) if path.exists() else None
+    known = record.get("manifests") if isinstance(record, dict) else None
+    return known if isinstance(known, list) else []
 
 
 def check_predictions(folder: Path, stamp: Stamp) -> None:

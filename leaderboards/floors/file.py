@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import InputError, problem_of
 from harness.files import read_json, write_json, writing
+from harness.runs.seal import is_sound, sealed, without_seal
 from leaderboards.floors import Floor, floors_path
 
 if TYPE_CHECKING:
@@ -77,10 +78,16 @@ class FloorsFile(_Part):
 
 
 def read_file(path: Path, corpus_fingerprint: str) -> FloorsFile:
-    """The floors of a corpus. Raises InputError if the file is damaged or another corpus's."""
+    """The floors of a corpus. Raises InputError if the file is damaged or another corpus's.
+
+    Files of earlier releases have no seal that would tell of edits.
+    """
     again = "delete it and run `memory-harness floors` again"
+    values = read_json(path)
     try:
-        found = FloorsFile.model_validate(read_json(path))
+        found = FloorsFile.model_validate(
+            without_seal(values) if isinstance(values, dict) else values
+        )
     except ValidationError as error:
         problem = problem_of(error)
         raise InputError(
@@ -88,6 +95,8 @@ def read_file(path: Path, corpus_fingerprint: str) -> FloorsFile:
         ) from error
     if found.corpus_fingerprint != corpus_fingerprint:
         raise InputError(f"{path}: of another corpus; {again}")
+    if not is_sound(values, corpus_fingerprint):
+        raise InputError(f"{path}: changed since it was computed; {again}")
     return found
 
 
@@ -109,7 +118,7 @@ def make_floors(
         found = found.model_copy(update={"coded": tuple(kept)})
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found.model_dump(mode="json"))
+    write_json(path, sealed(found.model_dump(mode="json"), corpus.fingerprint))
     return found
 
 

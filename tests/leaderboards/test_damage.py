@@ -68,6 +68,16 @@ def edited_rules(folder: Path, _: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({**manifest, "scoring": {"gold": "any"}}))
 
 
+def edited_manifest(**parts: object) -> Callable[[Path, Path], None]:
+    """An edit of what a table, a caption or a page shows of a run."""
+
+    def edit(folder: Path, _: Path) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, **parts}))
+
+    return edit
+
+
 def mixed(folder: Path, other: Path) -> None:
     for name in ("predictions.jsonl", "scores.jsonl", "scores.json"):
         shutil.copy(other / name, folder / name)
@@ -103,6 +113,20 @@ def lost(folder: Path, _: Path) -> None:
         (cost_of_another, "performance.json", "changed since it was measured, or of another run"),
         (edited_failures, "scores.jsonl", "3 answers with an error"),
         (mixed, "scores.json", "files of two runs are mixed"),
+        *(
+            (edited_manifest(**{name: value}), "manifest.json", "changed since the run was scored")
+            for name, value in {
+                "non_default_params": {"k": 50},
+                "method_card": {"title": "BM25", "oracle": True},
+                "hardware": {"fingerprint": "abc123", "summary": "8 x H100", "device": "cuda:0"},
+                "created": "2020-01-01",
+                "harness": {"version": "9.9"},
+                "model_provenance": {"revision": "0000000"},
+                "task_provenance": {"source": "elsewhere"},
+                "trained_on": {"an encoder": 5},
+                "timing": {"queries": 1},
+            }.items()
+        ),
         (lost, "", "finished but not scored; run `memory-harness score"),
     ],
 )
@@ -181,3 +205,24 @@ def test_failed_questions_are_counted_by_kind(pair, runs: Path) -> None:
     rows = build(runs).tables[0].rows
     assert [row.failures for row in rows] == [{"KeyError": 3}] * 2
     assert [row.errors for row in rows] == [3, 3]
+
+
+def test_a_manifest_that_nobody_sealed_is_read_as_before(pair, runs: Path) -> None:
+    """Runs of earlier releases."""
+    for folder in pair:
+        stamp = json.loads((folder / "scores.json").read_text())
+        assert len(stamp.pop("manifests")) == 1
+        (folder / "scores.json").write_text(json.dumps(stamp))
+    edited_manifest(created="2020-01-01")(*pair)
+    board = build(runs)
+    assert board.notes == () and len(board.tables[0].rows) == 2
+    assert score_run(pair[0])
+    assert build(runs).notes == ()
+    edited_manifest(created="2021-01-01")(*pair)
+    assert "manifest.json: changed since the run was scored" in build(runs).notes[0]
+
+
+def test_a_manifest_written_another_way_is_the_same(pair, runs: Path) -> None:
+    path = pair[0] / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=8, sort_keys=True))
+    assert build(runs).notes == ()

@@ -133,6 +133,14 @@ def test_floors_are_computed_once_and_a_larger_sample_holds_a_smaller(tmp_path: 
     make_floors(tmp_path, corpus, model={"name": "other"}, open_model=open_rules, passages=4)
     assert len(find_floors(tmp_path, corpus.fingerprint)) == 6
     assert sample(corpus, 8)[:4] == sample(corpus, 4)
+    path = floors_path(tmp_path, corpus.fingerprint)
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "documents": 4}))
+    with pytest.raises(InputError, match=r"changed since it was computed; delete it and run"):
+        find_floors(tmp_path, corpus.fingerprint)
+    del values["seal"]
+    path.write_text(json.dumps(values))
+    assert len(find_floors(tmp_path, corpus.fingerprint)) == 6, "as an earlier release wrote it"
 
 
 def test_a_task_table_tells_the_floors_of_its_corpus(write_run: WriteRun, tmp_path: Path) -> None:

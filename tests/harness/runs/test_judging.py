@@ -104,6 +104,28 @@ def test_a_changed_answer_is_judged_again_and_an_error_is_wrong_unasked(run: Pat
     assert read_verdicts(run)[rows[4]["question_id"]].word == "wrong"
 
 
+def test_edited_verdicts_and_another_judges_name_are_refused(run: Path) -> None:
+    judge(run, Judging())
+    before = (run / VERDICTS).read_text()
+    flipped = before.replace(
+        '"reply":"Right.","verdict":"right"', '"reply":"Wrong","verdict":"wrong"'
+    )
+    assert flipped != before
+    (run / VERDICTS).write_text(flipped)
+    for use in (read_judge, lambda folder: judge(folder, Judging())):
+        with pytest.raises(InputError, match=r"judge\.jsonl: changed since the run was judged"):
+            use(run)
+    (run / VERDICTS).write_text(before)
+    assert judge(run, Judging()) == 0
+    record = (run / "judge.json").read_text()
+    (run / "judge.json").write_text(record.replace('"model": "rules"', '"model": "llama-70b"'))
+    with pytest.raises(InputError, match=r"judge\.json: changed since .*delete judge\.json and"):
+        read_judge(run)
+    early = {k: v for k, v in json.loads(record).items() if k in ("judge", "predictions_sha256")}
+    (run / "judge.json").write_text(json.dumps(early))
+    assert is_judged(run, JUDGE), "as an earlier release wrote it"
+
+
 def test_verdicts_of_two_judges_do_not_mix(run: Path) -> None:
     judge(run, Judging())
     other = JUDGE.model_copy(update={"prompt_sha256": "0" * 64})
