@@ -16,7 +16,7 @@ from leaderboards.board import read_groups
 from leaderboards.captions import NOT_FINISHED, failed
 from leaderboards.collect import Floats
 from leaderboards.entries import Entries, Entry
-from leaderboards.labels import Labelled, find_label, short_names
+from leaderboards.labels import Labelled, find_label, meant, short_names
 
 _LEGEND = (
     "Effect: mean difference over the standard deviation of the differences (d_z). Won: questions "
@@ -80,6 +80,8 @@ def _row(given: str, tables: Sequence[Entries], notes: Sequence[str]) -> str:
         known = sorted({name.short for name in names.values()} | names.keys())
         of_it = [note for note in notes if given in note or not note.startswith(NOT_FINISHED)]
         found = "; ".join([did_you_mean(given, known), *of_it])
+        if several := meant(given, names):
+            found = f"; {len(several)} are, give one in full: {'; '.join(several)}"
         raise ConfigError(f"no row is called '{given}'{found}")
     return label
 

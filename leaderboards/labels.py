@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ _LONGEST_VALUE = 60
 _LONGEST_LABEL = 400
 _MOST_PARAMETERS = 12
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
+_MARK = re.compile(r" \d+$")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -112,7 +113,7 @@ def _of_any_revision(manifest: Manifest) -> dict[str, Any]:
 
 
 def short_names(rows: Iterable[Labelled]) -> dict[str, Name]:
-    """Short names by full label; marks count through all rows, in the order of their labels."""
+    """Short names by full label, footnotes numbered in the order of the rows."""
     known = {row.label: row for row in rows}
     alike: dict[str, list[Labelled]] = {}
     for label in sorted(known):
@@ -122,27 +123,42 @@ def short_names(rows: Iterable[Labelled]) -> dict[str, Name]:
         for head, members in alike.items()
         for row, text in zip(members, _told_apart(head, members), strict=True)
     }
-    names: dict[str, Name] = {}
-    for label in sorted(known):
-        if texts[label] == label:
-            names[label] = Name(label)
-            continue
-        number = sum(bool(name.number) for name in names.values()) + 1
-        names[label] = Name(texts[label], number, label)
-    return names
+    shown = {
+        label: Name(label) if texts[label] == label else Name(texts[label], 1, label)
+        for label in known
+    }
+    return numbered(shown, shown)
+
+
+def numbered(labels: Iterable[str], names: Mapping[str, Name]) -> dict[str, Name]:
+    """The names of these rows, with footnotes 1, 2, 3 as they come: each table has its own."""
+    found: dict[str, Name] = {}
+    number = 0
+    for label in labels:
+        name = names[label]
+        number += bool(name.footnote)
+        found[label] = replace(name, number=number) if name.footnote else name
+    return found
 
 
 def find_label(given: str, names: Mapping[str, Name]) -> str | None:
-    """The full label that ``given`` means: itself, or a short name, also without its mark.
+    """The full label that ``given`` means; None where no row or more than one is meant."""
+    found = meant(given, names)
+    return found[0] if len(found) == 1 else None
 
-    A mark may be typed as a digit (``ircot 2``). None where no row or more than one is meant.
+
+def meant(given: str, names: Mapping[str, Name]) -> list[str]:
+    """The full labels that ``given`` may mean: itself, or a short name with a mark or without.
+
+    A mark, which may be typed as a digit (``ircot 2``), tells no rows apart: another table, or the
+    same one sorted, has other numbers.
     """
     if given in names:
-        return given
+        return [given]
     wanted = _typed(given)
-    marked = [label for label, name in names.items() if _typed(name.text) == wanted]
     short = [label for label, name in names.items() if _typed(name.short) == wanted]
-    return next((found[0] for found in (marked, short) if len(found) == 1), None)
+    unmarked = _MARK.sub("", wanted)
+    return short or [label for label, name in names.items() if _typed(name.short) == unmarked]
 
 
 def _with(name: str, params: Mapping[str, Any]) -> str:

@@ -83,7 +83,8 @@ def view(
         tables = [replace(t, rows=tuple(sorted_rows(t.rows, known[sort]))) for t in tables]
     if group:
         tables = _together(tables, group)
-    names = short_names(Labelled(row.label, row.method, row.params) for row in rows)
+    shown = [row for table in tables for row in table.rows]
+    names = short_names(Labelled(row.label, row.method, row.params) for row in shown)
     arranged = replace(board, tables=tuple(tables))
     tasks = {task for table in tables for task in table.tasks}
     others = figures(tasks) if published else ()

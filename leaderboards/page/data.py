@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from leaderboards.board import Leaderboard, Table
 from leaderboards.columns import Column
 from leaderboards.floors import floors_line
+from leaderboards.labels import numbered
 from leaderboards.page.columns import about, cell, columns_of
 from leaderboards.page.curves import learning, scaling
 from leaderboards.page.provenance import provenance
@@ -54,9 +56,10 @@ def _here(text: str, runs: Path) -> str:
 
 def _labels(view: View) -> list[dict[str, str]]:
     """Every row's label once, which gives it its look, and what plots and menus call it."""
-    shorts = [name.short for name in view.names.values()]
+    alike = Counter(name.short for name in view.names.values())
+    names = numbered((k for k, name in view.names.items() if alike[name.short] > 1), view.names)
     return [
-        {"label": label, "short": name.short if shorts.count(name.short) == 1 else name.text}
+        {"label": label, "short": names[label].text if label in names else name.short}
         for label, name in sorted(view.names.items())
     ]
 

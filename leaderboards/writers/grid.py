@@ -11,6 +11,7 @@ from leaderboards.board import Table
 from leaderboards.cells import has_doubtful_replies
 from leaderboards.columns import Column, further
 from leaderboards.floors import floors_line
+from leaderboards.labels import Name, numbered
 from leaderboards.rows import Row
 from leaderboards.significance import power
 from leaderboards.view import ALL, View
@@ -70,8 +71,7 @@ def explained(view: View, tables: Iterable[Table], style: Style = MARKDOWN) -> l
 
 def below(view: View, table: Table) -> list[str]:
     """What stands under a table as plain text: what it could show, marks of names, notes."""
-    names = [view.names[row.label] for row in table.rows]
-    marked = sorted((name for name in names if name.mark), key=lambda name: name.number)
+    marked = [name for name in _names(view, table).values() if name.mark]
     could_show = power(table.rows, table.questions, table.smallest_difference)
     marks = [f"{name.mark} {name.footnote}" for name in marked]
     return [*filter(None, [could_show]), *marks, *floors_line(table.floors), *table.notes]
@@ -136,7 +136,8 @@ def _fitting(view: View, table: Table, columns: Sequence[Column]) -> list[Column
 
 
 def _grid(view: View, table: Table, columns: Sequence[Column], style: Style) -> Grid:
-    rows = [tuple(_cells(view, row, columns, style)) for row in table.rows]
+    names = _names(view, table)
+    rows = [tuple(_cells(names[row.label], row, columns, style)) for row in table.rows]
     return Grid(tuple(_heading(column, style) for column in columns), tuple(rows))
 
 
@@ -144,17 +145,21 @@ def _heading(column: Column, style: Style) -> str:
     return (style.foreign if column.is_metric else style.own)(column.heading)
 
 
-def _cells(view: View, row: Row, columns: Iterable[Column], style: Style) -> Iterator[str]:
+def _names(view: View, table: Table) -> dict[str, Name]:
+    """What the rows are called here, by their labels."""
+    return numbered((row.label for row in table.rows), view.names)
+
+
+def _cells(name: Name, row: Row, columns: Iterable[Column], style: Style) -> Iterator[str]:
     for column in columns:
         if column.name == "method":
-            yield _name(view, row, style)
+            yield _called(name, row, style)
         else:
             text = (style.foreign if column.foreign else style.own)(column.text(row))
             yield style.bold(text) if row.top and column.name == "f1" else text
 
 
-def _name(view: View, row: Row, style: Style) -> str:
-    name = view.names[row.label]
+def _called(name: Name, row: Row, style: Style) -> str:
     text = style.foreign(name.short)
     marks = [name.mark] if name.mark else []
     marks += ["\u2020oracle"] if row.oracle else []
