@@ -96,7 +96,7 @@ class Group:
     @property
     def title(self) -> str:
         """Task, split and model, for a heading."""
-        task, model = self.manifest.config.task, self.manifest.config.model.name
+        task, model = self.manifest.config.task, self.manifest.config.model.called
         return f"{task.name} ({task.split}): {model}"
 
 
@@ -172,7 +172,7 @@ def _groups(
             )
         )
     return sorted(
-        groups, key=lambda g: (g.manifest.config.model.name, g.task, canonical_json(g.settings))
+        groups, key=lambda g: (g.manifest.config.model.called, g.task, canonical_json(g.settings))
     )
 
 
@@ -197,7 +197,7 @@ def _mean_table(
 ) -> tuple[Table | None, str | None]:
     """Average over tasks, or tell why that is not possible; neither for a single task."""
     tasks = tuple(group.task for group in groups)
-    model = groups[0].manifest.config.model.name
+    model = groups[0].manifest.config.model.called
     if len(set(tasks)) < 2:
         return None, None
     if len(set(tasks)) < len(tasks):
@@ -230,7 +230,7 @@ def _mean_table(
 def _task_table(
     group: Group, groups: Sequence[Group], labels: Labels, measured: Measured, runs_dir: Path
 ) -> Table:
-    task, model = group.manifest.config.task, group.manifest.config.model.name
+    task, model = group.manifest.config.task, group.manifest.config.model.called
     rows, smallest = make_rows([measured], [group.hardware])
     k, questions = measured.k, len(group.runs[0].question_ids)
     others = [other.settings for other in groups if other.task == group.task]

@@ -175,7 +175,7 @@ def _counts(kinds: Mapping[str, int]) -> str:
 def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
     """Tell how far a run has come that is not in the table."""
     config = run.manifest.config
-    where = f" on {config.task.name} with {config.model.name}" if task else ""
+    where = f" on {config.task.name} with {config.model.called}" if task else ""
     told = (
         f"{NOT_FINISHED}: {name}{where}, seed {config.seed}, "
         f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
@@ -249,7 +249,7 @@ def _model(runs: Sequence[Run]) -> str:
     shown = {k: v for k, v in model.model_dump().items() if k != "name" and v not in (None, "")}
     settings = written({k: v for k, v in shown.items() if v is not False})
     revisions = {run.manifest.model_provenance.get("revision") for run in runs} - {None}
-    parts = [model.name, f"({settings})" if settings else ""]
+    parts = [model.called, f"({settings})" if settings else ""]
     text = " ".join(filter(None, parts))
     return f"{text}, revision {', '.join(sorted(map(str, revisions)))}" if revisions else text
 

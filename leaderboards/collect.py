@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.errors import InputError
+from harness.fingerprint import canonical_json
 from harness.runs.directory import run_folders
 from harness.runs.gold import gold_of, read_gold
 from harness.runs.manifest import MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
@@ -202,13 +203,23 @@ def _contradictions(runs: Sequence[Run]) -> dict[Run, str]:
                     f"{run.folder}: other question ids than {other.folder} under the same "
                     "questions_fingerprint; run the older one again"
                 )
-    for first, *others in _by(runs, lambda run: (run.manifest.run_id, run.metrics_version)):
+    for first, *others in _by(runs, lambda run: (_asked(run.manifest), run.metrics_version)):
         for run in others:
             twice = f"{first.folder} and {run.folder}: the same run twice; remove one of them"
             problems[run] = twice
-            if run.predictions_sha256 != first.predictions_sha256:
+            # Of one model by two names, made on two machines perhaps, both are right.
+            is_same = run.manifest.run_id == first.manifest.run_id
+            if is_same and run.predictions_sha256 != first.predictions_sha256:
                 problems[first] = problems[run] = f"{twice}, their predictions differ"
     return problems
+
+
+def _asked(manifest: Manifest) -> str:
+    """What a run's id is of, the model by what tables call it."""
+    config = manifest.config.written()
+    return canonical_json(
+        {**config, "model": {**config["model"], "name": manifest.config.model.called}}
+    )
 
 
 def _by(runs: Iterable[Run], key: Callable[[Run], Hashable]) -> Iterable[list[Run]]:

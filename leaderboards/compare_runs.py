@@ -118,7 +118,7 @@ def _described(name: str, side: Mapping[str, Sequence[Run]], tasks: Sequence[str
     """What a letter stands for."""
     runs = [run for task in tasks for run in side[task]]
     methods = dict.fromkeys(full_label(run.manifest) for run in runs)
-    models = dict.fromkeys(run.manifest.config.model.name for run in runs)
+    models = dict.fromkeys(run.manifest.config.model.called for run in runs)
     seeds = sorted({run.manifest.config.seed for run in runs})
     folders = dict.fromkeys(str(run.folder) for run in runs)
     return (

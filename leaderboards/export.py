@@ -89,7 +89,7 @@ def _of_run(run: Run, label: str) -> dict[str, Any]:
     return {
         "task": config.task.name,
         "split": config.task.split,
-        "model": config.model.name,
+        "model": config.model.called,
         "method": config.method.name,
         "label": label,
         "seed": config.seed,

@@ -28,7 +28,8 @@ def placed(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         if run.manifest.external is None:
             model = run.manifest.config.model
-            tables.setdefault(_questions(run), {})[canonical_json(model.written())] = model
+            settings = canonical_json({**model.written(), "name": model.called})
+            tables.setdefault(_questions(run), {})[settings] = model
     found: list[Run] = []
     for run in runs:
         if run.manifest.external is None:

@@ -6,6 +6,7 @@ runs apart. A record is written with the fields it was given, in the order of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,9 @@ from harness.runs.record import Count, Record, parse_record
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Of local models, the one that goes without saying first."""
 
 RUNNING, FINISHED, INCOMPLETE = "running", "finished", "incomplete"
 """Statuses. ``incomplete``: every question was asked, a server left some unanswered."""
@@ -87,9 +91,25 @@ class MethodConfig(Record):
 
 
 class ModelSettings(Record):
-    """A language model by name, and all that changes its predictions."""
+    """A language model by name, and all that changes its predictions.
+
+    The name is that of the plan, with a dtype if a board names one, and part of the run's id.
+    """
 
     name: str
+
+    @property
+    def called(self) -> str:
+        """What tables call it: the same for the same settings, whoever chose the dtype.
+
+        A board may name float32 or leave it to the CPU, bfloat16 or leave it to the GPU. float32
+        goes without saying, any other dtype stands at the end.
+        """
+        dtype = self.written().get("dtype")
+        if dtype not in DTYPES:
+            return self.name
+        plain = re.sub(rf"-{dtype}(?=-|$)", "", self.name)
+        return plain if dtype == DTYPES[0] else f"{plain}-{dtype}"
 
 
 class RunConfig(Record):
@@ -242,7 +262,7 @@ class Manifest(Record):
         task, model = self.config.task, self.config.model
         parts = {
             "task": task.without_corpus() if across_corpora else task.settings(),
-            "model": model.written(),
+            "model": model.written() | {"name": model.called},
         }
         flat = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         versions = {"schema_version": self.schema_version, "metrics_version": metrics_version}

@@ -140,12 +140,12 @@ def _failures(
 
 
 def _shares(found: Sequence[Failures]) -> str:
-    models = {one.pool.group.manifest.config.model.name for one in found}
+    models = {one.pool.group.manifest.config.model.called for one in found}
     if len(models) == 1:
         return shares_table(found)
     tables = []
     for model in sorted(models):
-        mine = [f for f in found if f.pool.group.manifest.config.model.name == model]
+        mine = [f for f in found if f.pool.group.manifest.config.model.called == model]
         tables.append(f"### {markdown_text(model)}\n\n{shares_table(mine)}")
     return "\n\n".join(tables)
 

@@ -39,7 +39,9 @@ def draw_scaling(tasks: Sequence[Sequence[Point]], labels: Sequence[str]) -> Fig
         for axes, measure in zip(panels, MEASURES, strict=True):
             _draw_panel(axes, points, measure, style)
         group = points[0].pool.group
-        name = f"{group.task}, n = {points[0].pool.questions:,}, {group.manifest.config.model.name}"
+        name = (
+            f"{group.task}, n = {points[0].pool.questions:,}, {group.manifest.config.model.called}"
+        )
         heading(panels[0], name)
     handles: list[Any] = [
         Line2D([], [], color=style[name][0], marker=style[name][1], ms=5, lw=1.2) for name in names

@@ -34,7 +34,7 @@ class Pool:
     def title(self) -> str:
         """One line over a picture."""
         size = "" if self.documents is None else f", {self.documents:,} documents"
-        model = self.group.manifest.config.model.name
+        model = self.group.manifest.config.model.called
         return f"{self.group.task}{size}, n = {self.questions:,}, {model}"
 
     def entry(self, row: Row) -> Entry:
@@ -47,7 +47,7 @@ class Pool:
         return {
             "task": config.task.name,
             "split": config.task.split,
-            "model": config.model.name,
+            "model": config.model.called,
             "documents": self.documents,
         }
 

@@ -171,3 +171,20 @@ def test_an_answer_that_is_given_again_counts_once(runs: Path, write_run) -> Non
     path = folder / "predictions.jsonl"
     path.write_text(path.read_text() * asked)
     assert [each.answered for each in collect(runs).unfinished] == [asked]
+
+
+def test_one_model_by_two_names_is_one_table(runs: Path, write_run) -> None:
+    """A board that names float32, gone on with by one that leaves it to the CPU."""
+    plain, named = ({"name": name, "dtype": "float32"} for name in ("smol", "smol-float32"))
+    write_run("bm25", skill=0.1, model_config=named)
+    write_run("ircot", model_config=plain)
+    write_run("none", model_config={"name": "smol", "dtype": "bfloat16"})
+    board = build(runs)
+    assert [(table.model, len(table.rows)) for table in board.tables] == [
+        ("smol", 2), ("smol-bfloat16", 1)
+    ]  # fmt: skip
+    assert "Model: smol (dtype=float32)" in str(board.tables[0].caption)
+    write_run("ircot", skill=0.3, model_config=named)
+    twice = build(runs)
+    assert [len(table.rows) for table in twice.tables] == [2, 1]
+    assert len(twice.notes) == 1 and "the same run twice; remove one of them" in twice.notes[0]

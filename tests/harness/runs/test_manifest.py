@@ -11,7 +11,8 @@ import pytest
 from harness.errors import InputError
 from harness.files import write_json
 from harness.fingerprint import fingerprint
-from harness.runs.manifest import RunConfig, read_manifest
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+from harness.runs.manifest import ModelSettings, RunConfig, read_manifest
 from harness.runs.performance import Performance, read_performance, update_performance
 from tests.harness.runs.records import config, manifest
 
@@ -141,3 +142,42 @@ def test_performance_entries_are_merged(tmp_path: Path) -> None:
     assert read_performance(tmp_path).written() == merged
     stored = json.loads((tmp_path / "performance.json").read_text())
     assert stored.pop("seal") and stored == merged
+
+
+@pytest.mark.parametrize(
+    ("spec", "device", "called"),
+    [
+        (DEFAULT_MODEL, "cpu", DEFAULT_MODEL),
+        ({"name": DEFAULT_MODEL, "dtype": "float32"}, "cpu", DEFAULT_MODEL),
+        ({"name": DEFAULT_MODEL, "dtype": "float32"}, "cuda", DEFAULT_MODEL),
+        (DEFAULT_MODEL, "cuda", f"{DEFAULT_MODEL}-bfloat16"),
+        ({"name": DEFAULT_MODEL, "dtype": "bfloat16"}, "cpu", f"{DEFAULT_MODEL}-bfloat16"),
+        (
+            {"name": DEFAULT_MODEL, "dtype": "bfloat16", "quantization": "nf4"},
+            "cuda",
+            f"{DEFAULT_MODEL}-nf4-bfloat16",
+        ),
+        (
+            {"name": DEFAULT_MODEL, "quantization": "nf4"},
+            "cuda",
+            f"{DEFAULT_MODEL}-nf4-bfloat16",
+        ),
+        ("openai:my-model@http://localhost:1/v1", "cpu", "my-model"),
+    ],
+)
+def test_one_setting_of_a_model_has_one_name_on_every_machine(
+    spec: str | dict[str, str], device: str, called: str
+) -> None:
+    config = resolve_model(spec).on(device)
+    assert ModelSettings(name=config.name, **config.settings()).called == called
+
+
+def test_what_tables_call_a_model_changes_no_run_id() -> None:
+    name = f"{PUBLISHED['model']['name']}-float32"
+    named = {**PUBLISHED, "model": {**PUBLISHED["model"], "name": name, "dtype": "float32"}}
+    plain = {**PUBLISHED, "model": {**PUBLISHED["model"], "dtype": "float32"}}
+    ids = [RunConfig.model_validate(each).run_id for each in (named, plain)]
+    tables = [manifest(config=RunConfig.model_validate(each)) for each in (named, plain)]
+    assert ids[0] != ids[1], "each goes on in its own folder"
+    assert tables[0].config.written()["model"]["name"] == name
+    assert tables[0].comparable(1) == tables[1].comparable(1)
