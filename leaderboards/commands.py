@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -147,13 +148,16 @@ def published(
     ] = None,
     format: Annotated[str, typer.Option(help="markdown, csv or json.")] = "markdown",
     output: Annotated[Path | None, typer.Option(help="Also write it to this file.")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="All columns in markdown, however wide.")
+    ] = False,
 ) -> None:
     """Print published figures, each with its source; they are never ranked with runs."""
     from harness.files import atomic_file, writing
     from leaderboards.published import figures
     from leaderboards.published.block import to_csv, to_json, to_markdown
 
-    writers = {"markdown": to_markdown, "csv": to_csv, "json": to_json}
+    writers = {"markdown": partial(to_markdown, wide=wide), "csv": to_csv, "json": to_json}
     if format not in writers:
         raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
     known = sorted({figure.task for figure in figures()})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import atomic_file, locked, writing
+from harness.files import locked, writing
 from harness.fingerprint import file_sha256
 from harness.runs.directory import find_runs, run_folders
 from harness.runs.gold import check_gold, gold_of, gold_path
@@ -57,10 +57,10 @@ def merge(sources: Sequence[Path], out: Path) -> list[str]:
     """Copy the runs below ``sources``, and the gold of their questions, into ``out``.
 
     Returns lines on what was done and what is to know. Equal runs are copied once, finished before
-    unfinished ones; memories that methods wrote stay behind. A copy is there whole or not at all,
-    and the same command goes on after an interruption. Raises InputError, naming the runs and the
-    reasons, if any run is damaged, they are of different schema or metrics versions, or a run,
-    questions or a corpus of one fingerprint differ; then nothing is copied.
+    unfinished ones; memories that methods wrote stay behind. All are copied or none, also after
+    Ctrl-C or where the disk is full. Raises InputError, naming the runs and the reasons, if any run
+    is damaged, they are of different schema or metrics versions, a run, questions or a corpus of
+    one fingerprint differ, or other files are in the way of a run; then nothing is copied.
     """
     folders = [(folder, False) for source in sources for folder in find_runs(source)]
     there = [(folder, True) for folder in run_folders(out)]
@@ -74,11 +74,13 @@ def merge(sources: Sequence[Path], out: Path) -> list[str]:
     for same in _by_place(copies, out):
         _choose(same, chosen, notes, problems)
     problems += [*_other_versions(copies), *_other_data(copies)]
+    new = [copy for copy in chosen if not copy.is_there]
+    problems += dict.fromkeys(_in_the_way(new, out))
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(f"nothing was merged: {'; '.join(problems[:_SHOWN])}{more}")
-    new = [copy for copy in chosen if not copy.is_there]
-    _copy_all(new, out)
+    if new:
+        _copy_all(new, out)
     told = f"{len(new):,} runs copied to {out}, {len(chosen) - len(new):,} were there"
     return [told, *notes, *_unfinished(chosen), *_releases(chosen)]
 
@@ -153,33 +155,94 @@ def _other_data(copies: Iterable[_Copy]) -> Iterator[str]:
                 )
 
 
+def _in_the_way(copies: Iterable[_Copy], out: Path) -> Iterator[str]:
+    """Why copies could not take their places, told before anything is copied."""
+    free = "move it away or merge into another folder"
+    for copy in copies:
+        place, task = copy.manifest.config.folder(out), copy.manifest.config.task
+        folders = [place.parent, *place.parent.parents]
+        if stranger := next((f for f in folders if f.exists() and not f.is_dir()), None):
+            yield f"{stranger}: no folder, but a run is to lie below it; {free}"
+        elif place.exists():
+            yield f"{place}: holds other files than a run; {free}"
+        source, gold = gold_of(copy.folder, task), gold_path(out, task)
+        found = gold if gold.exists() else source
+        try:
+            if found.exists():
+                check_gold(found, task)
+        except InputError as error:
+            yield str(error)
+        except OSError as error:
+            yield f"{found}: cannot be read ({error.strerror}); {free}"
+
+
 def _copy_all(copies: Sequence[_Copy], out: Path) -> None:
+    """Everything is copied aside first; a few renames then put it in its place.
+
+    Into a new or an empty folder that is one rename, so that no kill leaves a part. Whatever stops
+    the renames into a folder that holds runs is undone.
+    """
+    is_new = not out.exists() or not any(out.iterdir())
+    stage = out.parent / f".{out.name}{_HALF}" if is_new else out / _HALF
+    held = stage if is_new else out
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "merged folder"), writing(out):
-        half = out / _HALF
-        shutil.rmtree(half, ignore_errors=True)
-        for copy in copies:
-            _copy_gold(copy, out)
-            half.mkdir()
-            for path in sorted(copy.folder.iterdir()):
-                if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-                    shutil.copyfile(path, half / path.name)
-            place = copy.manifest.config.folder(out)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            half.rename(place)
+        held.mkdir(parents=True, exist_ok=True)
+    with locked(held, "merged folder"), writing(out):
+        try:
+            _clear(stage)
+            for copy in copies:
+                _stage(copy, out, stage)
+            if is_new:
+                stage.rename(out)
+            else:
+                _move(list(_moves(stage, out)))
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
-def _copy_gold(copy: _Copy, out: Path) -> None:
-    task = copy.manifest.config.task
-    source, place = gold_of(copy.folder, task), gold_path(out, task)
-    if place.exists():
-        check_gold(place, task)
-    elif source.exists():
-        check_gold(source, task)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(place) as file, source.open("rb") as lines:
-            shutil.copyfileobj(lines, file)
+def _clear(stage: Path) -> None:
+    """Leave nothing of a merge that was killed, but for the lock of this one."""
+    stage.mkdir(exist_ok=True)
+    for path in stage.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def _stage(copy: _Copy, out: Path, stage: Path) -> None:
+    """Copy a run and, where its place has none, the gold of its questions."""
+    task, place = copy.manifest.config.task, copy.manifest.config.folder(stage)
+    place.mkdir(parents=True)
+    for path in sorted(copy.folder.iterdir()):
+        if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+            shutil.copyfile(path, place / path.name)
+    source, gold = gold_of(copy.folder, task), gold_path(stage, task)
+    if source.exists() and not gold.exists() and not gold_path(out, task).exists():
+        shutil.copyfile(source, gold)
+
+
+def _moves(stage: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """What is to be renamed into what, as little as there can be; gold before runs."""
+    for path in sorted(stage.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        place = out / path.name
+        if path.is_dir() and place.is_dir():
+            yield from _moves(path, place)
+        elif path.name != ".lock":
+            yield path, place
+
+
+def _move(moves: Sequence[tuple[Path, Path]]) -> None:
+    done: list[tuple[Path, Path]] = []
+    try:
+        for path, place in moves:
+            done.append((path, place))
+            path.rename(place)
+    except BaseException:
+        for path, place in reversed(done):
+            if not path.exists() and place.exists():
+                place.rename(path)
+        raise
 
 
 def _unfinished(copies: Iterable[_Copy]) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from harness.llm.device_memory import NO_LIMIT
+
 Result = TypeVar("Result")
 
 
@@ -13,33 +15,40 @@ def length_sorted_batches(
     prompts: Sequence[Sequence[int]],
     batch_size: int,
     batch_tokens: int,
+    batch_pairs: int = NO_LIMIT,
 ) -> Iterator[list[int]]:
     """Batches of indices by falling prompt length: little padding, and no late surprise in memory.
 
-    A batch holds at most ``batch_size`` prompts and ``batch_tokens`` padded tokens.
+    A batch holds at most ``batch_size`` prompts, ``batch_tokens`` padded tokens and ``batch_pairs``
+    pairs of tokens that attend to each other.
     """
     order = sorted(indices, key=lambda i: (-len(prompts[i]), i))
     while order:
         longest = max(len(prompts[order[0]]), 1)
-        size = max(1, min(batch_size, batch_tokens // longest))
+        size = max(1, min(batch_size, batch_tokens // longest, batch_pairs // longest**2))
         yield order[:size]
         order = order[size:]
 
 
 def neighbours(
-    lengths: Sequence[int], batch_size: int, batch_tokens: int, rows: tuple[int, int]
+    lengths: Sequence[int],
+    batch_size: int,
+    batch_tokens: int,
+    rows: tuple[int, int],
+    batch_pairs: int = NO_LIMIT,
 ) -> Iterator[tuple[int, int]]:
     """First and one past the last of runs of rows that may be read together, in the order given.
 
-    Only ``rows`` (first, one past the last) are parted. A run has at most ``batch_size`` rows and
-    ``batch_tokens`` padded tokens, or is one row.
+    Only ``rows`` (first, one past the last) are parted. A run has at most ``batch_size`` rows,
+    ``batch_tokens`` padded tokens and ``batch_pairs`` pairs of them, or is one row.
     """
     first, end = rows
     while first < end:
         last, longest = first + 1, lengths[first]
         while last < end and last - first < batch_size:
             longest = max(longest, lengths[last])
-            if longest * (last - first + 1) > batch_tokens:
+            padded = longest * (last - first + 1)
+            if padded > batch_tokens or padded * longest > batch_pairs:
                 break
             last += 1
         yield first, last

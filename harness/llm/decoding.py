@@ -43,10 +43,11 @@ class Decoder:
         cache = KVCache(layers, len(prompts), self.width, room)
         self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=runtime.device)
         lengths = list(map(len, prompts))
+        limits = runtime.batch_size, runtime.batch_tokens
         parts = (
             part
             for alike in _runs(prefixes)
-            for part in neighbours(lengths, runtime.batch_size, runtime.batch_tokens, alike)
+            for part in neighbours(lengths, *limits, alike, runtime.batch_pairs)
         )
         self.logits = torch.cat([self._read(prompts, cache, *part) for part in parts])
         self.cache = cache.writing()

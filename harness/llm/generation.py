@@ -51,7 +51,9 @@ def generate_all(
             range(_length(prompt, request) - prefix.length + room)
             for prompt, request in zip(prompts, requests, strict=True)
         ]
-        held = length_sorted_batches(indices, own, runtime.batch_size, runtime.held_tokens)
+        held = length_sorted_batches(
+            indices, own, runtime.batch_size, runtime.held_tokens, runtime.batch_pairs
+        )
         for batch in ([i] for i in indices) if alone else held:
             yield from zip(batch, halving(run, batch), strict=True)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.errors import ConfigError
 from harness.llm.base import as_text
 from harness.llm.batches import length_sorted_batches
+from harness.llm.device_memory import NO_LIMIT, Shape, fitting, free_bytes
 from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
 from harness.llm.template import REPLY, after_prompt, render_chat
@@ -24,6 +25,7 @@ CPU_BATCH, GPU_BATCH = 16, 64
 # On a CPU the caches, not the cores, bound a batch: SmolLM2-135M on 2 cores read prompts of 780
 # tokens at 0.71 a second alone, 0.57 in fours and 0.32 in sixteens. So prompts are read in small
 # batches and written on in larger ones (kvcache.py), as many as memory may hold.
+# On a GPU both are the most: less where the device has no room for it (device_memory.py).
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 CPU_HELD_TOKENS = 16_384
 CPU_KEPT_TOKENS = 49_152
@@ -53,6 +55,8 @@ class Runtime:
     """Padded tokens that are read at once."""
     held_tokens: int
     """Padded tokens of the prompts that are written on at once."""
+    batch_pairs: int
+    """Pairs of tokens of a prompt, over all prompts that are read at once."""
     kept: KeptPrompts | None
     """Prompts of questions under way; on a GPU, reading them in batches is worth more."""
     thinking: Thinking | None = None
@@ -77,6 +81,7 @@ class Runtime:
 
         on_cpu = device.type == "cpu"
         quantised = getattr(model, "hf_quantizer", None) is not None
+        gpu_tokens, pairs = _fitting(model, device)
         starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         return cls(
             name=name,
@@ -86,8 +91,9 @@ class Runtime:
             exact=model.dtype == torch.float32 and not quantised,
             start=next((token for token in starts if token is not None), 0),
             batch_size=batch_size or (CPU_BATCH if on_cpu else GPU_BATCH),
-            batch_tokens=CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS,
-            held_tokens=CPU_HELD_TOKENS if on_cpu else GPU_BATCH_TOKENS,
+            batch_tokens=CPU_BATCH_TOKENS if on_cpu else gpu_tokens,
+            held_tokens=CPU_HELD_TOKENS if on_cpu else gpu_tokens,
+            batch_pairs=pairs,
             kept=KeptPrompts(CPU_KEPT_TOKENS) if on_cpu else None,
             thinking=thinking,
             template=template or {},
@@ -165,7 +171,9 @@ class Runtime:
         self, indices: Iterable[int], prompts: Sequence[Sequence[int]]
     ) -> Iterator[list[int]]:
         """Length-sorted batches that suit the device."""
-        return length_sorted_batches(indices, prompts, self.batch_size, self.batch_tokens)
+        return length_sorted_batches(
+            indices, prompts, self.batch_size, self.batch_tokens, self.batch_pairs
+        )
 
     def _text(self, prompt: Rendered, *, thoughts: bool) -> tuple[str, bool]:
         """A prompt as text, and whether the tokenizer is to put its special tokens before it."""
@@ -189,3 +197,11 @@ class Runtime:
         quiet = self.thinking.quiet if self.thinking and not thoughts else {}
         text = render_chat(self.name, self.tokenizer, messages, {**self.template, **quiet})
         return text if thoughts else without_thoughts(text)
+
+
+def _fitting(model: Any, device: torch.device) -> tuple[int, int]:
+    """Padded tokens and pairs of them that fit on a device that tells what is free, once."""
+    free, shape = free_bytes(device), Shape.of(model)
+    if free is None or shape is None:
+        return GPU_BATCH_TOKENS, NO_LIMIT
+    return fitting(free, shape, GPU_BATCH_TOKENS)

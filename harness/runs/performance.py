@@ -61,7 +61,10 @@ class Throughput(Record):
 
 
 class Usage(Record):
-    """Means per question, of ``empty`` and ``cut_off`` the share of questions; None is unknown."""
+    """Means per question, of ``empty`` and ``cut_off`` the share of questions; None is unknown.
+
+    Of the questions that did not fail; earlier releases counted what failed ones had come to.
+    """
 
     completion_tokens: Amount | None = None
     cut_off: Amount | None = None

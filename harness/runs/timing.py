@@ -42,7 +42,7 @@ def time_queries(
     """
     from harness.meters.latency import measure_closed_loop
 
-    queries, count = in_order(queries), min(measuring.queries, len(queries))
+    queries, count = _sound_first(run, in_order(queries)), min(measuring.queries, len(queries))
     warmup, again = min(measuring.warmup, count), measuring.again(count)
     if warmup:
         with bar(console, f"{label}, warm-up", warmup) as shown:
@@ -85,6 +85,13 @@ class _Patience:
                 "left unanswered; see to the model's server and run again, all answers are kept; "
                 f"the last: {answered.unanswered}"
             )
+
+
+def _sound_first(run: RunDirectory, queries: Sequence[Query]) -> list[Query]:
+    """The queries that were answered, then those that failed: their time is not an answer's."""
+    rows = (row for _, row in read_predictions(run.predictions_path))
+    failed = {row["question_id"] for row in rows if row["error"] is not None}
+    return sorted(queries, key=lambda query: query.id in failed)
 
 
 def _same_as_batched(run: RunDirectory, answers: Mapping[str, Prediction]) -> int:

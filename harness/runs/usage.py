@@ -20,10 +20,16 @@ side, so that they alone could decide a comparison."""
 
 
 def mean_usage(path: Path) -> Usage:
-    """Means over the predictions of a file, one at a time. Raises InputError for a broken line."""
+    """Means over the predictions of a file, one at a time. Raises InputError for a broken line.
+
+    Failed questions are left out: what they would have taken is not known, and the call that failed
+    stands in no trace.
+    """
     means: dict[str, _Mean] = defaultdict(_Mean)
     counts: set[str] = set()
     for _, row in read_predictions(path):
+        if row["error"] is not None:
+            continue
         counts = counts or {*row["usage"], "passages_cut"}
         for name in counts:
             means[name].add(row["usage"].get(name, 0))

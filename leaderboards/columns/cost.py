@@ -11,6 +11,8 @@ from leaderboards.rows import Row
 
 Number = Callable[[Row], float | None]
 
+_SOUND = "failed questions are left out"
+
 _LONGEST = 40
 _PARTS = ("text", "sparse index", "dense index", "memory vectors", "adapters")
 """Parts of a storage report that have a field whether a row has them or not."""
@@ -94,21 +96,21 @@ def usage() -> Iterator[Column]:
     yield _amount(
         "calls",
         "Calls/q",
-        "Calls of the model for a question.",
+        f"Calls of the model for a question; {_SOUND}.",
         "llm_calls_per_question",
         lambda row: row.cost.llm_calls,
     )
     yield _amount(
         "searches",
         "Searches/q",
-        "Searches for a question.",
+        f"Searches for a question; {_SOUND}.",
         "retrievals_per_question",
         lambda row: row.cost.retrievals,
     )
     yield Column(
         "tokens",
         "Tokens/q",
-        "Prompt and completion tokens of all calls for a question.",
+        f"Prompt and completion tokens of all calls for a question; {_SOUND}.",
         lambda row: cells.number(cells.tokens(row)),
         (
             Field("tokens_per_question", "float", cells.tokens),
@@ -120,7 +122,8 @@ def usage() -> Iterator[Column]:
     yield Column(
         "dropped",
         "Passages dropped / cut per q",
-        "Passages that did not fit into the prompt, and those of which only a part fitted.",
+        "Passages that did not fit into the prompt, and those of which only a part fitted; "
+        f"{_SOUND}.",
         cells.not_shown,
         (
             Field("passages_dropped_per_question", "float", lambda row: row.cost.passages_dropped),

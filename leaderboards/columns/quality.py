@@ -122,13 +122,13 @@ def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
     yield _of_questions(
         "empty",
         "Empty",
-        "Questions with an empty reply or answer, in percent.",
+        "Questions with an empty reply or answer, in percent; failed ones are left out.",
         lambda row: row.cost.empty,
     )
     yield _of_questions(
         "cut_off",
         "Cut off",
-        "Questions whose last reply the token limit ended, in percent.",
+        "Questions whose last reply the token limit ended, in percent; failed ones are left out.",
         lambda row: row.cost.cut_off,
     )
 

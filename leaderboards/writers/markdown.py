@@ -8,7 +8,7 @@ from harness.escape import markdown_text, shortened
 from harness.report import bullets
 from leaderboards.board import Table
 from leaderboards.published.block import to_markdown as published_markdown
-from leaderboards.view import View
+from leaderboards.view import ALL, View
 from leaderboards.writers.grid import (
     LONGEST_LINE,
     MARKDOWN,
@@ -32,7 +32,7 @@ def to_markdown(view: View) -> bytes:
     if view.board.notes:
         parts += ["## Notes", bullets(map(_cut, view.board.notes))]
     if view.published:
-        parts.append(published_markdown(view.published))
+        parts.append(published_markdown(view.published, wide=view.columns == ALL))
     return ("\n\n".join(parts) + "\n").encode()
 
 

@@ -75,21 +75,79 @@ def test_runs_of_both_stand_in_one_folder_and_equal_ones_once(machines, tmp_path
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.json*")} == before
 
 
-def test_an_interrupted_merge_goes_on(machines, tmp_path: Path, monkeypatch) -> None:
-    out, rename = tmp_path / "all", Path.rename
+def tree(root: Path) -> list[str]:
+    """Every file and folder, those that are hidden among them, but for locks."""
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.name != ".lock")
 
-    def killed(self: Path, place: Path) -> Path:
-        if list(out.rglob("manifest.json")) != [self / "manifest.json"]:
-            raise KeyboardInterrupt
-        return rename(self, place)
 
-    monkeypatch.setattr(Path, "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("holds", ["nothing", "a run"])
+@pytest.mark.parametrize("call", ["copyfile", "rename"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_merge_that_is_stopped_anywhere_leaves_all_as_it_was(
+    machines, tmp_path: Path, monkeypatch, holds: str, call: str, error: BaseException
+) -> None:
+    out, real = tmp_path / "all", {"copyfile": shutil.copyfile, "rename": Path.rename}[call]
+    if holds == "a run":
+        merge([machines[0] / "nq" / "bm25"], out)
+    before, whole = tree(tmp_path), files(machines[0]) | files(machines[1])
+    stops = 0
+    while True:
+        left = stops
+
+        def failing(*args: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise error
+            return real(*args)
+
+        monkeypatch.setattr(shutil if call == "copyfile" else Path, call, failing)
+        try:
+            merge(machines, out)
+        except (KeyboardInterrupt, InputError) as told:
+            assert isinstance(told, KeyboardInterrupt) or "No space left" in str(told)
+        else:
+            break
+        finally:
+            monkeypatch.undo()
+        assert tree(tmp_path) == before
+        stops += 1
+    assert stops == {"copyfile": 13, "rename": 1}[call] or (holds == "a run" and stops > 1)
+    assert files(out) == whole
+
+
+def test_a_merge_that_was_killed_leaves_nothing_in_the_way(machines, tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    for half in (tmp_path / ".all.merging", out / ".merging"):
+        (half / "nq" / "bm25" / "x").mkdir(parents=True)
+        (half / "nq" / "bm25" / "x" / "manifest.json").write_text("{")
         merge(machines, out)
-    monkeypatch.undo()
-    assert len(find_runs(out)) == 1, "half a copy is no run"
-    assert merge(machines, out)[0] == f"2 runs copied to {out}, 1 were there"
-    assert files(out) == files(machines[0]) | files(machines[1])
+        assert files(out) == files(machines[0]) | files(machines[1])
+        shutil.rmtree(out / "nq" / "dense")
+    merge(machines, out)
+    assert not half.exists() and files(out) == files(machines[0]) | files(machines[1])
+
+
+@pytest.mark.parametrize("stranger", ["place", "task", "out", "gold"])
+def test_other_files_in_the_way_are_named_and_nothing_is_copied(
+    machines, tmp_path: Path, stranger: str
+) -> None:
+    out = tmp_path / "all"
+    (dense,) = (machines[1] / "nq" / "dense").iterdir()
+    (gold,) = machines[0].glob("nq/questions-*.jsonl")
+    path = {
+        "place": out / "nq" / "dense" / dense.name / "notes.txt",
+        "task": out / "nq",
+        "out": out,
+        "gold": out / "nq" / gold.name,
+    }[stranger]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    before = tree(tmp_path)
+    where = path.parent if stranger == "place" else path
+    with pytest.raises(InputError, match=f"nothing was merged: {where}: "):
+        merge(machines, out)
+    assert tree(tmp_path) == before and path.read_text() == "mine"
 
 
 def with_other_answers(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from harness.llm.base import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.runs.execute import execute
-from harness.runs.performance import read_performance
-from harness.runs.usage import MANY, cautions, is_empty
+from harness.runs.performance import Usage, read_performance
+from harness.runs.usage import MANY, cautions, is_empty, mean_usage
 from leaderboards.table import render
 from tests.harness.lab import Ask, CountingModel, make_plan, quiet, without_torch
 
@@ -87,6 +88,36 @@ def test_a_failed_question_is_an_error_and_not_empty(files: Path, tmp_path: Path
 
     folder = execute(make_plan(files, Fails()), tmp_path, CountingModel(), None, quiet())
     assert read_performance(folder).usage.empty == 0
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_means_are_of_the_questions_that_did_not_fail(
+    files: Path, tmp_path: Path, when: str
+) -> None:
+    """A failed question's calls are not those that it would have taken."""
+
+    class Fails(Twice):
+        async def answer(self, query: Query) -> Prediction:
+            if query.id in ("q3", "q7"):
+                if when == "between":
+                    await self.llm.generate(f"first {query.text}", max_tokens=2)
+                raise ValueError("bug")
+            return await super().answer(query)
+
+    plan = make_plan(files, Fails(), queries=22)
+    folder = execute(plan, tmp_path, Says({}), None, quiet())
+    usage = read_performance(folder).usage
+    assert (usage.llm_calls, usage.prompt_tokens, usage.completion_tokens) == (2, 10, 2)
+    calls = read_performance(folder).latency.by_kind["generate"]
+    assert len(calls) == 22 and min(calls) > 0, "an answer is timed before any failure is"
+
+
+def test_where_every_question_failed_no_mean_is_known(files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    row = {"question_id": "q1", "answer": "", "retrieved_ids": [], "steps": []}
+    usage = {"llm_calls": 0, "retrievals": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    path.write_text(json.dumps({**row, "usage": usage, "error": "ValueError: bug"}) + "\n")
+    assert mean_usage(path) == Usage()
 
 
 def test_a_count_that_nobody_gave_makes_the_mean_unknown(files: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.errors import InputError
 from leaderboards.published import FACTORS, FOLDER, Figure, figures, read_figures
-from leaderboards.published.block import HEADING, block, to_csv, to_markdown
+from leaderboards.published.block import HEADING, WIDTH, block, to_csv, to_markdown
 from leaderboards.view import view
 from leaderboards.writers import write
 from tests.leaderboards.conftest import WriteRun
@@ -166,6 +166,36 @@ def test_a_block_has_each_figure_once_and_its_footnotes() -> None:
     assert "section 6.2" in found.footnotes[line.source - 1]
     pisco = found.lines["any"][-1]
     assert pisco.others == "5x faster than text"
+
+
+def test_every_task_fits_a_terminal_and_what_has_no_room_stands_in_footnotes() -> None:
+    narrow, wide = (to_markdown(figures(), wide=all_columns) for all_columns in (False, True))
+    tables = [line for line in narrow.splitlines() if line.startswith("|")]
+    assert max(map(len, tables)) <= WIDTH == 120
+    assert max(map(len, wide.splitlines())) > 150
+    found = block(figures(), wide=False)
+    for task, lines in found.lines.items():
+        for line in lines:
+            said = [found.footnotes[n - 1] for n in (line.source, line.detail, *line.more) if n]
+            model = line.first.model
+            assert model is None or "Model" in found.columns[task] or f"Model: {model}." in said
+            assert f"{line.first.reported_by}: " in said[0]
+            if len(line.first.method) > 30:
+                assert f"Method: {line.first.method}." in said
+    assert "Model" in found.columns["squad"], "where there is room it stays"
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_footnotes_run_from_1_in_the_order_of_reading(wide: bool) -> None:
+    found = block(figures(), wide=wide)
+    read = [
+        number
+        for lines in found.lines.values()
+        for line in lines
+        for number in (line.source, line.detail, *line.more)
+        if number
+    ]
+    assert list(dict.fromkeys(read)) == list(range(1, len(found.footnotes) + 1))
 
 
 def test_tables_show_them_apart_and_rank_nothing_with_them(
