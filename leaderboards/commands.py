@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -154,10 +154,13 @@ def published(
 ) -> None:
     """Print published figures, each with its source; they are never ranked with runs."""
     from harness.files import atomic_file, writing
-    from leaderboards.published import figures
+    from leaderboards.published import Figure, figures
     from leaderboards.published.block import to_csv, to_json, to_markdown
 
-    writers = {"markdown": partial(to_markdown, wide=wide), "csv": to_csv, "json": to_json}
+    def markdown(found: Sequence[Figure]) -> str:
+        return to_markdown(found, wide=wide)
+
+    writers = {"markdown": markdown, "csv": to_csv, "json": to_json}
     if format not in writers:
         raise ConfigError(f"no such format: {format!r}{did_you_mean(format, list(writers))}")
     known = sorted({figure.task for figure in figures()})
