@@ -216,10 +216,9 @@ def _contradictions(runs: Sequence[Run]) -> dict[Run, str]:
 
 def _asked(manifest: Manifest) -> str:
     """What a run's id is of, the model by what tables call it."""
-    config = manifest.config.written()
-    return canonical_json(
-        {**config, "model": {**config["model"], "name": manifest.config.model.called}}
-    )
+    config, called = manifest.config.written(), manifest.config.model.called
+    model = {**config["model"], "name": called}
+    return canonical_json([manifest.schema_version, {**config, "model": model}])
 
 
 def _by(runs: Iterable[Run], key: Callable[[Run], Hashable]) -> Iterable[list[Run]]:
