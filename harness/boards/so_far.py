@@ -34,7 +34,8 @@ class SoFar:
     """Rows of a board, one a method with its parameters, model and seed; a column a task.
 
     A row is shown once all its runs are there: on a terminal with the whole table, in a log alone,
-    the first after what was finished before. Boards of one run show nothing.
+    the first after what was finished before. One whose runs are timed later is shown again then.
+    Boards of one run show nothing.
     """
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
@@ -43,25 +44,31 @@ class SoFar:
         self.names = _names(plans)
         self.rows: dict[str, dict[str, Found]] = {}
         self.told: set[str] = set()
+        self.has_heading = False
 
     def add(self, plan: RunPlan, *, shown: bool = True) -> None:
-        """Take in a finished run."""
+        """Take in a run that is answered, and again once it is timed."""
         if len(self.plans) < 2:
             return
         found = _found(plan.config.folder(self.root))
-        name = self.names[id(plan)]
+        name, task = self.names[plan.config.run_id], plan.config.task.name
         row = self.rows.setdefault(name, {})
-        row[plan.config.task.name] = found
+        is_new = task not in row
+        row[task] = found
         if not shown:
             return
-        say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
-        if len(row) == len(self.tasks):
+        if is_new:
+            say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
+        is_timed = all(each.seconds is not None for each in row.values())
+        if len(row) == len(self.tasks) and (is_new or is_timed):
+            self.told.discard(name)
             self._show()
 
     def _show(self) -> None:
         whole = self.console.is_terminal and len(self.rows) <= MOST_ROWS
         told: set[str] = set() if whole else self.told
-        if not told:
+        if whole or not self.has_heading:
+            self.has_heading = True
             questions = max(len(plan.data.questions) for plan in self.plans)
             say(self.console, f"F1 so far, percent, up to {questions:,} questions a task:")
             say(self.console, self._heading())
@@ -91,8 +98,8 @@ class SoFar:
         return "  ".join([name.ljust(LONGEST_NAME), *cells, mean, seconds.rjust(10)])
 
 
-def _names(plans: Sequence[RunPlan]) -> dict[int, str]:
-    """What the row of each plan is called: the method, and what tells it from other rows."""
+def _names(plans: Sequence[RunPlan]) -> dict[str, str]:
+    """What the row of each run id is called: the method, and what tells it from other rows."""
     models = {plan.model.name for plan in plans}
     seeds = {plan.config.seed for plan in plans}
     methods: dict[str, set[str]] = {}
@@ -104,7 +111,7 @@ def _names(plans: Sequence[RunPlan]) -> dict[int, str]:
         parts = [name, _params(plan) if len(methods[name]) > 1 else ""]
         parts += [plan.model.name] if len(models) > 1 else []
         parts += [f"seed {plan.config.seed}"] if len(seeds) > 1 else []
-        names[id(plan)] = one_line(", ".join(filter(None, parts)))
+        names[plan.config.run_id] = one_line(", ".join(filter(None, parts)))
     short = {name: shortened(name, LONGEST_NAME) for name in names.values()}
     alike = Counter(short.values())
     return {key: short[name] if alike[short[name]] == 1 else name for key, name in names.items()}

@@ -78,6 +78,8 @@ class RunPlan:
     """What to know of the demonstrations, each the end of a sentence."""
     board: str | None = None
     """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
+    asks: bool = True
+    """False where another process has asked, and all that is left is measuring."""
 
     @property
     def label(self) -> str:
@@ -87,7 +89,7 @@ class RunPlan:
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
-        return self.is_answered(root) and self._is_measured(self.config.folder(root))
+        return self.is_answered(root) and self.is_measured(root)
 
     def is_answered(self, root: Path) -> bool:
         """Whether nothing is left to do but measuring."""
@@ -104,9 +106,10 @@ class RunPlan:
         manifest, asked = read_manifest(folder), self.data.card.scored_by
         return {name: getattr(manifest, name) for name in asked} == asked
 
-    def _is_measured(self, folder: Path) -> bool:
-        questions, latency = len(self.data.questions), read_performance(folder).latency
-        return self.measuring.is_done(latency, questions)
+    def is_measured(self, root: Path) -> bool:
+        """Whether nothing is left to measure."""
+        latency = read_performance(self.config.folder(root)).latency
+        return self.measuring.is_done(latency, len(self.data.questions))
 
 
 def execute(
@@ -153,11 +156,12 @@ class _Run:
         ):
             manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
-            finished = _is_finished(folder) and not self.left(run)
+            finished = not plan.asks or (_is_finished(folder) and not self.left(run))
             if not finished:
                 run.write_manifest(going_on(run, manifest))
-            loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
-            to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
+            place = memory_path(root, plan.config)
+            loaded = write_memory(self.method, plan.data, place, plan.measuring.processes)
+            to_measure = not (plan.is_measured(root) or plan.measuring.is_elsewhere)
             if timed and (to_measure or not finished):
                 self.note_opening(run, loaded)
             if not finished:
