@@ -32,8 +32,8 @@ class Cost:
     the cores: each the highest of the row's runs. ``isolated``: all of its latency and memory is of
     processes that ran nothing else. ``throughput`` are questions a second when batched. Calls,
     retrievals, tokens and passages are means per question; ``empty`` and ``cut_off`` are shares of
-    the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is what the model
-    alone had in use, known of isolated runs.
+    the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is
+    what the model alone had in use, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 

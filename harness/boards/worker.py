@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from harness.boards.alone import became_another, planned
 from harness.boards.workers import EVENT
 from harness.errors import HarnessError
+from harness.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
@@ -41,7 +42,7 @@ def answer(request: Mapping[str, Any], run_ids: Iterable[str], tell: Tell) -> No
     from harness.runs.execute import execute
 
     console, root = Console(stderr=True), Path(request["root"])
-    retrievers, models = Retrievers(console), _Models(request["batch_size"], request["device"])
+    retrievers, models = Retrievers(console), _Models(request)
     plans: dict[str, RunPlan] = {}
     for run_id in run_ids:
         try:
@@ -74,8 +75,7 @@ def _plans(request: Mapping[str, Any]) -> dict[str, RunPlan]:
 class _Models:
     """The model of the last run, open; or why it cannot be opened."""
 
-    batch_size: int | None
-    device: str | None
+    request: Mapping[str, Any]
     config: ModelConfig | None = None
     held: tuple[LanguageModel, Opened] | None = None
     error: HarnessError | None = None
@@ -101,9 +101,13 @@ class _Models:
         # The old one goes first: there may be no room for two.
         self.config, self.held, self.error = plan.model, None, None
         try:
-            self.held = open_llm(plan, self.batch_size, self.device)
+            self.held = open_llm(plan, self.request["batch_size"], self.request["device"])
         except HarnessError as error:
             self.error = error
+            return
+        replies = Path(self.request["replies"]) / fingerprint(plan.config.model.written())
+        replies.mkdir(exist_ok=True)
+        self.held[0].share_replies(replies)
 
 
 def _tell(what: str, why: str) -> None:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,15 @@ class Workers:
         """
         count = min(self.board.workers, len(plans))
         threads = max(1, wanted_threads() // count)
-        crew = _Crew(_Left(list(plans), self.root), self._request(count), so_far, failures)
         each = f"{threads} thread{'' if threads == 1 else 's'}"
         say(so_far.console, f"{count} processes answer, each with its own model and {each}")
-        with ThreadPoolExecutor(count) as pool, ExitStack() as running:
+        with (
+            TemporaryDirectory(prefix="memory-harness-") as replies,
+            ThreadPoolExecutor(count) as pool,
+            ExitStack() as running,
+        ):
+            request = self.request(count, replies)
+            crew = _Crew(_Left(list(plans), self.root), request, so_far, failures)
             running.callback(crew.left.drop)
             crew.shown = running.enter_context(bar(so_far.console, "runs answered", len(plans)))
             started = [running.enter_context(_started(threads)) for _ in range(count)]
@@ -78,10 +84,16 @@ class Workers:
             if plan.config.run_id in begun_by_none | crew.answered
         ]
 
-    def _request(self, count: int) -> str:
-        options = {"batch_size": self.batch_size, "device": self.device, "processes": count}
-        board = as_json(self.board, KEY, workers=1)
-        return json.dumps(told(board, self.root, retry_errors=self.retry_errors, **options))
+    def request(self, count: int, replies: str) -> str:
+        """What each of so many is told first; ``replies`` is the folder that they share."""
+        options = {
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "retry_errors": self.retry_errors,
+            "processes": count,
+            "replies": replies,
+        }
+        return json.dumps(told(as_json(self.board, KEY, workers=1), self.root, **options))
 
 
 @dataclass(slots=True)

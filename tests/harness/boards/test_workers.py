@@ -43,6 +43,7 @@ from tests.harness.lab import (
     write_task,
 )
 
+OPEN = harness.llm.open.open_model
 METHODS = ("no-retrieval", {"name": "bm25", "params": {"k": 1}}, "bm25")
 Make = Callable[..., Board]
 
@@ -125,6 +126,38 @@ def test_the_answers_are_those_of_one_process(board: Make, here: list[int], tmp_
     for name in ("predictions.jsonl", "scores.jsonl"):
         assert files_of(alone, name) == files_of(together, name)
         assert len(files_of(alone, name)) == 6
+
+
+def test_a_model_on_other_threads_that_shares_replies_gives_the_same_bytes(
+    board: Make, tmp_path: Path, completion_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from harness.llm import generation
+
+    monkeypatch.setattr(harness.llm.open, "open_model", OPEN)
+    written, asked = generation.generate_all, []
+    monkeypatch.setattr(
+        generation, "generate_all", lambda *given: asked.extend(given[1]) or written(*given)
+    )
+    few = [{"name": "ircot", "params": {"max_steps": steps, "k": 1}} for steps in (1, 2)]
+    keys = {"models": [f"path:{completion_model_dir}"], "limit": 2, "names": ("first",)}
+    chosen = board("bm25", *few, **keys, workers=1, latency={"queries": 0})
+    run(chosen, tmp_path / "alone")
+    alone, threads, told = len(asked), torch.get_num_threads(), []
+    replies = tmp_path / "replies"
+    replies.mkdir()
+    request = json.loads(Workers(chosen, tmp_path / "together").request(2, str(replies)))
+    ids = [plan.config.run_id for plan in plan_runs(chosen)]
+    torch.set_num_threads(threads + 1)
+    try:
+        worker.answer(request, ids, lambda what, why: told.append(what + why))
+    finally:
+        torch.set_num_threads(threads)
+    assert told == ["opened", "answered"] * 3
+    answers = files_of(tmp_path / "alone", "predictions.jsonl")
+    assert answers == files_of(tmp_path / "together", "predictions.jsonl")
+    assert 0 < len(asked) - alone < alone
 
 
 def test_single_queries_are_timed_here_and_what_was_shared_is_left_out(
