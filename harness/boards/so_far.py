@@ -34,8 +34,8 @@ class SoFar:
     """Rows of a board, one a method with its parameters, model and seed; a column a task.
 
     A row is shown once all its runs are there: on a terminal with the whole table, in a log alone,
-    the first after what was finished before. One whose runs are timed later is shown again then.
-    Boards of one run show nothing.
+    the first after what was finished before. Where runs are timed only when all are answered, the
+    table is shown once more with their times. Boards of one run show nothing.
     """
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
@@ -43,8 +43,8 @@ class SoFar:
         self.tasks = list(dict.fromkeys(plan.config.task.name for plan in plans))
         self.names = _names(plans)
         self.rows: dict[str, dict[str, Found]] = {}
+        self.known: set[str] = set()
         self.told: set[str] = set()
-        self.has_heading = False
 
     def add(self, plan: RunPlan, *, shown: bool = True) -> None:
         """Take in a run that is answered, and again once it is timed."""
@@ -53,28 +53,34 @@ class SoFar:
         found = _found(plan.config.folder(self.root))
         name, task = self.names[plan.config.run_id], plan.config.task.name
         row = self.rows.setdefault(name, {})
-        is_new = task not in row
+        is_new = plan.config.run_id not in self.known
+        self.known.add(plan.config.run_id)
         row[task] = found
         if not shown:
             return
         if is_new:
             say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
-        is_timed = all(each.seconds is not None for each in row.values())
-        if len(row) == len(self.tasks) and (is_new or is_timed):
-            self.told.discard(name)
+        if is_new and len(row) == len(self.tasks):
+            self._show()
+        elif not is_new and self._is_all_timed():
+            self.told.clear()
             self._show()
 
     def _show(self) -> None:
         whole = self.console.is_terminal and len(self.rows) <= MOST_ROWS
         told: set[str] = set() if whole else self.told
-        if whole or not self.has_heading:
-            self.has_heading = True
+        if not told:
             questions = max(len(plan.data.questions) for plan in self.plans)
             say(self.console, f"F1 so far, percent, up to {questions:,} questions a task:")
             say(self.console, self._heading())
         for each in (each for each in self._complete() if each not in told):
             say(self.console, self._line(each))
             self.told.add(each)
+
+    def _is_all_timed(self) -> bool:
+        found = [each for row in self.rows.values() for each in row.values()]
+        timed = [each for each in found if each.seconds is not None]
+        return len(self.known) == len(self.names) and len(timed) == len(found)
 
     def _complete(self) -> list[str]:
         return [name for name, row in self.rows.items() if len(row) == len(self.tasks)]

@@ -59,7 +59,7 @@ class Workers:
     ) -> list[RunPlan]:
         """Have every run answered; returns those that are to be measured here, or to be begun.
 
-        What stopped a run is added to ``failures``. An interrupt ends the workers.
+        They are model by model, and those that share an index together. What stopped a run is added to ``failures``. An interrupt ends the workers.
         """
         count = min(self.board.workers, len(plans))
         threads = max(1, wanted_threads() // count)
@@ -78,11 +78,14 @@ class Workers:
             for served in [pool.submit(crew.serve, process) for process in started]:
                 served.result()
             begun_by_none = {plan.config.run_id for plan in crew.left.plans}
-        return [
+        todo = [
             plan if plan.config.run_id in begun_by_none else replace(plan, asks=False)
             for plan in plans
             if plan.config.run_id in begun_by_none | crew.answered
         ]
+        # Nobody waits for rows any more, so each index is opened once.
+        models = list(dict.fromkeys(plan.model.name for plan in plans))
+        return sorted(todo, key=lambda plan: (models.index(plan.model.name), *_index(plan)))
 
     def request(self, count: int, replies: str) -> str:
         """What each of so many is told first; ``replies`` is the folder that they share."""
