@@ -59,7 +59,8 @@ class Workers:
     ) -> list[RunPlan]:
         """Have every run answered; returns those that are to be measured here, or to be begun.
 
-        They are model by model, and those that share an index together. What stopped a run is added to ``failures``. An interrupt ends the workers.
+        They come model by model, and those that share an index together. What stopped a run is
+        added to ``failures``. An interrupt ends the workers.
         """
         count = min(self.board.workers, len(plans))
         threads = max(1, wanted_threads() // count)

@@ -33,6 +33,7 @@ from harness.registry import register
 from harness.runs.directory import find_runs
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
+from leaderboards.board import build
 from tests.harness.lab import (
     Ask,
     CountingModel,
@@ -42,6 +43,7 @@ from tests.harness.lab import (
     without_torch,
     write_task,
 )
+from tests.stub import Stub, Words
 
 OPEN = harness.llm.open.open_model
 METHODS = ("no-retrieval", {"name": "bm25", "params": {"k": 1}}, "bm25")
@@ -182,6 +184,8 @@ def test_single_queries_are_timed_here_and_what_was_shared_is_left_out(
         assert manifest.is_finished and manifest.timing["queries"] == 1
         if manifest.config.method.name == "remember":
             assert found.write.processes == 2
+    costs = [row.cost for table in build(tmp_path).tables for row in table.rows]
+    assert {cost.write_seconds for cost in costs} == {None}
 
 
 def test_rows_are_shown_as_they_are_answered_and_at_the_end_with_their_times(
@@ -291,6 +295,22 @@ def test_workers_change_no_run_and_count_from_one(board: Make) -> None:
     assert runs[0] == runs[1]
     with pytest.raises(ConfigError, match="'workers' = 0: .*greater than or equal to 1"):
         board(workers=0)
+
+
+@pytest.mark.slow
+def test_real_processes_answer_what_this_one_does(
+    board: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a model behind a server, which takes the others no weights to load."""
+    monkeypatch.setattr(harness.llm.open, "open_model", OPEN)
+    keys = {"limit": 2, "names": ("first",), "latency": {"queries": 0}}
+    with Stub(Words(lambda prompt: prompt.split()[-3])) as server:
+        chosen = board("no-retrieval", "bm25", **keys, models=[f"openai:m@{server.url}"])
+        run(chosen.model_copy(update={"workers": 1}), tmp_path / "alone")
+        run(chosen, tmp_path / "together")
+    answers = files_of(tmp_path / "alone", "predictions.jsonl")
+    assert len(answers) == 2
+    assert answers == files_of(tmp_path / "together", "predictions.jsonl")
 
 
 def test_a_real_worker_is_gone_when_nobody_hands_out_runs(tmp_path: Path) -> None:
