@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Condition, Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.boards.config import Board
 from harness.boards.elsewhere import as_json, environment, told
@@ -64,8 +64,8 @@ class Workers:
         """
         count = min(self.board.workers, len(plans))
         threads = max(1, wanted_threads() // count)
-        each = f"{threads} thread{'' if threads == 1 else 's'}"
-        say(so_far.console, f"{count} processes answer, each with its own model and {each}")
+        share = f"{threads} thread{'' if threads == 1 else 's'}"
+        say(so_far.console, f"{count} processes answer, each with its own model and {share}")
         with (
             TemporaryDirectory(prefix="memory-harness-") as replies,
             ThreadPoolExecutor(count) as pool,
@@ -85,8 +85,8 @@ class Workers:
             if plan.config.run_id in begun_by_none | crew.answered
         ]
         # Nobody waits for rows any more, so each index is opened once.
-        models = list(dict.fromkeys(plan.model.name for plan in plans))
-        return sorted(todo, key=lambda plan: (models.index(plan.model.name), *_index(plan)))
+        models = [plan.model for plan in plans]
+        return sorted(todo, key=lambda plan: (models.index(plan.model), *_index(plan)))
 
     def request(self, count: int, replies: str) -> str:
         """What each of so many is told first; ``replies`` is the folder that they share."""
@@ -180,17 +180,15 @@ class _Crew:
         """Show what a worker says until the run is answered. Raises RunFailedError."""
         assert process.stdout is not None
         for line in process.stdout:
-            said, is_event, event = line.rstrip("\n").partition(EVENT)
+            said, is_event, written = line.rstrip("\n").partition(EVENT)
             if said.strip():
                 self._say(plan, said)
-            if not is_event:
-                continue
-            told: Mapping[str, Any] = json.loads(event)
-            if "failed" in told:
-                raise RunFailedError(told["failed"])
-            if "opened" in told:
+            event: Mapping[str, str] = json.loads(written) if is_event else {}
+            if "failed" in event:
+                raise RunFailedError(event["failed"])
+            if "opened" in event:
                 self.left.opened(plan)
-            if "answered" in told:
+            if "answered" in event:
                 return
         code = process.wait()
         how = f"signal {-code} ended it" if code < 0 else f"it ended with exit status {code}"

@@ -26,13 +26,13 @@ from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
-    MANIFEST,
     RUNNING,
     CardRecord,
     Hardware,
     Harness,
     Manifest,
     RunConfig,
+    is_finished,
     read_manifest,
 )
 from harness.runs.measuring import USUAL, Measuring
@@ -95,7 +95,7 @@ class RunPlan:
         """Whether nothing is left to do but measuring."""
         folder = self.config.folder(root)
         return (
-            _is_finished(folder)
+            is_finished(folder)
             and gold_path(root, self.config.task).exists()
             and self._is_scored_alike(folder)
             and is_scored(folder)
@@ -156,7 +156,7 @@ class _Run:
         ):
             manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
-            finished = not plan.asks or (_is_finished(folder) and not self.left(run))
+            finished = not plan.asks or (is_finished(folder) and not self.left(run))
             if not finished:
                 run.write_manifest(going_on(run, manifest))
             place = memory_path(root, plan.config)
@@ -268,10 +268,6 @@ class _Run:
                 console=self.console,
                 baseline=self.opened.baseline_bytes,
             )
-
-
-def _is_finished(folder: Path) -> bool:
-    return (folder / MANIFEST).exists() and read_manifest(folder).is_finished
 
 
 def _manifest(

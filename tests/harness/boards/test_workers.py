@@ -315,5 +315,5 @@ def test_real_processes_answer_what_this_one_does(
 
 def test_a_real_worker_is_gone_when_nobody_hands_out_runs(tmp_path: Path) -> None:
     process = subprocess.Popen(workers.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    told, _ = process.communicate(b"{}\n", timeout=60)
+    told, _ = process.communicate(b'{"root": "."}\n', timeout=60)
     assert (process.returncode, told) == (0, b"")
