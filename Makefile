@@ -8,7 +8,7 @@ RUNS := runs/quickstart
 # Extras of pyproject.toml that the checks need.
 TESTS := test,serve,languages
 CHECKS := $(TESTS),lint
-# Test processes, each with one thread.
+# Processes of the tests, each with one thread, and of the demo, which share the cores.
 WORKERS ?= 2
 # Processors that the numeric tests are run as, beside this one.
 CAPABILITIES := default avx2
@@ -45,7 +45,7 @@ constraints:
 	sed 's/^\(torch==[^+]*\)+.*/\1/' build/newest.txt > constraints.txt
 
 demo: venv
-	$(BIN)/memory-harness run quickstart --out $(RUNS)
+	$(BIN)/memory-harness run quickstart --out $(RUNS) --workers $(WORKERS)
 	$(BIN)/memory-harness leaderboard $(RUNS) --output $(RUNS)/leaderboard.md
 	$(BIN)/memory-harness beside $(RUNS) standing
 

@@ -28,12 +28,12 @@ class Cost:
     reply, ``latency_noise`` by what share a query's seconds differed between passes (the median
     question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
     built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
-    the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
-    row's runs. ``isolated``: all of its latency and memory is of processes that ran nothing else.
-    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
-    means per question; ``empty`` and ``cut_off`` are shares of the questions
-    (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is what the model
-    alone had in use, known of isolated runs.
+    the run, ``write_seconds`` what writing a method's own memory took where no other run shared
+    the cores: each the highest of the row's runs. ``isolated``: all of its latency and memory is of
+    processes that ran nothing else. ``throughput`` are questions a second when batched. Calls,
+    retrievals, tokens and passages are means per question; ``empty`` and ``cut_off`` are shares of
+    the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is
+    what the model alone had in use, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 
@@ -135,11 +135,12 @@ def _opening(here: Sequence[Performance]) -> dict[str, Any]:
     cold = [p.cold_start.seconds for p in here if p.cold_start]
     indexes = [p.index for p in here if p.index]
     built = [index.seconds for index in indexes if index.seconds is not None]
+    alone = [p.write.seconds for p in here if p.write and (p.write.processes or 1) == 1]
     return {
         "cold_start_seconds": max(cold, default=None),
         "index_seconds": max(built, default=None),
         "index_cached": bool(indexes) and all(index.cached for index in indexes),
-        "write_seconds": max((p.write.seconds for p in here if p.write), default=None),
+        "write_seconds": max(alone, default=None),
     }
 
 

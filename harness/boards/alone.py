@@ -8,37 +8,52 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, RunFailedError, describe_error
+
+if TYPE_CHECKING:
+    from harness.runs.execute import RunPlan
 
 INTERRUPTED = 130
 
 
-def measure(request: Mapping[str, Any]) -> None:
-    """Plan the run again and time its single queries. Raises HarnessError."""
-    from rich.console import Console
-
+def planned(request: Mapping[str, Any]) -> Iterator[RunPlan]:
+    """Every run of the board that another process told of (``elsewhere.told``)."""
     from harness.boards.config import parse_board
-    from harness.boards.run import plan_runs, run_plans
+    from harness.boards.run import plan_runs
     from harness.registry import load_plugin, register
 
     for source in request["plugins"]:
         load_plugin(source)
     for kind, name, target in request["registered"]:
         register(kind, name, target)
-    board, run_id, device = request["board"], request["run_id"], request["device"]
-    planned = plan_runs(parse_board(board, "isolated run"), device)
-    plan = next((plan for plan in planned if plan.config.run_id == run_id), None)
+    board = parse_board(request["board"], "board of another process")
+    yield from plan_runs(board, request["device"], retry_errors=request.get("retry_errors", False))
+
+
+def became_another(run_id: str) -> RunFailedError:
+    """What is told of a run that is planned no more."""
+    return RunFailedError(
+        f"run {run_id} is another one now: a file, a plug-in or a model that it is made of "
+        "changed meanwhile; run the board again"
+    )
+
+
+def measure(request: Mapping[str, Any]) -> None:
+    """Plan the run again and time its single queries. Raises HarnessError."""
+    from rich.console import Console
+
+    from harness.boards.run import run_plans
+
+    run_id, device = request["run_id"], request["device"]
+    plan = next((plan for plan in planned(request) if plan.config.run_id == run_id), None)
     if plan is None:
-        raise RunFailedError(
-            f"run {run_id} is another one now: a file, a plug-in or a model that it is made of "
-            "changed meanwhile; run the board again"
-        )
+        raise became_another(run_id)
     alone = replace(plan, measuring=replace(plan.measuring, alone=True))
     size, console = request["batch_size"], Console(stderr=True)
     run_plans([alone], Path(request["root"]), console, batch_size=size, device=device)

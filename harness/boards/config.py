@@ -13,6 +13,8 @@ from harness.boards.task_entry import TaskFiles, TaskSource
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.llm.catalogue import DEFAULT_MODEL
 
+_CHANGED = ("models", "limit", "seeds", "leave_out_trained", "isolate", "timings", "workers")
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,8 +77,9 @@ class Board(_Entry):
     leaves out, for every method, questions that a method's or model's trained parts learnt from;
     without it they stop the board. ``methods`` may be empty if the board only prepares. ``isolate``
     measures each run in a process of its own; ``timings: off`` records neither latency nor
-    throughput nor memory. ``order`` is what runs go by: task by task, each index opened once, or
-    method by method, so that rows of all tasks are there early.
+    throughput nor memory. ``workers`` are processes that answer runs at once, what one times is
+    timed after that. ``order`` is what runs go by: task by task, each index opened once, or method
+    by method, so that rows of all tasks are there early.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Board(_Entry):
     latency: LatencyEntry = LatencyEntry()
     isolate: bool = False
     timings: bool = True
+    workers: int = Field(1, ge=1)
     order: Literal["tasks", "methods"] = "tasks"
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
@@ -115,11 +119,7 @@ class Board(_Entry):
 
     def changed(self, changes: Changes) -> Board:
         """The board with other values; a limit is then every task's."""
-        given = {
-            key: value
-            for key in ("models", "limit", "seeds", "leave_out_trained", "isolate", "timings")
-            if (value := getattr(changes, key)) is not None
-        }
+        given = {key: value for key in _CHANGED if (value := getattr(changes, key)) is not None}
         of_tasks: dict[str, Any] = {"limit": None} if changes.limit is not None else {}
         if changes.documents is not None:
             of_tasks["documents"] = changes.documents
@@ -141,6 +141,7 @@ class Changes(_Entry):
     latency: LatencyChanges = LatencyChanges()
     isolate: bool | None = None
     timings: bool | None = None
+    workers: int | None = Field(None, ge=1)
 
 
 def parse_changes(values: Mapping[str, Any], source: str = "command line") -> Changes:

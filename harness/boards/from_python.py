@@ -21,8 +21,8 @@ def load_board(board: Named, **changes: Any) -> Board:
     """A board by its name, its YAML file, or the keys that such a file has.
 
     Paths in a mapping begin in the working folder. ``changes`` are those of the command line:
-    ``models``, ``limit``, ``documents``, ``seeds``, ``leave_out_trained``, ``latency``. Raises
-    ConfigError or InputError naming the key and the fix.
+    ``models``, ``limit``, ``documents``, ``seeds``, ``leave_out_trained``, ``latency``,
+    ``workers``. Raises ConfigError or InputError naming the key and the fix.
     """
     if isinstance(board, str | Path):
         found = read_board(str(board))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.check import check_plan
 from harness.boards.config import Board, MethodEntry
+from harness.boards.elsewhere import check_elsewhere
 from harness.boards.isolated import board_of_one, check_isolated, measure_isolated
 from harness.boards.learnt import learnt_by
 from harness.boards.method_entry import load_method, own_name, parse_params
@@ -21,6 +22,7 @@ from harness.boards.shots import about_shots, fit_shots
 from harness.boards.so_far import SoFar
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
+from harness.boards.workers import KEY, Workers
 from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
@@ -108,10 +110,12 @@ def run_plans(
     *,
     batch_size: int | None = None,
     device: str | None = None,
+    workers: Workers | None = None,
 ) -> list[Path]:
     """Execute what is not complete yet; a run that stops does not stop the others.
 
-    Raises at the end if any run failed: the error itself if it was the only run.
+    ``workers`` answer first what is left, and here is only measured. Raises at the end if any run
+    failed: the error itself if it was the only run.
     """
     everything, todo = list(plans), []
     failures: list[HarnessError] = []
@@ -125,15 +129,20 @@ def run_plans(
                 check_plan(plan, root)
                 if plan.measuring.is_elsewhere:
                     check_isolated(plan)
+                if workers is not None:
+                    check_elsewhere(plan, KEY)
                 todo.append(plan)
     for line in dict.fromkeys(f"{p.data.name}: {note}" for p in todo for note in p.demonstrations):
         say(console, f"demonstrations for {line}")
+    if workers is not None and len(todo) > 1:
+        todo = workers.answer(todo, so_far, failures)
+        todo = [plan for plan in todo if plan.asks or not plan.is_measured(root)]
     for model, group in groupby(todo, key=lambda plan: plan.model):
         ready = list(group)
         if here := [plan for plan in ready if not _is_for_another(plan, root)]:
             say(console, f"loading {model.name}{_style_of(model)}")
             with _going_on(failures):
-                llm, opened = _open_llm(here[0], batch_size, device)
+                llm, opened = open_llm(here[0], batch_size, device)
                 _execute_all(here, root, llm, opened, so_far, failures)
         # The model is closed by now: there may be no room for it twice.
         for plan in (plan for plan in ready if _is_for_another(plan, root)):
@@ -191,7 +200,7 @@ def _execute_all(
                 took = replace(opened, index_seconds=held.seconds, index=held.index)
                 folder = execute(plan, root, llm, held.retriever, console, took)
                 # Another process has told them already where this one only measures.
-                for caution in () if plan.measuring.alone else cautions(folder):
+                for caution in cautions(folder) if plan.asks and not plan.measuring.alone else ():
                     say(console, f"warning: {plan.label}: {caution}")
                 if not plan.measuring.is_elsewhere:
                     so_far.add(plan)
@@ -199,9 +208,10 @@ def _execute_all(
         llm.close()
 
 
-def _open_llm(
+def open_llm(
     plan: RunPlan, batch_size: int | None, device: str | None
 ) -> tuple[LanguageModel, Opened]:
+    """The model of a run, and what opening it took. Raises HarnessError."""
     from harness.llm.open import open_model
     from harness.meters.hardware import set_torch_threads
     from harness.meters.memory import in_use

@@ -34,7 +34,8 @@ class SoFar:
     """Rows of a board, one a method with its parameters, model and seed; a column a task.
 
     A row is shown once all its runs are there: on a terminal with the whole table, in a log alone,
-    the first after what was finished before. Boards of one run show nothing.
+    the first after what was finished before. Where runs are timed only when all are answered, the
+    table is shown once more with their times. Boards of one run show nothing.
     """
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
@@ -42,20 +43,27 @@ class SoFar:
         self.tasks = list(dict.fromkeys(plan.config.task.name for plan in plans))
         self.names = _names(plans)
         self.rows: dict[str, dict[str, Found]] = {}
+        self.known: set[str] = set()
         self.told: set[str] = set()
 
     def add(self, plan: RunPlan, *, shown: bool = True) -> None:
-        """Take in a finished run."""
+        """Take in a run that is answered, and again once it is timed."""
         if len(self.plans) < 2:
             return
         found = _found(plan.config.folder(self.root))
-        name = self.names[id(plan)]
+        name, task = self.names[plan.config.run_id], plan.config.task.name
         row = self.rows.setdefault(name, {})
-        row[plan.config.task.name] = found
+        is_new = plan.config.run_id not in self.known
+        self.known.add(plan.config.run_id)
+        row[task] = found
         if not shown:
             return
-        say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
-        if len(row) == len(self.tasks):
+        if is_new:
+            say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
+        if is_new and len(row) == len(self.tasks):
+            self._show()
+        elif not is_new and self._is_all_timed():
+            self.told.clear()
             self._show()
 
     def _show(self) -> None:
@@ -68,6 +76,11 @@ class SoFar:
         for each in (each for each in self._complete() if each not in told):
             say(self.console, self._line(each))
             self.told.add(each)
+
+    def _is_all_timed(self) -> bool:
+        found = [each for row in self.rows.values() for each in row.values()]
+        timed = [each for each in found if each.seconds is not None]
+        return len(self.known) == len(self.names) and len(timed) == len(found)
 
     def _complete(self) -> list[str]:
         return [name for name, row in self.rows.items() if len(row) == len(self.tasks)]
@@ -91,8 +104,8 @@ class SoFar:
         return "  ".join([name.ljust(LONGEST_NAME), *cells, mean, seconds.rjust(10)])
 
 
-def _names(plans: Sequence[RunPlan]) -> dict[int, str]:
-    """What the row of each plan is called: the method, and what tells it from other rows."""
+def _names(plans: Sequence[RunPlan]) -> dict[str, str]:
+    """What the row of each run id is called: the method, and what tells it from other rows."""
     models = {plan.model.name for plan in plans}
     seeds = {plan.config.seed for plan in plans}
     methods: dict[str, set[str]] = {}
@@ -104,7 +117,7 @@ def _names(plans: Sequence[RunPlan]) -> dict[int, str]:
         parts = [name, _params(plan) if len(methods[name]) > 1 else ""]
         parts += [plan.model.name] if len(models) > 1 else []
         parts += [f"seed {plan.config.seed}"] if len(seeds) > 1 else []
-        names[id(plan)] = one_line(", ".join(filter(None, parts)))
+        names[plan.config.run_id] = one_line(", ".join(filter(None, parts)))
     short = {name: shortened(name, LONGEST_NAME) for name in names.values()}
     alike = Counter(short.values())
     return {key: short[name] if alike[short[name]] == 1 else name for key, name in names.items()}

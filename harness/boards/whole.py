@@ -11,6 +11,7 @@ from harness.boards.method_entry import load_method, parse_params
 from harness.boards.prepare import is_prepared, prepare, resolve
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
+from harness.boards.workers import Workers
 from harness.errors import RunFailedError
 from harness.files import check_writable
 from harness.progress import say
@@ -54,7 +55,16 @@ def run_whole(
         _check_methods(resolved, data)
     prepare(resolved, out, make)
     plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
-    folders = run_plans(plans, out, console, batch_size=batch_size, device=device)
+    folders = run_plans(
+        plans,
+        out,
+        console,
+        batch_size=batch_size,
+        device=device,
+        workers=Workers(resolved, out, batch_size, device, retry_errors)
+        if resolved.workers > 1
+        else None,
+    )
     if judge is not None:
         left = run_judge(
             folders, judge.model, judge.prompt, console, batch_size=batch_size, device=device

@@ -64,6 +64,9 @@ def run(
         ),
     ] = False,
     leave_out_trained: LeaveOutTrained = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer runs at once.", min=1)
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
@@ -89,6 +92,7 @@ def run(
             "latency": {"queries": latency_queries, "passes": latency_passes},
             "isolate": isolate or None,
             "timings": False if no_timings else None,
+            "workers": workers,
         }
     )
     if run_all(chosen.changed(changes), out, device, batch_size, retry_errors):
@@ -129,7 +133,7 @@ def _board(
             raise ConfigError(
                 "a board names its own methods, tasks and files; with one, give only --model, "
                 "--limit, --documents, --seed, --leave-out-trained, --latency-queries, "
-                "--latency-passes, --isolate and --no-timings"
+                "--latency-passes, --isolate, --no-timings and --workers"
             )
         return read_board(board)
     if method is None or task is None:

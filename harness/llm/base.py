@@ -212,6 +212,9 @@ class LanguageModel(ABC):
             "transformers model can"
         )
 
+    def share_replies(self, folder: Path) -> None:
+        """Ask nothing that another process of the folder has had answered, if that is the same."""
+
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""
 

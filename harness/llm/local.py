@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from harness.llm.base import (
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
+from harness.llm.shared_replies import SharedReplies
 from harness.llm.style import prompt_style, settled, why_styled
 from harness.prompts import Prompt, Rendered
 
@@ -72,6 +74,7 @@ class LocalModel(LanguageModel):
         self.window = config.window or getattr(model.config, "max_position_embeddings", None)
         if thinking is not None and self.prompt_style == "chat":
             self.thinking_tokens = thinking.room
+        self._shared: SharedReplies | None = None
 
     @property
     def model(self) -> Any:
@@ -133,7 +136,16 @@ class LocalModel(LanguageModel):
         """Continue each prompt; length-sorted batches, longest first."""
         from harness.llm.generation import generate_all
 
-        yield from generate_all(self.runtime, requests)
+        generate = partial(generate_all, self.runtime)
+        if self._shared is None:
+            yield from generate(requests)
+        else:
+            yield from self._shared.complete(requests, generate)
+
+    def share_replies(self, folder: Path) -> None:
+        """Share them through a folder, unless they depend on their batch."""
+        if self.runtime.exact:
+            self._shared = SharedReplies(folder)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Natural-log probability of each continuation, summed over its tokens."""
@@ -160,13 +172,13 @@ class LocalModel(LanguageModel):
         if folder is None:
             yield
             return
-        plain = self.runtime
+        plain, shared = self.runtime, self._shared
         with adapted(plain, self.config, folder) as changed:
-            self.runtime = changed
+            self.runtime, self._shared = changed, None
             try:
                 yield
             finally:
-                self.runtime = plain
+                self.runtime, self._shared = plain, shared
 
     def provenance(self) -> dict[str, Any]:
         """Resolved revision, dtype, device, attention kernel, size and where local files lay."""

@@ -64,11 +64,12 @@ def set_torch_threads() -> None:
     """Use the cores that are ours: more threads than that is far slower than fewer."""
     import torch
 
-    if torch.get_num_threads() != _wanted_threads():
-        torch.set_num_threads(_wanted_threads())
+    if torch.get_num_threads() != wanted_threads():
+        torch.set_num_threads(wanted_threads())
 
 
-def _wanted_threads() -> int:
+def wanted_threads() -> int:
+    """Threads to compute with: those that OMP_NUM_THREADS names, else one a core."""
     # OpenMP allows a list, one number a nesting level.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdigit() and int(asked) else cpu_quota()
@@ -77,7 +78,7 @@ def _wanted_threads() -> int:
 def torch_threads() -> int:
     """Threads torch computes with, or would if it were loaded."""
     torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch else _wanted_threads()
+    return int(torch.get_num_threads()) if torch else wanted_threads()
 
 
 def _cpu_name() -> str:

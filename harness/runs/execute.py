@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.trained_on import TrainedOn, counts
+from harness.data.trained_on import TrainedOn
 from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
@@ -19,33 +18,23 @@ from harness.method import Method
 from harness.progress import bar
 from harness.records import Query
 from harness.retrieval.base import Retriever
-from harness.retrieval.prebuilt import shown
 from harness.runs.answers import AnswerWriter, stopping
 from harness.runs.directory import RunDirectory
 from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
-    RUNNING,
-    CardRecord,
-    Hardware,
-    Harness,
-    Manifest,
     RunConfig,
     is_finished,
     read_manifest,
 )
 from harness.runs.measuring import USUAL, Measuring
+from harness.runs.new_manifest import new_manifest
 from harness.runs.opening import NOT_NOTED, Opened, open_method
 from harness.runs.other_machines import file_hardware, going_on
 from harness.runs.performance import Storage, read_performance, update_performance
 from harness.runs.predictions import has_errors
-from harness.runs.provenance import (
-    harness_version,
-    model_provenance,
-    note_model,
-    package_versions,
-)
+from harness.runs.provenance import note_model
 from harness.runs.scoring import score_run
 from harness.runs.session import Session
 from harness.runs.stamp import check_manifest, is_scored
@@ -78,6 +67,8 @@ class RunPlan:
     """What to know of the demonstrations, each the end of a sentence."""
     board: str | None = None
     """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
+    asks: bool = True
+    """False where another process has asked, and all that is left is measuring."""
 
     @property
     def label(self) -> str:
@@ -87,7 +78,7 @@ class RunPlan:
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
-        return self.is_answered(root) and self._is_measured(self.config.folder(root))
+        return self.is_answered(root) and self.is_measured(root)
 
     def is_answered(self, root: Path) -> bool:
         """Whether nothing is left to do but measuring."""
@@ -104,9 +95,10 @@ class RunPlan:
         manifest, asked = read_manifest(folder), self.data.card.scored_by
         return {name: getattr(manifest, name) for name in asked} == asked
 
-    def _is_measured(self, folder: Path) -> bool:
-        questions, latency = len(self.data.questions), read_performance(folder).latency
-        return self.measuring.is_done(latency, questions)
+    def is_measured(self, root: Path) -> bool:
+        """Whether nothing is left to measure."""
+        latency = read_performance(self.config.folder(root)).latency
+        return self.measuring.is_done(latency, len(self.data.questions))
 
 
 def execute(
@@ -151,15 +143,16 @@ class _Run:
             RunDirectory(folder, ids) as run,
             Session(folder, self.llm, timed=timed) as session,
         ):
-            manifest = _manifest(plan, self.llm, self.retriever, folder)
+            manifest = new_manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
-            finished = is_finished(folder) and not self.left(run)
-            if finished:
+            finished = not plan.asks or (is_finished(folder) and not self.left(run))
+            if is_finished(folder) and finished:
                 check_manifest(folder)
-            else:
+            if not finished:
                 run.write_manifest(going_on(run, manifest))
-            loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
-            to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
+            place = memory_path(root, plan.config)
+            loaded = write_memory(self.method, plan.data, place, plan.measuring.processes)
+            to_measure = not (plan.is_measured(root) or plan.measuring.is_elsewhere)
             if timed and (to_measure or not finished):
                 self.note_opening(run, loaded)
             if not finished:
@@ -266,33 +259,3 @@ class _Run:
                 console=self.console,
                 baseline=self.opened.baseline_bytes,
             )
-
-
-def _manifest(
-    plan: RunPlan, llm: LanguageModel, retriever: Retriever | None, folder: Path
-) -> Manifest:
-    from harness.meters.hardware import describe_hardware
-
-    model = model_provenance(llm, folder)
-    hardware = describe_hardware().record(str(model.get("device", "remote")))
-    return Manifest(
-        schema_version=plan.config.schema_version,
-        run_id=plan.config.run_id,
-        config=plan.config,
-        method_card=CardRecord(**asdict(plan.method.card)),
-        non_default_params=shown(
-            plan.method.params.model_dump(mode="json", exclude_defaults=True) | plan.method.variant
-        ),
-        **({"method_provenance": dict(places)} if (places := plan.method.provenance) else {}),
-        model_provenance=model,
-        retriever_provenance=retriever.provenance() if retriever else None,
-        task_provenance=dict(plan.data.provenance),
-        **plan.data.card.scored_otherwise,
-        **({"trained_on": counts(plan.trained)} if plan.trained else {}),
-        **({"demonstrations": plan.demonstrations} if plan.demonstrations else {}),
-        hardware=Hardware(**hardware),
-        harness=Harness(**harness_version()),
-        packages=package_versions(),
-        created=datetime.now(UTC).date().isoformat(),
-        status=RUNNING,
-    )

@@ -32,6 +32,8 @@ class Measuring:
     isolate: bool = False
     alone: bool = False
     timings: bool = True
+    processes: int = 1
+    """That answer runs of the board at once, each with its share of the cores."""
 
     @property
     def is_elsewhere(self) -> bool:

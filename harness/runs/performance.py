@@ -23,6 +23,8 @@ class Write(Record):
     """Seconds that writing the method's memory took; runs that share the memory share them."""
 
     seconds: Amount
+    processes: Count | None = None
+    """Of its board, that shared the cores meanwhile; left out where it was one."""
 
 
 class ColdStart(Record):

@@ -60,10 +60,10 @@ class Loaded:
     seconds: float
 
 
-def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
+def write_memory(method: Method, data: TaskData, place: Path, processes: int = 1) -> Loaded | None:
     """Write a method's memory at ``place`` unless an earlier run did; then load it.
 
-    Returns None for a method without a memory.
+    Returns None for a method without a memory. ``processes``, of this board, share the cores.
     """
     if not writes_memory(type(method)):
         return None
@@ -74,7 +74,7 @@ def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
         with locked(place, "memory"):
             # Another process may have come first.
             if not is_written(place):
-                _write(method, data, place, label)
+                _write(method, data, place, label, processes)
     # Any number may read; what a writer killed at its end left is in nobody's way.
     shutil.rmtree(place / "scratch", ignore_errors=True)
     start = monotonic()
@@ -83,21 +83,24 @@ def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
     return Loaded(read_json(place / "write.json"), round(monotonic() - start, 3))
 
 
-def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
+def _write(method: Method, data: TaskData, place: Path, label: str, processes: int) -> None:
     scratch, memory = place / "scratch", place / "memory"
     with writing(place):
         scratch.mkdir(exist_ok=True)
         shutil.rmtree(memory, ignore_errors=True)
         memory.mkdir()
     clock = scratch / "seconds.json"
-    before: float = read_json(clock)["seconds"] if clock.exists() else 0.0
+    before: dict[str, Any] = read_json(clock) if clock.exists() else {"seconds": 0.0}
+    most = max(processes, before.get("processes", 1))
+    shared = {"processes": most} if most > 1 else {}
     start = monotonic()
     with_scratch = copy(method)
     # No gold, even for an oracle: runs on other questions share the memory.
     with_scratch.open(replace(method.lent, scratch=scratch, gold={}))
 
     def note() -> None:
-        write_json(clock, {"seconds": round(before + monotonic() - start, 3)})
+        seconds = round(before["seconds"] + monotonic() - start, 3)
+        write_json(clock, {"seconds": seconds, **shared})
 
     with every(NOTED_EVERY, note), calling(label, "write"):
         with_scratch.write(data.corpus, data.train, memory)

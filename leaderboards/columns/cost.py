@@ -86,7 +86,7 @@ def _once() -> Iterator[Column]:
     yield _seconds(
         "write",
         "Memory write",
-        "Seconds to write the method's own memory.",
+        "Seconds to write the method's own memory, unless other runs shared the cores.",
         lambda row: row.cost.write_seconds,
     )
 
