@@ -25,15 +25,15 @@ class Cost:
     """Costs of one row; None where nothing was measured.
 
     ``latency_*`` are seconds for one query at a time, ``ttft_*`` until the first token of its last
-    reply, known of ``ttft_queries``, ``latency_noise`` by what share a query's seconds differed
-    between passes (the median question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
-    built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
-    the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
-    row's runs. ``isolated``: all of its latency and memory is of processes that ran nothing else.
-    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
-    means per question; ``empty`` and ``cut_off`` are shares of the questions
-    (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is what the model
-    alone had in use, known of isolated runs.
+    reply (known of ``ttft_queries``), ``latency_noise`` by what share a query's seconds differed
+    between passes (the median question). ``cold_start_seconds`` is what opening model, index and
+    memory takes once they are built, ``index_seconds`` what building the index took,
+    ``index_cached`` whether that was before the run, ``write_seconds`` what writing a method's own
+    memory took: each the highest of the row's runs. ``isolated``: all of its latency and memory is
+    of processes that ran nothing else. ``throughput`` are questions a second when batched. Calls,
+    retrievals, tokens and passages are means per question; ``empty`` and ``cut_off`` are shares of
+    the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is
+    what the model alone had in use, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 

@@ -21,8 +21,7 @@ def timing() -> Iterator[Column]:
     yield Column(
         "latency",
         "Latency p50 / p90",
-        "Median / 90th percentile of the time to an answer, one question at a time after a "
-        "warm-up.",
+        "Median / 90th percentile of an answer, one question at a time after a warm-up.",
         lambda row: cells.percentiles(row.cost.latency_p50, row.cost.latency_p90, row),
         (
             Field("latency_p50_seconds", "float", lambda row: row.cost.latency_p50),
