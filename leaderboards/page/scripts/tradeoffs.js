@@ -2,11 +2,11 @@
 /* Trade-offs: quality against one cost a plot, and the rows that no other beats in both. */
 
 const COSTS = [
-  ["latency", "Latency", "seconds"],
-  ["ttft", "First token", "seconds"],
-  ["storage", "Storage", "MB per 1,000 documents"],
-  ["tokens", "Tokens", "per question"],
-  ["calls", "Calls of the model", "per question"],
+  ["latency", "Latency", ", seconds"],
+  ["ttft", "First token", ", seconds"],
+  ["storage", "Storage", ", MB per 1,000 documents"],
+  ["tokens", "Tokens", " per question"],
+  ["calls", "Calls", " per question"],
 ];
 const TIMES = ["latency", "ttft"];
 const tradeoffState = { name: null, quality: "f1", share: "p50" };
@@ -69,14 +69,15 @@ function showTradeoffs() {
   byId("tradeoff-legend").replaceChildren(legend(table.rows));
   for (const [cost, name, unit] of COSTS) {
     const points = pointsOf(table, quality, cost);
-    const title = `${name}${TIMES.includes(cost) ? ` ${share}` : ""}, ${unit}`;
+    const title = `${name}${TIMES.includes(cost) ? ` ${share}` : ""}${unit}`;
     const floors = cost === "storage" ? table.floors : [];
-    if (points.length)
+    const isAlike = points.length > 1 && points.every(({ x }) => x === points[0].x);
+    if (points.length && !isAlike)
       into.append(tradeoff(title, page.columns[quality].label, points, { cost, floors }));
-    else missing.push(name);
+    else missing.push(`${name} (${isAlike ? "all rows have the same" : "not known"})`);
   }
   byId("tradeoff-missing").textContent = missing.length
-    ? `Not plotted, since no row here has both: ${page.columns[quality].label} and ${missing.join(", ")}.`
+    ? `Not plotted: ${missing.join(", ")}.`
     : "";
 }
 

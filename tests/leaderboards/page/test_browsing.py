@@ -253,6 +253,8 @@ def test_times_are_plotted_at_either_percentile(page: Tab, board: Path) -> None:
         )
         for name, found in zip(("latency", "ttft"), plotted, strict=True):
             assert found == pytest.approx([getattr(r.cost, f"{name}_{share}") for r in table.rows])
+    said = page.run("document.getElementById('tradeoff-missing').textContent")
+    assert said == "Not plotted: Calls (all rows have the same)."
 
 
 def test_hovering_names_a_point(page: Tab) -> None:
