@@ -148,6 +148,7 @@ def _received(response: Any, patience: float | None) -> Iterator[bytes]:
 
 
 def _read_to_the_end(received: Iterator[bytes]) -> None:
-    with suppress(ServerFailure):
+    # The reply is there; what happens to the connection now, be it closed, is no fault of it.
+    with suppress(Exception):
         for _ in received:
             pass
