@@ -51,6 +51,14 @@ def percentiles(p50: float | None, p90: float | None, row: Row) -> str:
     return f"{number(p50)} / {number(p90)} s"
 
 
+def first_token(row: Row) -> str:
+    """Time to the first token; of how many questions, where it is not known of all."""
+    cost = row.cost
+    of = cost.ttft_queries
+    told = f" (of {of})" if 0 < of < cost.latency_queries else ""
+    return percentiles(cost.ttft_p50, cost.ttft_p90, row) + told
+
+
 def tokens(row: Row) -> float | None:
     """Prompt and completion tokens of a question together."""
     prompt, completion = row.cost.prompt_tokens, row.cost.completion_tokens

@@ -25,12 +25,13 @@ class Cost:
     """Costs of one row; None where nothing was measured.
 
     ``latency_*`` are seconds for one query at a time, ``ttft_*`` until the first token of its last
-    reply, ``latency_noise`` by what share a query's seconds differed between passes (the median
-    question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
-    built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
-    the run, ``write_seconds`` what writing a method's own memory took where no other run shared
-    the cores: each the highest of the row's runs. ``isolated``: all of its latency and memory is of
-    processes that ran nothing else. ``throughput`` are questions a second when batched. Calls,
+    reply (known of ``ttft_queries``), ``latency_noise`` by what share a query's seconds differed
+    between passes (the median question). ``cold_start_seconds`` is what opening model, index and
+    memory takes once they are built, ``index_seconds`` what building the index took,
+    ``index_cached`` whether that was before the run, ``write_seconds`` what writing a method's own
+    memory took where no other run shared the cores: each the highest of the row's runs.
+    ``isolated``: all of its latency and memory is of processes that ran nothing else.
+    ``throughput`` are questions a second when batched. Calls,
     retrievals, tokens and passages are means per question; ``empty`` and ``cut_off`` are shares of
     the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is
     what the model alone had in use, known of isolated runs.
@@ -43,6 +44,7 @@ class Cost:
     latency_noise: float | None = None
     ttft_p50: float | None = None
     ttft_p90: float | None = None
+    ttft_queries: int = 0
     cold_start_seconds: float | None = None
     index_seconds: float | None = None
     index_cached: bool = False
@@ -119,6 +121,7 @@ def _latency(timed: Sequence[Latency]) -> dict[str, Any]:
         "latency_noise": float(np.median(spreads)) if spreads else None,
         "ttft_p50": ttft_p50,
         "ttft_p90": ttft_p90,
+        "ttft_queries": len(first),
         "isolated": bool(timed) and all(latency.isolated for latency in timed),
     }
 

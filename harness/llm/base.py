@@ -215,6 +215,15 @@ class LanguageModel(ABC):
     def share_replies(self, folder: Path) -> None:
         """Ask nothing that another process of the folder has had answered, if that is the same."""
 
+    def streaming(self) -> AbstractContextManager[None]:
+        """While open, a model that must be asked to tells when a reply's first token was there."""
+        return nullcontext()
+
+    @property
+    def streamed(self) -> str:
+        """Which replies came as streams while it was last ``streaming``; empty: none was asked."""
+        return ""
+
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""
 

@@ -15,6 +15,7 @@ unasked, sentences as those of Granite 3.2, and harmony without its special toke
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -49,6 +50,7 @@ SWITCHES = ("enable_thinking", "thinking")
 the second; the others ignore what they do not know."""
 _ANY = re.compile("|".join(re.escape(t) for tags in TAGS for t in (tags.opening, tags.closing)))
 _BETWEEN_CHANNELS = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call)\|>")
+_BLANK = re.compile(rf"\A(?:\s|{_BETWEEN_CHANNELS.pattern})*")
 
 
 def part(text: str, *, opened: bool = False) -> tuple[str, str]:
@@ -58,21 +60,43 @@ def part(text: str, *, opened: bool = False) -> tuple[str, str]:
     tag that nothing opened says the same. Thoughts that do not end leave no answer. Several blocks
     are joined by an empty line; blank space before the answer is left out, as models put it there.
     """
-    found = _ANY.search(text)
-    if found is None:
+    tags = _tags_in(text)
+    if tags is None:
         return (text.strip(), "") if opened else ("", text)
-    tags = next(tags for tags in TAGS if found.group() in (tags.opening, tags.closing))
-    pieces = re.split(f"({re.escape(tags.opening)}|{re.escape(tags.closing)})", text)
     thoughts: list[str] = []
     answer: list[str] = []
-    inside = opened
-    for piece, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+    for _, block, is_thought in _blocks(text, tags, opened):
         if tags is _HARMONY:
-            piece = _BETWEEN_CHANNELS.sub("", piece)
-        (thoughts if inside or tag == tags.closing else answer).append(piece)
-        inside = tag == tags.opening
+            block = _BETWEEN_CHANNELS.sub("", block)
+        (thoughts if is_thought else answer).append(block)
     kept = [thought.strip() for thought in thoughts if thought.strip()]
     return "\n\n".join(kept), "".join(answer).lstrip()
+
+
+def answer_at(text: str, *, opened: bool = False) -> int:
+    """Where the answer that ``part`` finds begins; the text's length where there is none."""
+    tags = _tags_in(text)
+    blocks = _blocks(text, tags, opened) if tags else [(0, text, opened)]
+    starts = (
+        at + len(block) - len(_BLANK.sub("", block))
+        for at, block, is_thought in blocks
+        if not is_thought and not _BLANK.fullmatch(block)
+    )
+    return next(starts, len(text))
+
+
+def _tags_in(text: str) -> Tags | None:
+    found = _ANY.search(text)
+    return found and next(t for t in TAGS if found.group() in (t.opening, t.closing))
+
+
+def _blocks(text: str, tags: Tags, opened: bool) -> Iterator[tuple[int, str, bool]]:
+    """Where each piece between two tags begins, the piece, and whether it is of thoughts."""
+    pieces = re.split(f"({re.escape(tags.opening)}|{re.escape(tags.closing)})", text)
+    inside, at = opened, 0
+    for piece, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        yield at, piece, inside or tag == tags.closing
+        inside, at = tag == tags.opening, at + len(piece) + len(tag)
 
 
 def opened_by(prompt: str) -> Tags | None:

@@ -293,8 +293,3 @@ def read_manifest(folder: Path, *, any_schema: bool = False) -> Manifest:
             "release that wrote it or run again"
         )
     return parse_record(path, values, Manifest, "not a run manifest: ")
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a run whose every question was answered."""
-    return (folder / MANIFEST).exists() and read_manifest(folder).is_finished

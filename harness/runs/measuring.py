@@ -56,8 +56,11 @@ class Measuring:
             return [timed // REPEATED] * (USUAL_PASSES - 1) if timed >= REPEATED else []
         return [max(1, timed // REPEATED)] * (self.passes - 1) if timed else []
 
-    def protocol(self, timed: int) -> dict[str, Any]:
-        """What a manifest says of how so many queries were timed."""
+    def protocol(self, timed: int, streamed: str = "") -> dict[str, Any]:
+        """What a manifest says of how so many queries were timed.
+
+        ``streamed``: which of a server's replies came as streams.
+        """
         again = self.again(timed)
         return {
             "loop": "closed: the next query is asked when the last one is answered",
@@ -74,6 +77,7 @@ class Measuring:
             ),
             "timer": "perf_counter, from the query to its answer; kernels of a GPU are waited for",
             "first_token": "from the query to the first token of the last reply of its program",
+            **({"streamed": streamed} if streamed else {}),
             "isolated": self.alone,
         }
 

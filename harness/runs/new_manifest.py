@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def new_manifest(
     plan: RunPlan, llm: LanguageModel, retriever: Retriever | None, folder: Path
 ) -> Manifest:
-    """What is known of a run before its first question: its plan, and what it is run with and on."""
+    """What is known of a run before its first question: its plan, what runs it, and on what."""
     from harness.meters.hardware import describe_hardware
 
     model = model_provenance(llm, folder)

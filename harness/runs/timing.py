@@ -44,26 +44,28 @@ def time_queries(
 
     queries, count = _sound_first(run, in_order(queries)), min(measuring.queries, len(queries))
     warmup, again = min(measuring.warmup, count), measuring.again(count)
-    if warmup:
-        with bar(console, f"{label}, warm-up", warmup) as shown:
-            engine.run(method, queries[:warmup], _Patience(label, shown.advance))
-    with bar(console, f"{label}, latency", count + sum(again)) as shown:
-        latency, memory, answers = measure_closed_loop(
-            engine,
-            method,
-            queries,
-            count=count,
-            again=again,
-            device=device,
-            on_answer=_Patience(label, shown.advance),
-        )
+    with engine.llm.streaming():
+        if warmup:
+            with bar(console, f"{label}, warm-up", warmup) as shown:
+                engine.run(method, queries[:warmup], _Patience(label, shown.advance))
+        with bar(console, f"{label}, latency", count + sum(again)) as shown:
+            latency, memory, answers = measure_closed_loop(
+                engine,
+                method,
+                queries,
+                count=count,
+                again=again,
+                device=device,
+                on_answer=_Patience(label, shown.advance),
+            )
     isolated = {"isolated": True} if measuring.alone else {}
     same = _same_as_batched(run, answers)
     record = Latency(**latency, warmup=warmup, same_as_batched=same, **isolated)
     if baseline is not None:
         memory["baseline_bytes"] = baseline
     # The protocol first: a run is measured once it has a latency.
-    run.change_manifest(timing=measuring.protocol(len(record.seconds)))
+    protocol = measuring.protocol(len(record.seconds), engine.llm.streamed)
+    run.change_manifest(timing=protocol)
     update_performance(run.folder, latency=record, memory=memory)
 
 

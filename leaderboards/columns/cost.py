@@ -45,11 +45,14 @@ def timing() -> Iterator[Column]:
     yield Column(
         "ttft",
         "First token p50 / p90",
-        "Time to the first token of the last reply, measured as the latency.",
-        lambda row: cells.percentiles(row.cost.ttft_p50, row.cost.ttft_p90, row),
+        "Median / 90th percentile of the time to the first token of the last reply, searches, "
+        "earlier calls and thoughts before it included; measured with the latency, of a server as "
+        "its reply streams in.",
+        cells.first_token,
         (
             Field("first_token_p50_seconds", "float", lambda row: row.cost.ttft_p50),
             Field("first_token_p90_seconds", "float", lambda row: row.cost.ttft_p90),
+            Field("first_token_queries", "int", lambda row: row.cost.ttft_queries),
         ),
         "low",
         short="First token",

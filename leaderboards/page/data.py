@@ -98,6 +98,7 @@ def _row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
         "external": bool(row.external),
         "top": row.top,
         "elsewhere": row.cost.elsewhere,
+        "p90": {"latency": row.cost.latency_p90, "ttft": row.cost.ttft_p90},
         "cells": {column.name: cell(column, row) for column in columns},
     }
 

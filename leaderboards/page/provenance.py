@@ -53,6 +53,7 @@ def _parts(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
         "Retriever": (config.retriever or {}) | (manifest.retriever_provenance or {}),
         "Questions and corpus": manifest.task_provenance | config.task.written(),
         "Learnt from": manifest.trained_on,
+        "How single questions were timed": manifest.timing,
         "Hardware": manifest.hardware.written(),
         "Versions": {"memory-harness": manifest.harness.text, **manifest.packages},
     }

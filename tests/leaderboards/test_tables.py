@@ -265,12 +265,12 @@ def test_only_timings_of_the_tables_hardware_are_in_any_format(runs: Path, write
 
 def test_costs_and_comparisons_have_columns(runs: Path, write_run) -> None:
     costs = performance(0.1, 40)
-    costs["latency"] |= {"first_token": [0.01] * 11}
+    costs["latency"] |= {"first_token": [0.01] * 7 + [None] * 4}
     costs["index"] = {"seconds": 6.5, "cached": False}
     write_run("good", skill=0.3, costs=costs)
     write_run("bad", skill=-0.3)
     text = render(runs, columns=["ttft", "index", "parts", "ranks", "letters", "p"])
-    assert cells(text, "First token p50 / p90") == ["10 / 10 ms", "\u2014"]
+    assert cells(text, "First token p50 / p90") == ["10 / 10 ms (of 7)", "\u2014"]
     assert cells(text, "Index build") == ["6.5 s", "\u2014"]
     assert cells(text, "Storage by part") == ["sparse index 0.3, text 0.4", "\u2014"]
     assert cells(text, "Rank") == ["1", "2"]

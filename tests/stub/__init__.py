@@ -4,11 +4,25 @@
         open_model(resolve_model(f"openai:{stub.model}@{stub.url}"))
 
 Behind it are scripted words or a tiny model (``minds``); single requests fail by a schedule
-(``faults``); what it refuses, how it shapes replies and what it offers are options (``server``).
+(``faults``); how it streams (``streams``), what it refuses, how it shapes replies and what it
+offers are options (``server``).
 """
 
-from tests.stub.faults import FAULTS, Fault, Lasting, Once, Seeded
+from tests.stub.faults import FAULTS, REFUSAL, Fault, Lasting, Once, Seeded
 from tests.stub.minds import TinyMind, Words
 from tests.stub.server import Asked, Stub
+from tests.stub.streams import Streams
 
-__all__ = ["FAULTS", "Asked", "Fault", "Lasting", "Once", "Seeded", "Stub", "TinyMind", "Words"]
+__all__ = [
+    "FAULTS",
+    "REFUSAL",
+    "Asked",
+    "Fault",
+    "Lasting",
+    "Once",
+    "Seeded",
+    "Streams",
+    "Stub",
+    "TinyMind",
+    "Words",
+]

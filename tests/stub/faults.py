@@ -64,6 +64,8 @@ FAULTS: dict[str, Fault] = {
     ),
 }
 """All but the timeout, which depends on the client's patience: ``Fault(drops=True, delay=…)``."""
+REFUSAL = _error(400, "bad request")
+"""For good, and without a word on why."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from tests.stub.faults import Fault
 from tests.stub.minds import Mind, as_text, pieces
 from tests.stub.shapes import chat_choice, completion_choice, prompt_rows
+from tests.stub.streams import Streaming, Streams
 
 REFUSALS = {
     "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
@@ -52,6 +53,7 @@ class Stub:
     ``refuses``: parameters, by name or by a key of REFUSALS. ``thoughts``: what it thinks before
     every answer, in a field or in tags. ``offers``: log-probabilities, of chats ``top`` and
     ``prompt_logprobs``. ``parts``: content as a list. ``usage``: whether tokens are counted.
+    ``streams``: how a reply is streamed that is asked for so.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Stub:
         most_top: int = 20,
         parts: bool = False,
         usage: bool = True,
+        streams: Streaming = lambda _: Streams(),
         window: int | None = None,
         tells_window: bool = True,
         models: Sequence[str] = ("m",),
@@ -74,10 +77,12 @@ class Stub:
         self.mind, self.faults, self.refuses = mind, faults, refuses
         self.thoughts, self.thoughts_in = thoughts, thoughts_in
         self.offers, self.most_top, self.parts, self.usage = offers, most_top, parts, usage
+        self.streams = streams
         self.window, self.tells_window = window, tells_window
         self.models, self.root = models, root
         self.asked: list[Asked] = []
         """Every POST so far."""
+        self.connections = 0
         self.running = self.most_running = 0
         self._seen: Counter[tuple[str, str]] = Counter()
         self.lock = threading.Lock()
@@ -224,6 +229,10 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            super().setup()
+            stub.connections += 1
+
         def do_GET(self) -> None:
             if self.path == f"{stub.root}/models":
                 self._send(Fault(200, json.dumps(stub.listed()).encode()))
@@ -244,6 +253,10 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 fault = stub.faults(asked)
                 if fault is None:
                     status, value = stub.answer(asked)
+                    streams = stub.streams(asked) if asked.body.get("stream") else None
+                    if status == 200 and streams is not None:
+                        self._stream(streams, value)
+                        return
                     fault = Fault(status, json.dumps(value).encode())
                 self._send(fault)
             finally:
@@ -265,6 +278,17 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(fault.body)
+
+        def _stream(self, streams: Streams, value: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for text in streams.writes(value):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(text), text))
+            self.close_connection = streams.most is not None and not streams.then
+            if not self.close_connection:
+                self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UnansweredError
 from harness.llm.server.failures import ServerFailure, answer
+from harness.llm.server.streams import stream
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -58,7 +59,9 @@ class Endpoint:
     halved_at: float = 0.0
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a request. Raises ServerFailure or Refused."""
+        """Send a request, for a stream if it says so. Raises ServerFailure or Refused."""
+        if body.get("stream"):
+            return answer(lambda: stream(self.client, path, body))
         return answer(lambda: self.client.post(path, body=body, cast_to=object))
 
     def get(self, path: str) -> dict[str, Any]:

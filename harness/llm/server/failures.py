@@ -43,6 +43,7 @@ class ServerFailure(Exception):
         crowded: bool = False,
         lasting: bool = False,
         unreachable: bool = False,
+        in_stream: bool = False,
     ) -> None:
         super().__init__(words)
         self.words = words
@@ -54,6 +55,8 @@ class ServerFailure(Exception):
         """Asking again does not help now, only later."""
         self.unreachable = unreachable
         """Nothing listens there."""
+        self.in_stream = in_stream
+        """A reply had begun that came as a stream."""
 
 
 class Refused(Exception):
@@ -90,7 +93,7 @@ def answer(call: Callable[[], object]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ServerFailure(f"no JSON but {_line(value, 60)!r}")
     if value.get("error") and not value.get("choices"):
-        raise _with_status_200(value["error"])
+        raise told_late(value["error"])
     return value
 
 
@@ -144,7 +147,8 @@ def asked_to_wait(headers: Mapping[str, str]) -> float | None:
     return max(seconds, 0.0) if seconds < float("inf") else None
 
 
-def _with_status_200(error: Any) -> ServerFailure | Refused:
+def told_late(error: Any) -> ServerFailure | Refused:
+    """The kind of failure that an error means which came with status 200, whole or in a stream."""
     code = _field(error, "code")
     if code.isdigit() and 400 <= int(code) < 600:
         return of_status(int(code), error)

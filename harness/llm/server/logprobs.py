@@ -20,7 +20,7 @@ from math import exp
 from typing import Any, Literal, TypeVar
 
 from harness.errors import CapabilityError, ConfigError, HarnessError
-from harness.llm.base import NextTokenProbs, Scores, TokenChoice
+from harness.llm.base import Capability, NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
 from harness.llm.server.bodies import in_chat, messages, placed
 from harness.llm.server.failures import Refused, ServerFailure
@@ -82,6 +82,16 @@ class LogProbs:
         """For provenance."""
         parts = [self.form or "", f"top {self.top}" if self.top else ""]
         return ", ".join(filter(None, parts)) or "none"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What a model can do with it."""
+        offered: set[Capability] = set()
+        if self.form is not None or self.top:
+            offered.add("next-token-probs")
+        if self.form is not None and self.top:
+            offered.add("logprobs")
+        return frozenset(offered)
 
     def score(self, prompt: Rendered, continuations: Sequence[str]) -> Scores:
         """Log-probability of each continuation, summed over its tokens."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from random import Random
 from threading import Lock
 from typing import Any
 
 from harness.errors import CapabilityError, ConfigError, UnansweredError, WindowExceededError
 from harness.llm.base import (
-    Capability,
     GenerateRequest,
     LanguageModel,
     NextTokenProbs,
@@ -28,16 +26,16 @@ from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter
 from harness.llm.server.endpoints import Endpoints, client
 from harness.llm.server.failures import Refused
+from harness.llm.server.keys import NO_KEY, key_of
 from harness.llm.server.logprobs import LogProbs, choices
 from harness.llm.server.refusals import OF_ACCOUNTS, explained
 from harness.llm.server.replies import Said
+from harness.llm.server.streaming import Streaming
 from harness.llm.server.transport import Transport
 from harness.llm.style import prompt_style, why_styled
 from harness.prompts import Rendered
 
 DEFAULT_URL = "https://api.openai.com/v1"
-DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
-NO_KEY = "none"
 _SAMPLE = GenerateRequest("The capital of France is", max_tokens=16)
 
 
@@ -70,8 +68,7 @@ class ServerModel(LanguageModel):
         self.config, self.name, self.prompt_style = config, config.name, prompt_style(config)
         self.window, self.urls = config.window, config.urls or (DEFAULT_URL,)
         self.concurrency = config.max_concurrency * len(self.urls)
-        self._key_variable = config.api_key_env or DEFAULT_KEY_VARIABLE
-        key = self._key()
+        self._key_variable, key = key_of(config)
         self._where = f"model '{self.name}' at {', '.join(self.urls)}"
         self._transport = Transport(
             self._where,
@@ -90,6 +87,7 @@ class ServerModel(LanguageModel):
         self._lock, self._probe_lock = Lock(), Lock()
         self._logprobs: LogProbs | None = None
         self._thinks = False
+        self._streaming = Streaming()
         if config.thinking and self.prompt_style != "chat":
             raise ConfigError(
                 f"model '{self.name}': thinking works with prompt_style: chat; set it, or leave "
@@ -97,17 +95,6 @@ class ServerModel(LanguageModel):
             )
         if config.thinking == "on":
             self._think()
-
-    def _key(self) -> str:
-        key = os.environ.get(self._key_variable, "").strip()
-        if key:
-            return key
-        if self.config.api_key_env or not self.config.urls:
-            raise ConfigError(
-                f"model '{self.name}': the environment variable {self._key_variable} holds no "
-                f"key; set it, or give base_url for a server that needs none"
-            )
-        return NO_KEY
 
     def probe(self) -> None:
         """Find out, once, what the server offers: log-probabilities, thoughts, its window.
@@ -132,7 +119,7 @@ class ServerModel(LanguageModel):
             untried = LogProbs(self._transport.post, self.config.path, self.prompt_style, extras)
             with self._explained():
                 self._logprobs = untried.find()
-            self.capabilities = _capabilities(self._logprobs)
+            self.capabilities = self._logprobs.capabilities
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
         """Send the requests side by side; replies come in the order the server finishes them.
@@ -192,6 +179,15 @@ class ServerModel(LanguageModel):
             **places(self.config),
         }
 
+    def streaming(self) -> AbstractContextManager[None]:
+        """While open, replies are asked for as streams."""
+        return self._streaming.open()
+
+    @property
+    def streamed(self) -> str:
+        """Which of the replies came as streams, and why the others did not."""
+        return self._transport.without_secret(self._streaming.told)
+
     def close(self) -> None:
         """Close the connections; requests that wait are given up."""
         self._transport.endpoints.close()
@@ -216,7 +212,7 @@ class ServerModel(LanguageModel):
         cut_off = text == kept and (said.cut_off or kept != said.answer)
         # Servers leave the stop string out of what they send.
         ended = request.stopped_by(kept) or None
-        return Reply(text, *counts, watched, said.thoughts, cut_off, ended)
+        return Reply(text, *counts, watched, said.thoughts, cut_off, ended, said.first_token)
 
     def _within(self, said: Said, most: int) -> str:
         """The answer within its own limit; the server's also left room for thoughts."""
@@ -250,16 +246,20 @@ class ServerModel(LanguageModel):
         opened = chat and self._counter is not None and self._counter.opens_thoughts(prompt)
         with self._explained():
             return self._transport.post(
-                path, {**body, **prompted}, lambda value: Said.read(value, opened=opened)
+                path,
+                {**body, **prompted},
+                lambda value: Said.read(value, opened=opened),
+                self._streaming.request(),
             )
 
     def _counts(self, prompt: Rendered, said: Said) -> tuple[int | None, int | None]:
         if said.prompt_tokens is not None:
             return said.prompt_tokens, said.completion_tokens
+        # A server may count in whole replies alone; those are the ones that are recorded.
+        if not self._streaming.is_open:
+            self._counted_by = "tokenizer" if self._counter else "nobody"
         if self._counter is None:
-            self._counted_by = "nobody"
             return None, None
-        self._counted_by = "tokenizer"
         return self._counter.prompt(prompt), self._counter.text(said.thoughts + said.answer)
 
     @contextmanager
@@ -287,12 +287,3 @@ class ServerModel(LanguageModel):
     def _count_retry(self) -> None:
         with self._lock:
             self.retries += 1
-
-
-def _capabilities(found: LogProbs) -> frozenset[Capability]:
-    offered: set[Capability] = set()
-    if found.form is not None or found.top:
-        offered.add("next-token-probs")
-    if found.form is not None and found.top:
-        offered.add("logprobs")
-    return frozenset(offered)

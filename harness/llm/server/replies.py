@@ -8,10 +8,10 @@ from math import inf
 from typing import Any
 
 from harness.llm.server.failures import ServerFailure
-from harness.llm.thoughts import TAGS, part
+from harness.llm.thoughts import TAGS, answer_at, part
 
-# What servers call the field (DeepSeek, SGLang, llama.cpp; vLLM since 0.12, OpenRouter).
-_THOUGHTS = ("reasoning_content", "reasoning")
+THOUGHTS = ("reasoning_content", "reasoning")
+"""What servers call the field (DeepSeek, SGLang, llama.cpp; vLLM since 0.12, OpenRouter)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,24 @@ class Step:
     token: str
     logprob: float
     top: Mapping[str, float]
+
+
+class Streamed(dict[str, Any]):
+    """What a whole reply would have been, of one that came as a stream, and when its text came.
+
+    ``marks``: after every piece, how much text there was, and the moment on ``perf_counter``;
+    ``end``: when it was said that nothing more would come.
+    """
+
+    def __init__(
+        self, value: Mapping[str, Any], marks: Sequence[tuple[int, float]], end: float
+    ) -> None:
+        super().__init__(value)
+        self._marks, self._end = marks, end
+
+    def moment(self, at: int) -> float:
+        """When the character at a place of the text was there; the end where the text is over."""
+        return next((moment for length, moment in self._marks if length > at), self._end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,8 @@ class Said:
     prompt_tokens: int | None
     completion_tokens: int | None
     steps: tuple[Step, ...]
+    first_token: float | None = None
+    """When the answer's first token was there, of a reply that came as a stream."""
 
     @classmethod
     def read(cls, value: Mapping[str, Any], *, opened: bool = False) -> Said:
@@ -47,8 +67,8 @@ class Said:
         cut_off = choice.get("finish_reason") == "length"
         message = choice.get("message")
         if isinstance(message, Mapping):
-            text, inside = _joined(message.get("content"))
-            fields = [_joined(message.get(name))[0] for name in _THOUGHTS]
+            text, inside = joined(message.get("content"))
+            fields = [joined(message.get(name))[0] for name in THOUGHTS]
             apart = next((field for field in fields if field), inside)
         elif "text" in choice:
             text, apart = str(choice["text"] or ""), ""
@@ -60,14 +80,17 @@ class Said:
         # The tag itself may be all that came, and a server may keep it from the text.
         begun = text or "".join(step.token for step in generated)
         usage = value.get("usage") or {}
+        thinks = bool(apart or thoughts or opened)
+        at = answer_at(text, opened=opened) if thinks else 0
         return cls(
             answer,
             "\n\n".join(filter(None, [apart.strip(), thoughts])),
-            bool(apart or thoughts or opened) or any(tags.opening in begun for tags in TAGS),
+            thinks or any(tags.opening in begun for tags in TAGS),
             cut_off,
             _count(usage, "prompt_tokens"),
             _count(usage, "completion_tokens"),
             generated,
+            value.moment(at) if isinstance(value, Streamed) else None,
         )
 
 
@@ -104,8 +127,8 @@ def number(logprob: Any) -> float:
     return float(logprob) if isinstance(logprob, int | float) else -inf
 
 
-def _joined(content: Any) -> tuple[str, str]:
-    """Text that may come in parts, and the thoughts among them (Mistral's ``thinking``)."""
+def joined(content: Any) -> tuple[str, str]:
+    """A message's text, maybe in parts, and the thoughts among them (Mistral's ``thinking``)."""
     if content is None:
         return "", ""
     if isinstance(content, str):
@@ -117,7 +140,7 @@ def _joined(content: Any) -> tuple[str, str]:
         if isinstance(item, str):
             texts.append(item)
         elif isinstance(item, Mapping) and "thinking" in item:
-            thoughts.append(_joined(item["thinking"])[0])
+            thoughts.append(joined(item["thinking"])[0])
         elif isinstance(item, Mapping):
             texts.append(str(item.get("text") or ""))
     return "".join(texts), "".join(thoughts)

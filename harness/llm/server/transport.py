@@ -7,6 +7,7 @@ failed together do not come back together; a server's own Retry-After is kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from threading import Lock
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from harness.llm.server.failures import Refused, ServerFailure, choice, understo
 from harness.llm.server.window import exceeded
 
 Read = TypeVar("Read")
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+"""Sends a request with these parameters beside its own. Raises ServerFailure or Refused."""
 
 LONGEST_PAUSE = 30.0
 
@@ -45,15 +48,23 @@ class Transport:
         self._jitter = jitter or Random()  # noqa: S311 (it decides pauses)
         self._lock, self._on_retry = Lock(), on_retry
 
-    def post(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Read]) -> Read:
+    def post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], Read],
+        tried: Callable[[Ask], dict[str, Any]] = lambda ask: ask({}),
+    ) -> Read:
         """Send a request until it is answered, and ``read`` the answer, which holds a choice.
 
-        Raises UnansweredError if failures persist, Refused if the server will not do it.
+        ``tried`` makes one try, in whatever form it thinks best. Raises UnansweredError if failures
+        persist, Refused if the server will not do it.
         """
         for tries in range(self._retries + 1):
             try:
                 with self.endpoints.lend() as endpoint:
-                    return understood(read, self._adapted(endpoint, path, body))
+                    ask = partial(self._adapted, endpoint, path, body)
+                    return understood(read, tried(ask))
             except ServerFailure as failure:
                 last, lasting = self.without_secret(failure.words), failure.lasting
             if lasting or tries == self._retries:
@@ -70,9 +81,11 @@ class Transport:
         """A server's words without the key, which it may repeat."""
         return words.replace(self._secret, "***") if self._secret else words
 
-    def _adapted(self, endpoint: Endpoint, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _adapted(
+        self, endpoint: Endpoint, path: str, body: dict[str, Any], beside: dict[str, Any]
+    ) -> dict[str, Any]:
         while True:
-            sent = self.adaptation.apply(body)
+            sent = self.adaptation.apply(body | beside)
             try:
                 value = endpoint.post(path, sent)
             except Refused as refused:

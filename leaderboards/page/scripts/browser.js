@@ -86,7 +86,7 @@ function showControls() {
   const search = el("input", {
     type: "search",
     id: "question-search",
-    placeholder: "Question or answer",
+    placeholder: "Any words",
     value: browserState.search,
     oninput: () => changed({ search: search.value }),
   });

@@ -55,7 +55,7 @@ function barChart(rows, label) {
         {
           data: scores.map(([mean]) => mean),
           whiskers: scores.map((score) => (score.length > 2 ? score.slice(1, 3) : null)),
-          whiskerColour: colourNow("--muted"),
+          whiskerColour: colourNow("--text"),
           backgroundColor: rows.map(({ label: name }) => `${colourOf(name)}b0`),
           borderRadius: 3,
           barPercentage: 0.72,

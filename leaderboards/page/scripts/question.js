@@ -183,15 +183,18 @@ function stepValue(value) {
 
 function usage(counts) {
   const words = {
-    llm_calls: "calls",
-    retrievals: "searches",
-    prompt_tokens: "prompt tokens",
-    completion_tokens: "completion tokens",
-    passages_dropped: "passages dropped",
-    passages_cut: "passages cut",
+    llm_calls: ["call", "calls"],
+    retrievals: ["search", "searches"],
+    prompt_tokens: ["prompt token", "prompt tokens"],
+    completion_tokens: ["completion token", "completion tokens"],
+    passages_dropped: ["passage dropped", "passages dropped"],
+    passages_cut: ["passage cut", "passages cut"],
   };
   return Object.entries(counts)
     .filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => `${value.toLocaleString("en-US")} ${words[name] ?? name}`)
+    .map(([name, value]) => {
+      const [one, many] = words[name] ?? [name, name];
+      return `${value.toLocaleString("en-US")} ${value === 1 ? one : many}`;
+    })
     .join(", ");
 }

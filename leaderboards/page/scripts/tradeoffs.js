@@ -2,11 +2,14 @@
 /* Trade-offs: quality against one cost a plot, and the rows that no other beats in both. */
 
 const COSTS = [
-  ["latency", "Latency p50, seconds"],
-  ["storage", "Storage, MB per 1,000 documents"],
-  ["tokens", "Tokens per question"],
+  ["latency", "Latency", ", seconds"],
+  ["ttft", "First token", ", seconds"],
+  ["storage", "Storage", ", MB per 1,000 documents"],
+  ["tokens", "Tokens", " per question"],
+  ["calls", "Calls", " per question"],
 ];
-const tradeoffState = { name: null, quality: "f1" };
+const TIMES = ["latency", "ttft"];
+const tradeoffState = { name: null, quality: "f1", share: "p50" };
 
 function startTradeoffs() {
   const section = byId("tradeoffs");
@@ -21,6 +24,11 @@ function startTradeoffs() {
   const qualities = ["f1", "em", "contains", "recall"]
     .filter((key) => page.columns[key])
     .map((key) => [key, page.columns[key].label]);
+  const isTimed = tables.some((table) => TIMES.some((cost) => pointsOf(table, "f1", cost).length));
+  const shares = [
+    ["p50", "p50"],
+    ["p90", "p90"],
+  ];
   const chosen = (change) => {
     Object.assign(tradeoffState, change);
     showTradeoffs();
@@ -43,41 +51,51 @@ function startTradeoffs() {
         (name) => chosen({ name }),
       ),
       chooser("Quality", "tradeoff-quality", qualities, "f1", (quality) => chosen({ quality })),
+      isTimed ? choice("Times", shares, "p50", (share) => chosen({ share })) : null,
     ),
     el("div", { id: "tradeoff-legend" }),
     el("div", { class: "plots", id: "tradeoff-plots" }),
+    el("p", { class: "muted small", id: "tradeoff-missing" }),
   );
   showTradeoffs();
 }
 
 function showTradeoffs() {
   const table = tableOf(tradeoffState.name),
-    { quality } = tradeoffState,
-    into = byId("tradeoff-plots");
+    { quality, share } = tradeoffState,
+    into = byId("tradeoff-plots"),
+    missing = [];
   clear(into);
   byId("tradeoff-legend").replaceChildren(legend(table.rows));
-  for (const [cost, title] of COSTS) {
+  for (const [cost, name, unit] of COSTS) {
     const points = pointsOf(table, quality, cost);
-    if (points.length)
-      into.append(
-        tradeoff(title, page.columns[quality].label, points, {
-          cost,
-          floors: cost === "storage" ? table.floors : [],
-        }),
-      );
+    const title = `${name}${TIMES.includes(cost) ? ` ${share}` : ""}${unit}`;
+    const floors = cost === "storage" ? table.floors : [];
+    const isAlike = points.length > 1 && points.every(({ x }) => x === points[0].x);
+    if (points.length && !isAlike)
+      into.append(tradeoff(title, page.columns[quality].label, points, { cost, floors }));
+    else missing.push(`${name} (${isAlike ? "all rows have the same" : "not known"})`);
   }
+  byId("tradeoff-missing").textContent = missing.length
+    ? `Not plotted: ${missing.join(", ")}.`
+    : "";
 }
 
 /** Rows with both values; quality in percent. */
 function pointsOf(table, quality, cost) {
   return table.rows.flatMap((row) => {
     const score = row.cells[quality],
-      x = valueOf(row.cells[cost]);
+      x = costOf(row, cost);
     if (!score || x === null) return [];
     const [mean, ...ends] = score.slice(1).map((value) => 100 * value);
     return [{ row, x, y: mean, range: ends.length ? ends : null }];
   });
 }
+
+const costOf = (row, cost) =>
+  tradeoffState.share === "p90" && TIMES.includes(cost)
+    ? (row.p90[cost] ?? null)
+    : valueOf(row.cells[cost]);
 
 /** The points that no other one beats in cost and quality, cheapest first. */
 function front(points) {

@@ -32,6 +32,8 @@ from tests.harness.lab import (
     without_torch,
     write_lines,
 )
+from tests.harness.llm.server.asking import opened
+from tests.stub import Streams, Stub, Words
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,25 @@ def test_a_quarter_is_timed_again_and_the_protocol_is_kept(files: Path, tmp_path
     assert (told["queries"], told["warmup"], told["passes"], told["queries_again"]) == (8, 3, 2, 2)
     assert told["window"] == 1 and not told["isolated"]
     assert read_manifest(folder).run_id == make_plan(files).config.run_id
+
+
+def test_a_servers_first_tokens_are_timed_and_the_protocol_says_how(files, tmp_path) -> None:
+    with Stub(Words(lambda _: "Paris is it")) as stub:
+        for name, streams, told in (("well", Streams(), "all replies"), ("ill", None, "none of")):
+            stub.streams = lambda _, streams=streams: streams
+            model, asked = opened(stub), len(stub.asked)
+            folder = go(files, tmp_path / name, Measuring(4, 1, passes=1), model=model)
+            first = read_performance(folder).latency.first_token
+            if name == "well":
+                assert len(first) == 4
+                whole = read_performance(folder).latency.seconds
+                assert all(0 < one < other for one, other in zip(first, whole, strict=True))
+            else:
+                assert first == []
+            assert read_manifest(folder).timing["streamed"].startswith(told)
+            # Answers that are recorded come whole.
+            wishes = ["stream" in body for body in stub.bodies()[asked:]]
+            assert not any(wishes[: 2 * 24]) and wishes[2 * 24]
 
 
 def test_the_timed_queries_are_the_same_random_ones_however_many(files: Path, tmp_path) -> None:

@@ -236,6 +236,27 @@ def test_plots_are_drawn_and_follow_the_colours(page: Tab, scheme: str) -> None:
     assert page.run(dark) == first
 
 
+def test_times_are_plotted_at_either_percentile(page: Tab, board: Path) -> None:
+    titles = "[...document.querySelectorAll('#tradeoff-plots h3')].map(e => e.textContent)"
+    table = next(t for t in view(board).board.tables if t.kind == "task")
+    page.run("document.getElementById('tradeoff-plots').scrollIntoView({behavior: 'instant'})")
+    for share in ("p50", "p90"):
+        page.click(f"#tradeoffs [data-key={share}]")
+        assert page.run(titles)[:2] == [
+            f"Latency {share}, seconds",
+            f"First token {share}, seconds",
+        ]
+        page.until("plots.size >= 2")
+        plotted = page.run(
+            "[...document.querySelectorAll('#tradeoff-plots canvas')].slice(0, 2).map(c =>"
+            " plots.get(c)[0].data.datasets.filter(d => d.row).map(d => d.data[0].x))"
+        )
+        for name, found in zip(("latency", "ttft"), plotted, strict=True):
+            assert found == pytest.approx([getattr(r.cost, f"{name}_{share}") for r in table.rows])
+    said = page.run("document.getElementById('tradeoff-missing').textContent")
+    assert said == "Not plotted: Calls (all rows have the same)."
+
+
 def test_hovering_names_a_point(page: Tab) -> None:
     page.run("document.getElementById('tradeoff-plots').scrollIntoView({behavior: 'instant'})")
     page.until("plots.size >= 3")
@@ -283,5 +304,12 @@ def test_where_a_run_is_from(page: Tab) -> None:
     text = page.run("document.getElementById('provenance').textContent")
     assert all(
         word in text
-        for word in ("tiny-model", "2 x CPU", "questions_fingerprint", "2026-11-26", "seed 0")
+        for word in (
+            "tiny-model",
+            "2 x CPU",
+            "questions_fingerprint",
+            "2026-11-26",
+            "seed 0",
+            "all replies",
+        )
     )
