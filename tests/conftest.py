@@ -1,5 +1,5 @@
-"""For all tests: no network, no downloads, one thread, a cache that is not the user's, and nothing
-of the terminal or the folder that they were started from."""
+"""For all tests: no network, no downloads, one thread, a cache that is not the user's, no waiting for
+the disk, and nothing of the terminal or the folder that they were started from."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ os.environ.update(
     OMP_NUM_THREADS=os.environ.get("TEST_THREADS", "1"),
     TOKENIZERS_PARALLELISM="false",
     PYTHONUTF8="1",  # of child programs
+    # bitsandbytes, which peft imports, asks for torch's compiler as it is imported, for code that
+    # no CPU runs: loading the compiler takes each process two seconds.
+    TORCHDYNAMO_DISABLE="1",
 )
 # What makes rich and typer write colours or other widths, and Python another encoding.
 for _name in (
@@ -41,6 +44,7 @@ os.umask(0o022)
 os.chdir(Path(__file__).parents[1])
 _USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
 _CACHE = tempfile.TemporaryDirectory(prefix="memory-harness-tests-")
+_FSYNC = os.fsync
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
@@ -60,10 +64,32 @@ def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_no_network)
 
 
+def _no_fsync(file: int) -> None:
+    """Nothing: what a process gave to the system is there when the process ends, even killed."""
+
+
+os.fsync = _no_fsync
+
+
+class _Garbage:
+    """Keeps the collector from all modules: each look at them takes a quarter of a second.
+
+    A run looks whenever it measures memory, and Python itself again and again.
+    """
+
+    modules = 0
+
+    @classmethod
+    def leave_modules(cls, least: int = 100) -> None:
+        """Leave what is there now alone, if so many modules were imported since the last time."""
+        if len(sys.modules) >= cls.modules + least:
+            gc.collect()
+            gc.freeze()
+            cls.modules = len(sys.modules)
+
+
 def pytest_collection_finish() -> None:
-    """Looking through all of torch for garbage again and again is a sixth of the time of a run."""
-    gc.collect()
-    gc.freeze()
+    _Garbage.leave_modules()
     gc.set_threshold(50_000, 20, 100)
 
 
@@ -82,6 +108,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     A hook and not a fixture, so that it also holds for fixtures of a module or session.
     """
+    _Garbage.leave_modules()
     if item.get_closest_marker("model") is None:
         os.environ["MEMORY_HARNESS_CACHE"] = _CACHE.name
     elif _USERS_CACHE is None:
@@ -95,6 +122,12 @@ def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_plugins", {})
     registry._installed.cache_clear()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are waited for as outside of tests, because time is measured."""
+    monkeypatch.setattr(os, "fsync", _FSYNC)
 
 
 @pytest.fixture(scope="session")

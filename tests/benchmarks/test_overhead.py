@@ -8,6 +8,9 @@ from harness.boards.method_entry import load_method
 from tests.benchmarks.overhead import Branching, help_seconds, make_data, run
 
 
+pytestmark = pytest.mark.usefixtures("disk")
+
+
 @pytest.fixture(scope="module")
 def data():
     return make_data(722)
