@@ -1,5 +1,5 @@
-"""For all tests: no network, no downloads, one thread, a cache that is not the user's, no waiting for
-the disk, and nothing of the terminal or the folder that they were started from."""
+"""For all tests: no network, no downloads, one thread, a cache that is not the user's, no waiting
+for the disk, and nothing of the terminal or the folder that they were started from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import errno
 import gc
 import os
 import shutil
+import ssl
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 from harness import registry
+from harness.data.corpus import Corpus
 from tests.tiny import build_tiny_model
 from tests.tiny_thinker import TEMPLATES, build_tiny_thinkers
 
@@ -45,6 +48,7 @@ os.chdir(Path(__file__).parents[1])
 _USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
 _CACHE = tempfile.TemporaryDirectory(prefix="memory-harness-tests-")
 _FSYNC = os.fsync
+_TASKS = Path(__file__).parents[1] / "tasks"
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
@@ -69,6 +73,19 @@ def _no_fsync(file: int) -> None:
 
 
 os.fsync = _no_fsync
+# Every client of a server reads all certificates anew, for forty milliseconds, and needs none here.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
+_open_corpus = Corpus.open
+_open_once = cache(_open_corpus)
+
+
+def _open(path: str | Path) -> Corpus:
+    """A corpus; one that ships, which no test changes, is read once by each process."""
+    is_shipped = Path(path).is_absolute() and Path(path).is_relative_to(_TASKS)
+    return _open_once(path) if is_shipped else _open_corpus(path)
+
+
+Corpus.open = staticmethod(_open)  # type: ignore[method-assign, assignment]
 
 
 class _Garbage:
