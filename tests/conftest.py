@@ -1,5 +1,5 @@
-"""For all tests: no network, no downloads, one thread, a cache that is not the user's, and nothing
-of the terminal or the folder that they were started from."""
+"""For all tests: no network, no downloads, one thread, a cache that is not the user's, no waiting
+for the disk, and nothing of the terminal or the folder that they were started from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import errno
 import gc
 import os
 import shutil
+import ssl
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 from harness import registry
+from harness.data.corpus import Corpus
 from tests.tiny import build_tiny_model
 from tests.tiny_thinker import TEMPLATES, build_tiny_thinkers
 
@@ -26,6 +29,9 @@ os.environ.update(
     OMP_NUM_THREADS=os.environ.get("TEST_THREADS", "1"),
     TOKENIZERS_PARALLELISM="false",
     PYTHONUTF8="1",  # of child programs
+    # bitsandbytes, which peft imports, asks for torch's compiler as it is imported, for code that
+    # no CPU runs: loading the compiler takes each process two seconds.
+    TORCHDYNAMO_DISABLE="1",
 )
 # What makes rich and typer write colours or other widths, and Python another encoding.
 for _name in (
@@ -41,6 +47,8 @@ os.umask(0o022)
 os.chdir(Path(__file__).parents[1])
 _USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
 _CACHE = tempfile.TemporaryDirectory(prefix="memory-harness-tests-")
+_FSYNC = os.fsync
+_TASKS = Path(__file__).parents[1] / "tasks"
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
@@ -60,10 +68,45 @@ def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_no_network)
 
 
+def _no_fsync(file: int) -> None:
+    """Nothing: what a process gave to the system is there when the process ends, even killed."""
+
+
+os.fsync = _no_fsync
+# Every client of a server reads all certificates anew, for forty milliseconds, and needs none here.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
+_open_corpus = Corpus.open
+_open_once = cache(_open_corpus)
+
+
+def _open(path: str | Path) -> Corpus:
+    """A corpus; one that ships, which no test changes, is read once by each process."""
+    is_shipped = Path(path).is_absolute() and Path(path).is_relative_to(_TASKS)
+    return _open_once(path) if is_shipped else _open_corpus(path)
+
+
+Corpus.open = staticmethod(_open)  # type: ignore[method-assign, assignment]
+
+
+class _Garbage:
+    """Keeps the collector from all modules: each look at them takes a quarter of a second.
+
+    A run looks whenever it measures memory, and Python itself again and again.
+    """
+
+    modules = 0
+
+    @classmethod
+    def leave_modules(cls, least: int = 100) -> None:
+        """Leave what is there now alone, if so many modules were imported since the last time."""
+        if len(sys.modules) >= cls.modules + least:
+            gc.collect()
+            gc.freeze()
+            cls.modules = len(sys.modules)
+
+
 def pytest_collection_finish() -> None:
-    """Looking through all of torch for garbage again and again is a sixth of the time of a run."""
-    gc.collect()
-    gc.freeze()
+    _Garbage.leave_modules()
     gc.set_threshold(50_000, 20, 100)
 
 
@@ -82,6 +125,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     A hook and not a fixture, so that it also holds for fixtures of a module or session.
     """
+    _Garbage.leave_modules()
     if item.get_closest_marker("model") is None:
         os.environ["MEMORY_HARNESS_CACHE"] = _CACHE.name
     elif _USERS_CACHE is None:
@@ -95,6 +139,12 @@ def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_plugins", {})
     registry._installed.cache_clear()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are waited for as outside of tests, because time is measured."""
+    monkeypatch.setattr(os, "fsync", _FSYNC)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,7 @@ def follow(
     """Do what a section says, in an empty folder; AssertionError names what did not work.
 
     ``limit`` takes the place of the ``--limit`` of its runs: one question shows that they work.
+    Models that commands load are shallow; code has the whole ones.
     """
     monkeypatch.chdir(folder)
     for step in steps(heading, page):
@@ -77,6 +79,14 @@ def follow(
             exec(compile(step.text, f"{page.name}, {heading}", "exec"), {"__name__": "__main__"})
         else:
             _command(step.text, monkeypatch, limit)
+
+
+def shallow_models(monkeypatch: pytest.MonkeyPatch, layers: int = 2) -> None:
+    """Models are loaded with their first layers alone: the same ways, but nonsense, and soon."""
+    from transformers import AutoModelForCausalLM
+
+    load = partial(AutoModelForCausalLM.from_pretrained, num_hidden_layers=layers)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
 
 
 def _command(line: str, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
@@ -90,7 +100,8 @@ def _command(line: str, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> N
         subprocess.run(line, shell=True, check=True, env={**os.environ, "PATH": path})
         return
     # In this process, where torch and the model's files are loaded once for all.
-    monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit) as stopped:
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        shallow_models(patch)
+        patch.setattr("sys.argv", words)
         main()
     assert stopped.value.code == 0, line

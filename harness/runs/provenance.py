@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +50,18 @@ def note_model(run: RunDirectory, llm: LanguageModel) -> None:
 
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that can change a result, plug-ins in use among them."""
-    found = {"python": sys.version.split()[0], **packages_used()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    there = {name: _version(name) for name in PACKAGES}
+    found = {name: number for name, number in there.items() if number is not None}
+    return {"python": sys.version.split()[0], **packages_used(), **found}
+
+
+@cache
+def _version(name: str) -> str | None:
+    """The version of a package; what is imported stays, whatever is installed meanwhile."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def harness_version() -> dict[str, str | None]:

@@ -7,6 +7,8 @@ import pytest
 from harness.boards.method_entry import load_method
 from tests.benchmarks.overhead import Branching, help_seconds, make_data, run
 
+pytestmark = pytest.mark.usefixtures("disk")
+
 
 @pytest.fixture(scope="module")
 def data():

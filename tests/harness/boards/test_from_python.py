@@ -21,7 +21,7 @@ from harness import ConfigError, HarnessError, InputError, leaderboard, load_boa
 from harness.boards.preparation import Work
 from harness.registry import register, register_method
 from tests.harness.lab import Ask, CountingModel, without_torch
-from tests.readme import follow
+from tests.readme import follow, shallow_models
 
 Result = TypeVar("Result")
 
@@ -211,6 +211,7 @@ def test_the_names_are_where_a_notebook_looks_for_them() -> None:
 def test_the_readmes_lines_run_as_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shallow_models(monkeypatch)
     follow("From Python", tmp_path, monkeypatch)
     shown = capsys.readouterr().out
     assert "bm25 (k=3)" in shown

@@ -270,7 +270,7 @@ def test_default_model_alone_and_in_batches():
     prompts = QAPrompts(tuple(demonstration(question, []) for question in questions[:5]))
     requests = [
         GenerateRequest(prompts.closed_book(Query(q.id, q.text)).render("completion"), 6, ("\n",))
-        for q in questions[5:10]
+        for q in questions[5:8]
     ]
     alone = [dict(llm.generate([request]))[0] for request in requests]
     assert replies(llm, requests, 6) == alone

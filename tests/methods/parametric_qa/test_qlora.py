@@ -30,6 +30,7 @@ from methods.parametric_qa.train.tuning import tuned
 from tests.harness.programs import Opened, open_with, remember
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, quiet
 from tests.methods.parametric_qa.training_lab import losses, recipe, toy_task
+from tests.readme import shallow_models
 
 QUERY = Query("q", "Who wrote Hamlet?")
 
@@ -178,7 +179,9 @@ def test_a_recipe_asks_for_checkpointing(tiny_model_dir, tmp_path, monkeypatch):
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_two_steps_of_the_default_model():
+def test_two_steps_of_the_default_model(monkeypatch):
+    """Of its first layers: all thirty alike would take ten seconds."""
+    shallow_models(monkeypatch, layers=6)
     llm = open_model(resolve_model({"name": DEFAULT_MODEL, "quantization": "nf4"}))
     made = reader(llm, z_dim=64, batch=2, memories=(1,), losses=Losses(answer=1))
     before, found = weights(llm.model), []
