@@ -65,7 +65,7 @@ def test_an_index_that_does_not_fit_stops_the_run_before_the_model(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was opened")
 
-    monkeypatch.setattr("harness.boards.run._open_llm", never)
+    monkeypatch.setattr("harness.boards.run.open_llm", never)
     board = read_board(str(folder / "board.yaml"))
     cut = board.model_copy(update={"methods": board.methods[:1]})
     tasks = tuple(task.model_copy(update={"documents": 100}) for task in cut.tasks)
