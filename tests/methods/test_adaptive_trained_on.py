@@ -11,7 +11,6 @@ from harness.data.leaks import question_hash
 from harness.data.trained_on import TRAINED_ON, TrainedOn, read_record, write_record
 from methods.adaptive_rag.method import AdaptiveRAG
 from tests.methods.adaptive_lab import (
-    CORPUS,
     able,
     build_tiny_encoder,
     engine,
