@@ -107,9 +107,13 @@ class Graph:
                 return then
             now = then
 
-    def scores(self, start: Floats, damping: float) -> Floats:
-        """Of every passage: the sum over its phrases of where the walk is."""
-        found: Floats = self.passages @ self.walk(start, damping)
+    def scores(self, start: Floats, damping: float, *, specific: bool = False) -> Floats:
+        """Of every passage: the sum over its phrases of where the walk is.
+
+        ``specific`` divides a phrase's part by the number of passages that have it.
+        """
+        at = self.walk(start, damping)
+        found: Floats = self.passages @ (at / self.frequencies if specific else at)
         return found
 
     def _step(self, now: Floats) -> Floats:

@@ -69,7 +69,7 @@ class GraphRead(RetrieveThenRead):
         with trace.timed("select"):
             start = self._graph.specific(phrases)
             if start.any():
-                ranked = self._best(self._graph.scores(start, self.params.damping))
+                ranked = self._best(self.scores(start))
         ids = [passage.id for passage in ranked]
         trace.note("select", phrases=phrases, retrieved_ids=ids)
         if len(ranked) == self.params.k:
@@ -78,6 +78,10 @@ class GraphRead(RetrieveThenRead):
         # Without scores, which are on another scale.
         others = [Passage(p.id, p.title, p.text) for p in found if p.id not in ids]
         return [*ranked, *others][: self.params.k]
+
+    def scores(self, start: Floats) -> Floats:
+        """Of every passage, from where a walk begins."""
+        return self._graph.scores(start, self.params.damping)
 
     def _best(self, scores: Floats) -> list[Passage]:
         """The k passages of the highest scores above 0; of equal ones the first in the corpus."""
@@ -104,8 +108,10 @@ class GraphPPR(GraphRead):
             "equally likely; HippoRAG's goes along triples and between synonyms.",
             "The question's phrases are those of the graph that stand in it, word for word; "
             "HippoRAG has a model name them and takes the phrase of the nearest vector for each.",
-            "A passage's score is the sum over its phrases, each once; HippoRAG's counts a phrase "
-            "once for each triple of the passage that has it.",
+            "A passage's score is the sum over its phrases, each once and divided by the number of "
+            "passages that have it (-p specific): on 226 train questions of MuSiQue Recall@5 was "
+            "57.8 % with and 55.9 % without. HippoRAG's counts it once for each triple of the "
+            "passage that has it, undivided.",
             "Where a question has no known phrase, or the walk reaches fewer than k passages, "
             "BM25's follow (-p retriever=...); HippoRAG ranks by its dense encoder where it finds "
             "no phrase, if it is told to.",
@@ -113,6 +119,20 @@ class GraphPPR(GraphRead):
             *READER,
         ),
     )
+
+    class Params(GraphRead.Params):
+        """Parameters of the walk, of scores and of reading."""
+
+        specific: bool = Field(
+            True, description="a phrase counts in a score the more, the fewer passages have it"
+        )
+
+    params: Params
+
+    def scores(self, start: Floats) -> Floats:
+        """Of every passage, from where a walk begins."""
+        params = self.params
+        return self._graph.scores(start, params.damping, specific=params.specific)
 
     async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Find the phrases of every passage; the model is asked nothing."""

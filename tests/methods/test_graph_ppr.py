@@ -1,4 +1,4 @@
-"""Graph PPR: phrases by rule, the walk against linear algebra, a question that BM25 cannot bridge."""
+"""Graph PPR: phrases by rule, the walk against linear algebra, a bridge that BM25 cannot cross."""
 
 from __future__ import annotations
 
@@ -97,6 +97,11 @@ def test_the_walk_is_the_solution_of_its_equations(edges, damping: float) -> Non
     scores = graph.scores(start, damping)
     assert scores[1] == pytest.approx(b + 2 * c)
     assert scores[4] == pytest.approx(e)
+    frequency = graph.frequencies[graph.phrases["c"]]
+    assert frequency == 2
+    assert graph.scores(start, damping, specific=True)[1] == pytest.approx(
+        b / 2 + 2 * c / frequency
+    )
 
 
 def made(cls=GraphPPR, folder: Path | None = None, **params) -> GraphPPR:
