@@ -102,7 +102,7 @@ class Graph:
         now = start
         while True:
             moved = self._step(now)
-            then = damping * moved + (1 - damping * moved.sum()) * start
+            then: Floats = damping * moved + (1 - damping * moved.sum()) * start
             if np.abs(then - now).sum() < TOLERANCE:
                 return then
             now = then
