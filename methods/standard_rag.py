@@ -6,7 +6,7 @@ from pydantic import Field
 
 from harness.method import Method, MethodCard
 from harness.prompts import QAPrompts
-from harness.records import Prediction, Query
+from harness.records import Passage, Prediction, Query
 from harness.retrieval.prebuilt import RETRIEVER
 from methods.flashrag_prompt import (
     FLASHRAG_SETTING,
@@ -43,7 +43,7 @@ class RetrieveThenRead(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Retrieve once, then read."""
-        passages = await self.retriever.search(query.text, k=self.params.k)
+        passages = await self.find(query)
         if self.params.prompt == "flashrag":
             prompt = flashrag_prompt(query, passages)
             answer = await flashrag_answer(self.llm, prompt, self.params.max_tokens)
@@ -51,6 +51,10 @@ class RetrieveThenRead(Method):
         prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(answer=reply.first_line, ranked=passages)
+
+    async def find(self, query: Query) -> list[Passage]:
+        """The passages that are read, best first."""
+        return await self.retriever.search(query.text, k=self.params.k)
 
 
 class StandardRAG(RetrieveThenRead):

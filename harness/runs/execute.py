@@ -151,7 +151,8 @@ class _Run:
             if not finished:
                 run.write_manifest(going_on(run, manifest))
             place = memory_path(root, plan.config)
-            loaded = write_memory(self.method, plan.data, place, plan.measuring.processes)
+            shared = plan.measuring.processes
+            loaded = write_memory(engine, self.method, plan.data, place, self.console, shared)
             to_measure = not (plan.is_measured(root) or plan.measuring.is_elsewhere)
             if timed and (to_measure or not finished):
                 self.note_opening(run, loaded)

@@ -6,15 +6,19 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from harness.boards.needs import check_needs
 from harness.engine import Answered, Engine
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
+from harness.runs.write_phase import write
 from harness.testing.models import RuleModel, WordRetriever, small_task
 
 DATA = small_task()
@@ -62,10 +66,40 @@ def open_with(
 
 def remember(method: Method, corpus, train=(), folder: Path | None = None) -> Path:
     """Write an opened method's memory, have it loaded, and give its folder."""
-    folder = folder or Path(tempfile.mkdtemp(dir=MEMORIES.name))
-    method.write(corpus, train, folder)
+    folder, lent = folder or _new_folder(), method.lent
+    _write(method, corpus, train, folder)
+    method.open(lent)
     method.load(folder)
     return folder
+
+
+def in_write(method: Method, corpus, work: Callable[[], Awaitable[Any]]) -> Any:
+    """What ``work`` returns inside of an opened method's awaited write."""
+    made: list[Any] = []
+
+    class Works(type(method)):
+        async def write(self, corpus, train, folder):
+            made.append(await work())
+
+    lent, method.__class__, plain = method.lent, Works, type(method)
+    try:
+        _write(method, corpus, (), _new_folder())
+    finally:
+        method.__class__ = plain
+        method.open(lent)
+    return made[0]
+
+
+def _write(method: Method, corpus, train, folder: Path) -> None:
+    lent = method.lent
+    engine = Engine(method.llm.model, method.retriever.backend, corpus)
+    method.open(engine.lend(prompts=lent.prompts, seed=lent.seed, task=lent.task))
+    scratch = lent.scratch or _new_folder()
+    write(engine, method, corpus, train, folder, scratch, Console(quiet=True))
+
+
+def _new_folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=MEMORIES.name))
 
 
 def make_engine(method: Method, model: LanguageModel | None = None, **options) -> Opened:

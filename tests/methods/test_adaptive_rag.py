@@ -12,7 +12,7 @@ from harness.errors import ConfigError, InputError
 from harness.files import read_json
 from harness.testing.conformance import check_method
 from methods.adaptive_rag.method import AdaptiveRAG
-from tests.harness.programs import remember
+from tests.harness.programs import in_write, remember
 from tests.methods.adaptive_lab import (
     CORPUS,
     able,
@@ -62,6 +62,10 @@ def written(
     return method
 
 
+def silver_labels(method):
+    return in_write(method, CORPUS, lambda: method._silver_labels(TRAIN))
+
+
 def cued(count=24):
     """Train questions whose first word tells the only route that answers them."""
     train = [question(n, "ABC"[n % 3], hops=1 + (n % 3 == 2)) for n in range(count)]
@@ -74,7 +78,7 @@ LEARNS = {"epochs": 15, "learning_rate": 1e-2, "bias_questions": 0}
 def test_each_pattern_of_correct_routes_has_its_silver_label():
     method = make()
     engine(method, able(CORRECT))
-    silver, unanswered = method._silver_labels(CORPUS, TRAIN)
+    silver, unanswered = silver_labels(method)
     assert {e.id: e.label for e in silver} == SILVER
     assert unanswered == 1
     assert {e.text for e in silver} == {q.text for q in TRAIN[1:]}
@@ -87,7 +91,7 @@ def test_a_route_is_asked_only_what_no_simpler_one_answered():
     model.reply = lambda request: asked.append(request.prompt) or rule(request)
     method = make(max_steps=1)
     engine(method, model)
-    method._silver_labels(CORPUS, TRAIN)
+    silver_labels(method)
     # 8 questions by A, the 4 that it fails by B, the 2 left by C in two calls each.
     assert len(asked) == 8 + 4 + 2 * 2
 
@@ -95,14 +99,14 @@ def test_a_route_is_asked_only_what_no_simpler_one_answered():
 def test_demonstrations_are_left_out_of_the_silver_labels():
     method = make()
     engine(method, able(CORRECT), examples=[TRAIN[1], TRAIN[2]])
-    silver, _ = method._silver_labels(CORPUS, TRAIN)
+    silver, _ = silver_labels(method)
     assert {e.id for e in silver} == set(SILVER) - {"t1", "t2"}
 
 
 def test_no_more_than_silver_questions_are_answered():
     method = make(silver_questions=3)
     engine(method, able(CORRECT))
-    silver, unanswered = method._silver_labels(CORPUS, TRAIN)
+    silver, unanswered = silver_labels(method)
     assert len(silver) + unanswered == 3
 
 
@@ -113,12 +117,12 @@ def learnt(monkeypatch):
 
     def train(self, place, examples, validation):
         seen.update(examples=list(examples), validation=list(validation))
-        raise StopIteration
+        raise LookupError
 
     monkeypatch.setattr(AdaptiveRAG, "_train", train)
 
     def labels(train=TRAIN, correct=CORRECT, **params):
-        with pytest.raises(StopIteration):
+        with pytest.raises(LookupError):
             written(train=train, correct=correct, **params)
         return seen["examples"], seen["validation"]
 
@@ -245,9 +249,9 @@ def test_the_router_counts_as_shared_parameters(encoder):
 def test_an_interrupted_write_asks_nothing_twice(encoder, tmp_path):
     method = make(encoder)
     engine(method, able(CORRECT), scratch=tmp_path)
-    first = method._silver_labels(CORPUS, TRAIN)
+    first = silver_labels(method)
     engine(method, able({}), scratch=tmp_path)  # would answer nothing
-    assert method._silver_labels(CORPUS, TRAIN) == first
+    assert silver_labels(method) == first
 
 
 def test_without_train_questions_the_fix_is_named():

@@ -11,13 +11,12 @@ from harness.data.leaks import question_hash
 from harness.data.trained_on import TRAINED_ON, TrainedOn, read_record, write_record
 from methods.adaptive_rag.method import AdaptiveRAG
 from tests.methods.adaptive_lab import (
-    CORPUS,
     able,
     build_tiny_encoder,
     engine,
     question,
 )
-from tests.methods.test_adaptive_rag import written
+from tests.methods.test_adaptive_rag import silver_labels, written
 
 TRAIN = [question(n) for n in range(6)]
 RIGHT = {q.text: "A" for q in TRAIN}
@@ -99,7 +98,7 @@ def test_a_demonstration_under_another_id_is_no_silver_question():
     method = AdaptiveRAG(AdaptiveRAG.Params(k=1, hop_k=2, bias_tasks=()))
     shown = replace(TRAIN[2], id="elsewhere", text=TRAIN[2].text.upper())
     engine(method, able(RIGHT), examples=[shown])
-    silver, _ = method._silver_labels(CORPUS, TRAIN)
+    silver, _ = silver_labels(method)
     assert {e.id for e in silver} == {"t0", "t1", "t3", "t4", "t5"}
 
 
@@ -108,12 +107,12 @@ def test_no_text_is_both_learnt_and_held_out_or_has_two_kinds_of_label(monkeypat
 
     def train(self, place, examples, validation):
         seen.update(examples=list(examples), validation=list(validation))
-        raise StopIteration
+        raise LookupError
 
     monkeypatch.setattr(AdaptiveRAG, "_train", train)
     train_again = [replace(q, id=f"again {q.id}", text=f"{q.text}!") for q in TRAIN]
     right = RIGHT | {q.text: "A" for q in train_again}
-    with pytest.raises(StopIteration):
+    with pytest.raises(LookupError):
         written(train=[*TRAIN, *train_again], correct=right, validation=0.5, silver_questions=9)
     learnt, held = hashes(seen["examples"]), hashes(seen["validation"])
     assert learnt and held

@@ -15,6 +15,7 @@ from harness.testing.conformance import check_method
 from harness.testing.models import ScriptedModel
 from methods.corag.checkout import read_checkout
 from tests.harness.programs import predictions, queries
+from tests.harness.retrieval.helpers import HashEncoder
 from tests.methods.adaptive_lab import build_tiny_encoder
 from tests.methods.corag_checkout import write_checkout
 
@@ -42,6 +43,8 @@ def needed(tmp_path, monkeypatch, router) -> dict:
     checkout = write_checkout(tmp_path)
     authors = read_checkout(checkout).prompts_fingerprint
     monkeypatch.setattr("methods.corag.method.AUTHORS", authors)
+    encoder = HashEncoder()
+    monkeypatch.setattr("methods.hipporag.method.HippoRAG.open_encoder", lambda _: encoder)
     return {
         "corag": {"prompts": str(checkout), "task_description": "answer"},
         "adaptive-rag": {"bias_tasks": (), "epochs": 1, "router": router},

@@ -1,0 +1,1 @@
+"""Graph PPR: passages found by a walk over the names that they share."""
