@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from harness.llm.base import (
     as_text,
 )
 from harness.llm.fitting import Fitted, refitted
+from harness.llm.learnt import chosen
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
@@ -57,6 +59,7 @@ class LLMClient:
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
+        adapters: Sequence[Path] = (),
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -66,10 +69,11 @@ class LLMClient:
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
-        where the prompt holds ``harness.prompts.SOFT``, one in each place.
+        where the prompt holds ``harness.prompts.SOFT``, one in each place. ``adapters``: folders of
+        LoRAs whose sum the model has for this call alone.
         """
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -83,6 +87,7 @@ class LLMClient:
                 tuple(watch),
                 scope.recorder.query_id if keep else None,
                 one_line,
+                own,
             )
 
         vectors = sum(map(len, soft_prompts))
@@ -91,44 +96,55 @@ class LLMClient:
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
         reply = traced.storable(reply)
-        scope.recorder.record(key, "generate", traced.generated(fitted, soft_prompts, reply))
+        data = traced.generated(fitted, soft_prompts, reply) | traced.named(own)
+        scope.recorder.record(key, "generate", data)
         return reply
 
-    async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
+    async def score(
+        self,
+        prompt: Prompt | Rendered,
+        continuations: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+    ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations)),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), own),
             self._longest(continuations),
         )
-        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores))
+        data = traced.scored(fitted, continuations, scores) | traced.named(own)
+        scope.recorder.record(key, "score", data)
         return scores
 
     async def next_token_probs(
-        self, prompt: Prompt | Rendered, strings: Sequence[str]
+        self, prompt: Prompt | Rendered, strings: Sequence[str], *, adapters: Sequence[Path] = ()
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings)),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), own),
             1,
         )
-        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result))
+        data = traced.compared(fitted, result) | traced.named(own)
+        scope.recorder.record(key, "next_token_probs", data)
         return result
 
-    async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
+    async def choose(
+        self, prompt: Prompt | Rendered, options: Sequence[str], *, adapters: Sequence[Path] = ()
+    ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
 
         In a completion prompt a space precedes the option. Equal shares if the model gives none
@@ -136,7 +152,8 @@ class LLMClient:
         """
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
-        found = await self.next_token_probs(prompt, [space + option for option in options])
+        spelt = [space + option for option in options]
+        found = await self.next_token_probs(prompt, spelt, adapters=adapters)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {

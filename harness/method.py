@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.errors import ConfigError
+from harness.llm.learnt import NOTHING_LEARNT
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.retrieval.languages import TermParams
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
+    from harness.llm.learnt import Learnt
 
 
 MOST_SHOTS = 64
@@ -251,6 +253,11 @@ class Method(ABC):
 
     def load(self, folder: Path) -> None:
         """Open the memory that ``write`` left in ``folder``."""
+
+    @property
+    def learnt(self) -> Learnt:
+        """What ``load`` found for the model's weights; the model has it while the run answers."""
+        return NOTHING_LEARNT
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""
