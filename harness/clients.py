@@ -22,7 +22,7 @@ from harness.llm.base import (
     as_text,
 )
 from harness.llm.fitting import Fitted, refitted
-from harness.llm.learnt import chosen
+from harness.llm.changes import chosen
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.errors import ConfigError
-from harness.llm.learnt import NOTHING_LEARNT
+from harness.llm.changes import NO_CHANGES
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.retrieval.languages import TermParams
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
-    from harness.llm.learnt import Learnt
+    from harness.llm.changes import Changes
 
 
 MOST_SHOTS = 64
@@ -255,9 +255,9 @@ class Method(ABC):
         """Open the memory that ``write`` left in ``folder``."""
 
     @property
-    def learnt(self) -> Learnt:
-        """What ``load`` found for the model's weights; the model has it while the run answers."""
-        return NOTHING_LEARNT
+    def changes(self) -> Changes:
+        """What the loaded memory changes of the model while the run answers; undone exactly."""
+        return NO_CHANGES
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""

@@ -17,7 +17,7 @@ from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.learnt import Edit
+    from harness.llm.changes import Edit
 
 Capability = Literal[
     "next-token-probs",
@@ -30,7 +30,7 @@ Capability = Literal[
 ]
 """What not every model offers. ``logprobs`` are those of given text and of generated tokens; a
 model that has them has ``next-token-probs``, too. ``adapters``: it takes LoRAs of a memory, for a
-run or for a request; ``weights``: its weights can be edited (see ``harness.llm.learnt``)."""
+run or for a request; ``weights``: its weights can be edited (see ``harness.llm.changes``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class LanguageModel(ABC):
     def edited(self, edits: Mapping[str, Edit]) -> AbstractContextManager[None]:
         """While open, the model with edited weights; none leaves it as it is.
 
-        Edits go by the names of parameters and modules (see ``harness.llm.learnt``).
+        Edits go by the names of parameters and modules (see ``harness.llm.changes``).
         """
         if not edits:
             return nullcontext()

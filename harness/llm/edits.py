@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.learnt import Edit, LowRank
+from harness.llm.changes import Edit, LowRank
 from harness.llm.prefix import KeptPrompts
 from harness.llm.runtime import Runtime
 

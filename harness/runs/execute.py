@@ -15,7 +15,7 @@ from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
-from harness.llm.learnt import working
+from harness.llm.changes import changed
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.progress import bar
@@ -158,7 +158,7 @@ class _Run:
             if not finished:
                 run.write_manifest(going_on(run, manifest))
             loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
-            memory.enter_context(working(self.llm, self.method.learnt))
+            memory.enter_context(changed(self.llm, self.method.changes))
             to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
             if plan.measuring.timings and (to_measure or not finished):
                 self.note_opening(run, loaded)

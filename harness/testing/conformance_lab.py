@@ -22,7 +22,7 @@ from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
-from harness.llm.learnt import working
+from harness.llm.changes import changed
 from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
 from harness.testing.models import RuleModel, WordRetriever, small_task
@@ -165,7 +165,7 @@ class Lab:
             sys.set_coroutine_origin_tracking_depth(1)
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always", RuntimeWarning)
-                with working(engine.llm, method.learnt):
+                with changed(engine.llm, method.changes):
                     engine.run(observed, asked, observed.answered)
             return [str(each.message) for each in told]
 
@@ -187,7 +187,7 @@ class Lab:
         """Everything that is asked of the model and the retriever, each with its kind."""
         engine = self.engine(method, case)
         engine.kept = []
-        with working(engine.llm, method.learnt):
+        with changed(engine.llm, method.changes):
             self.watch.run("answer", lambda: engine.run(method, self.queries, lambda _: None))
         return engine.kept
 

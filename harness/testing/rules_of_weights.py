@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.llm.learnt import Learnt
+from harness.llm.changes import Changes
 from harness.testing.conformance_lab import Lab
 from harness.testing.findings import Wrongs, rule
 from harness.testing.observed import Case
@@ -26,15 +26,18 @@ def shows_weights(lab: Lab) -> bool:
     return lab.weights != ""
 
 
-@rule("what a memory learnt lies in its folder", loads, applies=has_memory)
+@rule("what a memory changes lies in its folder", loads, applies=has_memory)
 def inside(lab: Lab) -> Wrongs:
     """An adapter of another place would change, or be missing elsewhere."""
-    learnt: Any = lab.loaded(lab.memory).learnt
-    if not isinstance(learnt, Learnt):
-        yield f"learnt is {learnt!r:.80}", "return harness.llm.learnt.Learnt(adapter=…, edits=…)"
-    elif learnt.adapter is not None and not learnt.adapter.is_relative_to(lab.memory):
+    changes: Any = lab.loaded(lab.memory).changes
+    if not isinstance(changes, Changes):
         yield (
-            f"learnt.adapter is {learnt.adapter}",
+            f"changes is {changes!r:.80}",
+            "return harness.llm.changes.Changes(adapter=…, edits=…)",
+        )
+    elif changes.adapter is not None and not changes.adapter.is_relative_to(lab.memory):
+        yield (
+            f"changes.adapter is {changes.adapter}",
             "save it below the folder of write(), and name it from the folder of load()",
         )
 
@@ -43,7 +46,7 @@ def inside(lab: Lab) -> Wrongs:
 def declared(lab: Lab) -> Wrongs:
     """Else a run with a model that takes no change stops after its memory was written."""
     method = lab.loaded(lab.memory)
-    wanted = set(method.learnt.needs)
+    wanted = set(method.changes.needs)
     if any(request.adapters for kind, request in _of_model(lab, method)):
         wanted.add("adapters")
     for name in sorted(wanted - method.needs_now):
@@ -61,7 +64,7 @@ def as_before(lab: Lab) -> Wrongs:
     if weights_of(lab.model) != lab.weights:
         yield (
             "write(), load() or answer() left them changed",
-            "train a LoRA in harness.llm.adapters.in_training, declare edits in learnt, and put "
+            "train a LoRA in harness.llm.adapters.in_training, declare edits in changes, and put "
             "back the tensors themselves (subtracting what was added rounds)",
         )
 

@@ -1,4 +1,4 @@
-"""What a memory holds for the model's weights: an adapter, edits; and the model working with it."""
+"""Changes of the model that a memory holds: an adapter, edits of weights."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Edit: TypeAlias = Union["Tensor", LowRank, "nn.Module"]
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """What ``load`` found for the model's weights; the model has it while the run answers."""
+class Changes:
+    """What a memory changes of the model, while the run answers."""
 
     adapter: Path | None = None
     """Folder of a LoRA inside the memory, as peft writes it."""
@@ -42,7 +42,7 @@ class Learnt:
 
     @property
     def needs(self) -> frozenset[Capability]:
-        """What a model must offer to work with it."""
+        """What a model must offer for it."""
         wanted: dict[Capability, bool] = {
             "adapters": self.adapter is not None,
             "weights": bool(self.edits),
@@ -50,13 +50,13 @@ class Learnt:
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-NOTHING_LEARNT = Learnt()
+NO_CHANGES = Changes()
 
 
 @contextmanager
-def working(llm: LanguageModel, learnt: Learnt) -> Iterator[None]:
-    """While open, the model with what a memory learnt; afterwards it is what it was, bit by bit."""
-    with llm.adapted(learnt.adapter), llm.edited(learnt.edits):
+def changed(llm: LanguageModel, changes: Changes) -> Iterator[None]:
+    """While open, the model as a memory changes it; afterwards it is what it was, bit by bit."""
+    with llm.adapted(changes.adapter), llm.edited(changes.edits):
         yield
 
 
