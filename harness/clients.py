@@ -21,8 +21,8 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
-from harness.llm.fitting import Fitted, refitted
 from harness.llm.changes import chosen
+from harness.llm.fitting import Fitted, refitted
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
