@@ -13,6 +13,8 @@ METHODS: dict[str, str] = {
     "adaptive-rag-dataset-prior": "methods.adaptive_rag.controls:AdaptiveRAGDatasetPrior",
     "adaptive-rag-llm-router": "methods.adaptive_rag.llm_router:AdaptiveRAGLLMRouter",
     "adaptive-rag-oracle": "methods.adaptive_rag.controls:AdaptiveRAGOracle",
+    "lora-in-weights": "methods.lora_in_weights.method:LoraInWeights",
+    "lora-in-weights-other": "methods.lora_in_weights.control:LoraInWeightsOther",
     "parametric-qa": "methods.parametric_qa.method:ParametricQA",
     "parametric-qa-bm25": "methods.parametric_qa.controls:ParametricQABM25",
     "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",

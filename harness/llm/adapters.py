@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, InputError
-from harness.files import read_json
+from harness.files import read_json, write_json
 from harness.fingerprint import fingerprint, known_sha256
 from harness.llm.loading import explained
 from harness.llm.model_config import ModelConfig, local_folder
@@ -130,6 +130,23 @@ def in_training(model: Any, lora: Any, seed: int) -> Iterator[Any]:
         yield wrapped.eval()
     finally:
         held.restore()
+
+
+def save_adapter(model: Any, folder: Path, name: str) -> None:
+    """Write a trained LoRA in float16, for the model of this name; the same LoRA, the same bytes.
+
+    ``model`` is what ``in_training`` gave; its LoRA is of no use for training afterwards.
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.half()
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    # peft notes where on this machine the model lay, and modules in no fixed order.
+    config = read_json(folder / FILES[0])
+    modules = sorted(config["target_modules"])
+    config |= {"base_model_name_or_path": name, "target_modules": modules}
+    write_json(folder / FILES[0], config)
 
 
 class _Held:
