@@ -20,6 +20,8 @@ METHODS: dict[str, str] = {
     "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",
     "parametric-qa-gold": "methods.parametric_qa.controls:ParametricQAGold",
     "parametric-qa-shuffled": "methods.parametric_qa.controls:ParametricQAShuffled",
+    "prag": "methods.prag.method:PRAG",
+    "prag-shuffled": "methods.prag.control:PRAGShuffled",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }

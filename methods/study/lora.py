@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY = 25
 """Steps; what a kill may cost."""
+_MLP = frozenset({"mlp", "feed_forward", "ffn"})
 _WARM, _CLIP, _BETAS = 0.05, 1.0, (0.9, 0.95)
 
 
@@ -35,21 +36,22 @@ def train_lora(
     seed: int,
     folder: Path,
     scratch: Path | None,
-    label: str = "training",
+    label: str | None = "training",
 ) -> list[float]:
     """Train a LoRA on rows and save it to ``folder``; the loss of every step, in nats a token.
 
     A step's loss is the mean over its rows. An interrupted training goes on from ``scratch`` and
-    ends in the same bytes. Raises RunFailedError for a loss that is not finite.
+    ends in the same bytes. Shows progress under ``label``, if there is one. Raises RunFailedError
+    for a loss that is not finite.
     """
     from peft import LoraConfig
     from rich.console import Console
 
     lora = LoraConfig(
         r=params.rank,
-        lora_alpha=2 * params.rank,
+        lora_alpha=params.alpha or 2 * params.rank,
         lora_dropout=0.0,
-        target_modules="all-linear",
+        target_modules="all-linear" if params.layers == "all" else mlp_layers(llm),
         task_type="CAUSAL_LM",
     )
     place = None if scratch is None else _checkpoint(scratch, rows, params, seed)
@@ -60,7 +62,8 @@ def train_lora(
         )
         state = None if place is None else load_checkpoint(place, weights, optimizer)
         first, losses = (state["step"], list(state["losses"])) if state else (0, [])
-        with bar(Console(stderr=True), label, params.steps, first) as shown:
+        console = Console(stderr=True, quiet=label is None)
+        with bar(console, label or "", params.steps, first) as shown:
             chosen = batches(rows, params.batch, params.steps, seed)
             for step, batch in enumerate(chosen, 1):
                 if step <= first:
@@ -103,7 +106,7 @@ def _share(step: int, steps: int) -> float:
 def _checkpoint(scratch: Path, rows: tuple[Row, ...], params: LoraParams, seed: int) -> Path:
     """The folder of what a training of exactly this kind has come to."""
     read = [[list(part) for part in row.parts] + [list(row.target)] for row in rows]
-    own = [params.rank, params.steps, params.batch, params.learning_rate, seed, read]
+    own = [params.model_dump(include=set(LoraParams.model_fields)), seed, read]
     place = scratch / f"lora-{fingerprint(own)[:16]}"
     with writing(place):
         place.mkdir(exist_ok=True)
@@ -120,6 +123,18 @@ def _faster_on_short_rows(llm: LocalModel) -> Iterator[None]:
         yield
     finally:
         llm.model.set_attn_implementation(before)
+
+
+def mlp_layers(llm: LocalModel) -> list[str]:
+    """The names of a model's linear layers within MLPs. Raises ConfigError if it has none."""
+    names = [
+        name
+        for name, layer in llm.model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and not _MLP.isdisjoint(name.split(".")[:-1])
+    ]
+    if not names:
+        raise ConfigError(f"model '{llm.name}' has no layers of the name 'mlp'; take layers=all")
+    return sorted({name.rpartition(".")[2] for name in names})
 
 
 def check_trainable(llm: Any) -> None:

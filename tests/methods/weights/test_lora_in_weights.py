@@ -1,4 +1,4 @@
-"""LoRA in weights: a small model learns what it is to study, the same each time, and is left alone."""
+"""LoRA in weights: a small model learns what it studies, the same each time, and is left alone."""
 
 from __future__ import annotations
 
