@@ -37,7 +37,7 @@ class PRAG(Method):
             "The loss is that of answers, and of the passage's own text; the authors train on "
             "whole prompts, half of which hold the passage or its rewriting before the question.",
             "The authors' rank 2 and alpha 32 in MLPs and their learning rate of 3e-4 are the "
-            "defaults; steps are counted here (-p steps=60), epochs there.",
+            "defaults; it is studied more often than the one to three times of theirs.",
             "Adapters start from one draw for all passages, as theirs do.",
             "A LoRA is put beside the weights and not merged into them: the same sum, without a "
             "write to the weights, so that questions with the same passages share a batch.",
@@ -64,7 +64,7 @@ class PRAG(Method):
         layers: Literal["all", "mlp"] = Field(
             "mlp", description="linear layers that have a LoRA: all but the head, or those of MLPs"
         )
-        steps: int = Field(60, ge=1, description="training steps on each passage")
+        epochs: int = Field(10, ge=1, description="how often a passage's material is studied")
         batch: int = Field(4, ge=1, description="texts or questions of a training step")
         learning_rate: float = Field(3e-4, gt=0, description="highest of the training")
         shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
