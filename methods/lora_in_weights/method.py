@@ -15,6 +15,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from methods.study.made import LONGEST, Way, as_text, prompts_for
 from methods.study.params import LoraParams
+from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -47,8 +48,8 @@ class LoraInWeights(Method):
             "to read (the paper's model proposes its own for each text); -p study=self-edits has "
             "SEAL's implications without its reinforcement learning. All use the model under "
             "test, at temperature 0.7 and 128 tokens a text; the papers use larger ones.",
-            "The question is asked as in training, without demonstrations (-p shots=0); other "
-            "methods show some.",
+            "The question is asked as in training, without instruction and demonstrations (-p "
+            "shots=4 shows some); other methods have both.",
             "With -p retriever=bm25 the passages are read as bm25 reads them; the LoRA is trained "
             "without passages before its questions.",
             "The LoRA is stored in float16 and merged into the weights while the run answers; "
@@ -67,7 +68,7 @@ class LoraInWeights(Method):
             "by rule; entity-pairs, active-reading, self-edits: the passages, and texts that the "
             "model makes of them",
         )
-        questions: int = Field(24, ge=1, le=1000, description="made of a passage by rule, at most")
+        questions: int = Field(16, ge=1, le=1000, description="made of a passage by rule, at most")
         made: int = Field(
             6, ge=1, le=100, description="texts the model makes of a passage, at most"
         )
@@ -111,12 +112,12 @@ class LoraInWeights(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Ask as the questions were studied, or with passages where a retriever is named."""
-        limits = {"max_tokens": self.params.max_tokens, "one_line": True}
-        if self.params.retriever is None:
-            reply = await self.llm.generate(self.prompts.closed_book(query), **limits)
-            return Prediction(reply.first_line)
-        passages = await self.retriever.search(query.text, k=self.params.k)
-        reply = await self.llm.generate(self.prompts.read(query, passages), **limits)
+        passages: list[Passage] = []
+        prompt = closed_book(query.text, self.prompts.demonstrations)
+        if self.params.retriever is not None:
+            passages = await self.retriever.search(query.text, k=self.params.k)
+            prompt = self.prompts.read(query, passages)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(reply.first_line, ranked=passages)
 
     def storage(self) -> StorageReport:

@@ -15,6 +15,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from harness.retrieval.prebuilt import RETRIEVER
 from methods.study.params import LoraParams
+from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -43,7 +44,7 @@ class PRAG(Method):
             "write to the weights, so that questions with the same passages share a batch.",
             "Closed-book by default (the authors' 'prag'); -p combine=true reads the passages too "
             "(their 'combine').",
-            "The question is asked as in training, without demonstrations (-p shots=0).",
+            "The question is asked as in training, without instruction and demonstrations.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"training", "adapters"})
@@ -102,10 +103,9 @@ class PRAG(Method):
     async def answer(self, query: Query) -> Prediction:
         """Find passages, sum their LoRAs, ask closed-book or with the passages."""
         passages = await self.retriever.search(query.text, k=self.params.k)
-        prompts = self.prompts
-        prompt = (
-            prompts.read(query, passages) if self.params.combine else prompts.closed_book(query)
-        )
+        prompt = closed_book(query.text, self.prompts.demonstrations)
+        if self.params.combine:
+            prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(
             prompt,
             max_tokens=self.params.max_tokens,
