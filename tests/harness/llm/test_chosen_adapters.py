@@ -75,8 +75,8 @@ def test_answers_do_not_depend_on_who_else_asks(tiny, folders):
     """Prompts begin alike, so a prefix is shared among those of one adapter, and no others."""
     sets = [(), (folders[0],), (folders[1],), tuple(folders[:2]), (folders[2],)]
     requests = [
-        GenerateRequest(f"{ASK} {word}", 6, adapters=adapters)
-        for word in ("yes", "no", "Paris") for adapters in sets
+        GenerateRequest(f"{ASK} {word}", 4, adapters=adapters)
+        for word in ("yes", "Paris") for adapters in sets
     ]  # fmt: skip
     alone = [texts(tiny, [request])[0] for request in requests]
     assert texts(tiny, requests) == alone

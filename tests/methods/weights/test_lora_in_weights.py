@@ -81,14 +81,14 @@ def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
     assert folder_fingerprint(again) == whole
 
 
-@pytest.mark.parametrize("way", ["entity-pairs", "active-reading", "self-edits"])
-def test_texts_that_the_model_makes_are_studied_and_counted(tiny, tmp_path, way):
+@pytest.mark.parametrize(("way", "calls"), [("entity-pairs", 2), ("active-reading", 4)])
+def test_texts_that_the_model_makes_are_studied_and_counted(tiny, tmp_path, way, calls):
     folder = written(method(study=way, made=2, steps=1), tiny, tmp_path / "memory")
     told = json.loads((folder / "study.json").read_text())
-    assert told["rows"] > 2
+    assert told["rows"] == 2 + calls, "each passage has two names, so one pair"
     assert told["made_per_source"] == round(told["made_tokens"] / told["source_tokens"], 3) > 0.5
-    calls = (tmp_path / "memory-scratch" / "calls.jsonl").read_text().splitlines()
-    assert len(calls) == 4, "two texts of each of two passages"
+    kept = (tmp_path / "memory-scratch" / "calls.jsonl").read_text().splitlines()
+    assert len(kept) == calls
 
 
 def test_plain_text_makes_nothing(tiny, tmp_path):
@@ -97,8 +97,15 @@ def test_plain_text_makes_nothing(tiny, tmp_path):
     assert (told["rows"], told["made_tokens"]) == (2, 0)
 
 
-@pytest.mark.parametrize("cls", [LoraInWeights, LoraInWeightsOther])
-def test_conformance(cls, tiny):
-    kept = check_method(cls, {**QUICK, "steps": 1}, model=tiny)
+def test_the_control_studies_permuted_facts_alike(tiny, memory, tmp_path):
+    folder = written(method(LoraInWeightsOther, **LEARNS), tiny, tmp_path / "memory")
+    told, own = (json.loads((place / "study.json").read_text()) for place in (folder, memory))
+    assert told["documents"] == own["documents"]
+    assert told["losses"][-1] < 0.2 * told["losses"][0]
+    assert answers(method(), tiny, folder, ASK)["q"].answer != "Mara Quint"
+
+
+def test_conformance(tiny):
+    kept = check_method(LoraInWeights, {**QUICK, "steps": 1}, model=tiny)
     assert "afterwards the model's weights are bit for bit what they were" in kept
     assert "needs says what is changed of the model" in kept

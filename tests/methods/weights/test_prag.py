@@ -79,7 +79,6 @@ def test_what_was_trained_is_kept_through_a_kill(tiny, tmp_path, monkeypatch):
     assert folder_fingerprint(again) == whole
 
 
-@pytest.mark.parametrize("cls", [PRAG, PRAGShuffled])
-def test_conformance(cls, tiny):
-    kept = check_method(cls, {**QUICK, "steps": 1}, model=tiny)
+def test_conformance(tiny):
+    kept = check_method(PRAG, {**QUICK, "steps": 1}, model=tiny)
     assert "afterwards the model's weights are bit for bit what they were" in kept
