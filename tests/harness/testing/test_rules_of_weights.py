@@ -54,7 +54,7 @@ class Elsewhere(Good):
         return Changes(adapter=Path("/somewhere/else"))
 
 
-class Leaving(Editing):
+class Leaving(Good):
     """Adds and subtracts by itself, which rounds."""
 
     async def answer(self, query):
