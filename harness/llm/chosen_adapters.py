@@ -1,9 +1,8 @@
 """Adapters that single requests choose: LoRAs beside the weights while these are answered.
 
 A layer's output gains the sum of the chosen adapters' products, each with its own scale, as if
-their changes had been added to the weights (Parametric RAG merges so). The weights themselves are
-never touched, so there is nothing to undo, and rounded or shared ones take adapters as well. peft
-would build its layers anew for every folder that is loaded.
+their changes had been added to the weights. These are never touched, so there is nothing to undo,
+and rounded or shared ones take adapters as well. peft would build its layers anew for every folder.
 """
 
 from __future__ import annotations
