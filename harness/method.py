@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.changes import Revisable
 from harness.errors import ConfigError
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
@@ -75,13 +76,13 @@ class Lent:
     """During ``write``: a folder that outlives an interruption, removed once all is written."""
 
 
-class Method(ABC):
+class Method(Revisable, ABC):
     """A write phase over the corpus, a read phase per query, a storage account.
 
     Subclasses write ``answer`` for one query in plain ``async`` code; the engine runs many at once
     and batches what they await. The constructor only stores parameters; before any other call the
     harness lends the model, the retriever, prompts and seed (``open``). A method with a memory of
-    its own has ``write``, ``load`` and ``storage``, all three.
+    its own has ``write``, ``load`` and ``storage``, all three; it may add what Revisable has.
     """
 
     card: ClassVar[MethodCard]

@@ -28,7 +28,7 @@ COMMANDS: dict[str, str] = {
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-forgetting": "methods.parametric_qa.cli.forgetting:evaluate_forgetting",
-    "evaluate-update": "methods.parametric_qa.cli.update:evaluate_update",
+    "evaluate-update": "methods.cli.update:evaluate_update",
     "map-memories": "methods.parametric_qa.cli.map:map_memories",
 }
 """Command -> ``module:function``."""

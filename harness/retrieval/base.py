@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.records import Passage
 
 if TYPE_CHECKING:
+    from harness.data.changes import Changes
     from harness.data.corpus import Corpus
 
 Progress = Callable[[int, int], None]
@@ -26,6 +27,8 @@ class Built:
     """What building took, whenever that was; None if nobody noted it."""
     now: float = 0.0
     """Seconds of building while it was opened."""
+    bytes: int | None = None
+    """Bytes that were made then; None: all that ``storage`` tells."""
 
 
 class Retriever(ABC):
@@ -84,6 +87,14 @@ class Retriever(ABC):
     @abstractmethod
     def storage(self) -> dict[str, int]:
         """Bytes on disk by part (``sparse index``, ``dense index``); the text is not included."""
+
+    def revised(self, changes: Changes) -> Retriever | None:
+        """A retriever over the changed corpus, made of this one in less than opening one there.
+
+        It finds what one that is opened there finds, and this one stays as it is. None if there is
+        no such way, as in the base: then one is opened. ``built`` tells what it took.
+        """
+        return None
 
     def provenance(self) -> dict[str, Any]:
         """What a manifest records beside the config: library versions, encoder revision."""

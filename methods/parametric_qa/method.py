@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from methods.parametric_qa.reader import SharedParams, check_reader, reader_adap
 if TYPE_CHECKING:
     import torch
 
+    from harness.data.changes import Changes
     from harness.data.corpus import Corpus
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
@@ -168,6 +170,7 @@ class ParametricQA(Method):
         """
         from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
         from methods.parametric_qa.shared.open_bundle import untrained_bundle
+        from methods.parametric_qa.write.documents import groups
 
         self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
         shape = self._bundle.parts.config
@@ -230,6 +233,19 @@ class ParametricQA(Method):
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 
+    def revise(self, changes: Changes, train: Sequence[Question], folder: Path) -> None:
+        """Write the codes of new and updated documents, remove those of deleted ones.
+
+        Shared parts stay, also untrained ones, whose salience is that of the corpus at first.
+        """
+        from methods.parametric_qa.write.documents import revise_bank
+
+        revise_bank(self._bank, changes, self._codes)
+
+    def digests(self) -> Mapping[str, bytes]:
+        """Hashes of every stored byte of a code."""
+        return {id_: blake2b(self._bank.raw(id_)).digest() for id_ in self._bank.ids}
+
     def _trained(self) -> Bundle | None:
         from methods.parametric_qa.shared.open_bundle import trained_bundle
 
@@ -274,15 +290,3 @@ class ParametricQA(Method):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
-
-
-def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
-    """The corpus in order, ``size`` passages at a time."""
-    group: list[Passage] = []
-    for passage in corpus:
-        group.append(passage)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group

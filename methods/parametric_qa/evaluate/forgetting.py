@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.boards.changing.asking import ask, circumstances
 from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData
@@ -27,7 +28,6 @@ from harness.progress import bar
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
-from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.reader import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, check_style, find_bundle
