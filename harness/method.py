@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.data.changes import Revisable
+from harness.data.corpus_changes import Revisable
 from harness.errors import ConfigError
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport

@@ -22,8 +22,8 @@ from harness.retrieval.ranking import with_scores
 from harness.retrieval.selftest import check_index, check_order
 
 if TYPE_CHECKING:
-    from harness.data.changes import Changes
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
 
 _MARGIN = 32
 # Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.
@@ -91,7 +91,7 @@ class DenseRetriever(Retriever):
         """Bytes of the vectors on disk: passages x dimensions x bytes a number."""
         return {"dense index": int(self._index.ntotal) * int(self._index.d) * self._number_bytes}
 
-    def revised(self, changes: Changes) -> DenseRetriever:
+    def revised(self, changes: CorpusChanges) -> DenseRetriever:
         """Encode what is new; the vectors of all other passages stay."""
         import faiss
 

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from harness.data.changes import Changes
+from harness.data.corpus_changes import CorpusChanges
 from harness.engine import Engine
 from harness.errors import ConfigError, RunFailedError
 from harness.llm.base import LanguageModel
@@ -62,9 +62,9 @@ class State:
     identical: int | None = None
 
 
-def revises(method: Method) -> bool:
-    """Whether a memory of the method need not be written anew when its corpus changes."""
-    return type(method).revise is not Method.revise
+def revises(cls: type[Method]) -> bool:
+    """Whether a method's memory need not be written anew when its corpus changes."""
+    return cls.revise is not Method.revise
 
 
 def adds_by_itself(retriever: Retriever) -> bool:
@@ -104,14 +104,14 @@ class Reviser:
         steps = _steps(len(data.corpus), index, written)
         return State(method, engine, data, retriever, place, steps, loaded.seconds)
 
-    def change(self, state: State, changes: Changes) -> State:
+    def change(self, state: State, changes: CorpusChanges) -> State:
         """The method over the changed corpus.
 
         One document after the other where everything it has can go on from what there is; all at
         once where something is made anew, since that takes as long for one document as for many.
         Raises RunFailedError if a revision touched what is kept of another document.
         """
-        if state.place is not None and not revises(state.method):
+        if state.place is not None and not revises(type(state.method)):
             return self._written_anew(state, changes)
         method, place = self._copied(state)
         retriever, data, steps = state.retriever, state.data, list[Step]()
@@ -128,7 +128,7 @@ class Reviser:
         found = State(method, engine, data, retriever, place, tuple(steps), perf_counter() - start)
         return replace(found, identical=_identical(state, found, changes))
 
-    def _written_anew(self, state: State, changes: Changes) -> State:
+    def _written_anew(self, state: State, changes: CorpusChanges) -> State:
         method, data = self._make(), of_corpus(state.data, changes)
         retriever, index = self._index(method, data, changes, state.retriever)
         engine, place = self._open(method, data, retriever), self._place()
@@ -150,7 +150,7 @@ class Reviser:
             method.load(place / "memory")
         return method, place
 
-    def _parts(self, state: State, changes: Changes) -> list[Changes]:
+    def _parts(self, state: State, changes: CorpusChanges) -> list[CorpusChanges]:
         goes_on = state.retriever is None or adds_by_itself(state.retriever)
         stores = state.retriever is not None or state.place is not None
         return list(changes.one_by_one()) if goes_on and stores else [changes]
@@ -159,7 +159,7 @@ class Reviser:
         self,
         method: Method,
         data: TaskData,
-        changes: Changes | None = None,
+        changes: CorpusChanges | None = None,
         before: Retriever | None = None,
     ) -> tuple[Retriever | None, Step | None]:
         """The retriever over the data's corpus, of the one before the changes where it can be."""
@@ -183,7 +183,7 @@ class Reviser:
     def _open(self, method: Method, data: TaskData, retriever: Retriever | None) -> Engine:
         return open_method(method, data, self._seed, self._llm, retriever, window=128)
 
-    def _revised(self, method: Method, changes: Changes, data: TaskData, place: Path) -> Step:
+    def _revised(self, method: Method, changes: CorpusChanges, data: TaskData, place: Path) -> Step:
         memory = place / "memory"
         there, start = _stamps(memory), perf_counter()
         with calling(data.name, "revise"):
@@ -196,7 +196,7 @@ class Reviser:
         return Path(mkdtemp(dir=self._folder))
 
 
-def of_corpus(data: TaskData, changes: Changes) -> TaskData:
+def of_corpus(data: TaskData, changes: CorpusChanges) -> TaskData:
     """The task's data over a changed corpus."""
     corpus = changes.corpus
     return replace(data, corpus=corpus, corpus_fingerprint=corpus.fingerprint)
@@ -218,7 +218,7 @@ def _steps(documents: int, *parts: Step | None) -> tuple[Step, ...]:
     return (Step(documents, seconds, written, how),)
 
 
-def _identical(before: State, after: State, changes: Changes) -> int | None:
+def _identical(before: State, after: State, changes: CorpusChanges) -> int | None:
     old, new = before.method.digests(), after.method.digests()
     if not old:
         return None

@@ -20,8 +20,8 @@ from methods.parametric_qa.reader import SharedParams, check_reader, reader_adap
 if TYPE_CHECKING:
     import torch
 
-    from harness.data.changes import Changes
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
     from methods.parametric_qa.choose import Chooser, Chosen
@@ -233,14 +233,17 @@ class ParametricQA(Method):
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 
-    def revise(self, changes: Changes, train: Sequence[Question], folder: Path) -> None:
-        """Write the codes of new and updated documents, remove those of deleted ones.
-
-        Shared parts stay, also untrained ones, whose salience is that of the corpus at first.
-        """
+    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
+        """Write the codes of new and updated documents, remove those of deleted ones."""
         from methods.parametric_qa.write.documents import revise_bank
 
         revise_bank(self._bank, changes, self._codes)
+
+    @property
+    def revision_differs(self) -> str:
+        """Untrained parts are made of a corpus, and stay."""
+        told = "The salience of untrained shared parts stays that of the first corpus."
+        return told if self.params.shared is None else ""
 
     def digests(self) -> Mapping[str, bytes]:
         """Hashes of every stored byte of a code."""

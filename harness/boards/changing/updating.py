@@ -21,7 +21,7 @@ from harness.boards.changing.subject import (
 )
 from harness.boards.config import MethodEntry
 from harness.boards.task_entry import TaskSource
-from harness.data.changes import Changes
+from harness.data.corpus_changes import CorpusChanges
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.meters.hardware import set_torch_threads
 from harness.metrics.answer import contains, exact_match, token_f1
@@ -195,15 +195,15 @@ class _Maker:
         return self.subject.new(self.data)
 
 
-def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario) -> Changes:
+def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario) -> CorpusChanges:
     """What becomes of the corpus in a scenario; of conflicting passages the changed come last."""
     if scenario == "overwritten":
-        return Changes.of(corpus, updated=[fact.changed for fact in facts])
+        return CorpusChanges.of(corpus, updated=[fact.changed for fact in facts])
     if scenario == "deleted":
-        return Changes.of(corpus, deleted=[fact.passage.id for fact in facts])
+        return CorpusChanges.of(corpus, deleted=[fact.passage.id for fact in facts])
     if scenario == "conflicting":
-        return Changes.of(corpus, added=list(map(second_version, facts)))
-    return Changes.of(corpus)
+        return CorpusChanges.of(corpus, added=list(map(second_version, facts)))
+    return CorpusChanges.of(corpus)
 
 
 def second_version(fact: ChangedFact) -> Passage:
@@ -269,7 +269,7 @@ def _ask_all(
     found.kept += kept_records(label, unchanged, answers)
 
 
-def _costs(label: str, operation: str, changes: Changes, state: State) -> list[Change]:
+def _costs(label: str, operation: str, changes: CorpusChanges, state: State) -> list[Change]:
     storage = state.method.storage()
     each = storage.per_document // max(storage.documents, 1)
     ids = [*(p.id for p in changes.updated), *changes.deleted, *(p.id for p in changes.added)]

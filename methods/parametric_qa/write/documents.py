@@ -10,8 +10,8 @@ from harness.records import Passage
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.changes import Changes
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
     from methods.parametric_qa.memory.bank import MemoryBank
 
 Codes = Callable[[Sequence[Passage]], "Tensor"]
@@ -30,7 +30,7 @@ def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
         yield group
 
 
-def revise_bank(bank: MemoryBank, changes: Changes, codes: Codes) -> None:
+def revise_bank(bank: MemoryBank, changes: CorpusChanges, codes: Codes) -> None:
     """Write new and updated documents and remove deleted ones; all other codes stay as they are."""
     if changes.updated:
         bank.update([passage.id for passage in changes.updated], codes(changes.updated))

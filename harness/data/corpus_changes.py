@@ -1,4 +1,4 @@
-"""Changes of a corpus, a stream of documents that are added, updated and deleted."""
+"""CorpusChanges of a corpus, a stream of documents that are added, updated and deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.records import Passage, Question
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class CorpusChanges:
     """What became of a corpus; made by ``of``.
 
     ``corpus`` is ``before`` with the ``updated`` passages in the places of those of the same ids,
@@ -35,7 +35,7 @@ class Changes:
         added: Sequence[Passage] = (),
         updated: Sequence[Passage] = (),
         deleted: Sequence[str] = (),
-    ) -> Changes:
+    ) -> CorpusChanges:
         """Raises InputError for an id that is changed twice, lacking, or added though it is there.
 
         Also if no passage is left, and for passages that no corpus holds (an empty text).
@@ -56,7 +56,7 @@ class Changes:
         corpus = Corpus.from_passages([*kept, *added])
         return cls(before, corpus, tuple(added), tuple(updated), tuple(deleted))
 
-    def one_by_one(self) -> Iterator[Changes]:
+    def one_by_one(self) -> Iterator[CorpusChanges]:
         """The same as changes of a single document each: updates, deletions, then additions."""
         corpus = self.before
         singles: list[dict[str, Any]] = [
@@ -65,7 +65,7 @@ class Changes:
             *({"added": [passage]} for passage in self.added),
         ]
         for single in singles:
-            changes = Changes.of(corpus, **single)
+            changes = CorpusChanges.of(corpus, **single)
             yield changes
             corpus = changes.corpus
 
@@ -74,17 +74,22 @@ class Changes:
 
 
 class Revisable:
-    """What a method with a memory may add to its contract, both optional."""
+    """What a method with a memory may add to its contract; all of it optional."""
 
-    def revise(self, changes: Changes, train: Sequence[Question], folder: Path) -> None:
+    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
         """Bring the memory in ``folder`` to ``changes.corpus``, in less than a whole ``write``.
 
         Called of a method that has loaded the folder and is opened over the changed corpus. The
         folder is a copy of its own: killed, it is thrown away. ``load`` follows, and questions are
-        then answered as of a memory that was written of the changed corpus. A method without it is
-        written anew after every change.
+        then answered as of a memory that was written of the changed corpus, but for what
+        ``revision_differs`` says. A method without it is written anew after every change.
         """
         raise NotImplementedError
+
+    @property
+    def revision_differs(self) -> str:
+        """In what a revised memory is not as one that was written anew, a sentence; "" if it is."""
+        return ""
 
     def digests(self) -> Mapping[str, bytes]:
         """A hash of all that the loaded memory keeps of each document, by id.
