@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from math import isfinite
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from harness import trace
+from harness.calls import traced
 from harness.errors import ConfigError, WindowExceededError
 from harness.llm.base import (
     GenerateRequest,
@@ -21,8 +21,9 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
+from harness.llm.changes import chosen
 from harness.llm.fitting import Fitted, refitted
-from harness.prompts import SOFT, Prompt, Rendered
+from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LLMClient:
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
+        adapters: Sequence[Path] = (),
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -67,10 +69,11 @@ class LLMClient:
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
-        where the prompt holds ``harness.prompts.SOFT``, one in each place.
+        where the prompt holds ``harness.prompts.SOFT``, one in each place. ``adapters``: folders of
+        LoRAs whose sum the model has for this call alone.
         """
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -84,6 +87,7 @@ class LLMClient:
                 tuple(watch),
                 scope.recorder.query_id if keep else None,
                 one_line,
+                own,
             )
 
         vectors = sum(map(len, soft_prompts))
@@ -91,58 +95,56 @@ class LLMClient:
         reply: Reply
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
-        reply = _storable(reply)
-        scope.recorder.record(key, "generate", _generated(fitted, soft_prompts, reply))
+        reply = traced.storable(reply)
+        data = traced.generated(fitted, soft_prompts, reply) | traced.named(own)
+        scope.recorder.record(key, "generate", data)
         return reply
 
-    async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
+    async def score(
+        self,
+        prompt: Prompt | Rendered,
+        continuations: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+    ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations)),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), own),
             self._longest(continuations),
         )
-        data = {
-            "prompt": as_text(fitted.rendered),
-            "continuations": list(continuations),
-            "logprobs": [_rounded(value) for value in scores.logprobs],
-            "prompt_tokens": scores.prompt_tokens,
-            **_not_shown(fitted),
-        }
+        data = traced.scored(fitted, continuations, scores) | traced.named(own)
         scope.recorder.record(key, "score", data)
         return scores
 
     async def next_token_probs(
-        self, prompt: Prompt | Rendered, strings: Sequence[str]
+        self, prompt: Prompt | Rendered, strings: Sequence[str], *, adapters: Sequence[Path] = ()
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings)),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), own),
             1,
         )
-        data = {
-            "prompt": as_text(fitted.rendered),
-            "probs": {text: _rounded(p) for text, p in result.probs.items()},
-            "prompt_tokens": result.prompt_tokens,
-            **_not_shown(fitted),
-        }
+        data = traced.compared(fitted, result) | traced.named(own)
         scope.recorder.record(key, "next_token_probs", data)
         return result
 
-    async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
+    async def choose(
+        self, prompt: Prompt | Rendered, options: Sequence[str], *, adapters: Sequence[Path] = ()
+    ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
 
         In a completion prompt a space precedes the option. Equal shares if the model gives none
@@ -150,7 +152,8 @@ class LLMClient:
         """
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
-        found = await self.next_token_probs(prompt, [space + option for option in options])
+        spelt = [space + option for option in options]
+        found = await self.next_token_probs(prompt, spelt, adapters=adapters)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {
@@ -242,13 +245,7 @@ class RetrieverClient:
         scope = trace.current_scope()
         key = scope.next_key()
         passages: list[Passage] = await _timed(self._submit, scope, "search", (text, k))
-        data = {
-            "query": text,
-            "k": k,
-            "retrieved_ids": [p.id for p in passages],
-            "scores": [_rounded(p.score) for p in passages if p.score is not None],
-        }
-        scope.recorder.record(key, "search", data)
+        scope.recorder.record(key, "search", traced.searched(text, k, passages))
         return passages
 
     def storage(self) -> StorageReport:
@@ -257,43 +254,6 @@ class RetrieverClient:
             raise ConfigError(NO_RETRIEVER)
         parts = {"text": self._corpus.text_bytes, **self._retriever.storage()}
         return StorageReport(parts, len(self._corpus))
-
-
-def _generated(
-    fitted: Fitted, soft_prompts: Sequence[torch.Tensor], reply: Reply
-) -> dict[str, Any]:
-    prompt = as_text(fitted.rendered)
-    for vectors in soft_prompts:
-        prompt = prompt.replace(SOFT, f"[{len(vectors)} vectors]", 1)
-    return {
-        "prompt": prompt,
-        "reply": reply.text,
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        **_not_shown(fitted),
-        # Only where there is something to tell: most traces are of models that do not think.
-        **({"thoughts": reply.thoughts} if reply.thoughts else {}),
-        **({"cut_off": True} if reply.cut_off else {}),
-    }
-
-
-def _not_shown(fitted: Fitted) -> dict[str, int]:
-    cut = {"passages_cut": fitted.cut} if fitted.cut else {}
-    return {"passages_dropped": fitted.dropped, **cut}
-
-
-def _storable(reply: Reply) -> Reply:
-    return replace(reply, text=_whole(reply.text), thoughts=_whole(reply.thoughts))
-
-
-def _whole(text: str) -> str:
-    # Servers may cut a character in two; half of one cannot be written as UTF-8.
-    return text.encode(errors="replace").decode()
-
-
-def _rounded(value: float) -> float | None:
-    # JSON knows no infinity; a continuation the model rules out has one.
-    return round(float(value), 4) if isfinite(value) else None
 
 
 def _call_seed(run_seed: int, query_id: str, key: trace.Key) -> int:

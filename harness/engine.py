@@ -7,15 +7,16 @@ an answer; it only changes how fast it comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from harness import trace
+from harness.calls.channels import NO_RESULT, Batch, Channel, fail, search
 from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
@@ -23,17 +24,12 @@ from harness.errors import CapabilityError, ConfigError, MachineError, describe_
 from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
-from harness.records import Passage, Prediction, Query, Question
+from harness.records import Prediction, Query, Question
 from harness.retrieval.base import Retriever
-
-Batch = Sequence[tuple[Any, asyncio.Future[Any]]]
-Request = TypeVar("Request")
-Result = TypeVar("Result")
 
 # A coroutine woken through nested gathers needs a few turns of the loop before it asks again.
 QUIET_TURNS = 8
 RECORD_TURNS = 3
-NO_RESULT = "the backend returned no result for this request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +44,6 @@ class Answered:
     """Seconds from the start until the first token of the last reply was there, where known."""
     unanswered: str | None = None
     """Why the question has no answer that is the method's own: its server failed."""
-
-
-@dataclass(slots=True)
-class Channel(Generic[Request, Result]):
-    """Requests of one kind waiting for the next batch."""
-
-    call: Callable[[Sequence[Request]], Iterator[tuple[int, Result]]]
-    pending: list[tuple[Request, asyncio.Future[Result]]] = field(default_factory=list)
-    batches: int = 0
-    requests: int = 0
-
-    def results(self, batch: Sequence[Request]) -> Iterator[tuple[int, Result]]:
-        """Call the backend; being a generator turns its stray StopIteration into an error."""
-        yield from self.call(batch)
 
 
 class Engine:
@@ -85,7 +67,7 @@ class Engine:
         """Waits for work that a device has taken on, before a question's clock starts or stops."""
         self._retriever, self._corpus = retriever, corpus
         self.channels: dict[str, Channel[Any, Any]] = {
-            "search": Channel(lambda batch: _search(retriever, batch)),
+            "search": Channel(lambda batch: search(retriever, batch)),
             "next_token_probs": Channel(llm.next_token_probs),
             "score": Channel(llm.score),
             "generate": Channel(llm.generate),
@@ -131,7 +113,7 @@ class Engine:
         if self._pool is not None and kind != "search":
             channel.batches += 1
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, _single, channel, request)
+            return await loop.run_in_executor(self._pool, channel.single, request)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         channel.pending.append((request, future))
         self._submitted += 1
@@ -222,11 +204,8 @@ class Engine:
     async def _send(self) -> None:
         # Searches first: they are cheap, and what they bring makes the model's batch larger.
         channel = next(channel for channel in self.channels.values() if channel.pending)
-        batch = [entry for entry in channel.pending if not entry[1].done()]
-        channel.pending = []
-        if not batch:  # all were left behind by questions that ended early
-            return
-        await self._deliver(channel, batch)
+        if batch := channel.take():  # empty: all were left behind by questions that ended early
+            await self._deliver(channel, batch)
 
     async def _deliver(self, channel: Channel[Any, Any], batch: Batch) -> None:
         channel.batches += 1
@@ -236,10 +215,10 @@ class Engine:
                     batch[index][1].set_result(result)
                 for _ in range(RECORD_TURNS):
                     await asyncio.sleep(0)
-            _fail(batch, RuntimeError(NO_RESULT))
+            fail(batch, RuntimeError(NO_RESULT))
         except Exception as error:
             if len(batch) == 1 or isinstance(error, CapabilityError):
-                _fail(batch, error)
+                fail(batch, error)
                 return
             # One request may be at fault; alone, it cannot take the others with it.
             for entry in batch:
@@ -268,37 +247,16 @@ def _complete(work: Coroutine[Any, Any, None]) -> None:
         return asyncio.run(work)
     stops: list[Callable[[], object]] = []
 
-    async def working() -> None:
+    async def changed() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
         stops.append(lambda: loop.call_soon_threadsafe(task.cancel))
         await task
 
     with ThreadPoolExecutor(1) as thread:
-        done = thread.submit(asyncio.run, working())
+        done = thread.submit(asyncio.run, changed())
         try:
             return done.result()
         except KeyboardInterrupt:
             with suppress(RuntimeError, IndexError):  # its loop may be closed, or not yet there
                 stops[0]()
             raise
-
-
-def _fail(batch: Batch, error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
-
-
-def _single(channel: Channel[Request, Result], request: Request) -> Result:
-    for _, result in channel.results([request]):
-        return result
-    raise RuntimeError(NO_RESULT)
-
-
-def _search(
-    retriever: Retriever | None, batch: Sequence[tuple[str, int]]
-) -> Iterator[tuple[int, list[Passage]]]:
-    assert retriever is not None  # its client lets no search through without one
-    for k in sorted({k for _, k in batch}):
-        indices = [i for i, (_, wanted) in enumerate(batch) if wanted == k]
-        yield from zip(indices, retriever.search([batch[i][0] for i in indices], k), strict=True)

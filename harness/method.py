@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.data.corpus_changes import Revisable
 from harness.errors import ConfigError
+from harness.llm.changes import NO_CHANGES
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.retrieval.languages import TermParams
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
+    from harness.llm.changes import Changes
 
 
 MOST_SHOTS = 64
@@ -254,6 +255,11 @@ class Method(Revisable, ABC):
     def load(self, folder: Path) -> None:
         """Open the memory that ``write`` left in ``folder``."""
 
+    @property
+    def changes(self) -> Changes:
+        """What the loaded memory changes of the model while the run answers; undone exactly."""
+        return NO_CHANGES
+
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""
         if self.retriever_name is None:
@@ -264,25 +270,3 @@ class Method(Revisable, ABC):
 def writes_memory(cls: type[Method]) -> bool:
     """Whether a method has a write phase of its own."""
     return cls.write is not Method.write
-
-
-def check_class(name: str, cls: type[Method]) -> None:
-    """Raise ConfigError, naming what is missing, unless a class can be run and read again."""
-    missing = sorted(cls.__abstractmethods__) + ([] if hasattr(cls, "card") else ["card"])
-    if missing:
-        raise ConfigError(f"method '{name}': class {cls.__name__} lacks {', '.join(missing)}")
-    if not writes_memory(cls):
-        return
-    # Without load() only the first run would have the memory; without storage() it weighs nothing.
-    halves = [half for half in ("load", "storage") if getattr(cls, half) is getattr(Method, half)]
-    if halves:
-        raise ConfigError(
-            f"method '{name}': class {cls.__name__} has write() but no "
-            f"{'() and no '.join(halves)}(); write(corpus, train, folder) leaves the memory in the "
-            "folder, load(folder) opens it in every run, storage() gives its bytes"
-        )
-    if len(signature(cls.write).parameters) != len(signature(Method.write).parameters):
-        raise ConfigError(
-            f"method '{name}': {cls.__name__}.write must take (corpus, train, folder) and leave "
-            "the memory in the folder"
-        )

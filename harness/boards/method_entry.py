@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from harness.errors import ConfigError, did_you_mean, problem_of
-from harness.method import Method, MethodCard, MethodParams, check_class
+from harness.method import Method, MethodCard, MethodParams, writes_memory
 from harness.registry import find, load
 from harness.retrieval.prebuilt import is_prebuilt
 
@@ -56,6 +57,28 @@ def load_method(name: str) -> type[Method]:
     if colon and cls.variant_param is None:
         raise ConfigError(f"method '{name}': '{own}' has no variants; leave ':' and the rest out")
     return cls
+
+
+def check_class(name: str, cls: type[Method]) -> None:
+    """Raise ConfigError, naming what is missing, unless a class can be run and read again."""
+    missing = sorted(cls.__abstractmethods__) + ([] if hasattr(cls, "card") else ["card"])
+    if missing:
+        raise ConfigError(f"method '{name}': class {cls.__name__} lacks {', '.join(missing)}")
+    if not writes_memory(cls):
+        return
+    # Without load() only the first run would have the memory; without storage() it weighs nothing.
+    halves = [half for half in ("load", "storage") if getattr(cls, half) is getattr(Method, half)]
+    if halves:
+        raise ConfigError(
+            f"method '{name}': class {cls.__name__} has write() but no "
+            f"{'() and no '.join(halves)}(); write(corpus, train, folder) leaves the memory in the "
+            "folder, load(folder) opens it in every run, storage() gives its bytes"
+        )
+    if len(signature(cls.write).parameters) != len(signature(Method.write).parameters):
+        raise ConfigError(
+            f"method '{name}': {cls.__name__}.write must take (corpus, train, folder) and leave "
+            "the memory in the folder"
+        )
 
 
 def _with_variant(cls: type[Method], name: str, values: dict[str, Any]) -> dict[str, Any]:

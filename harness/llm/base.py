@@ -17,9 +17,20 @@ from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
 if TYPE_CHECKING:
     import torch
 
-Capability = Literal["next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"]
+    from harness.llm.changes import Edit
+
+Capability = Literal[
+    "next-token-probs",
+    "logprobs",
+    "soft-prompts",
+    "hidden-states",
+    "training",
+    "adapters",
+    "weights",
+]
 """What not every model offers. ``logprobs`` are those of given text and of generated tokens; a
-model that has them has ``next-token-probs``, too."""
+model that has them has ``next-token-probs``, too. ``adapters``: it takes LoRAs of a memory, for a
+run or for a request; ``weights``: its weights can be edited (see ``harness.llm.changes``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class GenerateRequest:
     """Id of a question whose later prompts begin like this one; changes no reply."""
     one_line: bool = False
     """Cut the reply after its first line that is not empty, and write no further if possible."""
+    adapters: tuple[Path, ...] = ()
+    """Folders of LoRAs whose sum the model has for this request (capability ``adapters``)."""
 
     def __post_init__(self) -> None:
         places = as_text(self.prompt).count(SOFT)
@@ -111,6 +124,7 @@ class ScoreRequest:
 
     prompt: Rendered
     continuations: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,7 @@ class NextTokenRequest:
 
     prompt: Rendered
     strings: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +225,18 @@ class LanguageModel(ABC):
         raise CapabilityError(
             f"model '{self.name}' cannot take the method's adapter ('{folder}'); only a local "
             "transformers model can"
+        )
+
+    def edited(self, edits: Mapping[str, Edit]) -> AbstractContextManager[None]:
+        """While open, the model with edited weights; none leaves it as it is.
+
+        Edits go by the names of parameters and modules (see ``harness.llm.changes``).
+        """
+        if not edits:
+            return nullcontext()
+        raise CapabilityError(
+            f"model '{self.name}' takes no edits of its weights; only a local transformers model "
+            "whose weights are not rounded does"
         )
 
     def close(self) -> None:

@@ -8,23 +8,25 @@ have to be imported for it. No name replaces one that another place has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from harness.errors import ConfigError, InputError, did_you_mean
+from harness.errors import ConfigError, did_you_mean
 from harness.files import check_slug
-from harness.registry import house, importing
+from harness.registry import house
 from harness.registry.house import HOUSE as HOUSE
+from harness.registry.importing import import_plugin
 from harness.registry.installed import Installed, Offer
-from harness.registry.kinds import CALLED, PATHS, Table
 from harness.registry.kinds import KINDS as KINDS
 from harness.registry.kinds import Kind as Kind
+from harness.registry.kinds import Table
 from harness.registry.kinds import one as one
-from harness.registry.tables import check_offers, tables_of
+from harness.registry.tables import by_name, check_offers, tables_of
+from harness.registry.things import resolve as resolve
+from harness.registry.things import same
+from harness.registry.things import thing as thing
 
 _plugins: dict[str, dict[Kind, dict[str, Any]]] = {}
 """What this process was given, by source: ``--plugin`` and ``register``."""
@@ -112,29 +114,6 @@ def load_fields(kind: Kind, name: str) -> Mapping[str, Any]:
     return fields
 
 
-def resolve(target: Any, what: str) -> Any:
-    """What a table's entry stands for: ``module:attribute``, an entry point, the object itself."""
-    if isinstance(target, Offer):
-        return target.load()
-    value = target.value if isinstance(target, EntryPoint) else target
-    if not isinstance(value, str):
-        return value
-    try:
-        return importing.attribute(value, what)
-    except importing.ImportFailedError as error:
-        raise ConfigError(f"{what} cannot be loaded from {value!r}: {error}") from error
-
-
-def thing(kind: Kind, target: Any, what: str = "") -> Any:
-    """What a table's entry of one kind stands for. Raises ConfigError if it cannot be that."""
-    if kind in PATHS and not isinstance(target, Offer):
-        return Path(target)
-    found = resolve(target, what)
-    if kind in CALLED and not callable(found):
-        raise ConfigError(f"{what or target}: {found!r} is neither a function nor a class")
-    return found
-
-
 def task_folder(name: str) -> Path:
     """Folder of a known task; ConfigError with a suggestion otherwise."""
     return Path(load("tasks", name))
@@ -166,7 +145,7 @@ def load_plugin(source: str) -> None:
     to packed runs, all beside the plug-in unless absolute; MODELS and ENCODERS to fields of their
     catalogues' entries.
     """
-    before, module = _size(), _import_plugin(source)
+    before, module = _size(), import_plugin(source)
     tables = tables_of(module, source)
     # A module may also have registered names itself, when it was imported, now or before.
     if _size() == before and source not in _plugins:
@@ -231,35 +210,23 @@ def _known_sources(kind: Kind) -> Iterator[tuple[str, Table]]:
 
 def _module_sources(kind: Kind) -> Iterator[tuple[str, Table]]:
     """Tables of installed plug-in modules, without names that another place has."""
-    taken = _by_name(_known_sources(kind))
+    taken = by_name(_known_sources(kind))
     modules = {source: tables[kind] for source, tables in _installed().modules.items()}
     for source, table in _own_sources(kind):  # a module may register names when it is imported
         if new := {name: target for name, target in table.items() if name not in taken}:
             yield source, new
     for source, table in modules.items():
-        others = _by_name(each for each in modules.items() if each[0] != source)
+        others = by_name(each for each in modules.items() if each[0] != source)
         kept, faults = {}, []
         for name, target in table.items():
             rival = taken.get(name) or others.get(name)
-            if rival is not None and not _same(kind, target, rival[1]):
+            if rival is not None and not same(kind, target, rival[1]):
                 faults.append(str(_taken(kind, name, rival[0])))
             elif name not in taken:
                 kept[name] = target
         if faults:
             _installed().broken[source] = "; ".join(faults)
         yield source, kept
-
-
-def _by_name(tables: Iterable[tuple[str, Table]]) -> dict[str, tuple[str, Any]]:
-    return {name: (source, target) for source, table in tables for name, target in table.items()}
-
-
-def _same(kind: Kind, target: Any, other: Any) -> bool:
-    """Whether two entries stand for the same thing, however they are written."""
-    try:
-        return bool(target == other or thing(kind, target) == thing(kind, other))
-    except ConfigError:
-        return False
 
 
 def _try(offer: Offer) -> None:
@@ -271,10 +238,10 @@ def _try(offer: Offer) -> None:
 
 def _add(source: str, tables: Mapping[Kind, Table]) -> None:
     for kind, table in tables.items():
-        taken = _by_name(_known_sources(kind) if table else ())
+        taken = by_name(_known_sources(kind) if table else ())
         for name, target in table.items():
             # The same plug-in twice changes nothing, as for any import.
-            if name in taken and not _same(kind, target, taken[name][1]):
+            if name in taken and not same(kind, target, taken[name][1]):
                 raise _taken(kind, name, taken[name][0])
             if clash := _installed().clash(kind, name):
                 raise ConfigError(clash)
@@ -289,19 +256,6 @@ def _taken(kind: Kind, name: str, source: str) -> ConfigError:
 
 def _size() -> int:
     return sum(len(table) for tables in _plugins.values() for table in tables.values())
-
-
-def _import_plugin(source: str) -> ModuleType:
-    is_file, what = source.endswith(".py"), f"plugin '{source}'"
-    if is_file and not Path(source).is_file():
-        raise InputError(f"plugin file '{source}' does not exist")
-    try:
-        if is_file:
-            return importing.import_file(Path(source), what)
-        return importing.import_module(source, what)
-    except importing.ImportFailedError as error:
-        called = f"plugin {'file ' if is_file else ''}'{source}'"
-        raise InputError(f"{called} cannot be imported: {error}") from error
 
 
 @cache

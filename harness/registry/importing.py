@@ -15,7 +15,7 @@ from threading import Timer
 from types import ModuleType
 from typing import Any, TypeVar
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InputError
 
 PATIENCE = 10.0
 """Seconds after which a warning says what is being imported."""
@@ -63,6 +63,20 @@ def import_file(path: Path, what: str) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def import_plugin(source: str) -> ModuleType:
+    """What ``--plugin`` names, a module or a .py file. Raises InputError."""
+    is_file, what = source.endswith(".py"), f"plugin '{source}'"
+    if is_file and not Path(source).is_file():
+        raise InputError(f"plugin file '{source}' does not exist")
+    try:
+        if is_file:
+            return import_file(Path(source), what)
+        return import_module(source, what)
+    except ImportFailedError as error:
+        called = f"plugin {'file ' if is_file else ''}'{source}'"
+        raise InputError(f"{called} cannot be imported: {error}") from error
 
 
 def package_folder(name: str, what: str) -> Path:

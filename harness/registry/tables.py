@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,11 @@ def check_offers(tables: Mapping[Kind, Table], source: str) -> None:
         raise InputError(
             f"plugin '{source}' offers nothing: define METHODS = {{'my-method': MyMethod}}"
         )
+
+
+def by_name(tables: Iterable[tuple[str, Table]]) -> dict[str, tuple[str, Any]]:
+    """Every name of several places' tables, with its place and what it stands for there."""
+    return {name: (source, target) for source, table in tables for name, target in table.items()}
 
 
 def _table(kind: Kind, module: ModuleType, source: str) -> dict[str, Any]:

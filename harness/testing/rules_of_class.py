@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.boards.method_entry import check_class
 from harness.errors import ConfigError, problem_of
 from harness.fingerprint import canonical_json
-from harness.method import Method, MethodCard, MethodParams, check_class
+from harness.method import Method, MethodCard, MethodParams
 from harness.testing.conformance_lab import Lab
 from harness.testing.findings import Wrongs, rule
 

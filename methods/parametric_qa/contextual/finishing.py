@@ -17,7 +17,7 @@ from harness.files import read_json, write_json, writing
 from methods.parametric_qa.contextual.network import ALPHA, KINDS
 from methods.parametric_qa.contextual.pool import Pool
 from methods.parametric_qa.contextual.recipe import Recipe
-from methods.parametric_qa.contextual.run import CURVES, NOTES
+from methods.parametric_qa.contextual.record import CURVES, NOTES
 from methods.parametric_qa.contextual.state import STATE, TEACHER
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.contextual import PLACES, ContextualEncoder, Size
