@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,6 +15,7 @@ from harness.data.corpus_changes import CorpusChanges
 from harness.engine import Engine
 from harness.errors import ConfigError, RunFailedError
 from harness.llm.base import LanguageModel
+from harness.llm.changes import changed
 from harness.method import Method, writes_memory
 from harness.retrieval.base import Retriever
 from harness.runs.opening import open_index, open_method
@@ -104,7 +106,11 @@ class Reviser:
         steps = _steps(len(data.corpus), index, written)
         return State(method, engine, data, retriever, place, steps, loaded.seconds)
 
-    def change(self, state: State, changes: CorpusChanges) -> State:
+    def asking(self, state: State) -> AbstractContextManager[None]:
+        """The model as the memory of a state changes it; afterwards what it was, bit by bit."""
+        return changed(self._llm, state.method.changes)
+
+    def change(self, state: State, changes: CorpusChanges, *, one_by_one: bool = True) -> State:
         """The method over the changed corpus.
 
         One document after the other where everything it has can go on from what there is; all at
@@ -115,7 +121,8 @@ class Reviser:
             return self._written_anew(state, changes)
         method, place = self._copied(state)
         retriever, data, steps = state.retriever, state.data, list[Step]()
-        for part in self._parts(state, changes):
+        parts = self._parts(state, changes) if one_by_one else [changes]
+        for part in parts:
             data = of_corpus(state.data, part)
             retriever, index = self._index(method, data, part, retriever)
             engine = self._open(method, data, retriever)

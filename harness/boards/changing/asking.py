@@ -66,6 +66,13 @@ def methods_line(methods: Mapping[str, Mapping[str, Any]]) -> str:
     return f"Methods: {'; '.join(told)}."
 
 
+def undo_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Of which methods it was checked that no change of the model's weights stayed."""
+    names = ", ".join(facts["undone_exactly"])
+    told = f"Weights: of {names} compared before and after, every bit is what it was."
+    return [told] if names else []
+
+
 def _plain(value: Any) -> str:
     return (
         "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

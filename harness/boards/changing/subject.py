@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.boards.check import Expected, check_data
 from harness.boards.config import MethodEntry
@@ -14,7 +14,7 @@ from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
 from harness.boards.shots import fit_shots
 from harness.data.trained_on import check_untrained, warn_of_unknown
-from harness.errors import ConfigError
+from harness.errors import ConfigError, RunFailedError
 from harness.llm.catalogue import resolve_model
 from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
@@ -44,9 +44,10 @@ class Subject:
         return llm.adapted(self.cls(self.params).adapter)
 
     @property
-    def changes_weights(self) -> bool:
-        """Whether the model answers with other weights than its own."""
-        return self.cls(self.params).adapter is not None
+    def touches_weights(self) -> bool:
+        """Whether the model answers with other weights than its own, be it a question's own."""
+        method = self.cls(self.params)
+        return method.adapter is not None or bool(method.needs_now & {"adapters", "weights"})
 
 
 def subjects_of(entries: Sequence[MethodEntry]) -> list[Subject]:
@@ -97,3 +98,31 @@ def open_subjects_model(
         check_needs(subject.label, method, llm)
         method.check_model(llm)
     return llm
+
+
+@contextmanager
+def restored(subject: Subject, llm: LanguageModel) -> Iterator[None]:
+    """Compare the model's weights before and after a method that changes them.
+
+    Raises RunFailedError if a bit differs.
+    """
+    if not (subject.touches_weights and shows_weights(llm)):
+        yield
+        return
+    before = _digest(llm)
+    yield
+    if _digest(llm) != before:
+        raise RunFailedError(
+            f"method '{subject.label}' left the model's weights changed; 'check-method' tells more"
+        )
+
+
+def shows_weights(llm: LanguageModel) -> bool:
+    """Whether the weights of a model can be compared."""
+    return hasattr(llm, "runtime")
+
+
+def _digest(llm: Any) -> str:
+    from harness.llm.edits import weights_digest
+
+    return weights_digest(llm.runtime.model)

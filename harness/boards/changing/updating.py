@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,8 @@ from harness.boards.changing.subject import (
     Subject,
     check_subjects,
     open_subjects_model,
+    restored,
+    shows_weights,
     subjects_of,
     untrained_data,
 )
@@ -173,26 +176,17 @@ def evaluate_changes(
         "corpus_passages": len(data.corpus),
         "facts": len(facts),
         "unchanged": len(unchanged),
+        "undone_exactly": [s.label for s in subjects if s.touches_weights and shows_weights(llm)],
         "seed": options.seed,
     }
     found = Updating(origin, [], [], [], {}, {})
     for subject in subjects:
-        with subject.in_force(llm), TemporaryDirectory() as folder:
-            make = _Maker(subject, data)
-            reviser = Reviser(make, llm, options.seed, console, Path(folder))
+        with restored(subject, llm), subject.in_force(llm), TemporaryDirectory() as folder:
+            reviser = Reviser(partial(subject.new, data), llm, options.seed, console, Path(folder))
             say(console, f"{data.name}, {subject.label}: {len(data.corpus):,} documents")
             _ask_all(reviser, subject.label, data, facts, unchanged, console, found)
     found.facts |= circumstances()
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    subject: Subject
-    data: TaskData
-
-    def __call__(self) -> Any:
-        return self.subject.new(self.data)
 
 
 def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario) -> CorpusChanges:
@@ -264,7 +258,8 @@ def _ask_all(
         if identical:
             found.identical.setdefault(label, {})[scenario] = identical
         called = f"{label}, {scenario}"
-        answers[scenario] = ask(state.engine, state.method, queries, console, called)
+        with reviser.asking(state):
+            answers[scenario] = ask(state.engine, state.method, queries, console, called)
     found.records += fact_records(label, facts, answers)
     found.kept += kept_records(label, unchanged, answers)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from harness.boards.changing.asking import circumstances_line, methods_line
+from harness.boards.changing.asking import circumstances_line, methods_line, undo_lines
 from harness.metrics.statistics import difference_ci
 from harness.report import NOT_COMPARABLE, report, share
 
@@ -201,6 +201,7 @@ def _caption(found: Updating, errors: int) -> list[str]:
         "Percentages with exact 95% intervals. Old, new: the answer contains a golden answer, the "
         "new one (normalised); it may contain both. Known facts: the method's answer was right "
         f"over the original. Questions that failed and count as neither: {errors}.",
+        *undo_lines(facts),
         circumstances_line(facts),
         NOT_COMPARABLE,
     ]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness import registry
+from harness.boards.changing.before_after import perplexity_terms
 from harness.boards.task_entry import TaskSource
 from harness.cli import main as cli
 from harness.data.corpus import Corpus
@@ -25,7 +26,6 @@ from methods.parametric_qa.evaluate.forgetting import (
     Forgetting,
     ReadBothWays,
     held_out_passages,
-    perplexity_terms,
 )
 from methods.parametric_qa.shared.parts import CONFIG_FILE
 from methods.parametric_qa.train.training_data import TrainingTask, read_training_task
