@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.boards.changing.asking import ask, circumstances
 from harness.boards.changing.before_after import perplexity_terms
+from harness.boards.changing.material import Material
 from harness.boards.changing.subject import (
     Subject,
     check_subjects,
@@ -28,20 +29,17 @@ from harness.boards.task_entry import TaskSource
 from harness.data.corpus_changes import CorpusChanges
 from harness.data.demonstrations import qa_prompts
 from harness.engine import Engine
-from harness.errors import InputError
-from harness.fingerprint import sample_by_hash
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method, MethodCard, MethodParams
 from harness.metrics.answer import exact_match, token_f1
 from harness.progress import say
-from harness.records import Passage, Prediction, Query, Question
+from harness.records import Prediction, Query, Question
 from harness.runs.revising import Reviser, State
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.data.task import TaskData
     from harness.llm.base import LanguageModel
 
 CLOSED_BOOK, OLD_DOCUMENTS = "closed book", "old documents"
@@ -107,43 +105,6 @@ class Forgetting:
     passages: list[ReadTwice] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """A task's data, divided: its corpus holds the ``old`` documents, then ``added`` ones.
-
-    ``held_out``: passages that no memory is written of. They are gold for evaluated questions that
-    are not asked, so no part of a method was trained on them either.
-    """
-
-    data: TaskData
-    added: tuple[Passage, ...]
-    held_out: tuple[Passage, ...]
-
-    @classmethod
-    def of(cls, data: TaskData, limit: int, passages: int) -> Material:
-        """The same division for all methods, by the hash of ids. Raises InputError if it fails."""
-        known = [question for question in data.questions if question.gold_doc_ids]
-        asked = sample_by_hash(known, limit, lambda question: question.id)
-        gold = {id_ for question in asked for id_ in question.gold_doc_ids}
-        unasked = {id_ for question in known for id_ in question.gold_doc_ids} - gold
-        held_out = sample_by_hash(sorted(unasked), passages, str)
-        free = sorted(set(data.corpus.ids) - gold - unasked)
-        added = sample_by_hash(free, len(free) // 2, str)
-        if not asked or not added:
-            raise InputError(
-                f"task '{data.name}' cannot be divided: of its {len(data.corpus):,} passages "
-                f"{len(gold):,} are gold of the {len(asked):,} questions asked and "
-                f"{len(added):,} are left to be added; give --limit fewer, or another task"
-            )
-        apart = {*unasked, *added}
-        old = data.corpus.part(n for n, id_ in enumerate(data.corpus.ids) if id_ not in apart)
-        return cls(
-            replace(data, questions=tuple(asked), corpus=old, corpus_fingerprint=old.fingerprint),
-            tuple(map(data.corpus.get, added)),
-            tuple(map(data.corpus.get, held_out)),
-        )
-
-
 class _ClosedBook(Method):
     """The few-shot prompt that all methods share, without any passage."""
 
@@ -176,6 +137,8 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     ]
     for part in material:
         check_subjects(subjects, part.data, model)
+        if any(subject.touches_weights for subject in subjects):
+            part.check_held_out()
     set_torch_threads()
     llm = open_subjects_model(options.model, options.device, subjects, material[0].data)
     found = Forgetting(
@@ -218,7 +181,7 @@ def _measure(
             first = reviser.begin(part.data)
             with reviser.asking(first):
                 before = _answers(first, part, console, f"{name}, {label}, before")
-                if plain is not None and _in_force(subject, first):
+                if plain is not None and _in_force(first):
                     tuned = _known_by(llm, part, seed, console, f"{name}, {label}, closed book")
                     found.questions += _asked(
                         part, label, CLOSED_BOOK, plain.answers, tuned.answers
@@ -233,7 +196,7 @@ def _measure(
             found.questions += _asked(part, label, OLD_DOCUMENTS, before, after)
 
 
-def _in_force(subject: Subject, state: State) -> bool:
+def _in_force(state: State) -> bool:
     """Whether weights that all questions share differ from the model's own."""
     changes = state.method.changes
     return state.method.adapter is not None or bool(changes.adapter or changes.edits)

@@ -33,9 +33,7 @@ def lines(found: Forgetting) -> list[dict[str, Any]]:
     for task in found.facts["corpora"]:
         for method in found.facts["methods"]:
             head = {"task": task, "method": method}
-            every += _lines(
-                head, [r for r in asked if _is(r, head)], [r for r in texts if _is(r, head)]
-            )
+            every += _lines(head, _of(asked, head), _of(texts, head))
     return every
 
 
@@ -45,8 +43,8 @@ def table(found: Forgetting, rows: Sequence[Mapping[str, Any]]) -> str:
     return report("Forgetting", caption, _HEADERS, list(map(_cells, rows)), left=3)
 
 
-def _is(record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
-    return all(record[key] == value for key, value in head.items())
+def _of(records: Sequence[Mapping[str, Any]], head: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in records if all(row[key] == value for key, value in head.items())]
 
 
 def _lines(
@@ -93,14 +91,14 @@ def _caption(facts: Mapping[str, Any], errors: int) -> list[str]:
         f"Model: {facts['model']}. {methods_line(facts['methods'])}",
         f"Corpora: {corpora}; questions and documents by the SHA-256 of their ids. Seed "
         f"{facts['seed']}.",
-        "Closed book: the few-shot prompt without any memory, before and after the method's weights "
-        "are in force. Perplexity is that of a passage's plain text after the start token, over all "
-        "tokens, on passages that neither training nor the memory read.",
+        "Closed book: the few-shot prompt without any memory, before and after the method's "
+        "weights are in force. Perplexity is that of a passage's plain text after the start token, "
+        "over all tokens, on passages that neither training nor the memory read.",
         "Old documents: questions about documents that the memory held at first, before and after "
         "the others were added.",
         *([constructed] if still else []),
-        "EM and F1 are percentages. Difference: after minus before, with a paired 95% interval over "
-        f"questions or passages. Questions that failed and count as wrong: {errors}.",
+        "EM and F1 are percentages. Difference: after minus before, with a paired 95% interval "
+        f"over questions or passages. Questions that failed and count as wrong: {errors}.",
         *undo_lines(facts),
         circumstances_line(facts),
         NOT_COMPARABLE,

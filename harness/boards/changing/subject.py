@@ -17,7 +17,6 @@ from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.errors import ConfigError, RunFailedError
 from harness.llm.catalogue import resolve_model
 from harness.llm.model_config import ModelConfig
-from harness.llm.open import open_model
 from harness.method import Method, MethodParams
 from harness.retrieval.open import check_retriever
 from harness.runs.revising import check_revisable
@@ -92,6 +91,8 @@ def open_subjects_model(
     name: str, device: str | None, subjects: Sequence[Subject], data: TaskData
 ) -> LanguageModel:
     """The model, which has what all of the methods need."""
+    from harness.llm.open import open_model
+
     llm = open_model(resolve_model(name), device=device)
     for subject in subjects:
         method = subject.new(data)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,14 +21,23 @@ from harness.boards.changing.subject import (
     subjects_of,
     untrained_data,
 )
+from harness.boards.changing.update_records import (
+    OPERATIONS,
+    SCENARIOS,
+    Change,
+    Scenario,
+    Updating,
+    fact_records,
+    kept_records,
+    second_version,
+)
 from harness.boards.config import MethodEntry
 from harness.boards.task_entry import TaskSource
 from harness.data.corpus_changes import CorpusChanges
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.meters.hardware import set_torch_threads
-from harness.metrics.answer import contains, exact_match, token_f1
 from harness.progress import say
-from harness.records import Passage, Prediction, Question
+from harness.records import Question
 from harness.runs.revising import Reviser, State
 
 if TYPE_CHECKING:
@@ -38,16 +46,6 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
     from harness.llm.base import LanguageModel
-
-Scenario = Literal["original", "overwritten", "deleted", "conflicting"]
-SCENARIOS: tuple[Scenario, ...] = ("original", "overwritten", "deleted", "conflicting")
-OPERATIONS: Mapping[Scenario, str] = {
-    "overwritten": "update",
-    "deleted": "delete",
-    "conflicting": "add",
-}
-Answers = Mapping[Scenario, Mapping[str, Prediction]]
-"""Predictions by scenario and question id."""
 
 
 class UpdateOptions(BaseModel):
@@ -62,80 +60,6 @@ class UpdateOptions(BaseModel):
     model: str = DEFAULT_MODEL
     seed: int = Field(0, ge=0)
     device: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FactRecord:
-    """A fact's question as a method answered it in a scenario.
-
-    ``answered_old`` is whether the answer contains a golden one, ``answered_new`` the new one
-    (normalised). ``read_old`` and ``read_new`` say whether that version was among what was read;
-    None if there was no such version. ``known``: the original was answered right by this method.
-    """
-
-    method: str
-    scenario: Scenario
-    question_id: str
-    question: str
-    document: str
-    old: str
-    new: str
-    answer: str
-    answered_old: bool
-    answered_new: bool
-    read_old: bool | None
-    read_new: bool | None
-    known: bool
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class KeptRecord:
-    """A question about a document that does not change; ``same``: answered as before, verbatim."""
-
-    method: str
-    scenario: Scenario
-    question_id: str
-    question: str
-    answer: str
-    same: bool
-    em: float
-    f1: float
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A bringing of a method to a changed corpus, or, ``write``, to the first one.
-
-    ``document`` is the one that changed, if it was one alone. ``memory_bytes`` are what a document
-    takes of text, index or memory; ``written_bytes`` all of an index or on disk that was made.
-    """
-
-    method: str
-    operation: str
-    how: str
-    documents: int
-    document: str
-    seconds: float
-    memory_bytes: int
-    written_bytes: int
-
-
-@dataclass(slots=True)
-class Updating:
-    """Where the figures come from, and one record a method, scenario and question, and a change.
-
-    By method and scenario: ``identical`` counts documents that were not to change, and whose every
-    stored byte was compared and found the same; ``opening`` are seconds of loading the memory.
-    """
-
-    facts: dict[str, Any]
-    records: list[FactRecord]
-    kept: list[KeptRecord]
-    changes: list[Change]
-    identical: dict[str, dict[str, int]]
-    opening: dict[str, dict[str, float]]
 
 
 def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
@@ -200,43 +124,6 @@ def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario)
     return CorpusChanges.of(corpus)
 
 
-def second_version(fact: ChangedFact) -> Passage:
-    """The changed passage under an id of its own."""
-    return replace(fact.changed, id=f"{fact.passage.id} (changed)")
-
-
-def fact_records(method: str, facts: Sequence[ChangedFact], answers: Answers) -> list[FactRecord]:
-    """One record a scenario and fact, in this order."""
-    known = {
-        fact.question.id: _answered_old(fact, answers["original"][fact.question.id])
-        for fact in facts
-    }
-    return [
-        _record(method, scenario, fact, predictions[fact.question.id], known[fact.question.id])
-        for scenario, predictions in answers.items()
-        for fact in facts
-    ]
-
-
-def kept_records(method: str, questions: Sequence[Question], answers: Answers) -> list[KeptRecord]:
-    """One record a scenario and question about a document that does not change."""
-    return [
-        KeptRecord(
-            method,
-            scenario,
-            question.id,
-            question.text,
-            (answer := predictions[question.id].answer),
-            answer == answers["original"][question.id].answer,
-            exact_match(answer, question.golden_answers),
-            token_f1(answer, question.golden_answers),
-            predictions[question.id].error or "",
-        )
-        for scenario, predictions in answers.items()
-        for question in questions
-    ]
-
-
 def _ask_all(
     reviser: Reviser,
     label: str,
@@ -282,32 +169,3 @@ def _costs(label: str, operation: str, changes: CorpusChanges, state: State) -> 
         )
         for number, step in enumerate(state.steps)
     ]
-
-
-def _record(
-    method: str, scenario: Scenario, fact: ChangedFact, prediction: Prediction, known: bool
-) -> FactRecord:
-    read = prediction.read_ids
-    own = fact.passage.id
-    old = own if scenario in ("original", "conflicting") else None
-    new = {"overwritten": own, "conflicting": second_version(fact).id}.get(scenario)
-    return FactRecord(
-        method=method,
-        scenario=scenario,
-        question_id=fact.question.id,
-        question=fact.question.text,
-        document=own,
-        old=fact.old,
-        new=fact.new,
-        answer=prediction.answer,
-        answered_old=_answered_old(fact, prediction),
-        answered_new=bool(contains(prediction.answer, [fact.new])),
-        read_old=None if old is None else old in read,
-        read_new=None if new is None else new in read,
-        known=known,
-        error=prediction.error or "",
-    )
-
-
-def _answered_old(fact: ChangedFact, prediction: Prediction) -> bool:
-    return bool(contains(prediction.answer, fact.question.golden_answers))

@@ -12,7 +12,7 @@ from harness.metrics.statistics import difference_ci
 from harness.report import NOT_COMPARABLE, report, share
 
 if TYPE_CHECKING:
-    from harness.boards.changing.updating import Updating
+    from harness.boards.changing.update_records import Updating
 
 Records = Sequence[Mapping[str, Any]]
 

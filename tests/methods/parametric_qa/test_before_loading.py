@@ -19,7 +19,6 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
     for module in (
         "harness.llm.open",
-        "harness.boards.changing.subject",
         "methods.parametric_qa.evaluate.evaluate_write",
     ):
         monkeypatch.setattr(f"{module}.open_model", fail)

@@ -10,16 +10,10 @@ import pytest
 import torch
 
 from harness import registry
-from harness.boards.changing import updating
 from harness.boards.changing.facts import changed_facts
 from harness.boards.changing.subject import subjects_of
-from harness.boards.changing.updating import (
-    UpdateOptions,
-    changes_of,
-    evaluate_changes,
-    fact_records,
-    second_version,
-)
+from harness.boards.changing.update_records import SCENARIOS, fact_records, second_version
+from harness.boards.changing.updating import UpdateOptions, changes_of, evaluate_changes
 from harness.cli import main as cli
 from harness.data.card import Task
 from harness.data.task import load_task
@@ -112,7 +106,7 @@ def test_what_is_read_is_what_the_bank_holds_now(facts, reads_aloud, evaluate):
     result = evaluate(facts, "bm25")
     for method in ("parametric-qa", "bm25"):
         rows = [record for record in result.records if record.method == method]
-        assert Counter(row.scenario for row in rows) == dict.fromkeys(updating.SCENARIOS, 6)
+        assert Counter(row.scenario for row in rows) == dict.fromkeys(SCENARIOS, 6)
     for record in result.records:
         if record.method == "parametric-qa":
             assert record.answered_old == bool(record.read_old)
@@ -189,7 +183,7 @@ def test_the_corpus_of_text_changes_likewise(data, facts):
     changed = {fact.passage.id: fact.changed.text for fact in facts}
     texts = {
         scenario: {p.id: p.text for p in changes_of(data.corpus, facts, scenario).corpus}
-        for scenario in updating.SCENARIOS
+        for scenario in SCENARIOS
     }
     original = {p.id: p.text for p in data.corpus}
     assert texts["original"] == original
