@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
-from harness.runs.performance import Latency, Performance, Usage
+from harness.runs.performance import Latency, Performance, Usage, Write
 from leaderboards.collect import Run
 
 _PER_QUESTION = (
@@ -28,12 +28,12 @@ class Cost:
     reply, ``latency_noise`` by what share a query's seconds differed between passes (the median
     question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
     built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
-    the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
-    row's runs. ``isolated``: all of its latency and memory is of processes that ran nothing else.
-    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
-    means per question; ``empty`` and ``cut_off`` are shares of the questions
-    (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is what the model
-    alone had in use, known of isolated runs.
+    the run, ``write_seconds`` what writing a method's own memory took, ``write_calls`` and so on
+    what it asked meanwhile: each the highest of the row's runs. ``isolated``: all of its latency
+    and memory is of processes that ran nothing else. ``throughput`` are questions a second when
+    batched. Calls, retrievals, tokens and passages are means per question; ``empty`` and
+    ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak;
+    ``memory_baseline_bytes`` is what the model alone had in use, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 
@@ -47,6 +47,10 @@ class Cost:
     index_seconds: float | None = None
     index_cached: bool = False
     write_seconds: float | None = None
+    write_calls: int | None = None
+    write_searches: int | None = None
+    write_prompt_tokens: int | None = None
+    write_completion_tokens: int | None = None
     isolated: bool = False
     throughput: float | None = None
     llm_calls: float | None = None
@@ -65,6 +69,13 @@ class Cost:
     storage_parts: Mapping[str, float] = field(default_factory=dict)
     """Megabytes for a thousand documents by part, what is shared left out."""
     elsewhere: str | None = None
+
+    @property
+    def write_tokens(self) -> int | None:
+        """Prompt and completion tokens of writing; None if either is not known."""
+        if self.write_prompt_tokens is None or self.write_completion_tokens is None:
+            return None
+        return self.write_prompt_tokens + self.write_completion_tokens
 
 
 def common_hardware(runs: Iterable[Run]) -> Hardware:
@@ -94,6 +105,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
     return Cost(
         **_latency([p.latency for p in here if p.latency]),
         **_opening(here),
+        **_writing([run.performance.write for run in runs if run.performance.write]),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
         **usage,
         memory_kind=peak.kind if peak else None,
@@ -140,6 +152,21 @@ def _opening(here: Sequence[Performance]) -> dict[str, Any]:
         "index_seconds": max(built, default=None),
         "index_cached": bool(indexes) and all(index.cached for index in indexes),
         "write_seconds": max((p.write.seconds for p in here if p.write), default=None),
+    }
+
+
+def _writing(writes: Sequence[Write]) -> dict[str, Any]:
+    """What no hardware changes; of memories of one row, whose seeds differ, the dearest."""
+
+    def most(name: str) -> int | None:
+        counts = [getattr(write, name) for write in writes]
+        return None if not counts or None in counts else max(counts)
+
+    return {
+        "write_calls": most("llm_calls"),
+        "write_searches": most("retrievals"),
+        "write_prompt_tokens": most("prompt_tokens"),
+        "write_completion_tokens": most("completion_tokens"),
     }
 
 

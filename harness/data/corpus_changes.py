@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,16 @@ class CorpusChanges:
 class Revisable:
     """What a method with a memory may add to its contract; all of it optional."""
 
-    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
+    def revise(
+        self, changes: CorpusChanges, train: Sequence[Question], folder: Path
+    ) -> Coroutine[Any, Any, None] | None:
         """Bring the memory in ``folder`` to ``changes.corpus``, in less than a whole ``write``.
 
         Called of a method that has loaded the folder and is opened over the changed corpus. The
         folder is a copy of its own: killed, it is thrown away. ``load`` follows, and questions are
         then answered as of a memory that was written of the changed corpus, but for what
-        ``revision_differs`` says. A method without it is written anew after every change.
+        ``revision_differs`` says. May be ``async``, as ``write`` may. A method without it is
+        written anew after every change.
         """
         raise NotImplementedError
 

@@ -157,7 +157,8 @@ class _Run:
             finished = _is_finished(folder) and not self.left(run)
             if not finished:
                 run.write_manifest(going_on(run, manifest))
-            loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
+            place = memory_path(root, plan.config)
+            loaded = write_memory(engine, self.method, plan.data, place, self.console)
             memory.enter_context(changed(self.llm, self.method.changes))
             to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
             if plan.measuring.timings and (to_measure or not finished):
@@ -250,8 +251,7 @@ class _Run:
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
-        questions = self.plan.data.questions
-        queries = [question.query for question in questions if question.id in run.answered]
+        queries = [q.query for q in self.plan.data.questions if q.id in run.answered]
         label = self.plan.label
         with stopping(f"{label}: stopped while single queries were timed, all answers are kept"):
             time_queries(

@@ -19,7 +19,7 @@ from harness.llm.changes import changed
 from harness.method import Method, writes_memory
 from harness.retrieval.base import Retriever
 from harness.runs.opening import open_index, open_method
-from harness.runs.write_phase import calling, write_memory
+from harness.runs.write_phase import at_work, calling, write_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,7 +100,7 @@ class Reviser:
         if not writes_memory(type(method)):
             return State(method, engine, data, retriever, None, _steps(len(data.corpus), index))
         place = self._place()
-        loaded = write_memory(method, data, place)
+        loaded = write_memory(engine, method, data, place, self._console)
         assert loaded is not None  # it writes a memory
         written = Step(0, loaded.written["seconds"], _size(place / "memory"), ANEW)
         steps = _steps(len(data.corpus), index, written)
@@ -126,7 +126,7 @@ class Reviser:
             data = of_corpus(state.data, part)
             retriever, index = self._index(method, data, part, retriever)
             engine = self._open(method, data, retriever)
-            memory = None if place is None else self._revised(method, part, data, place)
+            memory = None if place is None else self._revised(engine, method, part, data, place)
             steps += _steps(len(part), index, memory)
         engine, start = self._open(method, data, retriever), perf_counter()
         if place is not None:
@@ -139,7 +139,7 @@ class Reviser:
         method, data = self._make(), of_corpus(state.data, changes)
         retriever, index = self._index(method, data, changes, state.retriever)
         engine, place = self._open(method, data, retriever), self._place()
-        loaded = write_memory(method, data, place)
+        loaded = write_memory(engine, method, data, place, self._console)
         assert loaded is not None  # it writes a memory
         written = Step(0, loaded.written["seconds"], _size(place / "memory"), ANEW)
         steps = _steps(len(changes), index, written)
@@ -190,11 +190,21 @@ class Reviser:
     def _open(self, method: Method, data: TaskData, retriever: Retriever | None) -> Engine:
         return open_method(method, data, self._seed, self._llm, retriever, window=128)
 
-    def _revised(self, method: Method, changes: CorpusChanges, data: TaskData, place: Path) -> Step:
-        memory = place / "memory"
+    def _revised(
+        self, engine: Engine, method: Method, changes: CorpusChanges, data: TaskData, place: Path
+    ) -> Step:
+        memory, scratch = place / "memory", self._place()
         there, start = _stamps(memory), perf_counter()
         with calling(data.name, "revise"):
-            method.revise(changes, data.train, memory)
+            at_work(
+                engine,
+                method,
+                changes.corpus,
+                scratch,
+                self._console,
+                lambda: method.revise(changes, data.train, memory),
+                "revise",
+            )
         seconds = perf_counter() - start
         new = [path for path, stamp in _stamps(memory).items() if there.get(path) != stamp]
         return Step(0, seconds, sum(path.stat().st_size for path in new), REVISED)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from rich.console import Console
 
 from harness.data.corpus import Corpus
 from harness.data.corpus_changes import CorpusChanges
 from harness.records import Passage
 from harness.runs.revising import revises
+from harness.runs.write_phase import at_work
 from harness.testing.conformance_lab import WRITE_PATIENCE, Lab
 from harness.testing.findings import Wrongs, rule
 from harness.testing.observed import Case
@@ -56,9 +60,15 @@ def _revise(lab: Lab, memory: Path, changes: CorpusChanges) -> None:
     method = lab.new()
     lab.engine(method, Case("load"), changes.before)
     lab.watch.run("load", lambda: method.load(memory), WRITE_PATIENCE)
-    lab.engine(method, Case("revise"), changes.corpus)
-    train = lab.data.train
-    lab.watch.run("revise", lambda: method.revise(changes, train, memory), WRITE_PATIENCE)
+    engine = lab.engine(method, Case("revise"), changes.corpus)
+    scratch, console = lab.folder / "revise-scratch", Console(quiet=True)
+    scratch.mkdir()
+
+    def work() -> None:
+        asked = partial(method.revise, changes, lab.data.train, memory)
+        at_work(engine, method, changes.corpus, scratch, console, asked, "revise")
+
+    lab.watch.run("revise", work, WRITE_PATIENCE)
 
 
 RULES = (follows,)

@@ -329,12 +329,8 @@ def test_as_one_of_all_methods_it_is_measured_alike(call, adapter, shared, tmp_p
         (["--method", "bm25", "--after", "path:x"], "leave --method out"),
         (["-p", "k=2"], "-p: of which method?"),
         (["--method", "parametric-qa-gold"], "is shown gold"),
-        (["--method", "bm25", "--limit", 24], "of its 24 passages"),
     ],
 )
 def test_what_cannot_be_of_a_method_is_one_line(call, arguments, words):
     code, _, errors = call(*arguments)
-    if "--limit" in arguments:
-        assert code == 0, errors
-        return
     assert code == 2 and words in errors.splitlines()[-1]
