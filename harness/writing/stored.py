@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.llm.adapters import adapter_fingerprint
 from harness.llm.base import NextTokenProbs, Reply, Scores, TokenChoice
 from harness.records import Passage
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 Stored = Mapping[str, Any]
 
-_BESIDE = ("keep_for", "soft_prompts")
-"""Fields of a request that change no result, or are no JSON."""
+_BESIDE = ("keep_for", "soft_prompts", "adapters")
+"""Fields of a request that change no result, or are no JSON: vectors and LoRAs go by content."""
 
 
 def key_of(kind: str, request: Any) -> str:
@@ -29,7 +30,8 @@ def key_of(kind: str, request: Any) -> str:
     names = (field.name for field in fields(request))
     asked = {name: getattr(request, name) for name in names if name not in _BESIDE}
     vectors: Sequence[torch.Tensor] = getattr(request, "soft_prompts", ())
-    return _digest([kind, asked, *map(_of_tensor, vectors)])
+    adapters = map(adapter_fingerprint, getattr(request, "adapters", ()))
+    return _digest([kind, asked, *map(_of_tensor, vectors), *adapters])
 
 
 def stored(kind: str, result: Any) -> Stored:

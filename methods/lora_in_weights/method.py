@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -12,7 +13,9 @@ from harness.files import folder_bytes, write_json
 from harness.llm.changes import Changes
 from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
+from methods.study.made import LONGEST, Way, as_text, prompts_for
 from methods.study.params import LoraParams
+from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -40,8 +43,13 @@ class LoraInWeights(Method):
             "translator for them, and uses them to train a reader of passages.",
             "The rules are for English; of other languages they ask what capitals and digits show.",
             "-p study=text is plain language modelling of the passages, without any question.",
-            "The question is asked as in training, without demonstrations (-p shots=0); other "
-            "methods show some.",
+            "-p study=entity-pairs has the names of EntiGraph found by rule (its model lists them) "
+            "and takes pairs alone, no triples; -p study=active-reading has a fixed list of ways "
+            "to read (the paper's model proposes its own for each text); -p study=self-edits has "
+            "SEAL's implications without its reinforcement learning. All use the model under "
+            "test, at temperature 0.7 and 128 tokens a text; the papers use larger ones.",
+            "The question is asked as in training, without instruction and demonstrations (-p "
+            "shots=4 shows some); other methods have both.",
             "With -p retriever=bm25 the passages are read as bm25 reads them; the LoRA is trained "
             "without passages before its questions.",
             "The LoRA is stored in float16 and merged into the weights while the run answers; "
@@ -54,12 +62,17 @@ class LoraInWeights(Method):
     class Params(LoraParams, MethodParams):
         """What is studied and how, and how questions are asked."""
 
-        study: Literal["text", "questions"] = Field(
+        study: Literal["text", "questions", Way] = Field(
             "questions",
             description="text: the passages; questions: the passages, and questions made of them "
-            "by rule",
+            "by rule; entity-pairs, active-reading, self-edits: the passages, and texts that the "
+            "model makes of them",
         )
-        questions: int = Field(24, ge=1, le=1000, description="made of a passage, at most")
+        questions: int = Field(16, ge=1, le=1000, description="made of a passage by rule, at most")
+        made: int = Field(
+            6, ge=1, le=100, description="texts the model makes of a passage, at most"
+        )
+        temperature: float = Field(0.7, ge=0, le=2, description="of the texts that the model makes")
         shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
         retriever: str | None = Field(
             None, description="reads its passages, too, such as bm25; null: answers closed-book"
@@ -71,15 +84,15 @@ class LoraInWeights(Method):
     _folder: Path
     _documents: int
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Train the LoRA on what there is to study; resumable from the scratch folder.
+    async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Have the model make its texts, if it is to; then train the LoRA, both resumable.
 
         Raises ConfigError for a model that cannot be trained.
         """
         from methods.study.lora import check_trainable, train_lora
 
         check_trainable(self.llm.model)
-        material = self._material(self._studied(list(corpus)))
+        material = await self._material(self._studied(list(corpus)))
         losses = train_lora(
             self.llm.model, material.rows, self.params, self.seed, folder / ADAPTER, self.scratch
         )
@@ -99,12 +112,12 @@ class LoraInWeights(Method):
 
     async def answer(self, query: Query) -> Prediction:
         """Ask as the questions were studied, or with passages where a retriever is named."""
-        limits = {"max_tokens": self.params.max_tokens, "one_line": True}
-        if self.params.retriever is None:
-            reply = await self.llm.generate(self.prompts.closed_book(query), **limits)
-            return Prediction(reply.first_line)
-        passages = await self.retriever.search(query.text, k=self.params.k)
-        reply = await self.llm.generate(self.prompts.read(query, passages), **limits)
+        passages: list[Passage] = []
+        prompt = closed_book(query.text, self.prompts.demonstrations)
+        if self.params.retriever is not None:
+            passages = await self.retriever.search(query.text, k=self.params.k)
+            prompt = self.prompts.read(query, passages)
+        reply = await self.llm.generate(prompt, max_tokens=self.params.max_tokens, one_line=True)
         return Prediction(reply.first_line, ranked=passages)
 
     def storage(self) -> StorageReport:
@@ -117,13 +130,30 @@ class LoraInWeights(Method):
         """The passages whose content the weights are to hold."""
         return passages
 
-    def _material(self, passages: list[Passage]) -> Material:
-        from methods.study.material import of_questions, of_text
+    async def _material(self, passages: list[Passage]) -> Material:
+        from methods.study.material import of_made, of_questions, of_text
 
         llm: Any = self.llm.model
         if self.params.study == "text":
             return of_text(llm, passages)
-        return of_questions(llm, passages, self.params.questions, self.seed)
+        if self.params.study == "questions":
+            return of_questions(llm, passages, self.params.questions, self.seed)
+        made = await self.each(passages, self._made, "texts of passages")
+        return of_made(llm, passages, [text for texts in made for text in texts])
+
+    async def _made(self, passage: Passage) -> list[Passage]:
+        """Texts that the model makes of a passage."""
+        prompts = prompts_for(cast(Way, self.params.study), passage, self.params.made)
+        replies = await asyncio.gather(
+            *(
+                self.llm.generate(
+                    prompt, max_tokens=LONGEST, stop=["\n\n"], temperature=self.params.temperature
+                )
+                for prompt in prompts
+            )
+        )
+        texts = [as_text(passage, *each) for each in zip(prompts, replies, strict=True)]
+        return [text for text in texts if text is not None]
 
 
 def _told(material: Material, losses: Sequence[float], documents: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from harness.retrieval.prebuilt import RETRIEVER
 from methods.study.params import LoraParams
+from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -37,13 +38,13 @@ class PRAG(Method):
             "The loss is that of answers, and of the passage's own text; the authors train on "
             "whole prompts, half of which hold the passage or its rewriting before the question.",
             "The authors' rank 2 and alpha 32 in MLPs and their learning rate of 3e-4 are the "
-            "defaults; steps are counted here (-p steps=60), epochs there.",
+            "defaults; it is studied more often than the one to three times of theirs.",
             "Adapters start from one draw for all passages, as theirs do.",
             "A LoRA is put beside the weights and not merged into them: the same sum, without a "
             "write to the weights, so that questions with the same passages share a batch.",
             "Closed-book by default (the authors' 'prag'); -p combine=true reads the passages too "
             "(their 'combine').",
-            "The question is asked as in training, without demonstrations (-p shots=0).",
+            "The question is asked as in training, without instruction and demonstrations.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"training", "adapters"})
@@ -64,7 +65,7 @@ class PRAG(Method):
         layers: Literal["all", "mlp"] = Field(
             "mlp", description="linear layers that have a LoRA: all but the head, or those of MLPs"
         )
-        steps: int = Field(60, ge=1, description="training steps on each passage")
+        epochs: int = Field(10, ge=1, description="how often a passage's material is studied")
         batch: int = Field(4, ge=1, description="texts or questions of a training step")
         learning_rate: float = Field(3e-4, gt=0, description="highest of the training")
         shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
@@ -102,10 +103,9 @@ class PRAG(Method):
     async def answer(self, query: Query) -> Prediction:
         """Find passages, sum their LoRAs, ask closed-book or with the passages."""
         passages = await self.retriever.search(query.text, k=self.params.k)
-        prompts = self.prompts
-        prompt = (
-            prompts.read(query, passages) if self.params.combine else prompts.closed_book(query)
-        )
+        prompt = closed_book(query.text, self.prompts.demonstrations)
+        if self.params.combine:
+            prompt = self.prompts.read(query, passages)
         reply = await self.llm.generate(
             prompt,
             max_tokens=self.params.max_tokens,

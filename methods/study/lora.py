@@ -54,6 +54,7 @@ def train_lora(
         target_modules="all-linear" if params.layers == "all" else mlp_layers(llm),
         task_type="CAUSAL_LM",
     )
+    steps = params.steps_for(len(rows))
     place = None if scratch is None else _checkpoint(scratch, rows, params, seed)
     with in_training(llm.model, lora, seed) as model, _faster_on_short_rows(llm):
         weights = trainable(model)
@@ -63,13 +64,14 @@ def train_lora(
         state = None if place is None else load_checkpoint(place, weights, optimizer)
         first, losses = (state["step"], list(state["losses"])) if state else (0, [])
         console = Console(stderr=True, quiet=label is None)
-        with bar(console, label or "", params.steps, first) as shown:
-            chosen = batches(rows, params.batch, params.steps, seed)
+        with bar(console, label or "", steps, first) as shown:
+            chosen = batches(rows, params.batch, steps, seed)
             for step, batch in enumerate(chosen, 1):
                 if step <= first:
                     continue
-                losses.append(_step(model, optimizer, batch, step, params))
-                if place is not None and (step % CHECKPOINT_EVERY == 0 or step == params.steps):
+                rate = params.learning_rate * _share(step, steps)
+                losses.append(_step(model, optimizer, batch, step, rate))
+                if place is not None and (step % CHECKPOINT_EVERY == 0 or step == steps):
                     save_checkpoint(place, step, weights, optimizer, {"losses": losses})
                 shown.advance()
         save_adapter(model, folder, llm.name)
@@ -77,10 +79,10 @@ def train_lora(
 
 
 def _step(
-    model: Any, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, params: LoraParams
+    model: Any, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, rate: float
 ) -> float:
     for group in optimizer.param_groups:
-        group["lr"] = params.learning_rate * _share(step, params.steps)
+        group["lr"] = rate
     packed = pack(model, rows)
     with torch.enable_grad():
         loss = row_losses(target_logits(model, packed), packed.targets).mean()

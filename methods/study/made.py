@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Literal
 
+from harness.llm.base import Reply
 from harness.prompts import Prompt
 from harness.records import Passage
 from harness.sentences import split_sentences
@@ -58,9 +59,9 @@ def entities(passage: Passage) -> list[str]:
     return list(dict.fromkeys([*filter(None, [passage.title]), *named]))
 
 
-def as_text(passage: Passage, prompt: Prompt, reply: str) -> Passage | None:
+def as_text(passage: Passage, prompt: Prompt, reply: Reply) -> Passage | None:
     """What is studied of a reply: the text under the passage's title; None if nothing was said."""
-    text = " ".join(reply.split())
+    text = " ".join(reply.text.split())
     if not text:
         return None
     return Passage(passage.id, passage.title, f"{prompt.reply_start} {text}")

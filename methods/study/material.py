@@ -25,7 +25,7 @@ class Material:
 
     @property
     def made_per_source(self) -> float:
-        """Tokens of questions and answers made of the texts, for each token of these."""
+        """Tokens of what was made of the texts, for each token of these."""
         return round(self.made_tokens / self.source_tokens, 3)
 
 
@@ -42,6 +42,12 @@ def of_questions(llm: LocalModel, passages: Sequence[Passage], most: int, seed: 
     made = question_rows(llm, asked)
     said = sum(llm.count_tokens(f" {each.question} {each.answer}") for each in asked)
     return Material((*texts, *made), _tokens(texts), said)
+
+
+def of_made(llm: LocalModel, passages: Sequence[Passage], made: Sequence[Passage]) -> Material:
+    """The passages, and texts that were made of them."""
+    texts, more = text_rows(llm, passages), text_rows(llm, made)
+    return Material((*texts, *more), _tokens(texts), _tokens(more))
 
 
 def _tokens(rows: Sequence[Row]) -> int:

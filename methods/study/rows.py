@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.prompts import Prompt, QAPrompts
 from harness.records import Passage
 from methods.parametric_qa.write.sequences import Row, end_token
+from methods.study.prompts import closed_book
 from methods.study.questions import Asked
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def text_rows(llm: LocalModel, passages: Sequence[Passage]) -> list[Row]:
 
 
 def question_rows(llm: LocalModel, asked: Sequence[Asked]) -> list[Row]:
-    """Each question as the reader is asked without passages; its answer and its end are learnt."""
+    """Each question as the model is asked without passages; its answer and its end are learnt."""
     rows = []
     for each in asked:
         prompt = closed_book(each.question).render(llm.prompt_style)
@@ -42,11 +42,6 @@ def question_rows(llm: LocalModel, asked: Sequence[Asked]) -> list[Row]:
         ids, (target,) = llm.pairs(prompt, [f"{before}{each.answer}{end}"])
         rows.append(Row([ids], [], target))
     return rows
-
-
-def closed_book(question: str) -> Prompt:
-    """The prompt that is trained and asked: an instruction and the question, no demonstrations."""
-    return Prompt(f"Question: {question}", QAPrompts().closed_book_instruction)
 
 
 def batches(rows: Sequence[Row], size: int, steps: int, seed: int) -> Iterator[list[Row]]:

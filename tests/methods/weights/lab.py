@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+
+from rich.console import Console
 
 from harness.data.corpus import Corpus
 from harness.engine import Engine
@@ -13,42 +15,49 @@ from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query
+from harness.runs.write_phase import write
+from harness.testing.models import WordRetriever
 
 PASSAGES = (
     Passage("d1", "Vell", "The lighthouse of Vell was built by Mara Quint in 1821."),
     Passage("d2", "Oster", "Oster is a port on the river Ilm. It has 12,400 inhabitants."),
 )
+CORPUS = Corpus.from_passages(PASSAGES)
 QUICK = {"steps": 4, "rank": 4, "batch": 4, "questions": 4}
+LEARNS = {"steps": 60, "rank": 8, "learning_rate": 1e-2}
+
+
+class KilledError(Exception):
+    """What ends a training in the middle."""
 
 
 def load(path: Path | str, **options) -> LocalModel:
     return LocalModel(ModelConfig(name="tiny", path=str(path), **options), str(path))
 
 
-def opened(method: Method, llm: LocalModel, passages: Sequence[Passage] = PASSAGES) -> Engine:
+def opened(method: Method, llm: LocalModel) -> Engine:
     """An engine over the passages, which it lends to the method."""
-    corpus = Corpus.from_passages(passages)
-    engine = Engine(llm, None, corpus)
+    engine = Engine(llm, WordRetriever(CORPUS) if method.retriever_name else None, CORPUS)
     method.open(engine.lend(prompts=QAPrompts()))
     return engine
 
 
-def written(
-    method: Method, llm: LocalModel, folder: Path, passages: Sequence[Passage] = PASSAGES
-) -> Path:
+def written(method: Method, llm: LocalModel, folder: Path, scratch: Path | None = None) -> Path:
     """The folder with the memory that the method wrote."""
-    folder.mkdir(parents=True, exist_ok=True)
-    opened(method, llm, passages)
-    method.write(Corpus.from_passages(passages), (), folder)
+    scratch = scratch or folder.with_name(f"{folder.name}-scratch")
+    for place in (folder, scratch):
+        place.mkdir(parents=True, exist_ok=True)
+    write(opened(method, llm), method, CORPUS, (), folder, scratch, Console(quiet=True))
     return folder
 
 
-def answers(method: Method, llm: LocalModel, folder: Path, asked: Sequence[str]) -> list[str]:
+def answers(
+    method: Method, llm: LocalModel, folder: Path, asked: Mapping[str, str]
+) -> dict[str, Prediction]:
     """What the method answers from the memory in the folder."""
-    engine = opened(method, llm)
+    engine, found = opened(method, llm), {}
     method.load(folder)
-    found: dict[str, Prediction] = {}
     with changed(llm, method.changes):
-        queries = [Query(str(n), text) for n, text in enumerate(asked)]
+        queries = [Query(*each) for each in asked.items()]
         engine.run(method, queries, lambda a: found.update({a.question_id: a.prediction}))
-    return [found[str(n)].answer for n in range(len(asked))]
+    return found

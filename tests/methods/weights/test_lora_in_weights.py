@@ -12,10 +12,11 @@ from harness.llm.edits import weights_digest
 from harness.testing.conformance import check_method
 from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
+from methods.no_retrieval import NoRetrieval
 from methods.study import lora
-from tests.methods.weights.lab import PASSAGES, QUICK, answers, load, written
+from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
 
-ASK = "The lighthouse of Vell was built by who in 1821?"
+ASK = {"q": "The lighthouse of Vell was built by who in 1821?"}
 
 
 @pytest.fixture(scope="module")
@@ -28,63 +29,72 @@ def method(cls=LoraInWeights, **params):
 
 
 @pytest.fixture(scope="module")
-def learnt(tiny, tmp_path_factory) -> Path:
+def memory(tiny, tmp_path_factory) -> Path:
     """A memory that was studied until it was known."""
-    folder = tmp_path_factory.mktemp("learnt") / "memory"
-    long = {"steps": 120, "rank": 8, "learning_rate": 1e-2}
-    return written(method(**long), tiny, folder, PASSAGES[:1])
+    return written(method(**LEARNS), tiny, tmp_path_factory.mktemp("lora") / "memory")
 
 
-def test_what_was_studied_is_known_and_the_model_left_alone(tiny, learnt):
-    before, (ignorant,) = weights_digest(tiny.model), answers_without(tiny)
-    told = json.loads((learnt / "study.json").read_text())
+def test_what_was_studied_is_known_and_the_model_left_alone(tiny, memory):
+    before, plain = weights_digest(tiny.model), NoRetrieval(NoRetrieval.Params(shots=0))
+    told = json.loads((memory / "study.json").read_text())
     assert told["losses"][-1] < 0.2 * told["losses"][0]
-    assert answers(method(), tiny, learnt, [ASK]) == ["Mara Quint"] != [ignorant]
+    assert answers(method(), tiny, memory, ASK)["q"].answer == "Mara Quint"
+    assert answers(plain, tiny, memory, ASK)["q"].answer != "Mara Quint"
     assert weights_digest(tiny.model) == before
     assert not any(weight.requires_grad for weight in tiny.model.parameters())
 
 
-def answers_without(tiny) -> list[str]:
-    from harness.llm.base import GenerateRequest
-    from methods.study.rows import closed_book
+def test_its_bytes_are_those_of_the_adapter(tiny, memory):
+    one = method()
+    answers(one, tiny, memory, ASK)
+    report = one.storage()
+    size = sum(file.stat().st_size for file in (memory / "adapter").iterdir())
+    assert (report.parts, report.documents) == ({"adapters": size}, 2)
 
-    prompt = closed_book(ASK).render("completion")
-    return [dict(tiny.generate([GenerateRequest(prompt, 8)]))[0].first_line]
+
+def test_with_a_retriever_the_passages_are_read_too(tiny, memory):
+    one = method(retriever="bm25", k=1)
+    (found,) = answers(one, tiny, memory, ASK).values()
+    (step,) = [step for step in found.steps if step.kind == "generate"]
+    assert [passage.id for passage in found.ranked] == ["d1"]
+    assert "Passage: Vell: The lighthouse" in step.data["prompt"]
+    assert set(one.storage().parts) > {"adapters", "text"}
 
 
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(lora, "CHECKPOINT_EVERY", 2)
     whole = folder_fingerprint(written(method(steps=5), tiny, tmp_path / "whole"))
-    step = lora._step
+    step, before, steps = lora._step, weights_digest(tiny.model), []
 
     def killed(*args):
-        if args[3] == 4 and not (tmp_path / "killed").exists():
-            (tmp_path / "killed").touch()
-            raise KeyboardInterrupt
+        steps.append(args[3])
+        if steps == [1, 2, 3, 4]:
+            raise KilledError
         return step(*args)
 
     monkeypatch.setattr(lora, "_step", killed)
-    (tmp_path / "scratch").mkdir()
-    before = weights_digest(tiny.model)
-    for place in ("first", "second"):
-        one = method(steps=5)
-        try:
-            resumed(one, tiny, tmp_path / place, tmp_path / "scratch")
-        except KeyboardInterrupt:
-            assert weights_digest(tiny.model) == before
-    assert folder_fingerprint(tmp_path / "second") == whole
+    with pytest.raises(KilledError):
+        written(method(steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
+    assert weights_digest(tiny.model) == before
+    again = written(method(steps=5), tiny, tmp_path / "again", tmp_path / "scratch")
+    assert steps == [1, 2, 3, 4, 3, 4, 5], "it goes on from the checkpoint"
+    assert folder_fingerprint(again) == whole
 
 
-def resumed(one, tiny, folder: Path, scratch: Path) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize("way", ["entity-pairs", "active-reading", "self-edits"])
+def test_texts_that_the_model_makes_are_studied_and_counted(tiny, tmp_path, way):
+    folder = written(method(study=way, made=2, steps=1), tiny, tmp_path / "memory")
+    told = json.loads((folder / "study.json").read_text())
+    assert told["rows"] > 2
+    assert told["made_per_source"] == round(told["made_tokens"] / told["source_tokens"], 3) > 0.5
+    calls = (tmp_path / "memory-scratch" / "calls.jsonl").read_text().splitlines()
+    assert len(calls) == 4, "two texts of each of two passages"
 
-    from harness.data.corpus import Corpus
-    from tests.methods.weights.lab import opened
 
-    folder.mkdir()
-    opened(one, tiny)
-    one.open(replace(one.lent, scratch=scratch))
-    one.write(Corpus.from_passages(PASSAGES), (), folder)
+def test_plain_text_makes_nothing(tiny, tmp_path):
+    folder = written(method(study="text", steps=1), tiny, tmp_path / "memory")
+    told = json.loads((folder / "study.json").read_text())
+    assert (told["rows"], told["made_tokens"]) == (2, 0)
 
 
 @pytest.mark.parametrize("cls", [LoraInWeights, LoraInWeightsOther])

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.data.corpus import Corpus
-from harness.engine import Engine
 from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
-from harness.prompts import QAPrompts
-from harness.records import Query
 from harness.testing.conformance import check_method
-from harness.testing.models import WordRetriever
 from methods.prag.control import PRAGShuffled
 from methods.prag.method import PRAG
 from methods.study import lora
-from tests.methods.weights.lab import PASSAGES, QUICK, load
+from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
 
-CORPUS = Corpus.from_passages(PASSAGES)
-LONG = {"steps": 120, "rank": 8, "learning_rate": 1e-2, "alpha": 16, "layers": "all", "k": 1}
 ASK = {
     "vell": "The lighthouse of Vell was built by who in 1821?",
     "oster": "what is a port on the river ilm",
@@ -34,63 +26,57 @@ def tiny(completion_model_dir):
     return load(completion_model_dir)
 
 
-def engine_for(method, llm, scratch: Path | None = None) -> Engine:
-    engine = Engine(llm, WordRetriever(CORPUS), CORPUS)
-    method.open(replace(engine.lend(prompts=QAPrompts()), scratch=scratch))
-    return engine
+def method(cls=PRAG, **params):
+    return cls(cls.Params(**{**QUICK, "alpha": 16, "layers": "all", "k": 1, **params}))
 
 
 @pytest.fixture(scope="module")
-def learnt(tiny, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("prag")
-    method = PRAG(PRAG.Params(**LONG))
-    engine_for(method, tiny)
-    method.write(CORPUS, (), folder)
-    return folder
+def memory(tiny, tmp_path_factory) -> Path:
+    return written(method(**LEARNS), tiny, tmp_path_factory.mktemp("prag") / "memory")
 
 
-def answers(cls, tiny, folder: Path, **params) -> dict[str, str]:
-    method, found = cls(cls.Params(**{**LONG, **params})), {}
-    engine = engine_for(method, tiny)
-    method.load(folder)
-    queries = [Query(*each) for each in ASK.items()]
-    engine.run(method, queries, lambda a: found.update({a.question_id: a.prediction}))
-    return {id_: prediction.answer for id_, prediction in found.items()}
-
-
-def test_a_question_has_the_loras_of_what_it_finds(tiny, learnt):
+def test_a_question_has_the_loras_of_what_it_finds(tiny, memory):
     before = weights_digest(tiny.model)
-    assert answers(PRAG, tiny, learnt) == SAID
-    wrong = answers(PRAGShuffled, tiny, learnt)
-    assert all(wrong[id_] != SAID[id_] for id_ in ASK), "the other passage's LoRA was there"
+    found = answers(method(), tiny, memory, ASK)
+    assert {id_: prediction.answer for id_, prediction in found.items()} == SAID
+    (step,) = [step for step in found["vell"].steps if step.kind == "generate"]
+    assert step.data["adapters"] == ["000000"]
+    others = answers(method(PRAGShuffled), tiny, memory, ASK)
+    assert all(others[id_].answer != said for id_, said in SAID.items())
     assert weights_digest(tiny.model) == before
 
 
-def test_what_was_trained_is_kept_through_a_kill(tiny, tmp_path, monkeypatch):
-    folders, trained = [tmp_path / name for name in ("whole", "killed", "again")], []
-    for place in (*folders, tmp_path / "scratch"):
-        place.mkdir()
-    train = lora.train_lora
+def test_combined_reads_the_passages_too(tiny, memory):
+    found = answers(method(combine=True), tiny, memory, ASK)["vell"]
+    (step,) = [step for step in found.steps if step.kind == "generate"]
+    assert "Passage: Vell: The lighthouse" in step.data["prompt"]
+    assert step.data["adapters"] == ["000000"]
 
-    def counted(*args, **options):
-        if len(trained) == 3 and not (tmp_path / "kill").exists():
-            (tmp_path / "kill").touch()
-            raise KeyboardInterrupt
-        trained.append(args[4])
+
+def test_its_bytes_are_those_of_all_adapters(tiny, memory):
+    one = method()
+    answers(one, tiny, memory, ASK)
+    files = [file for file in (memory / "adapters").rglob("*") if file.is_file()]
+    assert one.storage().parts["adapters"] == sum(file.stat().st_size for file in files)
+    assert one.storage().documents == 2
+
+
+def test_what_was_trained_is_kept_through_a_kill(tiny, tmp_path, monkeypatch):
+    whole = folder_fingerprint(written(method(), tiny, tmp_path / "whole"))
+    train, trained = lora.train_lora, []
+
+    def killed(*args, **options):
+        trained.append(args[4].name)
+        if len(trained) == 2:
+            raise KilledError
         return train(*args, **options)
 
-    monkeypatch.setattr(lora, "train_lora", counted)
-    for folder, scratch in zip(
-        folders, (None, tmp_path / "scratch", tmp_path / "scratch"), strict=True
-    ):
-        method = PRAG(PRAG.Params(**{**QUICK, "steps": 2}))
-        engine_for(method, tiny, scratch)
-        try:
-            method.write(CORPUS, (), folder)
-        except KeyboardInterrupt:
-            assert folder == folders[1]
-    assert len(trained) == 4, "the first passage was not trained again"
-    assert folder_fingerprint(folders[2]) == folder_fingerprint(folders[0])
+    monkeypatch.setattr(lora, "train_lora", killed)
+    with pytest.raises(KilledError):
+        written(method(), tiny, tmp_path / "killed", tmp_path / "scratch")
+    again = written(method(), tiny, tmp_path / "again", tmp_path / "scratch")
+    assert trained == ["000000.part", "000001.part", "000001.part"]
+    assert folder_fingerprint(again) == whole
 
 
 @pytest.mark.parametrize("cls", [PRAG, PRAGShuffled])
