@@ -210,7 +210,7 @@ class Reviser:
         return Step(0, seconds, sum(path.stat().st_size for path in new), REVISED)
 
     def _place(self) -> Path:
-        return Path(mkdtemp(dir=self._folder))
+        return Path(mkdtemp(prefix="state-", dir=self._folder))
 
 
 def of_corpus(data: TaskData, changes: CorpusChanges) -> TaskData:
