@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.corpus_changes import Revisable
 from harness.errors import ConfigError
 from harness.llm.changes import NO_CHANGES
 from harness.prompts import Example, QAPrompts
@@ -81,13 +82,13 @@ class Lent:
     """During ``write``: what ``each`` works with."""
 
 
-class Method(ABC):
+class Method(Revisable, ABC):
     """A write phase over the corpus, a read phase per query, a storage account.
 
     Subclasses write ``answer`` for one query in plain ``async`` code; the engine runs many at once
     and batches what they await. The constructor only stores parameters; before any other call the
     harness lends the model, the retriever, prompts and seed (``open``). A method with a memory of
-    its own has ``write``, ``load`` and ``storage``, all three.
+    its own has ``write``, ``load`` and ``storage``, all three; it may add what Revisable has.
     """
 
     card: ClassVar[MethodCard]

@@ -31,8 +31,8 @@ COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
-    "evaluate-forgetting": "methods.parametric_qa.cli.forgetting:evaluate_forgetting",
-    "evaluate-update": "methods.parametric_qa.cli.update:evaluate_update",
+    "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
+    "evaluate-update": "methods.cli.update:evaluate_update",
     "map-memories": "methods.parametric_qa.cli.map:map_memories",
 }
 """Command -> ``module:function``."""

@@ -11,6 +11,7 @@ from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError, InputError
 from harness.llm.backends import most, withheld
 from harness.llm.base import Capability
+from harness.metrics import try_metrics
 from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def check_plan(plan: RunPlan, root: Path) -> None:
 
 
 def check_data(method: Method, data: TaskData) -> None:
-    """Raise InputError for too few train questions or no gold, ConfigError for a wrong task."""
+    """Raise InputError for too few train questions, no gold or a metric that cannot score.
+
+    ConfigError for a wrong task.
+    """
     check_shots(data, method.params.shots)
     if method.reads_gold and not any(question.gold_doc_ids for question in data.questions):
         raise InputError(
@@ -71,3 +75,4 @@ def check_data(method: Method, data: TaskData) -> None:
             f"'{method.card.title}' reads; mark them, or leave this method out"
         )
     method.check_task(data.card)
+    try_metrics(data.card.metrics, data.questions[0].golden_answers)

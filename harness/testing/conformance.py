@@ -19,6 +19,7 @@ from harness.testing import (
     rules_of_conduct,
     rules_of_folder,
     rules_of_memory,
+    rules_of_revising,
     rules_of_train,
     rules_of_weights,
 )
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     *rules_of_memory.RULES,
     *rules_of_answers.BEFORE,
     *rules_of_folder.RULES,
+    *rules_of_revising.RULES,
     *rules_of_answers.AFTER,
     *rules_of_train.RULES,
     *rules_of_conduct.RULES,
