@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.llm.keyvalues import KeyValues
     from harness.retrieval.base import Retriever
 
 NO_RETRIEVER = "this method searches but declares no retriever (set params.retriever)"
@@ -57,6 +58,7 @@ class LLMClient:
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
+        prefix: KeyValues | None = None,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -66,7 +68,9 @@ class LLMClient:
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
-        where the prompt holds ``harness.prompts.SOFT``, one in each place.
+        where the prompt holds ``harness.prompts.SOFT``, one in each place. What a ``prefix`` of
+        text holds of the prompt is not read again, and changes no reply; a trained one stands
+        before the prompt. Requests with the same prefix share batches.
         """
         scope = trace.current_scope()
         key = scope.next_key()
@@ -83,18 +87,27 @@ class LLMClient:
                 tuple(watch),
                 scope.recorder.query_id if keep else None,
                 one_line,
+                prefix,
             )
 
-        vectors = sum(map(len, soft_prompts))
+        vectors = sum(map(len, soft_prompts)) + _trained(prefix)
         room = max_tokens + self._model.thoughts_before(prompt)
         reply: Reply
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
         reply = traced.storable(reply)
-        scope.recorder.record(key, "generate", traced.generated(fitted, soft_prompts, reply))
+        scope.recorder.record(
+            key, "generate", traced.generated(fitted, soft_prompts, reply, prefix)
+        )
         return reply
 
-    async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
+    async def score(
+        self,
+        prompt: Prompt | Rendered,
+        continuations: Sequence[str],
+        *,
+        prefix: KeyValues | None = None,
+    ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
         key = scope.next_key()
@@ -104,14 +117,19 @@ class LLMClient:
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations)),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), prefix),
             self._longest(continuations),
+            _trained(prefix),
         )
-        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores))
+        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores, prefix))
         return scores
 
     async def next_token_probs(
-        self, prompt: Prompt | Rendered, strings: Sequence[str]
+        self,
+        prompt: Prompt | Rendered,
+        strings: Sequence[str],
+        *,
+        prefix: KeyValues | None = None,
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
@@ -122,13 +140,20 @@ class LLMClient:
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings)),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), prefix),
             1,
+            _trained(prefix),
         )
-        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result))
+        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result, prefix))
         return result
 
-    async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
+    async def choose(
+        self,
+        prompt: Prompt | Rendered,
+        options: Sequence[str],
+        *,
+        prefix: KeyValues | None = None,
+    ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
 
         In a completion prompt a space precedes the option. Equal shares if the model gives none
@@ -136,7 +161,8 @@ class LLMClient:
         """
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
-        found = await self.next_token_probs(prompt, [space + option for option in options])
+        words = [space + option for option in options]
+        found = await self.next_token_probs(prompt, words, prefix=prefix)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {
@@ -191,6 +217,11 @@ class LLMClient:
         if isinstance(prompt, Prompt):
             return self._model.fit(prompt, max_tokens, vectors)
         return Fitted(prompt)
+
+
+def _trained(prefix: KeyValues | None) -> int:
+    """Positions of a window that a prefix takes beside the prompt's own tokens."""
+    return 0 if prefix is None else prefix.trained
 
 
 async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:

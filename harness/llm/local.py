@@ -28,6 +28,7 @@ from harness.prompts import Prompt, Rendered
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.keyvalues import KeyValues
     from harness.llm.model_config import ModelConfig
 
 
@@ -35,7 +36,14 @@ class LocalModel(LanguageModel):
     """A causal model run by transformers in this process."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {"next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"}
+        {
+            "next-token-probs",
+            "logprobs",
+            "soft-prompts",
+            "key-value-prompts",
+            "hidden-states",
+            "training",
+        }
     )
     goes_on = True
 
@@ -47,6 +55,7 @@ class LocalModel(LanguageModel):
         batch_size: int | None = None,
         device: str | None = None,
     ) -> None:
+        from harness.llm.kvcache import plain_layers
         from harness.llm.thinking import switch, thinking_of
 
         config = settled(config)
@@ -68,6 +77,8 @@ class LocalModel(LanguageModel):
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )
         """The model as it answers now: with a method's adapter while one is open."""
+        if not plain_layers(model.config):
+            self.capabilities -= {"key-value-prompts"}
         self.revision = commit(path, config.revision)
         self.window = config.window or getattr(model.config, "max_position_embeddings", None)
         if thinking is not None and self.prompt_style == "chat":
@@ -148,6 +159,18 @@ class LocalModel(LanguageModel):
         from harness.llm.scoring import next_token_all
 
         yield from next_token_all(self.runtime, requests)
+
+    def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
+        """Keys and values of a prompt, or of what several begin with alike."""
+        from harness.llm.reading import read
+
+        return read(self.runtime, prompts, after)
+
+    def read_again(self, prefix: KeyValues) -> KeyValues:
+        """The same keys and values, read anew."""
+        from harness.llm.reading import read_tokens
+
+        return read_tokens(self.runtime, prefix.ids, prefix.text, prefix.without_text())
 
     def release(self, question_id: str) -> None:
         """Forget what was kept of a question's prompts."""

@@ -245,7 +245,8 @@ class _Run:
         """The method's own account."""
         with calling(self.plan.label, "storage"):
             report = self.method.storage()
-            return Storage(parts=dict(report.parts), documents=report.documents)
+            out = {"left_out": report.left_out} if report.left_out else {}
+            return Storage(parts=dict(report.parts), documents=report.documents, **out)
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
