@@ -47,6 +47,10 @@ class LLMClient:
         """The model itself, for methods that train on it or read its hidden states."""
         return self._model
 
+    def through(self, submit: Submit) -> LLMClient:
+        """The same model, asked by way of ``submit``."""
+        return LLMClient(self._model, submit, self._seed)
+
     async def generate(
         self,
         prompt: Prompt | Rendered,
@@ -241,6 +245,10 @@ class RetrieverClient:
 
     def __init__(self, retriever: Retriever | None, corpus: Corpus | None, submit: Submit) -> None:
         self._retriever, self._corpus, self._submit = retriever, corpus, submit
+
+    def through(self, submit: Submit) -> RetrieverClient:
+        """The same retriever, asked by way of ``submit``."""
+        return RetrieverClient(self._retriever, self._corpus, submit)
 
     @property
     def backend(self) -> Retriever | None:

@@ -104,7 +104,12 @@ class Engine:
         An exception raised by ``on_answer`` stops the run and is raised here. So does a
         MachineError: what the machine lacks is no answer of the method's.
         """
-        _complete(self._run(method, iter(queries), on_answer))
+        left = iter(queries)
+        _complete(self._do([self._work(method, left, on_answer) for _ in range(self.window)]))
+
+    def complete(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do other work than answering, such as a ``write``, whose calls share batches."""
+        _complete(self._do([work]))
 
     async def submit(self, kind: str, request: Any) -> Any:
         """Queue one request and wait for its result."""
@@ -120,18 +125,14 @@ class Engine:
         self._arrived.set()
         return await future
 
-    async def _run(
-        self, method: Method, queries: Iterator[Query], on_answer: Callable[[Answered], None]
-    ) -> None:
+    async def _do(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         asyncio.get_running_loop().set_task_factory(trace.start_task)
         self._arrived = asyncio.Event()
         for channel in self.channels.values():
             channel.pending = []  # an earlier run may have been stopped
         self._pool = ThreadPoolExecutor(self.llm.concurrency) if self.llm.concurrency else None
         pump = asyncio.create_task(self._pump())
-        workers = [
-            asyncio.create_task(self._work(method, queries, on_answer)) for _ in range(self.window)
-        ]
+        workers = [asyncio.create_task(work) for work in works]
         work = asyncio.gather(*workers)
         try:
             ends: set[asyncio.Future[Any]] = {pump, work}
@@ -150,9 +151,10 @@ class Engine:
         self, method: Method, queries: Iterator[Query], on_answer: Callable[[Answered], None]
     ) -> None:
         for query in queries:
-            on_answer(await self._answer(method, query))
+            on_answer(await self.answer(method, query))
 
-    async def _answer(self, method: Method, query: Query) -> Answered:
+    async def answer(self, method: Method, query: Query) -> Answered:
+        """One query's answer, with its trace, inside of other work."""
         recorder = trace.begin(query.id)
         self.settle()
         start = perf_counter()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
+    from harness.writing.under_way import UnderWay
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 MOST_SHOTS = 64
 
@@ -72,6 +75,8 @@ class Lent:
     """The task's card, for methods that read it (``reads_task``); None for others."""
     scratch: Path | None = None
     """During ``write``: a folder that outlives an interruption, removed once all is written."""
+    under_way: UnderWay | None = None
+    """During ``write``: what ``each`` works with."""
 
 
 class Method(ABC):
@@ -242,12 +247,31 @@ class Method(ABC):
     async def answer(self, query: Query) -> Prediction:
         """Answer one query. May await ``self.llm`` and ``self.retriever`` as often as needed."""
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+    def write(
+        self, corpus: Corpus, train: Sequence[Question], folder: Path
+    ) -> Coroutine[Any, Any, None] | None:
         """Build the memory of the corpus in an empty folder (safetensors, npy, JSON).
 
         Called once for all runs that share the memory; every run, the first among them, then
-        calls ``load``. Retrieval methods need nothing beyond their index.
+        calls ``load``. Retrieval methods need nothing beyond their index. As ``async def write`` it
+        may await ``self.llm``, ``self.retriever`` and ``each``: nothing that was replied is asked
+        again after an interruption, and calls and tokens are counted.
         """
+
+    async def each(
+        self,
+        items: Iterable[Item],
+        work: Callable[[Item], Awaitable[Made]],
+        label: str = "passages",
+    ) -> list[Made]:
+        """In an ``async def write``: what ``work`` makes of every item, in the items' order.
+
+        As many are at work at once as share a batch, and progress is shown under ``label``. The
+        first error ends it; what a server leaves unanswered does so when all others are done.
+        """
+        if self.lent.under_way is None:
+            raise ConfigError("each() works inside 'async def write' alone")
+        return await self.lent.under_way.each(items, work, label)
 
     def load(self, folder: Path) -> None:
         """Open the memory that ``write`` left in ``folder``."""

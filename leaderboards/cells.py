@@ -24,6 +24,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def count(value: int | None) -> str:
+    """A whole number, such as 12,345."""
+    return MISSING if value is None else f"{value:,}"
+
+
 def score(value: Score | None) -> str:
     """Mean, 95% interval and, of several seeds, standard deviation over them."""
     if value is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
-from harness.runs.performance import Latency, Performance, Prefix, Usage
+from harness.runs.performance import Latency, Performance, Prefix, Usage, Write
 from leaderboards.collect import Run
 
 _PER_QUESTION = (
@@ -28,16 +28,15 @@ class Cost:
     reply, ``latency_noise`` by what share a query's seconds differed between passes (the median
     question). ``cold_start_seconds`` is what opening model, index and memory takes once they are
     built, ``index_seconds`` what building the index took, ``index_cached`` whether that was before
-    the run, ``write_seconds`` what writing a method's own memory took: each the highest of the
-    row's runs. ``prefix_positions`` are those of the key/value prompt that questions had,
-    ``prefix_bytes`` its size, ``prefix_seconds`` what reading its text once takes (the highest of
-    the row's runs) and ``prefix_first_token_p50`` the median until the first token of questions
-    that read it themselves. ``isolated``: all of its latency and memory is of processes that ran
-    nothing else.
-    ``throughput`` are questions a second when batched. Calls, retrievals, tokens and passages are
-    means per question; ``empty`` and ``cut_off`` are shares of the questions
-    (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is what the model
-    alone had in use, known of isolated runs.
+    the run, ``write_seconds`` what writing a method's own memory took, ``write_calls`` and so on
+    what it asked meanwhile: each the highest of the row's runs. ``prefix_positions`` are those of
+    the key/value prompt that questions had, ``prefix_bytes`` its size, ``prefix_seconds`` what
+    reading its text once takes (the highest of the row's runs), ``prefix_first_token_p50`` the
+    median until the first token of questions that read it themselves. ``isolated``: all of its
+    latency and memory is of processes that ran nothing else. ``throughput`` are questions a second
+    when batched. Calls, retrievals, tokens and passages are means per question; ``empty`` and
+    ``cut_off`` are shares of the questions (``performance.Usage``). Memory is the highest peak;
+    ``memory_baseline_bytes`` is what the model alone had in use, known of isolated runs.
     ``elsewhere`` is the hardware whose timings were left out because the table has another.
     """
 
@@ -55,6 +54,10 @@ class Cost:
     prefix_bytes: int | None = None
     prefix_seconds: float | None = None
     prefix_first_token_p50: float | None = None
+    write_calls: int | None = None
+    write_searches: int | None = None
+    write_prompt_tokens: int | None = None
+    write_completion_tokens: int | None = None
     isolated: bool = False
     throughput: float | None = None
     llm_calls: float | None = None
@@ -76,6 +79,13 @@ class Cost:
     documents_left_out: int = 0
     """Documents of the corpus that a run's memory has no room for, the most of them."""
     elsewhere: str | None = None
+
+    @property
+    def write_tokens(self) -> int | None:
+        """Prompt and completion tokens of writing; None if either is not known."""
+        if self.write_prompt_tokens is None or self.write_completion_tokens is None:
+            return None
+        return self.write_prompt_tokens + self.write_completion_tokens
 
 
 def common_hardware(runs: Iterable[Run]) -> Hardware:
@@ -106,6 +116,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         **_latency([p.latency for p in here if p.latency]),
         **_opening(here),
         **_prefix([p.prefix for p in here if p.prefix]),
+        **_writing([run.performance.write for run in runs if run.performance.write]),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
         **usage,
         memory_kind=peak.kind if peak else None,
@@ -164,6 +175,21 @@ def _prefix(found: Sequence[Prefix]) -> dict[str, Any]:
         "prefix_bytes": max((prefix.bytes for prefix in found), default=None),
         "prefix_seconds": max(read, default=None),
         "prefix_first_token_p50": _percentiles(first)[0],
+    }
+
+
+def _writing(writes: Sequence[Write]) -> dict[str, Any]:
+    """What no hardware changes; of memories of one row, whose seeds differ, the dearest."""
+
+    def most(name: str) -> int | None:
+        counts = [getattr(write, name) for write in writes]
+        return None if not counts or None in counts else max(counts)
+
+    return {
+        "write_calls": most("llm_calls"),
+        "write_searches": most("retrievals"),
+        "write_prompt_tokens": most("prompt_tokens"),
+        "write_completion_tokens": most("completion_tokens"),
     }
 
 

@@ -89,7 +89,9 @@ def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
     - ``llm_calls_per_question``, ``retrievals_per_question``, ``tokens_per_question``,
       ``prompt_tokens_per_question``, ``completion_tokens_per_question``,
       ``prefix_tokens_per_question`` (kept, not read),
-      ``passages_dropped_per_question``, ``passages_cut_per_question``;
+      ``passages_dropped_per_question``, ``passages_cut_per_question``; of writing the memory, in
+      all: ``write_llm_calls``, ``write_retrievals``, ``write_tokens``, ``write_prompt_tokens``,
+      ``write_completion_tokens``;
     - ``memory_peak_bytes``, ``memory_of_model_bytes``, ``memory_kind``, ``isolated``;
     - ``storage_mb_per_1000_documents`` (10^6 bytes), the same of each part
       (``storage_text_mb_per_1000_documents``, ...), ``storage_shared_mb``;

@@ -91,7 +91,7 @@ def answer(
     with llm.adapted(method.adapter):
         seed = planned.config.seed
         engine = open_method(method, data, seed, llm, retriever, settings.window)
-        write_memory(method, data, memory_path(settings.place, planned.config))
+        write_memory(engine, method, data, memory_path(settings.place, planned.config), console)
         from harness.meters.latency import synchronise
 
         engine.settle = partial(synchronise, str(llm.provenance().get("device", "remote")))

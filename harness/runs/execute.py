@@ -105,8 +105,7 @@ class RunPlan:
         return {name: getattr(manifest, name) for name in asked} == asked
 
     def _is_measured(self, folder: Path) -> bool:
-        questions, latency = len(self.data.questions), read_performance(folder).latency
-        return self.measuring.is_done(latency, questions)
+        return self.measuring.is_done(read_performance(folder).latency, len(self.data.questions))
 
 
 def execute(
@@ -156,7 +155,8 @@ class _Run:
             finished = _is_finished(folder) and not self.left(run)
             if not finished:
                 run.write_manifest(going_on(run, manifest))
-            loaded = write_memory(self.method, plan.data, memory_path(root, plan.config))
+            place = memory_path(root, plan.config)
+            loaded = write_memory(engine, self.method, plan.data, place, self.console)
             to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
             if timed and (to_measure or not finished):
                 self.note_opening(run, loaded)

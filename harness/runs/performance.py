@@ -21,9 +21,17 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Write(Record):
-    """Seconds that writing the method's memory took; runs that share the memory share them."""
+    """What writing the method's memory took, in all sessions; runs that share the memory share it.
+
+    Calls and tokens are those that ``write`` awaited: None where it awaits nothing, and of runs of
+    earlier releases. Tokens are None where the model's server did not count them, too.
+    """
 
     seconds: Amount
+    llm_calls: Count | None = None
+    retrievals: Count | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 class ColdStart(Record):

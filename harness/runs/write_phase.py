@@ -1,8 +1,9 @@
 """The write phase: a method builds its memory once; later runs with the same memory load it.
 
 Layout of ``RUNS/<task>/.memory/<method>-<id>/``: ``memory/`` as the method wrote it, ``write.json``
-(how long it took) and, until it is finished, ``scratch/``. The id leaves out which questions are
-asked, so that runs on more questions write nothing again.
+(what it took, ``performance.Write``) and, until it is finished, ``scratch/`` with all that the
+model and the retriever replied meanwhile. The id leaves out which questions are asked, so that runs
+on more questions write nothing again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from inspect import isawaitable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,21 @@ from harness.errors import (
 )
 from harness.files import check_slug, locked, read_json, write_json, writing
 from harness.method import Method, writes_memory
-from harness.progress import bar
 from harness.records import Question
-from harness.runs.answers import AnswerWriter
-from harness.runs.directory import MEMORY_FOLDER, RunDirectory
+from harness.runs.directory import MEMORY_FOLDER
 from harness.runs.manifest import RunConfig
-from harness.runs.predictions import read_predictions
 from harness.runs.session import NOTED_EVERY, every
+from harness.writing.journal import Counts, Journal
+from harness.writing.under_way import UnderWay
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
+
+CALLS = "calls.jsonl"
+"""In a scratch folder: what was asked, and replied."""
 
 
 def memory_path(root: Path, config: RunConfig) -> Path:
@@ -60,10 +65,12 @@ class Loaded:
     seconds: float
 
 
-def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
-    """Write a method's memory at ``place`` unless an earlier run did; then load it.
+def write_memory(
+    engine: Engine, method: Method, data: TaskData, place: Path, console: Console
+) -> Loaded | None:
+    """Write the memory of a method that ``engine`` opened, unless an earlier run did; then load it.
 
-    Returns None for a method without a memory.
+    It lies at ``place``. Returns None for a method without a memory.
     """
     if not writes_memory(type(method)):
         return None
@@ -74,7 +81,7 @@ def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
         with locked(place, "memory"):
             # Another process may have come first.
             if not is_written(place):
-                _write(method, data, place, label)
+                _write(engine, method, data, place, console)
     # Any number may read; what a writer killed at its end left is in nobody's way.
     shutil.rmtree(place / "scratch", ignore_errors=True)
     start = monotonic()
@@ -83,8 +90,8 @@ def write_memory(method: Method, data: TaskData, place: Path) -> Loaded | None:
     return Loaded(read_json(place / "write.json"), round(monotonic() - start, 3))
 
 
-def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
-    scratch, memory = place / "scratch", place / "memory"
+def _write(engine: Engine, method: Method, data: TaskData, place: Path, console: Console) -> None:
+    scratch, memory, label = place / "scratch", place / "memory", f"{data.name} / {place.name}"
     with writing(place):
         scratch.mkdir(exist_ok=True)
         shutil.rmtree(memory, ignore_errors=True)
@@ -92,53 +99,54 @@ def _write(method: Method, data: TaskData, place: Path, label: str) -> None:
     clock = scratch / "seconds.json"
     before: float = read_json(clock)["seconds"] if clock.exists() else 0.0
     start = monotonic()
-    with_scratch = copy(method)
-    # No gold, even for an oracle: runs on other questions share the memory.
-    with_scratch.open(replace(method.lent, scratch=scratch, gold={}))
 
     def note() -> None:
         write_json(clock, {"seconds": round(before + monotonic() - start, 3)})
 
     with every(NOTED_EVERY, note), calling(label, "write"):
-        with_scratch.write(data.corpus, data.train, memory)
+        # A copy: what writing leaves in the object is not the run's to carry.
+        counts = write(
+            engine, copy(method), data.corpus, data.train, memory, scratch, console, label
+        )
     # Last, so that a memory is complete wherever this file is.
-    write_json(place / "write.json", read_json(clock))
+    write_json(place / "write.json", read_json(clock) | (asdict(counts) if counts else {}))
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def answer_train(
-    parent: Method, strategy: Method, corpus: Corpus, questions: Sequence[Question], label: str
-) -> dict[str, dict[str, Any]]:
-    """Answer train questions with another method, inside ``parent.write``.
+def write(
+    engine: Engine,
+    method: Method,
+    corpus: Corpus,
+    train: Sequence[Question],
+    folder: Path,
+    scratch: Path,
+    console: Console,
+    label: str = "write",
+) -> Counts | None:
+    """Have an opened method write, going on from what ``scratch`` holds of earlier sessions.
 
-    Returns their rows by question id, in the order of the questions. Raises RunFailedError if a
-    server left one unanswered.
-
-    The strategy gets the parent's model, retriever, prompts and seed. Shows progress; answers are
-    kept in the parent's scratch folder, so that an interrupted write goes on where it was.
+    Returns what all of them asked; None where ``write`` is not awaited and so asks nothing that
+    anybody counts. Raises RunFailedError if a server left something unanswered.
     """
-    from rich.console import Console
-
-    ids = tuple(question.id for question in questions)
-    engine = Engine(parent.llm.model, parent.retriever.backend, corpus)
-    strategy.open(engine.lend(prompts=parent.prompts, seed=parent.seed))
-    with TemporaryDirectory() as temporary:
-        folder = (parent.scratch or Path(temporary)) / check_slug(label, "label")
-        with RunDirectory(folder, ids) as kept:
-            left = [q.query for q in questions if q.id not in kept.answered]
-            with bar(Console(stderr=True), label, len(ids), len(ids) - len(left)) as shown:
-                keep = AnswerWriter(kept, shown.advance)
-                keep.answer(engine, strategy, left)
-        if keep.unanswered:
-            # What is learnt from a server's failures would be wrong, and for ever.
-            raise RunFailedError(
-                f"{label}: train questions left unanswered: {len(keep.unanswered)}; see to the "
-                "model's server and run again, answers so far are kept; the last: "
-                + list(keep.unanswered.values())[-1]
+    under_way = UnderWay(engine.window, engine.llm.release, console)
+    with Journal(scratch / CALLS, engine.submit, corpus) as journal:
+        lent = method.lent
+        method.open(
+            replace(
+                lent,
+                llm=lent.llm.through(journal.submit),
+                retriever=lent.retriever.through(journal.submit),
+                # No gold, even for an oracle: runs on other questions share the memory.
+                gold={},
+                scratch=scratch,
+                under_way=under_way,
             )
-        path = kept.predictions_path
-        rows = {row["question_id"]: row for _, row in read_predictions(path)} if ids else {}
-        return {question_id: rows[question_id] for question_id in ids}
+        )
+        work = method.write(corpus, train, folder)
+        if not isawaitable(work):
+            return None
+        engine.complete(under_way.whole(label, work))
+    return journal.counts
 
 
 @contextmanager

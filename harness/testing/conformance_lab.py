@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from harness import trace
 from harness.boards.needs import check_needs
 from harness.boards.shots import fit_shots
@@ -24,6 +26,7 @@ from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
 from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
+from harness.runs.write_phase import write
 from harness.testing.models import RuleModel, WordRetriever, small_task
 from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
 from harness.testing.outcomes import Outcomes, difference
@@ -107,14 +110,33 @@ class Lab:
         folder, scratch = self.folder / name, self.folder / f"{name}-scratch"
         for each in (folder, scratch):
             each.mkdir()
-        if not self.writes:
-            return folder
-        method, passages = self.new(train), corpus or self.data.corpus
-        self.engine(method, Case("write", train=train), passages)
-        method.open(replace(method.lent, scratch=scratch))
-        learnt = self.data.train if train is None else train
-        self.watch.run("write", lambda: method.write(passages, learnt, folder), WRITE_PATIENCE)
+        if self.writes:
+            self.write_on(folder, scratch, Case("write", train=train), corpus)
         return folder
+
+    def write_on(
+        self,
+        folder: Path,
+        scratch: Path,
+        case: Case,
+        corpus: Corpus | None = None,
+        killed_after: int | None = None,
+    ) -> int:
+        """Write into a folder, as far as an earlier session got; how many calls were answered.
+
+        KilledError comes in the place of the answer after the first ``killed_after``.
+        """
+        method, passages = self.new(case.train), corpus or self.data.corpus
+        engine = self.engine(method, case, passages)
+        engine.killed_after = killed_after
+        learnt = self.data.train if case.train is None else case.train
+        console = Console(quiet=True)
+
+        def work() -> None:
+            write(engine, method, passages, learnt, folder, scratch, console)
+
+        self.watch.run("write", work, WRITE_PATIENCE)
+        return engine.replied
 
     def loaded(self, memory: Path, train: tuple[Question, ...] | None = None) -> Method:
         """Another method that has opened a memory."""

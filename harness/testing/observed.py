@@ -91,6 +91,9 @@ class CountingEngine(Engine):
     watch: Watch
     excess: str | None = None
     """The question that asked for more than ``max_calls``."""
+    killed_after: int | None = None
+    """How many calls are answered before KilledError comes instead."""
+    replied = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -115,8 +118,13 @@ class CountingEngine(Engine):
         if self.silent:
             return await asyncio.get_running_loop().create_future()
         if self.rules is None or kind == "search":
-            return await super().submit(kind, request)
-        return next(iter(getattr(self.rules, kind)([request])))[1]
+            result = await super().submit(kind, request)
+        else:
+            result = next(iter(getattr(self.rules, kind)([request])))[1]
+        if self.replied == self.killed_after:
+            raise KilledError
+        self.replied += 1
+        return result
 
     def _rested(self, call: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
         """The backend's call; while it works, the method's clock stands."""
@@ -166,3 +174,7 @@ class NoGold(Mapping[str, Question]):
 
 class EndlessError(BaseException):
     """Not an Exception, so that a method that retries after every error ends too."""
+
+
+class KilledError(BaseException):
+    """What stands for a kill; no Exception, since nothing that a method catches ends a program."""

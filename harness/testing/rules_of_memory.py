@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
+from inspect import iscoroutinefunction
+from pathlib import Path
+
+from harness.fingerprint import folder_fingerprint
 from harness.records import STORAGE_PARTS, StorageReport
+from harness.runs.write_phase import CALLS
 from harness.testing.conformance_lab import Lab
 from harness.testing.findings import Wrongs, rule
+from harness.testing.observed import Case, KilledError
 from harness.testing.rules_of_class import can_be_made, is_whole, properties, signature
 from harness.testing.watch import HungError
 
@@ -58,4 +66,66 @@ def storage(lab: Lab) -> Wrongs:
             )
 
 
-RULES = (writes, loads, storage)
+def awaits(lab: Lab) -> bool:
+    """Whether rules of a write that asks the model or the retriever apply."""
+    return has_memory(lab) and iscoroutinefunction(lab.cls.write)
+
+
+@rule("write() goes on after a kill where it was", writes, applies=awaits)
+def goes_on(lab: Lab) -> Wrongs:
+    """Killed in its middle and continued, it leaves the same bytes and asks nothing twice."""
+    # A model of one's own may round differently in another batch, so its calls go alone.
+    case = Case("write", window=1) if lab.model else Case("write")
+    asked, whole = _write(lab, "whole", case)
+    half = asked // 2
+    with suppress(KilledError):
+        _write(lab, "killed", case, half)
+    _tear(lab.folder / "killed-scratch" / CALLS)
+    asked_again, continued = _write(lab, "killed", case)
+    if continued != whole:
+        yield (
+            f"killed after {half} of {asked} calls and continued, it left other bytes",
+            "let corpus, train questions, seed and replies alone decide what is written; work over "
+            "many passages with self.each",
+        )
+    if half + asked_again != asked:
+        yield (
+            f"{asked} calls were made without a kill, {half} before and {asked_again} after one",
+            "ask in the same words each time: neither clock, chance nor self.scratch may decide "
+            "what is in a prompt",
+        )
+
+
+@rule(
+    "write() does not depend on which call is answered first",
+    writes,
+    applies=lambda lab: awaits(lab) and lab.model is None,
+)
+def any_order(lab: Lab) -> Wrongs:
+    """Which call ends first depends on the batch."""
+    _, backwards = _write(lab, "written-backwards", Case("write", backwards=True))
+    if backwards != lab.as_written:
+        yield (
+            "where of several calls the last is answered first, it left other bytes",
+            "use the results of self.each and asyncio.gather in their order",
+        )
+
+
+def _write(lab: Lab, name: str, case: Case, killed_after: int | None = None) -> tuple[int, str]:
+    """Calls answered, and the fingerprint of what was written."""
+    folder, scratch = lab.folder / name, lab.folder / f"{name}-scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    scratch.mkdir(exist_ok=True)
+    answered = lab.write_on(folder, scratch, case, killed_after=killed_after)
+    return answered, folder_fingerprint(folder)
+
+
+def _tear(journal: Path) -> None:
+    """Add half a line, as a kill in the middle of writing it leaves."""
+    data = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(data[: len(data) // 3])
+
+
+RULES = (writes, goes_on, any_order, loads, storage)

@@ -77,7 +77,7 @@ def find_points(series: Series) -> list[Point]:
 
 
 def scaling_records(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
-    """One record a method and number of documents; timings in milliseconds."""
+    """One record a method and number of documents; a question's timings in milliseconds."""
     for point in points:
         row = point.row
         yield {
@@ -91,6 +91,8 @@ def scaling_records(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
             "latency_p50_ms": _milliseconds(row.cost.latency_p50),
             "finding_p50_ms": _milliseconds(point.finding_p50),
             "finding": "+".join(point.finding),
+            "write_seconds": row.cost.write_seconds,
+            "write_tokens": row.cost.write_tokens,
         }
 
 

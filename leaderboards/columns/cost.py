@@ -133,6 +133,7 @@ def usage() -> Iterator[Column]:
         ),
         "low",
     )
+    yield from _writing()
     yield Column(
         "dropped",
         "Passages dropped / cut per q",
@@ -141,6 +142,33 @@ def usage() -> Iterator[Column]:
         (
             Field("passages_dropped_per_question", "float", lambda row: row.cost.passages_dropped),
             Field("passages_cut_per_question", "float", lambda row: row.cost.passages_cut),
+        ),
+        "low",
+    )
+
+
+def _writing() -> Iterator[Column]:
+    """Of the whole write, where it asks the model; no part of what a question takes."""
+    yield Column(
+        "write_calls",
+        "Write calls",
+        "Calls of the model while the method's own memory was written, all together.",
+        lambda row: cells.count(row.cost.write_calls),
+        (
+            Field("write_llm_calls", "int", lambda row: row.cost.write_calls),
+            Field("write_retrievals", "int", lambda row: row.cost.write_searches),
+        ),
+        "low",
+    )
+    yield Column(
+        "write_tokens",
+        "Write tokens",
+        "Prompt and completion tokens of the calls while the method's own memory was written.",
+        lambda row: cells.count(row.cost.write_tokens),
+        (
+            Field("write_tokens", "int", lambda row: row.cost.write_tokens),
+            Field("write_prompt_tokens", "int", lambda row: row.cost.write_prompt_tokens),
+            Field("write_completion_tokens", "int", lambda r: r.cost.write_completion_tokens),
         ),
         "low",
     )

@@ -150,7 +150,7 @@ class AdaptiveRAG(Routed):
             raise InputError("Adaptive-RAG learns from train questions; give some: --train FILE")
         read_config(find_router(self.params.router))
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+    async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Label train questions, train the router, write it and ``labels.json``.
 
         Raises InputError without any label.
@@ -160,7 +160,7 @@ class AdaptiveRAG(Routed):
         self.check_write(train)
         place, datasets = find_router(self.params.router), [train, *self._bias_tasks()]
         revision = getattr(read_config(place), "_commit_hash", None)
-        silver, unanswered = self._silver_labels(corpus, train)
+        silver, unanswered = await self._silver_labels(train)
         examples, held_out = hold_out(silver, self.params.validation)
         validation, _ = part_asked(held_out, examples)
         labelled = bias_labels(datasets, self.params.bias_questions, {each.id for each in silver})
@@ -220,21 +220,19 @@ class AdaptiveRAG(Routed):
     def _bias_tasks(self) -> Iterator[Sequence[Question]]:
         return (task.train_questions() for task in self.params.bias_tasks)
 
-    def _silver_labels(
-        self, corpus: Corpus, train: Sequence[Question]
-    ) -> tuple[list[Labelled], int]:
+    async def _silver_labels(self, train: Sequence[Question]) -> tuple[list[Labelled], int]:
         """Silver labels, and how many questions no route answered.
 
         A route is asked only what no simpler one answered: the label is the same.
         """
-        from harness.runs.write_phase import answer_train
+        from harness.runs.train_answers import answer_train
 
         usable, _ = part_asked(train, (example.question for example in self.prompts.examples))
         left = sample(usable, self.params.silver_questions)
         silver: list[Labelled] = []
         for label in LABELS:
             route, name = self.strategy(label), f"route-{label.lower()}"
-            rows = answer_train(self, route, corpus, left, name)
+            rows = await answer_train(self, route, left, name)
             correct = {q.id: is_correct(rows[q.id], q) for q in left}
             silver += [Labelled(q.id, q.text, label) for q in left if correct[q.id]]
             left = [q for q in left if not correct[q.id]]

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from harness.boards.needs import check_needs
 from harness.engine import Answered, Engine
 from harness.llm.base import GenerateRequest, LanguageModel, Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
+from harness.runs.write_phase import write
 from harness.testing.models import RuleModel, WordRetriever, small_task
 
 DATA = small_task()
@@ -63,7 +66,12 @@ def open_with(
 def remember(method: Method, corpus, train=(), folder: Path | None = None) -> Path:
     """Write an opened method's memory, have it loaded, and give its folder."""
     folder = folder or Path(tempfile.mkdtemp(dir=MEMORIES.name))
-    method.write(corpus, train, folder)
+    engine = Engine(method.llm.model, method.retriever.backend, corpus)
+    scratch = Path(tempfile.mkdtemp(dir=MEMORIES.name))
+    lent = method.lent
+    method.open(engine.lend(prompts=lent.prompts, seed=lent.seed, task=lent.task))
+    write(engine, method, corpus, train, folder, scratch, Console(quiet=True))
+    method.open(lent)
     method.load(folder)
     return folder
 

@@ -59,8 +59,7 @@ def test_answers_are_those_to_the_whole_prompt(run, tiny):
     prefix = KeyValues.load(memory / PREFIX, tiny.model, tiny.name)
     assert chosen.passages[-1].text in prefix.text
     for number, row in enumerate(found):
-        prompt = f"{prefix.text.removesuffix('How is number ')}How is number {number} called?"
-        prompt += "\nAnswer:"
+        prompt = f"{prefix.text}How is number {number} called?\nAnswer:"
         request = GenerateRequest(prompt, 6, stop=("\n",), one_line=True)
         assert row["raw"] == dict(tiny.generate([request]))[0].text
         assert row["read_ids"] == [p.id for p in chosen.passages]

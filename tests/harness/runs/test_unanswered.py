@@ -16,9 +16,9 @@ from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs.manifest import read_manifest
 from harness.runs.performance import read_performance
+from harness.runs.train_answers import answer_train
 from harness.runs.unanswered import read_unanswered
 from harness.runs.usage import cautions
-from harness.runs.write_phase import answer_train
 from tests.harness.lab import (
     GONE,
     Ask,
@@ -193,9 +193,9 @@ def test_an_incomplete_run_is_timed_on_what_it_answered(files: Path, out: Path) 
 
 def test_a_memory_is_not_learnt_from_a_servers_failures(files: Path, out: Path) -> None:
     class Learns(Remember):
-        def write(self, corpus, train, folder):
+        async def write(self, corpus, train, folder):
             super().write(corpus, train, folder)
-            rows = answer_train(self, Ask(), corpus, train, "silver")
+            rows = await answer_train(self, Ask(), train, "silver")
             (folder / "rows.json").write_text(json.dumps(rows))
 
     with pytest.raises(RunFailedError, match="silver: train questions left unanswered: 1; see to"):

@@ -18,7 +18,8 @@ from harness.runs.execute import execute
 from harness.runs.manifest import RunConfig
 from harness.runs.performance import read_performance
 from harness.runs.task_config import task_config
-from harness.runs.write_phase import answer_train, memory_path
+from harness.runs.train_answers import answer_train
+from harness.runs.write_phase import CALLS, memory_path
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, quiet, without_torch
 
 
@@ -28,9 +29,9 @@ class Learns(Remember):
     card = MethodCard("Learns", "Keeps what Ask said about the train questions.")
     rows: ClassVar[dict] = {}
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+    async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         super().write(corpus, train, folder)
-        type(self).rows = answer_train(self, Ask(), corpus, train, "silver")
+        type(self).rows = await answer_train(self, Ask(), train, "silver")
 
 
 class Peeks(Ask):
@@ -123,13 +124,22 @@ def test_an_interrupted_write_keeps_what_was_answered(files: Path, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         go(files, tmp_path, Learns(), model)
     (place,) = (tmp_path / "toy" / ".memory").iterdir()
-    kept = (place / "scratch" / "silver" / "predictions.jsonl").read_text().splitlines()
-    assert 0 < len(kept) < 6
+    kept = (place / "scratch" / CALLS).read_text().splitlines()
+    assert 0 < len(kept) < 12
     again, fresh = CountingModel(), Learns()
     go(files, tmp_path, fresh, again)
-    assert again.calls == 2 * (6 - len(kept)) + 24
+    assert again.calls == 12 - len(kept) + 24
     assert len(fresh.rows) == 6
     assert not (place / "scratch").exists()
+
+
+def test_calls_of_a_write_are_kept_with_the_run(files: Path, tmp_path: Path) -> None:
+    written = read_performance(go(files, tmp_path, Learns())).write
+    assert (written.llm_calls, written.retrievals) == (12, 0)
+    assert written.completion_tokens == 3 * 12
+    assert written.prompt_tokens > 12
+    asks_nobody = read_performance(go(files, tmp_path, Remember())).write
+    assert asks_nobody.llm_calls is asks_nobody.prompt_tokens is None
 
 
 def test_two_processes_do_not_write_one_memory(files: Path, tmp_path: Path) -> None:

@@ -535,3 +535,53 @@ class Printing(Good):
     async def answer(self, query):
         print("asked", query.id)
         return Prediction("")
+
+
+class Asks(Good):
+    """Writes what the model says of each passage: a good write that asks."""
+
+    async def write(self, corpus, train, folder):
+        said = await self.each(corpus, self._say)
+        (folder / "titles.json").write_text(json.dumps(dict(zip(corpus.ids, said, strict=True))))
+
+    async def _say(self, passage):
+        first = await self.llm.generate(f"Which names? {passage.text}", temperature=0.5)
+        found = await self.retriever.search(passage.text, k=2)
+        second = await self.llm.generate(f"{first.text} {found[-1].title}")
+        return f"{first.text} {second.text}"
+
+
+class ForgetsWhatItAsked(Asks):
+    """Asks in other words in every session."""
+
+    sessions = itertools.count()
+
+    async def write(self, corpus, train, folder):
+        self.session = next(self.sessions)
+        await super().write(corpus, train, folder)
+
+    async def _say(self, passage):
+        await self.llm.generate(f"{self.session}: {passage.text}")
+        return passage.title
+
+
+class WritesAsItComes(Asks):
+    """Keeps replies in the order in which they come."""
+
+    async def write(self, corpus, train, folder):
+        self.said = {}
+        await self.each(corpus, self._keep)
+        (folder / "titles.json").write_text(json.dumps(self.said))
+
+    async def _keep(self, passage):
+        self.said[passage.id] = await self._say(passage)
+
+
+class CountsSessions(Asks):
+    """Keeps in its scratch folder what decides the bytes."""
+
+    async def write(self, corpus, train, folder):
+        mark = self.scratch / "again"
+        (folder / "sessions.json").write_text(json.dumps(mark.exists()))
+        mark.touch()
+        await super().write(corpus, train, folder)
