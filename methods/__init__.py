@@ -4,6 +4,8 @@ METHODS: dict[str, str] = {
     "no-retrieval": "methods.no_retrieval:NoRetrieval",
     "bm25": "methods.bm25:BM25",
     "standard-rag": "methods.standard_rag:StandardRAG",
+    "cartridge": "methods.cartridge.method:Cartridge",
+    "cartridge-other": "methods.cartridge.method:CartridgeOther",
     "full-context": "methods.full_context.method:FullContext",
     "full-context-other": "methods.full_context.controls:FullContextOther",
     "flashrag": "methods.flashrag.method:FlashRAG",

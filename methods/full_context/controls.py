@@ -4,41 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.errors import ConfigError
 from harness.method import MethodCard
 from methods.full_context.chosen import Chosen
 from methods.full_context.method import FullContext
+from methods.other_pool import DEFAULT_OTHER, OTHER, check_other, open_pool
 
 if TYPE_CHECKING:
     from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
-
-OTHER = "another task by name, or a corpus file, whose passages are taken in place of the pool's"
-
-
-def open_pool(name: str) -> Corpus:
-    """The corpus of a file, or the shipped one of a task. Raises InputError or ConfigError."""
-    from harness.boards.task_entry import open_task
-    from harness.data.corpus import Corpus
-    from harness.data.task import load_task
-
-    if Path(name).is_file():
-        return Corpus.open(name)
-    return load_task(open_task(name, own=False)).corpus
-
-
-def check_other(name: str, task: TaskCard) -> None:
-    """Raise ConfigError if the other pool would be the task's own."""
-    if name == task.name:
-        raise ConfigError(
-            f"passages = {name}: that is the pool that is asked about; name another task, or a file"
-        )
-
 
 class FullContextOther(FullContext):
     """Reads passages that say nothing of the questions: must not beat no-retrieval."""
@@ -57,7 +34,7 @@ class FullContextOther(FullContext):
     class Params(FullContext.Params):
         """Those of full-context, and what is read in place of the pool."""
 
-        passages: str = Field("musique", description=OTHER)
+        passages: str = Field(DEFAULT_OTHER, description=OTHER)
 
     params: Params
 
