@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
+from harness.llm.changes import chosen
 from harness.llm.fitting import Fitted, refitted
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
@@ -62,6 +64,7 @@ class LLMClient:
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
+        adapters: Sequence[Path] = (),
         prefix: KeyValues | None = None,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
@@ -72,12 +75,12 @@ class LLMClient:
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
-        where the prompt holds ``harness.prompts.SOFT``, one in each place. What a ``prefix`` of
-        text holds of the prompt is not read again, and changes no reply; a trained one stands
-        before the prompt. Requests with the same prefix share batches.
+        where the prompt holds ``harness.prompts.SOFT``, one in each place. ``adapters``: folders of
+        LoRAs whose sum the model has for this call alone. What a ``prefix`` of text holds of the
+        prompt is not read again, and changes no reply; a trained one stands before the prompt.
         """
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -91,6 +94,7 @@ class LLMClient:
                 tuple(watch),
                 scope.recorder.query_id if keep else None,
                 one_line,
+                own,
                 prefix,
             )
 
@@ -100,9 +104,8 @@ class LLMClient:
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
         reply = traced.storable(reply)
-        scope.recorder.record(
-            key, "generate", traced.generated(fitted, soft_prompts, reply, prefix)
-        )
+        data = traced.generated(fitted, soft_prompts, reply, prefix) | traced.named(own)
+        scope.recorder.record(key, "generate", data)
         return reply
 
     async def score(
@@ -110,22 +113,24 @@ class LLMClient:
         prompt: Prompt | Rendered,
         continuations: Sequence[str],
         *,
+        adapters: Sequence[Path] = (),
         prefix: KeyValues | None = None,
     ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations), prefix),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), own, prefix),
             self._longest(continuations),
             _trained(prefix),
         )
-        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores, prefix))
+        data = traced.scored(fitted, continuations, scores, prefix) | traced.named(own)
+        scope.recorder.record(key, "score", data)
         return scores
 
     async def next_token_probs(
@@ -133,22 +138,24 @@ class LLMClient:
         prompt: Prompt | Rendered,
         strings: Sequence[str],
         *,
+        adapters: Sequence[Path] = (),
         prefix: KeyValues | None = None,
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings), prefix),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), own, prefix),
             1,
             _trained(prefix),
         )
-        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result, prefix))
+        data = traced.compared(fitted, result, prefix) | traced.named(own)
+        scope.recorder.record(key, "next_token_probs", data)
         return result
 
     async def choose(
@@ -156,6 +163,7 @@ class LLMClient:
         prompt: Prompt | Rendered,
         options: Sequence[str],
         *,
+        adapters: Sequence[Path] = (),
         prefix: KeyValues | None = None,
     ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
@@ -166,7 +174,7 @@ class LLMClient:
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
         words = [space + option for option in options]
-        found = await self.next_token_probs(prompt, words, prefix=prefix)
+        found = await self.next_token_probs(prompt, words, adapters=adapters, prefix=prefix)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.errors import ConfigError
+from harness.llm.changes import NO_CHANGES
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.retrieval.languages import TermParams
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
+    from harness.llm.changes import Changes
     from harness.writing.under_way import UnderWay
 
 Item = TypeVar("Item")
@@ -275,6 +277,11 @@ class Method(ABC):
 
     def load(self, folder: Path) -> None:
         """Open the memory that ``write`` left in ``folder``."""
+
+    @property
+    def changes(self) -> Changes:
+        """What the loaded memory changes of the model while the run answers; undone exactly."""
+        return NO_CHANGES
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError, InputError
-from harness.llm.backends import most
+from harness.llm.backends import most, withheld
 from harness.llm.base import Capability
 from harness.runs.write_phase import is_written, memory_path
 
@@ -31,7 +31,8 @@ class Expected:
     @classmethod
     def of(cls, config: ModelConfig) -> Expected:
         """The most of its kind."""
-        return cls(config.name, most(config.kind), frozenset(config.trained_for))
+        offered = most(config.kind) - withheld(config)
+        return cls(config.name, offered, frozenset(config.trained_for))
 
     def has_token(self, text: str) -> bool:
         """Only an open model knows."""

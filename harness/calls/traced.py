@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.llm.base import NextTokenProbs, Reply, Scores, as_text
@@ -80,6 +81,12 @@ def searched(text: str, k: int, passages: Sequence[Passage]) -> dict[str, Any]:
         "retrieved_ids": [p.id for p in passages],
         "scores": [_rounded(p.score) for p in passages if p.score is not None],
     }
+
+
+def named(adapters: Sequence[Path]) -> dict[str, list[str]]:
+    """Of a call with adapters of its own: the names of their folders."""
+    # Where they lie differs from machine to machine.
+    return {"adapters": [folder.name for folder in adapters]} if adapters else {}
 
 
 def storable(reply: Reply) -> Reply:

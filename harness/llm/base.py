@@ -17,18 +17,16 @@ from harness.prompts import SOFT, Prompt, PromptStyle, Rendered
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.changes import Edit
     from harness.llm.keyvalues import KeyValues
 
 Capability = Literal[
-    "next-token-probs",
-    "logprobs",
-    "soft-prompts",
-    "key-value-prompts",
-    "hidden-states",
-    "training",
-]
+    "next-token-probs", "logprobs", "soft-prompts", "key-value-prompts", "hidden-states",
+    "training", "adapters", "weights",
+]  # fmt: skip
 """What not every model offers. ``logprobs`` are those of given text and of generated tokens; a
-model that has them has ``next-token-probs``, too."""
+model that has them has ``next-token-probs``, too. ``adapters``: it takes LoRAs of a memory, for a
+run or for a request; ``weights``: its weights can be edited (see ``harness.llm.changes``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,8 @@ class GenerateRequest:
     """Id of a question whose later prompts begin like this one; changes no reply."""
     one_line: bool = False
     """Cut the reply after its first line that is not empty, and write no further if possible."""
+    adapters: tuple[Path, ...] = ()
+    """Folders of LoRAs whose sum the model has for this request (capability ``adapters``)."""
     prefix: KeyValues | None = field(default=None, compare=False)
     """What stands before the prompt or was read of it (capability ``key-value-prompts``)."""
 
@@ -125,6 +125,7 @@ class ScoreRequest:
 
     prompt: Rendered
     continuations: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
     prefix: KeyValues | None = field(default=None, compare=False)
 
 
@@ -144,6 +145,7 @@ class NextTokenRequest:
 
     prompt: Rendered
     strings: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
     prefix: KeyValues | None = field(default=None, compare=False)
 
 
@@ -202,10 +204,6 @@ class LanguageModel(ABC):
         """
         raise CapabilityError(f"model '{self.name}' keeps no keys and values; give it the text")
 
-    def read_again(self, prefix: KeyValues) -> KeyValues:
-        """The same keys and values, their text read anew, as a clock wants it."""
-        raise CapabilityError(f"model '{self.name}' keeps no keys and values")
-
     def has_token(self, text: str) -> bool:
         """Whether ``text`` is one token of the model's own."""
         return False
@@ -241,6 +239,18 @@ class LanguageModel(ABC):
         raise CapabilityError(
             f"model '{self.name}' cannot take the method's adapter ('{folder}'); only a local "
             "transformers model can"
+        )
+
+    def edited(self, edits: Mapping[str, Edit]) -> AbstractContextManager[None]:
+        """While open, the model with edited weights; none leaves it as it is.
+
+        Edits go by the names of parameters and modules (see ``harness.llm.changes``).
+        """
+        if not edits:
+            return nullcontext()
+        raise CapabilityError(
+            f"model '{self.name}' takes no edits of its weights; only a local transformers model "
+            "whose weights are not rounded does"
         )
 
     def close(self) -> None:

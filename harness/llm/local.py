@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
+from harness.llm.backends import withheld
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -19,6 +20,7 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.chosen_adapters import ChosenAdapters
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
@@ -28,6 +30,7 @@ from harness.prompts import Prompt, Rendered
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.changes import Edit
     from harness.llm.keyvalues import KeyValues
     from harness.llm.model_config import ModelConfig
 
@@ -35,16 +38,7 @@ if TYPE_CHECKING:
 class LocalModel(LanguageModel):
     """A causal model run by transformers in this process."""
 
-    capabilities: frozenset[Capability] = frozenset(
-        {
-            "next-token-probs",
-            "logprobs",
-            "soft-prompts",
-            "key-value-prompts",
-            "hidden-states",
-            "training",
-        }
-    )
+    capabilities: frozenset[Capability] = frozenset(get_args(Capability))
     goes_on = True
 
     def __init__(
@@ -62,6 +56,8 @@ class LocalModel(LanguageModel):
         place = _place(device)
         self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
+        self.capabilities = self.capabilities - withheld(config)
+        self.chosen = ChosenAdapters()
         tokenizer = load_tokenizer(self.config, path)
         thinking, switched = thinking_of(self.config, tokenizer), switch(self.config, tokenizer)
         if both := switched.keys() & config.template.keys():
@@ -144,13 +140,13 @@ class LocalModel(LanguageModel):
         """Continue each prompt; length-sorted batches, longest first."""
         from harness.llm.generation import generate_all
 
-        yield from generate_all(self.runtime, requests)
+        yield from self.chosen.answer(self.runtime, requests, generate_all)
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Natural-log probability of each continuation, summed over its tokens."""
         from harness.llm.scoring import score_all
 
-        yield from score_all(self.runtime, requests)
+        yield from self.chosen.answer(self.runtime, requests, score_all)
 
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]
@@ -158,7 +154,7 @@ class LocalModel(LanguageModel):
         """Probability of each string's first token, from one forward pass."""
         from harness.llm.scoring import next_token_all
 
-        yield from next_token_all(self.runtime, requests)
+        yield from self.chosen.answer(self.runtime, requests, next_token_all)
 
     def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
         """Keys and values of a prompt, or of what several begin with alike."""
@@ -182,9 +178,25 @@ class LocalModel(LanguageModel):
         """While open, the model with a method's adapter (merged unless the weights are rounded)."""
         if folder is None:
             yield
-            return
+        else:
+            with self._as(adapted(self.runtime, self.config, folder)):
+                yield
+
+    @contextmanager
+    def edited(self, edits: Mapping[str, Edit]) -> Iterator[None]:
+        """While open, the model with edited weights."""
+        from harness.llm.edits import edited
+
+        if not edits:
+            yield
+        else:
+            with self._as(edited(self.runtime, edits)):
+                yield
+
+    @contextmanager
+    def _as(self, change: AbstractContextManager[Runtime]) -> Iterator[None]:
         plain = self.runtime
-        with adapted(plain, self.config, folder) as changed:
+        with change as changed:
             self.runtime = changed
             try:
                 yield

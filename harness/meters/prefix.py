@@ -10,6 +10,7 @@ from typing import Any
 from harness.engine import Answered, Engine
 from harness.llm.base import LanguageModel
 from harness.llm.keyvalues import KeyValues
+from harness.llm.local import LocalModel
 from harness.method import Method
 from harness.records import Query
 
@@ -73,6 +74,7 @@ class _Anew:
 
 
 def _reading(engine: Engine, prefix: KeyValues) -> float:
+    assert isinstance(engine.llm, LocalModel)  # no other takes a prefix
     engine.settle()
     start = perf_counter()
     engine.llm.read_again(prefix)

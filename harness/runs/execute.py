@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
+from harness.llm.changes import changed
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.progress import bar
@@ -145,10 +147,10 @@ class _Run:
         engine = self.open_method(plan.window)
         with writing(root):
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
-        timed = plan.measuring.timings
         with (
             RunDirectory(folder, ids) as run,
-            Session(folder, self.llm, timed=timed) as session,
+            Session(folder, self.llm, timed=plan.measuring.timings) as session,
+            ExitStack() as memory,
         ):
             manifest = _manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
@@ -157,8 +159,9 @@ class _Run:
                 run.write_manifest(going_on(run, manifest))
             place = memory_path(root, plan.config)
             loaded = write_memory(engine, self.method, plan.data, place, self.console)
+            memory.enter_context(changed(self.llm, self.method.changes))
             to_measure = not (plan._is_measured(folder) or plan.measuring.is_elsewhere)
-            if timed and (to_measure or not finished):
+            if plan.measuring.timings and (to_measure or not finished):
                 self.note_opening(run, loaded)
             if not finished:
                 self.ask(engine, run, session)
@@ -189,8 +192,7 @@ class _Run:
         written, seconds = (loaded.written, loaded.seconds) if loaded else (None, None)
         cold, index = self.opened.cold_start(seconds), self.opened.index
         parts = {"write": written, "index": index, "cold_start": cold}
-        known = {name: part for name, part in parts.items() if part is not None}
-        if known:
+        if known := {name: part for name, part in parts.items() if part is not None}:
             update_performance(run.folder, **known)
 
     def ask(self, engine: Engine, run: RunDirectory, session: Session) -> None:
@@ -250,8 +252,7 @@ class _Run:
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
-        questions = self.plan.data.questions
-        queries = [question.query for question in questions if question.id in run.answered]
+        queries = [q.query for q in self.plan.data.questions if q.id in run.answered]
         label = self.plan.label
         with stopping(f"{label}: stopped while single queries were timed, all answers are kept"):
             time_queries(
@@ -277,7 +278,6 @@ def _manifest(
     from harness.meters.hardware import describe_hardware
 
     model = model_provenance(llm, folder)
-    hardware = describe_hardware().record(str(model.get("device", "remote")))
     return Manifest(
         schema_version=plan.config.schema_version,
         run_id=plan.config.run_id,
@@ -293,7 +293,7 @@ def _manifest(
         **plan.data.card.scored_otherwise,
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         **({"demonstrations": plan.demonstrations} if plan.demonstrations else {}),
-        hardware=Hardware(**hardware),
+        hardware=Hardware(**describe_hardware().record(str(model.get("device", "remote")))),
         harness=Harness(**harness_version()),
         packages=package_versions(),
         created=datetime.now(UTC).date().isoformat(),

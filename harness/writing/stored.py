@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.llm.adapters import adapter_fingerprint
 from harness.llm.base import NextTokenProbs, Reply, Scores, TokenChoice
 from harness.records import Passage
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 Stored = Mapping[str, Any]
 
-_BESIDE = ("keep_for", "soft_prompts", "prefix")
-"""Fields of a request that change no result, or are no JSON."""
+_BESIDE = ("keep_for", "soft_prompts", "adapters", "prefix")
+"""Fields of a request that change no result, or are no JSON: vectors and LoRAs go by content."""
 
 
 def key_of(kind: str, request: Any) -> str:
@@ -30,12 +31,14 @@ def key_of(kind: str, request: Any) -> str:
     names = (field.name for field in fields(request))
     asked = {name: getattr(request, name) for name in names if name not in _BESIDE}
     vectors: Sequence[torch.Tensor] = getattr(request, "soft_prompts", ())
+    adapters = map(adapter_fingerprint, getattr(request, "adapters", ()))
     prefix: KeyValues | None = getattr(request, "prefix", None)
     # Read text changes no result; without any a request has the key that it always had.
     trained = prefix.without_text() if prefix is not None else None
     layers = trained.layers if trained is not None else ()
     before = [_of_tensor(part) for layer in layers for part in (layer.keys, layer.values)]
-    return _digest([kind, asked, *map(_of_tensor, vectors), *([before] if before else [])])
+    told = [*map(_of_tensor, vectors), *adapters, *([before] if before else [])]
+    return _digest([kind, asked, *told])
 
 
 def stored(kind: str, result: Any) -> Stored:

@@ -148,7 +148,7 @@ class CartridgeOther(Cartridge):
 
     card = MethodCard(
         title="Cartridge of another pool",
-        summary="A key/value prefix as large, trained on as many passages of another pool; a floor.",
+        summary="A prefix as large, trained on as many passages of another pool; a floor.",
         source="a control of cartridge",
         deviations=(
             "The other pool's first passages are taken, as many as the pool has.",

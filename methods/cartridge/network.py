@@ -78,9 +78,7 @@ def target_logits(
     ids = torch.tensor([row + [pad] * (longest - len(row)) for row in read], device=device)
     lengths = torch.tensor([[len(row)] for row in read], device=device)
     places = torch.arange(longest, device=device)
-    mask = torch.cat(
-        [lengths.new_ones(len(read), prefix.length), (places < lengths).long()], dim=1
-    )
+    mask = torch.cat([lengths.new_ones(len(read), prefix.length), (places < lengths).long()], dim=1)
     output = llm.model(
         ids,
         attention_mask=mask,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from itertools import groupby
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 

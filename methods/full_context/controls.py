@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
 
+
 class FullContextOther(FullContext):
     """Reads passages that say nothing of the questions: must not beat no-retrieval."""
 
