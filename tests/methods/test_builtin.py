@@ -25,6 +25,8 @@ SLOW = {"adaptive-rag"}
 # are checked with a model that takes them (tests/methods/parametric_qa).
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
+# Checked with a model that can be trained (test_cartridge).
+TRAINED = {"cartridge", "cartridge-other"}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def needed(tmp_path, monkeypatch, router) -> dict:
     [
         pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n
         for n in names("methods")
-        if n not in READ_VECTORS
+        if n not in READ_VECTORS | TRAINED
     ],
 )
 def test_conformance(name, needed):

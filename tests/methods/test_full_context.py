@@ -132,6 +132,6 @@ def test_the_control_reads_as_much_of_another_pool(tiny, tmp_path):
     own_folder = execute(make_plan(files, own), tmp_path, tiny, None, quiet())
     read = [read_performance(each).usage.prefix_tokens for each in (folder, own_folder)]
     assert 0.9 * read[1] < read[0] <= read[1]
-    assert all(row["read_ids"] == [] for row in rows(folder))
+    assert not any(row.get("read_ids") for row in rows(folder))
     with pytest.raises(ConfigError, match="that is the pool"):
         FullContextOther().check_task(custom_task("musique").card)
