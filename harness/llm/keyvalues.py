@@ -36,7 +36,7 @@ class KeyValues:
     ids: tuple[int, ...] = ()
     text: str = ""
     """What the tokens say, as it stands in prompts."""
-    _parts: dict[int, SharedPrefix] = field(default_factory=dict, repr=False)
+    _parts: dict[int, SharedPrefix] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def length(self) -> int:

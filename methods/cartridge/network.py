@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.llm.decoding import after_prefix
 from harness.llm.keyvalues import KeyValues
 from harness.llm.prefix import Layer, Layers, SharedPrefix
+from harness.llm.scoring import pad_left
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -71,23 +72,19 @@ def target_logits(
 
     Tokens of prompts that the prefix holds are not read.
     """
-    device = llm.device
     read = [(prompt + target)[len(prefix.ids) : -1] for prompt, target in rows]
-    longest = max(map(len, read))
-    pad = llm.tokenizer.pad_token_id
-    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in read], device=device)
-    lengths = torch.tensor([[len(row)] for row in read], device=device)
-    places = torch.arange(longest, device=device)
-    mask = torch.cat([lengths.new_ones(len(read), prefix.length), (places < lengths).long()], dim=1)
+    ids, mask = pad_left(read, llm.tokenizer.pad_token_id, llm.device)
+    mask = torch.cat([mask.new_ones(len(read), prefix.length), mask], dim=1)
     output = llm.model(
         ids,
         attention_mask=mask,
-        position_ids=(prefix.length + places).expand(len(read), -1),
+        position_ids=(mask.cumsum(dim=1) - 1).clamp_min(0)[:, prefix.length :],
+        logits_to_keep=max(len(target) for _, target in rows),
         **after_prefix(llm.model, prefix, len(read)),
     )
     return [
-        logits[len(row) - len(target) : len(row)].float()
-        for logits, row, (_, target) in zip(output.logits, read, rows, strict=True)
+        logits[-len(target) :].float()
+        for logits, (_, target) in zip(output.logits, rows, strict=True)
     ]
 
 

@@ -27,6 +27,11 @@ class Row:
     student: list[int]
     target: list[int]
 
+    @property
+    def length(self) -> int:
+        """Tokens that the student reads and writes."""
+        return len(self.student) + len(self.target)
+
 
 def ask(question: str) -> Prompt:
     """What a reader of a cartridge is asked: the question alone."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,24 +111,28 @@ def train(
     optimizer = torch.optim.Adam(weights.values(), lr=recipe.learning_rate)
     state = load_checkpoint(scratch, weights, optimizer) or {"step": 0, "losses": []}
     first, losses = state["step"], list(state["losses"])
+    per_epoch = ceil(len(lessons) / recipe.batch)
     with bar(Console(stderr=True), "cartridge", recipe.steps, first) as shown:
         for step in range(first, recipe.steps):
+            epoch, place = divmod(step, per_epoch)
+            batch = _batches(lessons, recipe, epoch)[place]
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step)
-            losses.append(_step(llm, cartridge, _batch(lessons, recipe, step), optimizer))
+            losses.append(_step(llm, cartridge, batch, optimizer))
             shown.advance()
             if (step + 1) % KEPT_EVERY == 0:
                 save_checkpoint(scratch, step + 1, weights, optimizer, {"losses": losses})
     return cartridge.frozen(), losses
 
 
-def _batch(lessons: Sequence[Lesson], recipe: Recipe, step: int) -> list[Lesson]:
-    """The lessons of a step: every one comes once before any comes again."""
-    size = min(recipe.batch, len(lessons))
-    epoch, place = divmod(step, len(lessons) // size)
+def _batches(lessons: Sequence[Lesson], recipe: Recipe, epoch: int) -> list[list[Lesson]]:
+    """Every lesson once, in batches of about equal lengths (little is padded), shuffled."""
     source = random.Random(f"{recipe.seed} cartridge {epoch}")  # noqa: S311
-    order = source.sample(range(len(lessons)), len(lessons))
-    return [lessons[i] for i in order[place * size : (place + 1) * size]]
+    order = source.sample(list(lessons), len(lessons))
+    order.sort(key=lambda lesson: lesson.row.length)
+    firsts = list(range(0, len(order), recipe.batch))
+    source.shuffle(firsts)
+    return [order[first : first + recipe.batch] for first in firsts]
 
 
 def _step(

@@ -42,7 +42,7 @@ class Changed(Held):
 
     def changed(self, prefix):
         layers = tuple(Layer(1.1 * x.keys, x.values) for x in prefix.layers)
-        return replace(prefix, layers=layers, _parts={})
+        return replace(prefix, layers=layers)
 
 
 def test_what_was_read_keeps_the_rule_and_what_was_changed_breaks_it(tiny, tmp_path):
