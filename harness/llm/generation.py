@@ -88,7 +88,7 @@ def _decode(
     runtime: Runtime,
     prompts: list[list[int]],
     requests: Sequence[GenerateRequest],
-    prefixes: Sequence[SharedPrefix],
+    prefixes: Sequence[SharedPrefix] = (),
 ) -> tuple[list[Reply], list[float]]:
     """Replies and, per row, the smallest lead of the chosen token over the next one."""
     from harness.llm.hooks import GumbelSampler, LeadWatch, StopAtStrings, TokenWatch
@@ -105,7 +105,8 @@ def _decode(
     rest = [GumbelSampler(requests, runtime.device), ForcedEndings(progress), leads]
     write = _write if plain_layers(runtime.model.config) else _write_by_transformers
     processors = [seen, *rest] if watched else rest
-    output = write(runtime, prompts, requests, prefixes, processors, stop)
+    before = prefixes or [NO_PREFIX] * len(prompts)
+    output = write(runtime, prompts, requests, before, processors, stop)
     seen.chosen(output)
     replies, lengths = [], []
     for row, request in enumerate(requests):
@@ -114,18 +115,18 @@ def _decode(
         thoughts, text = _texts(runtime, tokens, start, eos, progress[row], special=bool(watched))
         step = partial(seen.step, row)
         choices = _choices(runtime, tokens, start, watched, step)
-        before = held(runtime, prompts[row], request)
+        known = held(runtime, prompts[row], request)
         moment = stop.moments[min(start, len(stop.moments) - 1)]
         answer = Reply(
             request.cut(text),
-            _length(prompts[row], request) - before,
+            _length(prompts[row], request) - known,
             len(tokens),
             choices,
             thoughts,
             stop.cut_off[row],
             request.stopped_by(text),
             moment,
-            before + (request.prefix.trained if request.prefix is not None else 0),
+            known + (request.prefix.trained if request.prefix is not None else 0),
         )
         replies.append(answer)
         lengths.append(len(tokens))

@@ -16,6 +16,7 @@ from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.llm.runtime import Replays
 from harness.prompts import SOFT, Message
+from harness.writing.stored import key_of
 from tests.tiny import SENTENCES, tiny_tokenizer
 
 pytestmark = pytest.mark.numeric
@@ -206,6 +207,22 @@ def test_prompts_that_begin_otherwise_are_refused(llama):
         replies(llama, [GenerateRequest(HEAD, prefix=other)])
     with pytest.raises(ConfigError, match="nothing alike"):
         llama.read((Message("user", "a"),), "plain text")
+
+
+def test_a_prefix_of_text_is_no_beginning_of_an_adapted_model(llama):
+    request = GenerateRequest(HEAD + "a", adapters=(Path("lora"),), prefix=llama.read(HEAD))
+    with pytest.raises(ConfigError, match="without the adapters"):
+        replies(llama, [request])
+
+
+def test_a_write_knows_calls_by_what_was_trained_before_them(llama):
+    """Text that was read changes no reply, so a call with it is the same call."""
+    read = llama.read(HEAD)
+    plain = GenerateRequest(HEAD + "a")
+    trained = [KeyValues(layers, read.model) for layers in (read.layers, read.layers[::-1])]
+    keys = [key_of("generate", replace(plain, prefix=each)) for each in (None, read, *trained)]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
 
 
 def test_a_model_that_forgets_takes_none(models):
