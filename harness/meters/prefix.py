@@ -27,8 +27,8 @@ def measure_prefix(
 ) -> dict[str, Any]:
     """The prefix record of a method whose prompts have one; ``engine`` is warm, of window 1.
 
-    The first queries are answered with their whole prompts read, trained positions left where they
-    are, and the largest prefix among theirs is read once more by itself.
+    The queries, whose prompts have a prefix, are answered with their whole prompts read, trained
+    positions left where they are, and the largest prefix among theirs is read once more by itself.
     """
     asked = {kind: _Anew(engine.llm, kind) for kind in _KINDS}
     before = {kind: engine.channels[kind].call for kind in _KINDS}
@@ -42,7 +42,7 @@ def measure_prefix(
     for kind in _KINDS:
         engine.channels[kind].call = asked[kind]
     try:
-        engine.run(method, queries[:ANEW], keep)
+        engine.run(method, queries, keep)
     finally:
         for kind in _KINDS:
             engine.channels[kind].call = before[kind]

@@ -58,12 +58,13 @@ def time_queries(
             device=device,
             on_answer=_Patience(label, shown.advance),
         )
+    begun = {id_ for id_, single in answers.items() if single.usage.prefix_tokens}
+    first = [query for query in queries if query.id in begun][:ANEW]
     prefix = {}
-    if any(single.usage.prefix_tokens for single in answers.values()):
-        timed = [query for query in queries if query.id in answers]
-        with bar(console, f"{label}, prefix read anew", min(ANEW, len(timed))) as shown:
+    if first:
+        with bar(console, f"{label}, prefix read anew", len(first)) as shown:
             patience = _Patience(label, shown.advance)
-            prefix = {"prefix": measure_prefix(engine, method, timed, patience)}
+            prefix = {"prefix": measure_prefix(engine, method, first, patience)}
     isolated = {"isolated": True} if measuring.alone else {}
     same = _same_as_batched(run, answers)
     record = Latency(**latency, warmup=warmup, same_as_batched=same, **isolated)
