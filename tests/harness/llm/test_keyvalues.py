@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
+from harness.llm import generation
 from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.generation import TIE
 from harness.llm.keyvalues import KeyValues
@@ -100,6 +101,14 @@ def test_replies_are_those_to_the_whole_prompt(models, name):
     for short, long in zip(found, expected, strict=True):
         assert short.prefix_tokens > 50
         assert short.prompt_tokens + short.prefix_tokens == long.prompt_tokens
+
+
+def test_requests_with_the_same_prefix_share_batches(llama, monkeypatch):
+    decode, rows = generation._decode, []
+    monkeypatch.setattr(generation, "_decode", lambda *a: rows.append(len(a[1])) or decode(*a))
+    prefix = llama.read(HEAD)
+    replies(llama, [GenerateRequest(HEAD + asked, 2, prefix=prefix) for asked in ASKED])
+    assert rows[0] == len(ASKED)
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2"])
