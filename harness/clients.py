@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.llm.keyvalues import KeyValues
     from harness.retrieval.base import Retriever
 
 NO_RETRIEVER = "this method searches but declares no retriever (set params.retriever)"
@@ -64,6 +65,7 @@ class LLMClient:
         keep: bool = False,
         one_line: bool = False,
         adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -74,7 +76,8 @@ class LLMClient:
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
         where the prompt holds ``harness.prompts.SOFT``, one in each place. ``adapters``: folders of
-        LoRAs whose sum the model has for this call alone.
+        LoRAs whose sum the model has for this call alone. What a ``prefix`` of text holds of the
+        prompt is not read again, and changes no reply; a trained one stands before the prompt.
         """
         scope = trace.current_scope()
         key, own = scope.next_key(), chosen(self._model, adapters)
@@ -92,15 +95,16 @@ class LLMClient:
                 scope.recorder.query_id if keep else None,
                 one_line,
                 own,
+                prefix,
             )
 
-        vectors = sum(map(len, soft_prompts))
+        vectors = sum(map(len, soft_prompts)) + _trained(prefix)
         room = max_tokens + self._model.thoughts_before(prompt)
         reply: Reply
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
         reply = traced.storable(reply)
-        data = traced.generated(fitted, soft_prompts, reply) | traced.named(own)
+        data = traced.generated(fitted, soft_prompts, reply, prefix) | traced.named(own)
         scope.recorder.record(key, "generate", data)
         return reply
 
@@ -110,6 +114,7 @@ class LLMClient:
         continuations: Sequence[str],
         *,
         adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
@@ -120,15 +125,21 @@ class LLMClient:
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations), own),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), own, prefix),
             self._longest(continuations),
+            _trained(prefix),
         )
-        data = traced.scored(fitted, continuations, scores) | traced.named(own)
+        data = traced.scored(fitted, continuations, scores, prefix) | traced.named(own)
         scope.recorder.record(key, "score", data)
         return scores
 
     async def next_token_probs(
-        self, prompt: Prompt | Rendered, strings: Sequence[str], *, adapters: Sequence[Path] = ()
+        self,
+        prompt: Prompt | Rendered,
+        strings: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
@@ -139,15 +150,21 @@ class LLMClient:
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings), own),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), own, prefix),
             1,
+            _trained(prefix),
         )
-        data = traced.compared(fitted, result) | traced.named(own)
+        data = traced.compared(fitted, result, prefix) | traced.named(own)
         scope.recorder.record(key, "next_token_probs", data)
         return result
 
     async def choose(
-        self, prompt: Prompt | Rendered, options: Sequence[str], *, adapters: Sequence[Path] = ()
+        self,
+        prompt: Prompt | Rendered,
+        options: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
 
@@ -156,8 +173,8 @@ class LLMClient:
         """
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
-        spelt = [space + option for option in options]
-        found = await self.next_token_probs(prompt, spelt, adapters=adapters)
+        words = [space + option for option in options]
+        found = await self.next_token_probs(prompt, words, adapters=adapters, prefix=prefix)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {
@@ -212,6 +229,11 @@ class LLMClient:
         if isinstance(prompt, Prompt):
             return self._model.fit(prompt, max_tokens, vectors)
         return Fitted(prompt)
+
+
+def _trained(prefix: KeyValues | None) -> int:
+    """Positions of a window that a prefix takes beside the prompt's own tokens."""
+    return 0 if prefix is None else prefix.trained
 
 
 async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.llm.changes import Edit
+    from harness.llm.keyvalues import KeyValues
     from harness.llm.model_config import ModelConfig
 
 
@@ -48,6 +49,7 @@ class LocalModel(LanguageModel):
         batch_size: int | None = None,
         device: str | None = None,
     ) -> None:
+        from harness.llm.kvcache import plain_layers
         from harness.llm.thinking import switch, thinking_of
 
         config = settled(config)
@@ -71,6 +73,8 @@ class LocalModel(LanguageModel):
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )
         """The model as it answers now: with a method's adapter while one is open."""
+        if not plain_layers(model.config):
+            self.capabilities -= {"key-value-prompts"}
         self.revision = commit(path, config.revision)
         self.window = config.window or getattr(model.config, "max_position_embeddings", None)
         if thinking is not None and self.prompt_style == "chat":
@@ -151,6 +155,18 @@ class LocalModel(LanguageModel):
         from harness.llm.scoring import next_token_all
 
         yield from self.chosen.answer(self.runtime, requests, next_token_all)
+
+    def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
+        """Keys and values of a prompt, or of what several begin with alike."""
+        from harness.llm.reading import read
+
+        return read(self.runtime, prompts, after)
+
+    def read_again(self, prefix: KeyValues) -> KeyValues:
+        """The same keys and values, read anew."""
+        from harness.llm.reading import read_tokens
+
+        return read_tokens(self.runtime, prefix.ids, prefix.text, prefix.without_text())
 
     def release(self, question_id: str) -> None:
         """Forget what was kept of a question's prompts."""

@@ -143,12 +143,11 @@ class _Run:
     def execute(self, root: Path) -> Path:
         """Every phase that is not done yet."""
         plan, folder = self.plan, self.plan.config.folder(root)
-        ids = tuple(question.id for question in plan.data.questions)
         engine = self.open_method(plan.window)
         with writing(root):
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
         with (
-            RunDirectory(folder, ids) as run,
+            RunDirectory(folder, tuple(q.id for q in plan.data.questions)) as run,
             Session(folder, self.llm, timed=plan.measuring.timings) as session,
             ExitStack() as memory,
         ):
@@ -247,7 +246,8 @@ class _Run:
         """The method's own account."""
         with calling(self.plan.label, "storage"):
             report = self.method.storage()
-            return Storage(parts=dict(report.parts), documents=report.documents)
+            out = {"left_out": report.left_out} if report.left_out else {}
+            return Storage(parts=dict(report.parts), documents=report.documents, **out)
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""

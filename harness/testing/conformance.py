@@ -19,6 +19,7 @@ from harness.testing import (
     rules_of_conduct,
     rules_of_folder,
     rules_of_memory,
+    rules_of_prefixes,
     rules_of_revising,
     rules_of_train,
     rules_of_weights,
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     *rules_of_train.RULES,
     *rules_of_conduct.RULES,
     *rules_of_weights.RULES,
+    *rules_of_prefixes.RULES,
 )
 """Every rule, each after those without which it cannot be checked."""
 _SHOWN = 3

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.llm.keyvalues import KeyValues
 
 Stored = Mapping[str, Any]
 
-_BESIDE = ("keep_for", "soft_prompts", "adapters")
+_BESIDE = ("keep_for", "soft_prompts", "adapters", "prefix")
 """Fields of a request that change no result, or are no JSON: vectors and LoRAs go by content."""
 
 
@@ -31,7 +32,13 @@ def key_of(kind: str, request: Any) -> str:
     asked = {name: getattr(request, name) for name in names if name not in _BESIDE}
     vectors: Sequence[torch.Tensor] = getattr(request, "soft_prompts", ())
     adapters = map(adapter_fingerprint, getattr(request, "adapters", ()))
-    return _digest([kind, asked, *map(_of_tensor, vectors), *adapters])
+    prefix: KeyValues | None = getattr(request, "prefix", None)
+    # Read text changes no result; without any a request has the key that it always had.
+    trained = prefix.without_text() if prefix is not None else None
+    layers = trained.layers if trained is not None else ()
+    before = [_of_tensor(part) for layer in layers for part in (layer.keys, layer.values)]
+    told = [*map(_of_tensor, vectors), *adapters, *([before] if before else [])]
+    return _digest([kind, asked, *told])
 
 
 def stored(kind: str, result: Any) -> Stored:
@@ -55,11 +62,11 @@ def _reply(values: Stored, _: Corpus | None) -> Reply:
 
 def _scores(values: Stored, _: Corpus | None) -> Scores:
     logprobs, counts = tuple(values["logprobs"]), tuple(values["token_counts"])
-    return Scores(logprobs, counts, values["prompt_tokens"])
+    return Scores(logprobs, counts, values["prompt_tokens"], values["prefix_tokens"])
 
 
 def _probs(values: Stored, _: Corpus | None) -> NextTokenProbs:
-    return NextTokenProbs(values["probs"], values["prompt_tokens"])
+    return NextTokenProbs(values["probs"], values["prompt_tokens"], values["prefix_tokens"])
 
 
 def _passages(values: Stored, corpus: Corpus | None) -> list[Passage]:

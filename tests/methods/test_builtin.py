@@ -25,8 +25,11 @@ SLOW = {"adaptive-rag"}
 # are checked with a model that takes them (tests/methods/parametric_qa).
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
-# These are checked with a model that they can train (tests/methods/weights).
-TRAIN = {"lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled"}
+# These are checked with a model that they can train (weights, test_cartridge).
+TRAIN = {
+    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "prag",
+    "prag-shuffled",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pydantic import Field
 from harness.errors import CapabilityError, ConfigError, HarnessError
 from harness.method import Method, MethodCard
 from harness.records import Prediction
-from harness.testing import rules_of_weights
+from harness.testing import rules_of_prefixes, rules_of_weights
 from harness.testing.conformance import RULES, check_method, examine
 from harness.testing.findings import BrokenRuleError
 from harness.testing.models import RuleModel
@@ -147,8 +147,8 @@ BROKEN = [
 OF_COMMAND = {"importing it does nothing else", "another process gives the same answers"}
 """Rules that take a file or a module, as the command has one (tests/harness/authors)."""
 OF_ASKING_WRITES = {GOES_ON, ANY_ORDER}
-OF_WEIGHTS = {rule.name for rule in rules_of_weights.RULES}
-"""Rules that take a model with weights (test_rules_of_weights); the first is for all memories."""
+OF_WEIGHTS = {rule.name for rule in (*rules_of_weights.RULES, *rules_of_prefixes.RULES)}
+"""Rules that take a model with weights (tests of these rooms); the first is for all memories."""
 HANGING = {
     broken.SlowToWrite: 0.05,  # ten times as long for a memory
     broken.SlowToLoad: 0.05,
