@@ -80,7 +80,7 @@ class LLMClient:
         prompt is not read again, and changes no reply; a trained one stands before the prompt.
         """
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters)
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -118,7 +118,7 @@ class LLMClient:
     ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters)
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
@@ -143,7 +143,7 @@ class LLMClient:
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters)
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,

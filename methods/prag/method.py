@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -19,6 +20,7 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
     from harness.llm.base import Capability
 
 INDEX, ADAPTERS = "passages.json", "adapters"
@@ -90,10 +92,23 @@ class PRAG(Method):
             done = (self.scratch or Path(temporary)) / ADAPTERS
             with writing(done):
                 done.mkdir(exist_ok=True)
-            places = {passage.id: f"{n:06}" for n, passage in enumerate(corpus)}
-            self._train_all(corpus, done)
+            self._train_all(list(corpus), done)
             shutil.copytree(done, folder / ADAPTERS)
-        write_json(folder / INDEX, places)
+        write_json(folder / INDEX, _places(corpus))
+
+    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
+        """Train the LoRAs of new texts alone; those of other passages stay as they are."""
+        places = folder / ADAPTERS
+        for id_ in (*changes.deleted, *(passage.id for passage in changes.updated)):
+            shutil.rmtree(places / _place(id_))
+        self._train_all([*changes.updated, *changes.added], places)
+        write_json(folder / INDEX, _places(changes.corpus))
+
+    def digests(self) -> Mapping[str, bytes]:
+        """The content of each passage's LoRA."""
+        from harness.llm.adapters import adapter_fingerprint
+
+        return {id_: bytes.fromhex(adapter_fingerprint(self._lora(id_))) for id_ in self._places}
 
     def load(self, folder: Path) -> None:
         """Learn which passage has which LoRA."""
@@ -127,18 +142,17 @@ class PRAG(Method):
     def _lora(self, passage_id: str) -> Path:
         return self._folder / ADAPTERS / self._places[passage_id]
 
-    def _train_all(self, corpus: Corpus, done: Path) -> None:
-        """A folder in ``done`` for every passage of the corpus, by its number."""
+    def _train_all(self, passages: Sequence[Passage], done: Path) -> None:
+        """A folder in ``done`` for each of these passages; those that have one are left."""
         from rich.console import Console
 
         from harness.progress import bar
 
-        started = sum(1 for _ in done.glob("[0-9]" * 6))
-        with bar(Console(stderr=True), "LoRAs of passages", len(corpus), started) as shown:
-            for number, passage in enumerate(corpus):
-                place = done / f"{number:06}"
-                if place.is_dir():
-                    continue
+        left = [passage for passage in passages if not (done / _place(passage.id)).is_dir()]
+        started = len(passages) - len(left)
+        with bar(Console(stderr=True), "LoRAs of passages", len(passages), started) as shown:
+            for passage in left:
+                place = done / _place(passage.id)
                 part = place.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
                 self._train(passage, part)
@@ -156,3 +170,12 @@ class PRAG(Method):
         else:
             material = of_questions(llm, [passage], self.params.questions, self.seed)
         train_lora(llm, material.rows, self.params, self.seed, folder, None, label=None)
+
+
+def _places(corpus: Corpus) -> dict[str, str]:
+    return {id_: _place(id_) for id_ in corpus.ids}
+
+
+def _place(passage_id: str) -> str:
+    """The name of a passage's folder: the same whatever else is in the corpus."""
+    return hashlib.sha256(passage_id.encode()).hexdigest()[:16]

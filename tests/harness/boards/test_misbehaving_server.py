@@ -34,7 +34,7 @@ READ_VECTORS = ("parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled")
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 CARTRIDGES = ("cartridge", "cartridge-other")
 LOCAL = (*READ_VECTORS, *TRAIN, *CARTRIDGES, "self-rag")
-"""Methods whose vectors, adapters or keys no server takes, or that write a checkpoint's own tokens."""
+"""Methods whose vectors, adapters or keys no server takes, or that write tokens of their own."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),

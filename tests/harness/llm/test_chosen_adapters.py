@@ -151,6 +151,13 @@ def test_what_is_no_plain_lora_is_refused(tiny, folders, tmp_path, tiny_model_di
         scored(tiny, [table])
 
 
+def test_a_prefix_that_was_read_without_them_is_refused_beside_them(tiny, folders):
+    prefix = tiny.read(ASK)
+    assert chosen(tiny, (), prefix) == ()
+    with pytest.raises(ConfigError, match="the text was read without the adapters"):
+        chosen(tiny, folders[:1], prefix)
+
+
 def test_a_model_that_takes_none_is_refused_before_it_is_asked(tiny_model_dir, folders):
     tuned = load(tiny_model_dir, adapter=str(folders[0]))
     assert tuned.capabilities.isdisjoint({"adapters", "weights"})

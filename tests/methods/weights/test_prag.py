@@ -10,7 +10,7 @@ from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
 from harness.testing.conformance import check_method
 from methods.prag.control import PRAGShuffled
-from methods.prag.method import PRAG
+from methods.prag.method import PRAG, _place
 from methods.study import lora
 from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
 
@@ -40,7 +40,7 @@ def test_a_question_has_the_loras_of_what_it_finds(tiny, memory):
     found = answers(method(), tiny, memory, ASK)
     assert {id_: prediction.answer for id_, prediction in found.items()} == SAID
     (step,) = [step for step in found["vell"].steps if step.kind == "generate"]
-    assert step.data["adapters"] == ["000000"]
+    assert step.data["adapters"] == [_place("d1")]
     others = answers(method(PRAGShuffled), tiny, memory, ASK)
     assert all(others[id_].answer != said for id_, said in SAID.items())
     assert weights_digest(tiny.model) == before
@@ -50,7 +50,7 @@ def test_combined_reads_the_passages_too(tiny, memory):
     found = answers(method(combine=True), tiny, memory, ASK)["vell"]
     (step,) = [step for step in found.steps if step.kind == "generate"]
     assert "Passage: Vell: The lighthouse" in step.data["prompt"]
-    assert step.data["adapters"] == ["000000"]
+    assert step.data["adapters"] == [_place("d1")]
 
 
 def test_its_bytes_are_those_of_all_adapters(tiny, memory):
@@ -75,10 +75,11 @@ def test_what_was_trained_is_kept_through_a_kill(tiny, tmp_path, monkeypatch):
     with pytest.raises(KilledError):
         written(method(), tiny, tmp_path / "killed", tmp_path / "scratch")
     again = written(method(), tiny, tmp_path / "again", tmp_path / "scratch")
-    assert trained == ["000000.part", "000001.part", "000001.part"]
+    assert trained == [f"{_place(id_)}.part" for id_ in ("d1", "d2", "d2")]
     assert folder_fingerprint(again) == whole
 
 
 def test_conformance(tiny):
     kept = check_method(PRAG, {**QUICK, "steps": 1}, model=tiny)
     assert "afterwards the model's weights are bit for bit what they were" in kept
+    assert "revise() leaves what write() would" in kept
