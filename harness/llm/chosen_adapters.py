@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from harness.errors import ConfigError, InputError
+from harness.errors import InputError
 from harness.files import read_json
 from harness.llm.adapters import FILES, check_adapter, check_plain
 from harness.llm.runtime import Runtime
@@ -81,7 +81,6 @@ class ChosenAdapters:
             if not folders:
                 results = work(runtime, mine)
             else:
-                _check_unread(mine)
                 changes = _joined([self._load(runtime, folder) for folder in folders])
                 results = _beside(runtime.model, changes, work(replace(runtime, kept=None), mine))
             for place, result in results:
@@ -99,13 +98,6 @@ class ChosenAdapters:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
-
-
-def _check_unread(requests: Sequence[Any]) -> None:
-    if any(request.prefix is not None and request.prefix.ids for request in requests):
-        raise ConfigError(
-            "a prefix of text was read without the adapters that its request chooses; leave one out"
-        )
 
 
 def _bytes(kept: OrderedDict[Any, Adapter]) -> int:

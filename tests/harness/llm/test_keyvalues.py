@@ -218,12 +218,6 @@ def test_prompts_that_begin_otherwise_are_refused(llama):
         llama.read((Message("user", "a"),), "plain text")
 
 
-def test_a_prefix_of_text_is_no_beginning_of_an_adapted_model(llama):
-    request = GenerateRequest(HEAD + "a", adapters=(Path("lora"),), prefix=llama.read(HEAD))
-    with pytest.raises(ConfigError, match="without the adapters"):
-        replies(llama, [request])
-
-
 def test_a_write_knows_calls_by_what_was_trained_before_them(llama):
     """Text that was read changes no reply, so a call with it is the same call."""
     read = llama.read(HEAD)
