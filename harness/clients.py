@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
+from harness.llm.changes import chosen
 from harness.llm.fitting import Fitted, refitted
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.llm.keyvalues import KeyValues
     from harness.retrieval.base import Retriever
 
 NO_RETRIEVER = "this method searches but declares no retriever (set params.retriever)"
@@ -61,6 +64,8 @@ class LLMClient:
         watch: Sequence[str] = (),
         keep: bool = False,
         one_line: bool = False,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> Reply:
         """Continue a prompt with at most ``max_tokens`` tokens, cut before the first ``stop``.
 
@@ -70,10 +75,12 @@ class LLMClient:
         ``choices`` hold their probabilities at every step. ``keep`` says that later prompts of
         this question begin like this one, so that a model may keep what it has read of it.
         ``one_line`` cuts the reply after its first line that is not empty. ``soft_prompts`` stand
-        where the prompt holds ``harness.prompts.SOFT``, one in each place.
+        where the prompt holds ``harness.prompts.SOFT``, one in each place. ``adapters``: folders of
+        LoRAs whose sum the model has for this call alone. What a ``prefix`` of text holds of the
+        prompt is not read again, and changes no reply; a trained one stands before the prompt.
         """
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -87,52 +94,78 @@ class LLMClient:
                 tuple(watch),
                 scope.recorder.query_id if keep else None,
                 one_line,
+                own,
+                prefix,
             )
 
-        vectors = sum(map(len, soft_prompts))
+        vectors = sum(map(len, soft_prompts)) + _trained(prefix)
         room = max_tokens + self._model.thoughts_before(prompt)
         reply: Reply
         fitted, reply = await self._ask(scope, key, "generate", prompt, request, room, vectors)
         scope.recorder.note_first_token(key, reply.first_token)
         reply = traced.storable(reply)
-        scope.recorder.record(key, "generate", traced.generated(fitted, soft_prompts, reply))
+        data = traced.generated(fitted, soft_prompts, reply, prefix) | traced.named(own)
+        scope.recorder.record(key, "generate", data)
         return reply
 
-    async def score(self, prompt: Prompt | Rendered, continuations: Sequence[str]) -> Scores:
+    async def score(
+        self,
+        prompt: Prompt | Rendered,
+        continuations: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
+    ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
             key,
             "score",
             prompt,
-            lambda rendered: ScoreRequest(rendered, tuple(continuations)),
+            lambda rendered: ScoreRequest(rendered, tuple(continuations), own, prefix),
             self._longest(continuations),
+            _trained(prefix),
         )
-        scope.recorder.record(key, "score", traced.scored(fitted, continuations, scores))
+        data = traced.scored(fitted, continuations, scores, prefix) | traced.named(own)
+        scope.recorder.record(key, "score", data)
         return scores
 
     async def next_token_probs(
-        self, prompt: Prompt | Rendered, strings: Sequence[str]
+        self,
+        prompt: Prompt | Rendered,
+        strings: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key = scope.next_key()
+        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,
             key,
             "next_token_probs",
             prompt,
-            lambda rendered: NextTokenRequest(rendered, tuple(strings)),
+            lambda rendered: NextTokenRequest(rendered, tuple(strings), own, prefix),
             1,
+            _trained(prefix),
         )
-        scope.recorder.record(key, "next_token_probs", traced.compared(fitted, result))
+        data = traced.compared(fitted, result, prefix) | traced.named(own)
+        scope.recorder.record(key, "next_token_probs", data)
         return result
 
-    async def choose(self, prompt: Prompt | Rendered, options: Sequence[str]) -> dict[str, float]:
+    async def choose(
+        self,
+        prompt: Prompt | Rendered,
+        options: Sequence[str],
+        *,
+        adapters: Sequence[Path] = (),
+        prefix: KeyValues | None = None,
+    ) -> dict[str, float]:
         """The probability of each option as the next word, normalised over the options.
 
         In a completion prompt a space precedes the option. Equal shares if the model gives none
@@ -140,7 +173,8 @@ class LLMClient:
         """
         style = self._model.prompt_style if isinstance(prompt, Prompt) else None
         space = " " if style == "completion" or isinstance(prompt, str) else ""
-        found = await self.next_token_probs(prompt, [space + option for option in options])
+        words = [space + option for option in options]
+        found = await self.next_token_probs(prompt, words, adapters=adapters, prefix=prefix)
         probs = {option: found.probs[space + option] for option in options}
         total = sum(probs.values())
         return {
@@ -195,6 +229,11 @@ class LLMClient:
         if isinstance(prompt, Prompt):
             return self._model.fit(prompt, max_tokens, vectors)
         return Fitted(prompt)
+
+
+def _trained(prefix: KeyValues | None) -> int:
+    """Positions of a window that a prefix takes beside the prompt's own tokens."""
+    return 0 if prefix is None else prefix.trained
 
 
 async def _timed(submit: Submit, scope: trace.Scope, kind: str, request: Any) -> Any:

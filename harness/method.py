@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.corpus_changes import Revisable
 from harness.errors import ConfigError
+from harness.llm.changes import NO_CHANGES
 from harness.prompts import Example, QAPrompts
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.retrieval.languages import TermParams
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import Capability, LanguageModel
+    from harness.llm.changes import Changes
     from harness.writing.under_way import UnderWay
 
 Item = TypeVar("Item")
@@ -79,13 +82,13 @@ class Lent:
     """During ``write``: what ``each`` works with."""
 
 
-class Method(ABC):
+class Method(Revisable, ABC):
     """A write phase over the corpus, a read phase per query, a storage account.
 
     Subclasses write ``answer`` for one query in plain ``async`` code; the engine runs many at once
     and batches what they await. The constructor only stores parameters; before any other call the
     harness lends the model, the retriever, prompts and seed (``open``). A method with a memory of
-    its own has ``write``, ``load`` and ``storage``, all three.
+    its own has ``write``, ``load`` and ``storage``, all three; it may add what Revisable has.
     """
 
     card: ClassVar[MethodCard]
@@ -275,6 +278,11 @@ class Method(ABC):
 
     def load(self, folder: Path) -> None:
         """Open the memory that ``write`` left in ``folder``."""
+
+    @property
+    def changes(self) -> Changes:
+        """What the loaded memory changes of the model while the run answers; undone exactly."""
+        return NO_CHANGES
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""

@@ -76,6 +76,8 @@ class Usage:
     """Passages that did not fit into a prompt."""
     passages_cut: int = 0
     """Passages of which only a part fitted."""
+    prefix_tokens: int = 0
+    """Positions of key/value prompts that stood before what was read (``prompt_tokens``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,30 @@ class Prediction:
 SHARED = "shared parameters"
 """The part of a storage report that does not grow with the number of documents."""
 
+STORAGE_PARTS = (
+    "text",
+    "sparse index",
+    "dense index",
+    "memory vectors",
+    "keys and values",
+    "adapters",
+    SHARED,
+)
+"""What a storage report may call its parts; ``adapters`` are those of single documents."""
+
 
 @dataclass(frozen=True, slots=True)
 class StorageReport:
     """Bytes that a method's memory occupies on disk, by part.
 
-    Parts: ``text``, ``sparse index``, ``dense index``, ``memory vectors``, ``adapters``
-    (per-document) and ``shared parameters`` (counted once, reported apart).
+    ``parts`` are bytes by name, of ``STORAGE_PARTS``; ``shared parameters`` are counted once and
+    reported apart. ``documents`` are those that the memory holds, ``left_out`` those of the corpus
+    that it has no room for.
     """
 
     parts: Mapping[str, int]
     documents: int
+    left_out: int = 0
 
     @property
     def shared(self) -> int:

@@ -116,6 +116,7 @@ class Recorder:
             completion_tokens=total("completion_tokens"),
             passages_dropped=total("passages_dropped") or 0,
             passages_cut=total("passages_cut") or 0,
+            prefix_tokens=total("prefix_tokens") or 0,
         )
 
 

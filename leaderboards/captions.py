@@ -144,12 +144,22 @@ def mean_caption(runs: Sequence[Run], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def row_notes(rows: Sequence[Row], hardware: Hardware) -> list[str]:
-    """Tell which rows failed at what, and which were timed on other hardware than the table's."""
-    return [failed(row) for row in rows if row.failures] + [
-        f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the table's "
-        f"({hardware.text}), so its latency, throughput and memory are left out."
-        for row in rows
-        if row.cost.elsewhere
+    """Tell which rows failed at what, which remember a part of the corpus alone, and which were
+    timed on other hardware than the table's."""
+    return [
+        *(failed(row) for row in rows if row.failures),
+        *(
+            f"{row.label}: its memory has no room for {row.cost.documents_left_out:,} of the "
+            "corpus's documents."
+            for row in rows
+            if row.cost.documents_left_out
+        ),
+        *(
+            f"\u2021 {row.label}: measured on other hardware ({row.cost.elsewhere}) than the "
+            f"table's ({hardware.text}), so its latency, throughput and memory are left out."
+            for row in rows
+            if row.cost.elsewhere
+        ),
     ]
 
 

@@ -70,6 +70,25 @@ def tokens(row: Row) -> float | None:
     return None if prompt is None or completion is None else prompt + completion
 
 
+def all_tokens(row: Row) -> str:
+    """Tokens of a question together, and the positions of a prefix that it did not read."""
+    text, before = number(tokens(row)), row.cost.prefix_tokens
+    return f"{text} (+{number(before)})" if before else text
+
+
+def prefix(row: Row) -> str:
+    """Positions of a prefix; if text was read, the seconds of that with and without keeping it."""
+    cost = row.cost
+    if cost.prefix_positions is None:
+        return timed(None, "", row) if cost.prefix_tokens else MISSING
+    text = f"{cost.prefix_positions:,}"
+    if cost.prefix_seconds is None:
+        return text
+    read = f"{text} in {number(cost.prefix_seconds)} s"
+    first = cost.prefix_first_token_p50
+    return read if first is None else f"{read}, first token {number(first)} s"
+
+
 def not_shown(row: Row) -> str:
     """Passages that did not fit into the prompt, and those of which only a part fitted."""
     dropped, cut = row.cost.passages_dropped, row.cost.passages_cut

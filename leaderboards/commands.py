@@ -40,8 +40,8 @@ def leaderboard(
     """Print the tables of all finished and scored runs.
 
     Columns: method, em, f1, p, ranks, letters, contains, recall, all_gold, recall_read, retrieved,
-    judge, judge_agreement, latency, noise, ttft, throughput, cold_start, index, write, calls,
-    searches, tokens, write_calls, write_tokens, dropped, memory, storage, parts, errors,
+    judge, judge_agreement, latency, noise, ttft, prefix, throughput, cold_start, index, write,
+    calls, searches, tokens, write_calls, write_tokens, dropped, memory, storage, parts, errors,
     unanswered, retries, empty, cut_off, and any other score by its name. Beside a CSV or Parquet
     file stands NAME.settings.json, which tells what its settings_id and row_id stand for.
     """

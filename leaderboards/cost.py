@@ -11,12 +11,12 @@ import numpy as np
 
 from harness.records import SHARED, StorageReport
 from harness.runs.manifest import Hardware
-from harness.runs.performance import Latency, Performance, Usage, Write
+from harness.runs.performance import Latency, Performance, Prefix, Usage, Write
 from leaderboards.collect import Run
 
 _PER_QUESTION = (
     "llm_calls", "retrievals", "prompt_tokens", "completion_tokens", "passages_dropped",
-    "passages_cut", "empty", "cut_off",
+    "passages_cut", "prefix_tokens", "empty", "cut_off",
 )  # fmt: skip
 
 
@@ -30,7 +30,10 @@ class Cost:
     memory takes once they are built, ``index_seconds`` what building the index took,
     ``index_cached`` whether that was before the run, ``write_seconds`` what writing a method's own
     memory took where no other run shared the cores, ``write_calls`` and so on what it asked
-    meanwhile: each the highest of the row's runs. ``isolated``: all of its latency and memory is
+    meanwhile: each the highest of the row's runs. ``prefix_positions`` are those of the key/value
+    prompt that questions had, ``prefix_bytes`` its size, ``prefix_seconds`` what reading its text
+    once takes (the highest of the row's runs), ``prefix_first_token_p50`` the median until the
+    first token of questions that read it themselves. ``isolated``: all of its latency and memory is
     of processes that ran nothing else. ``throughput`` are questions a second when batched. Calls,
     retrievals, tokens and passages are means per question; ``empty`` and ``cut_off`` are shares of
     the questions (``performance.Usage``). Memory is the highest peak; ``memory_baseline_bytes`` is
@@ -49,6 +52,10 @@ class Cost:
     index_seconds: float | None = None
     index_cached: bool = False
     write_seconds: float | None = None
+    prefix_positions: int | None = None
+    prefix_bytes: int | None = None
+    prefix_seconds: float | None = None
+    prefix_first_token_p50: float | None = None
     write_calls: int | None = None
     write_searches: int | None = None
     write_prompt_tokens: int | None = None
@@ -59,6 +66,7 @@ class Cost:
     retrievals: float | None = None
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
+    prefix_tokens: float | None = None
     passages_dropped: float | None = None
     passages_cut: float | None = None
     empty: float | None = None
@@ -70,6 +78,8 @@ class Cost:
     storage_shared_mb: float | None = None
     storage_parts: Mapping[str, float] = field(default_factory=dict)
     """Megabytes for a thousand documents by part, what is shared left out."""
+    documents_left_out: int = 0
+    """Documents of the corpus that a run's memory has no room for, the most of them."""
     elsewhere: str | None = None
 
     @property
@@ -107,6 +117,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
     return Cost(
         **_latency([p.latency for p in here if p.latency]),
         **_opening(here),
+        **_prefix([p.prefix for p in here if p.prefix]),
         **_writing([run.performance.write for run in runs if run.performance.write]),
         throughput=sum(batch.questions for batch in batches) / seconds if seconds else None,
         **usage,
@@ -116,6 +127,7 @@ def row_cost(runs: Sequence[Run], hardware: Hardware) -> Cost:
         storage_mb_per_1000=_mean([store.mb_per_1000 for store in stores]),
         storage_shared_mb=_mean([store.shared / 1e6 for store in stores]),
         storage_parts=_storage_parts(stores),
+        documents_left_out=max((storage.left_out for storage in parts), default=0),
         elsewhere=away[0] if away and not any(map(_timed, measured_here)) else None,
     )
 
@@ -156,6 +168,17 @@ def _opening(here: Sequence[Performance]) -> dict[str, Any]:
         "index_seconds": max(built, default=None),
         "index_cached": bool(indexes) and all(index.cached for index in indexes),
         "write_seconds": max(alone, default=None),
+    }
+
+
+def _prefix(found: Sequence[Prefix]) -> dict[str, Any]:
+    read = [prefix.seconds for prefix in found if prefix.seconds is not None]
+    first = [s for prefix in found for s in prefix.first_token if s is not None]
+    return {
+        "prefix_positions": max((prefix.positions for prefix in found), default=None),
+        "prefix_bytes": max((prefix.bytes for prefix in found), default=None),
+        "prefix_seconds": max(read, default=None),
+        "prefix_first_token_p50": _percentiles(first)[0],
     }
 
 
@@ -208,6 +231,8 @@ def _told(usage: Usage, name: str) -> float | None:
         return getattr(usage, name) if usage.prompt_tokens else None
     if name == "passages_cut" and usage.passages_dropped is not None:
         return usage.passages_cut or 0.0  # earlier releases cut none
+    if name == "prefix_tokens" and usage.llm_calls is not None:
+        return usage.prefix_tokens or 0.0  # noted where there are any
     value: float | None = getattr(usage, name)
     return value
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.fingerprint import fingerprint
+from harness.metrics import shipped
+from harness.metrics.ir import is_ir_metric
 from harness.metrics.statistics import (
     Family,
     Flips,
@@ -83,7 +85,7 @@ def measure(entries: Entries, k: int, tested: str = "f1") -> Measured:
 
     Rows are compared in ``tested``, over the questions that have it in every row that does.
     """
-    metrics = ("em", "f1", f"recall@{k}", f"all_gold@{k}", "recall_read")
+    metrics = ("em", "f1", f"recall@{k}", f"all_gold@{k}", "recall_read", *_of_plugins(entries))
     compared = tuple(
         label
         for label, entry in sorted(entries.items())
@@ -100,6 +102,12 @@ def measure(entries: Entries, k: int, tested: str = "f1") -> Measured:
         signs=signs,
         flips=flip(_values(entries, compared, tested), seed=signs) if compared else None,
     )
+
+
+def _of_plugins(entries: Entries) -> list[str]:
+    """Scores that a plug-in brings and a task's card names."""
+    named = {x for entry in entries.values() for run in entry.runs for x in run.manifest.metrics}
+    return sorted(name for name in named if name not in shipped() and not is_ir_metric(name))
 
 
 def scores(tasks: Sequence[Measured], labels: Sequence[str], metric: str) -> dict[str, Score]:

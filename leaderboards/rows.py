@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,6 +73,8 @@ class Row:
     letters: str = ""
     judge: Judged | None = None
     """A judge's verdicts, in tables of one task; no score."""
+    own: Mapping[str, Score] = field(default_factory=dict)
+    """Scores of plug-ins' metrics that the tasks' cards name."""
 
 
 class Rows(NamedTuple):
@@ -93,8 +95,13 @@ def make_rows(tasks: Sequence[Measured], hardware: Sequence[Hardware]) -> Rows:
     k, found = tasks[0].k, compare_rows(tasks, labels)
     names = ("em", "f1", f"recall@{k}", f"all_gold@{k}", "recall_read")
     columns = [scores(tasks, labels, name) for name in names]
+    every = sorted(set.intersection(*(set(task.cells) for task in tasks)) - set(names))
+    own = {name: scores(tasks, labels, name) for name in every}
     rows = [
-        _row([task.entries[x] for task in tasks], hardware, [c.get(x) for c in columns], found)
+        replace(
+            _row([task.entries[x] for task in tasks], hardware, [c.get(x) for c in columns], found),
+            own={name: column[x] for name, column in own.items() if x in column},
+        )
         for x in labels
     ]
     return Rows(sorted(rows, key=lambda r: (-r.f1.mean, r.label)), found.smallest_difference)

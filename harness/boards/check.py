@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError, InputError
-from harness.llm.backends import most
+from harness.llm.backends import most, withheld
 from harness.llm.base import Capability
+from harness.metrics import try_metrics
 from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Expected:
     @classmethod
     def of(cls, config: ModelConfig) -> Expected:
         """The most of its kind."""
-        return cls(config.name, most(config.kind), frozenset(config.trained_for))
+        offered = most(config.kind) - withheld(config)
+        return cls(config.name, offered, frozenset(config.trained_for))
 
     def has_token(self, text: str) -> bool:
         """Only an open model knows."""
@@ -62,7 +64,10 @@ def check_plan(plan: RunPlan, root: Path) -> None:
 
 
 def check_data(method: Method, data: TaskData) -> None:
-    """Raise InputError for too few train questions or no gold, ConfigError for a wrong task."""
+    """Raise InputError for too few train questions, no gold or a metric that cannot score.
+
+    ConfigError for a wrong task.
+    """
     check_shots(data, method.params.shots)
     if method.reads_gold and not any(question.gold_doc_ids for question in data.questions):
         raise InputError(
@@ -70,3 +75,4 @@ def check_data(method: Method, data: TaskData) -> None:
             f"'{method.card.title}' reads; mark them, or leave this method out"
         )
     method.check_task(data.card)
+    try_metrics(data.card.metrics, data.questions[0].golden_answers)

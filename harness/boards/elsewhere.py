@@ -16,6 +16,7 @@ from harness.boards.config import Board
 from harness.boards.method_entry import own_name
 from harness.errors import ConfigError
 from harness.registry import given_here, plugin_sources
+from harness.retrieval.open import parted
 
 if TYPE_CHECKING:
     from harness.runs.execute import RunPlan
@@ -44,7 +45,7 @@ def check_elsewhere(plan: RunPlan, key: str) -> None:
         ("methods", own_name(plan.config.method.name)),
         ("models", plan.model.name),
         ("tasks", plan.config.task.name),
-        ("retrievers", plan.method.retriever_name),
+        ("retrievers", parted(plan.method.retriever_name or "")[0]),
         ("encoders", plan.method.retriever_name),
         *(("metrics", name) for name in plan.data.card.metrics),
     ]

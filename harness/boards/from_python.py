@@ -82,12 +82,14 @@ def leaderboard(runs: str | Path = "runs", k: int = 5) -> DataFrame:
       ``judged_answers``, ``judge_unclear``, ``judge``;
     - ``latency_p50_seconds``, ``latency_p90_seconds`` (of ``latency_queries`` single queries),
       ``latency_noise_share`` (between passes), ``first_token_p50_seconds``,
-      ``first_token_p90_seconds`` (known of ``first_token_queries``),
+      ``first_token_p90_seconds`` (known of ``first_token_queries``), ``prefix_seconds``,
+      ``prefix_positions``, ``prefix_bytes``, ``first_token_without_prefix_p50_seconds``,
       ``throughput_questions_per_second``, ``cold_start_seconds``, ``index_seconds``,
       ``index_built_before``, ``write_seconds``; ``elsewhere``: hardware whose timings were left
       out;
     - ``llm_calls_per_question``, ``retrievals_per_question``, ``tokens_per_question``,
       ``prompt_tokens_per_question``, ``completion_tokens_per_question``,
+      ``prefix_tokens_per_question`` (kept, not read),
       ``passages_dropped_per_question``, ``passages_cut_per_question``; of writing the memory, in
       all: ``write_llm_calls``, ``write_retrievals``, ``write_tokens``, ``write_prompt_tokens``,
       ``write_completion_tokens``;

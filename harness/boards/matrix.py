@@ -47,7 +47,8 @@ def _lacks(method: Method, backend: Backend) -> str:
         return ", ".join(missing)
     if method.needs_tokens and not backend.tokens:
         return "tokens of its own"
-    return "" if method.adapter is None or backend.adapters else "brings an adapter"
+    takes = method.adapter is None or "adapters" in backend.capabilities
+    return "" if takes else "brings an adapter"
 
 
 def _optional(cls: type[Method]) -> list[str]:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "matrix": "harness.cli.matrix:matrix",
     "new-method": "harness.cli.authors:new_method",
     "check-method": "harness.cli.authors:check_method",
+    "check-retriever": "harness.cli.authors:check_retriever",
     "new-task": "harness.cli.authors:new_task",
     "check-task": "harness.cli.authors:check_task",
     "doctor": "harness.cli.doctor:doctor",

@@ -1,4 +1,4 @@
-"""The commands of authors: ``new-method``, ``check-method``, ``new-task`` and ``check-task``."""
+"""The commands of authors, which begin with ``new-`` or ``check-``."""
 
 from __future__ import annotations
 
@@ -108,6 +108,17 @@ def check_method(
                 elsewhere=None if model else elsewhere,
             )
         )
+
+
+def check_retriever(
+    name: Annotated[str, typer.Argument(help="A plug-in's name, with parameters: NAME,PARAM=2.")],
+    plugin: Plugins = None,
+) -> None:
+    """Check a retriever against the rules that the harness relies on."""
+    from harness.testing.rules_of_retrievers import examine_retriever
+
+    load_plugins(plugin)
+    _tell(examine_retriever(name))
 
 
 def _model(name: str | None) -> LanguageModel | None:

@@ -1,17 +1,17 @@
-"""LoRA adapters of local models: one that a model's entry names, or one that a method brings."""
+"""LoRA adapters of local models: what a model's entry names, a method brings or `write` trains."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, InputError
-from harness.files import read_json
+from harness.files import read_json, write_json
 from harness.fingerprint import fingerprint, known_sha256
 from harness.llm.loading import explained
 from harness.llm.model_config import ModelConfig, local_folder
@@ -27,6 +27,10 @@ _MORE_THAN_LORA = (
     "layer_replication",
 )
 _PLAIN_STARTS = (True, False, "gaussian")
+BUSY = (
+    "it already has one that cannot be merged, since its weights are rounded or shared; a model "
+    "takes one such adapter"
+)
 
 
 def check_adapter(folder: Path) -> None:
@@ -86,7 +90,9 @@ def adapted(runtime: Runtime, config: ModelConfig, folder: Path) -> Iterator[Run
         )
     with explained(config, "the adapter", str(folder)):
         check_adapter(folder)
-        _check_plain(folder)
+        check_plain(folder)
+        if hasattr(runtime.model, "peft_config"):
+            raise InputError(BUSY)
     held = _Held(runtime.model)
     # What was read without the adapter means nothing with it.
     kept = None if runtime.kept is None else KeptPrompts(runtime.kept.most)
@@ -102,6 +108,45 @@ def _with_both(config: ModelConfig, folder: Path, held: _Held) -> Any:
         # "Safe" puts the sums into new tensors, so that those held stay as they are.
         apart = _stays_apart(held.model)
         return wrapped if apart else wrapped.merge_and_unload(safe_merge=True)
+
+
+@contextmanager
+def in_training(model: Any, lora: Any, seed: int) -> Iterator[Any]:
+    """The model with a new LoRA to be trained (``peft.LoraConfig``), drawn from the seed.
+
+    Only the LoRA is trainable. Afterwards the model is again what it was.
+    """
+    import torch
+    from peft import get_peft_model
+
+    if hasattr(model, "peft_config"):
+        raise InputError(f"a LoRA cannot be trained on this model: {BUSY}")
+    held = _Held(model)
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(model, lora)
+        yield wrapped.eval()
+    finally:
+        held.restore()
+
+
+def save_adapter(model: Any, folder: Path, name: str) -> None:
+    """Write a trained LoRA in float16, for the model of this name; the same LoRA, the same bytes.
+
+    ``model`` is what ``in_training`` gave; its LoRA is of no use for training afterwards.
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.half()
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    # peft notes where on this machine the model lay, and modules in no fixed order.
+    config = read_json(folder / FILES[0])
+    modules = sorted(config["target_modules"])
+    config |= {"base_model_name_or_path": name, "target_modules": modules}
+    write_json(folder / FILES[0], config)
 
 
 class _Held:
@@ -124,13 +169,14 @@ class _Held:
             del self.model.peft_config
 
 
-def _check_plain(folder: Path) -> None:
+def check_plain(folder: Path, also: Sequence[str] = ()) -> None:
+    """Raise InputError for an adapter that is more than LoRA layers, or has any of ``also``."""
     from safetensors import safe_open
 
     path = folder / FILES[0]
     config = read_json(path)
     config = config if isinstance(config, dict) else {}
-    more = [key for key in _MORE_THAN_LORA if config.get(key)]
+    more = [key for key in (*_MORE_THAN_LORA, *also) if config.get(key)]
     if config.get("bias", "none") != "none":
         more.append("bias")
     if config.get("init_lora_weights", True) not in _PLAIN_STARTS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from harness.llm.base import Capability
 
 if TYPE_CHECKING:
-    from harness.llm.model_config import Kind
+    from harness.llm.model_config import Kind, ModelConfig
 
 _TEXT: frozenset[Capability] = frozenset()
 _LIKELIEST: frozenset[Capability] = frozenset({"next-token-probs"})
@@ -26,8 +26,6 @@ class Backend:
     capabilities: frozenset[Capability]
     tokens: bool = False
     """Whether it can be asked if a text is one token of the model's own."""
-    adapters: bool = False
-    """Whether a method can bring a LoRA for the model."""
 
 
 BACKENDS = (
@@ -37,7 +35,6 @@ BACKENDS = (
         "transformers",
         frozenset(get_args(Capability)),
         tokens=True,
-        adapters=True,
     ),
     Backend(
         "vLLM",
@@ -74,3 +71,13 @@ BACKENDS = (
 def most(kind: Kind) -> frozenset[Capability]:
     """Everything that a model of this kind may offer once it is open."""
     return frozenset().union(*(each.capabilities for each in BACKENDS if each.kind == kind))
+
+
+def withheld(config: ModelConfig) -> frozenset[Capability]:
+    """What a model's entry keeps it from offering.
+
+    Weights that are rounded take no exact edit, and a model with an adapter takes no other.
+    """
+    rounded: set[Capability] = {"weights"} if config.quantization is not None else set()
+    tuned: set[Capability] = {"weights", "adapters"} if config.adapter is not None else set()
+    return frozenset(rounded | tuned)

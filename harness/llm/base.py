@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import CapabilityError, ConfigError, PromptTooLongError
 from harness.llm.fitting import Fitted, shortened
 from harness.llm.text import cut_after_line, cut_at_stop, first_line, first_stop
-from harness.prompts import SOFT, Message, Prompt, PromptStyle, Rendered
+from harness.prompts import SOFT, Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
     import torch
 
-Capability = Literal["next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"]
+    from harness.llm.changes import Edit
+    from harness.llm.keyvalues import KeyValues
+
+Capability = Literal[
+    "next-token-probs", "logprobs", "soft-prompts", "key-value-prompts", "hidden-states",
+    "training", "adapters", "weights",
+]  # fmt: skip
 """What not every model offers. ``logprobs`` are those of given text and of generated tokens; a
-model that has them has ``next-token-probs``, too."""
+model that has them has ``next-token-probs``, too. ``adapters``: it takes LoRAs of a memory, for a
+run or for a request; ``weights``: its weights can be edited (see ``harness.llm.changes``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,10 @@ class GenerateRequest:
     """Id of a question whose later prompts begin like this one; changes no reply."""
     one_line: bool = False
     """Cut the reply after its first line that is not empty, and write no further if possible."""
+    adapters: tuple[Path, ...] = ()
+    """Folders of LoRAs whose sum the model has for this request (capability ``adapters``)."""
+    prefix: KeyValues | None = field(default=None, compare=False)
+    """What stands before the prompt or was read of it (capability ``key-value-prompts``)."""
 
     def __post_init__(self) -> None:
         places = as_text(self.prompt).count(SOFT)
@@ -82,7 +93,8 @@ class TokenChoice:
 class Reply:
     """Generated text, cut before the first stop string. Token counts as the model counts them.
 
-    A count is None where nobody counted. ``completion_tokens`` are those of thoughts and text.
+    A count is None where nobody counted. ``completion_tokens`` are those of thoughts and text,
+    ``prompt_tokens`` those that were read, which leaves out what the request's prefix holds.
     """
 
     text: str
@@ -98,6 +110,8 @@ class Reply:
     """The stop string that ended the text, empty if none did; None where nobody told."""
     first_token: float | None = field(default=None, compare=False)
     """When the first token of the text was there, on ``perf_counter``; None where nobody told."""
+    prefix_tokens: int = 0
+    """Positions before the prompt's tokens that were read: those of the request's prefix."""
 
     @property
     def first_line(self) -> str:
@@ -111,6 +125,8 @@ class ScoreRequest:
 
     prompt: Rendered
     continuations: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
+    prefix: KeyValues | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,7 @@ class Scores:
     logprobs: tuple[float, ...]
     token_counts: tuple[int, ...]
     prompt_tokens: int | None = 0
+    prefix_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +145,8 @@ class NextTokenRequest:
 
     prompt: Rendered
     strings: tuple[str, ...]
+    adapters: tuple[Path, ...] = ()
+    prefix: KeyValues | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,7 @@ class NextTokenProbs:
 
     probs: Mapping[str, float]
     prompt_tokens: int | None = 0
+    prefix_tokens: int = 0
 
 
 class LanguageModel(ABC):
@@ -174,6 +194,15 @@ class LanguageModel(ABC):
     ) -> Iterator[tuple[int, NextTokenProbs]]:
         """Probabilities of given next tokens (capability ``next-token-probs``)."""
         raise CapabilityError(f"model '{self.name}' gives no next-token probabilities")
+
+    def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
+        """Keys and values of a prompt, or of what several begin with alike, to be read no more.
+
+        Prompts that begin so are then generated from with ``prefix=``, and answered as without it
+        (capability ``key-value-prompts``). ``after`` stands before them. Raises ConfigError for
+        prompts that have no beginning in common.
+        """
+        raise CapabilityError(f"model '{self.name}' keeps no keys and values; give it the text")
 
     def has_token(self, text: str) -> bool:
         """Whether ``text`` is one token of the model's own."""
@@ -224,6 +253,18 @@ class LanguageModel(ABC):
         """Which replies came as streams while it was last ``streaming``; empty: none was asked."""
         return ""
 
+    def edited(self, edits: Mapping[str, Edit]) -> AbstractContextManager[None]:
+        """While open, the model with edited weights; none leaves it as it is.
+
+        Edits go by the names of parameters and modules (see ``harness.llm.changes``).
+        """
+        if not edits:
+            return nullcontext()
+        raise CapabilityError(
+            f"model '{self.name}' takes no edits of its weights; only a local transformers model "
+            "whose weights are not rounded does"
+        )
+
     def close(self) -> None:
         """Release memory and connections; the model is not used afterwards."""
 
@@ -267,19 +308,3 @@ def as_text(prompt: Rendered) -> str:
     if isinstance(prompt, str):
         return prompt
     return "\n\n".join(f"<{m.role}>\n{m.content}" for m in prompt)
-
-
-GO_ON = "Go on from there; write only what comes next."
-
-
-def as_messages(prompt: Rendered) -> tuple[Message, ...]:
-    """A rendered prompt as chat messages for a server; plain text becomes one user message.
-
-    Not every server continues an assistant's turn, so where one has begun, a turn of the user asks
-    to go on with it.
-    """
-    if isinstance(prompt, str):
-        return (Message("user", prompt),)
-    if prompt[-1].role == "assistant":
-        return (*prompt, Message("user", GO_ON))
-    return prompt

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from transformers.cache_utils import DynamicCache
 
 from harness.llm.batches import neighbours
 from harness.llm.kvcache import KVCache, keep_rows, plain_layers
@@ -146,6 +147,20 @@ def read_shared(runtime: Runtime, prompts: Sequence[list[int]]) -> SharedPrefix:
         output = runtime.model(inputs, use_cache=True, logits_to_keep=1)
     cache = getattr(output, name, None)
     return SharedPrefix(ids, cache) if takes_gaps(cache) else NO_PREFIX
+
+
+def after_prefix(model: Any, prefix: SharedPrefix, rows: int) -> dict[str, Any]:
+    """What a forward pass is given so that ``rows`` rows follow a prefix; nothing is written back.
+
+    Gradients reach the prefix's tensors.
+    """
+    if not prefix.length:
+        return {"use_cache": False}
+    cache = DynamicCache()
+    for place, layer in enumerate(prefix.cache.layers):
+        keys, values = (x.expand(rows, -1, -1, -1) for x in (layer.keys, layer.values))
+        cache.update(keys, values, place)
+    return {"use_cache": True, _cache_name(_parameters(model)): cache}
 
 
 def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:

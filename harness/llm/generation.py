@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ConfigError
 from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
-from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
+from harness.llm.prefix import NO_PREFIX, SharedPrefix
+from harness.llm.read_before import held, keep, left_to_read, longest
 from harness.llm.runtime import Runtime
-from harness.llm.soft import with_soft
 from harness.llm.thoughts import part
 
 if TYPE_CHECKING:
@@ -39,16 +39,22 @@ def generate_all(
     from harness.llm.decoding import read_shared
 
     prompts = [runtime.encode(request.prompt) for request in requests]
-    groups: dict[tuple[int, int, bool, tuple[str, ...]], list[int]] = {}
+    groups: dict[tuple[int, int, bool, tuple[str, ...], int], list[int]] = {}
     for index, request in enumerate(requests):
         soft, room = bool(request.soft_prompts), _room(runtime, request)
-        groups.setdefault((request.max_tokens, room, soft, request.watch), []).append(index)
-    for (_, room, soft, watch), indices in groups.items():
+        kind = (request.max_tokens, room, soft, request.watch, id(request.prefix))
+        groups.setdefault(kind, []).append(index)
+    for (_, room, soft, watch, _), indices in groups.items():
+        given = requests[indices[0]].prefix
+        if given is not None:
+            given.check(runtime.model, runtime.name)
         alone = runtime.exact and bool(watch)
-        prefix = read_shared(runtime, [] if soft or alone else [prompts[i] for i in indices])
+        own_beginnings = soft or alone or given is not None
+        prefix = read_shared(runtime, [] if own_beginnings else [prompts[i] for i in indices])
         run = partial(_generate_batch, runtime, prompts, requests, prefix)
+        trained = given.trained if given is not None else 0
         own = [
-            range(_length(prompt, request) - prefix.length + room)
+            range(_length(prompt, request) - prefix.length + trained + room)
             for prompt, request in zip(prompts, requests, strict=True)
         ]
         held = length_sorted_batches(
@@ -67,15 +73,16 @@ def _generate_batch(
 ) -> list[Reply]:
     """Replies to a batch of indices whose requests write as much and watch the same tokens."""
     mine = [prompts[i] for i in batch], [requests[i] for i in batch]
-    prefixes = [_longest(runtime, prefix, prompts[i], requests[i]) for i in batch]
+    prefixes = [longest(runtime, prefix, prompts[i], requests[i]) for i in batch]
     replies, leads = _decode(runtime, *mine, prefixes)
-    alone = len(batch) == 1 and not prefixes[0].length
+    alone = len(batch) == 1 and not prefixes[0].ids
     for row, lead in enumerate(leads):
         if runtime.exact and not alone and lead < TIE:
             runtime.replays.count += 1
             # What is to be kept of its prompt was kept at the first reading.
             again = dataclasses.replace(mine[1][row], keep_for=None)
-            replies[row] = _decode(runtime, [mine[0][row]], [again])[0][0]
+            trained = NO_PREFIX if again.prefix is None else again.prefix.first(0)
+            replies[row] = _decode(runtime, [mine[0][row]], [again], [trained])[0][0]
     return replies
 
 
@@ -99,8 +106,8 @@ def _decode(
     leads = LeadWatch()
     rest = [GumbelSampler(requests, runtime.device), ForcedEndings(progress), leads]
     write = _write if plain_layers(runtime.model.config) else _write_by_transformers
-    before = prefixes or [NO_PREFIX] * len(prompts)
     processors = [seen, *rest] if watched else rest
+    before = prefixes or [NO_PREFIX] * len(prompts)
     output = write(runtime, prompts, requests, before, processors, stop)
     seen.chosen(output)
     replies, lengths = [], []
@@ -110,11 +117,19 @@ def _decode(
         thoughts, text = _texts(runtime, tokens, start, eos, progress[row], special=bool(watched))
         step = partial(seen.step, row)
         choices = _choices(runtime, tokens, start, watched, step)
-        length = _length(prompts[row], request)
-        cut_off = stop.cut_off[row]
-        counts, ended = (length, len(tokens)), request.stopped_by(text)
+        known = held(runtime, prompts[row], request)
         moment = stop.moments[min(start, len(stop.moments) - 1)]
-        answer = Reply(request.cut(text), *counts, choices, thoughts, cut_off, ended, moment)
+        answer = Reply(
+            request.cut(text),
+            _length(prompts[row], request) - known,
+            len(tokens),
+            choices,
+            thoughts,
+            stop.cut_off[row],
+            request.stopped_by(text),
+            moment,
+            known + (request.prefix.trained if request.prefix is not None else 0),
+        )
         replies.append(answer)
         lengths.append(len(tokens))
     return replies, [leads.smallest(row, length) for row, length in enumerate(lengths)]
@@ -175,45 +190,6 @@ def _choices(
     return tuple(choices)
 
 
-def _longest(
-    runtime: Runtime, shared: SharedPrefix, prompt: list[int], request: GenerateRequest
-) -> SharedPrefix:
-    """The longer of what the call's prompts share and what was kept for the request's question."""
-    if runtime.kept is None or request.keep_for is None or request.soft_prompts:
-        return shared
-    return max(shared, runtime.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
-
-
-def _keep(
-    runtime: Runtime,
-    prompt: list[int],
-    request: GenerateRequest,
-    layers: Callable[[], Sequence[Layer]],
-) -> None:
-    owner = request.keep_for
-    if runtime.kept is None or owner is None or request.soft_prompts:
-        return
-    if runtime.kept.has_room(owner, len(prompt)):
-        runtime.kept.keep(owner, prompt, layers())
-
-
-def _inputs(
-    runtime: Runtime,
-    prompts: list[list[int]],
-    requests: Sequence[GenerateRequest],
-    prefixes: Sequence[SharedPrefix],
-) -> list[torch.Tensor]:
-    """What follows the prefixes: token ids, or whole prompts' embeddings if any has soft ones."""
-    import torch
-
-    if any(request.soft_prompts for request in requests):
-        return [with_soft(runtime, request) for request in requests]
-    return [
-        torch.tensor(prompt[prefix.length :], device=runtime.device)
-        for prompt, prefix in zip(prompts, prefixes, strict=True)
-    ]
-
-
 def _write(
     runtime: Runtime,
     prompts: list[list[int]],
@@ -229,9 +205,10 @@ def _write(
 
     most = requests[0].max_tokens + _room(runtime, requests[0])
     with torch.inference_mode():
-        decoder = Decoder(runtime, _inputs(runtime, prompts, requests, prefixes), prefixes, most)
+        rows = left_to_read(runtime, prompts, requests, prefixes)
+        decoder = Decoder(runtime, rows, prefixes, most)
         for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
-            _keep(runtime, prompt, request, partial(decoder.row_layers, row))
+            keep(runtime, prompt, request, partial(decoder.row_layers, row))
         return decoder.write(most, processors, stop.ended)
 
 
@@ -248,7 +225,7 @@ def _write_by_transformers(
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     embed = runtime.model.get_input_embeddings()
-    inputs = _inputs(runtime, prompts, requests, prefixes)
+    inputs = left_to_read(runtime, prompts, requests, prefixes)
     rows = [embed(row) if row.dim() == 1 else row for row in inputs]
     longest = max(map(len, rows))
     embeds = torch.zeros(len(rows), longest, rows[0].shape[1], dtype=rows[0].dtype)

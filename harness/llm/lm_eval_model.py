@@ -22,12 +22,12 @@ from harness.llm.base import (
     Reply,
     ScoreRequest,
     Scores,
-    as_messages,
 )
 from harness.llm.encoding import parted
 from harness.llm.identity import places
 from harness.llm.lm_eval_failures import of_server
 from harness.llm.lm_eval_open import open_lm, thinking_in
+from harness.llm.messages import as_messages
 from harness.llm.style import prompt_style, why_styled
 from harness.llm.template import REPLY, after_prompt, check_system, dated
 from harness.llm.thoughts import opened_by, part, without_thoughts

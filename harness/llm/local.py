@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
+from harness.llm.backends import withheld
 from harness.llm.base import (
     Capability,
     GenerateRequest,
@@ -20,6 +21,7 @@ from harness.llm.base import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.chosen_adapters import ChosenAdapters
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
@@ -30,15 +32,15 @@ from harness.prompts import Prompt, Rendered
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.changes import Edit
+    from harness.llm.keyvalues import KeyValues
     from harness.llm.model_config import ModelConfig
 
 
 class LocalModel(LanguageModel):
     """A causal model run by transformers in this process."""
 
-    capabilities: frozenset[Capability] = frozenset(
-        {"next-token-probs", "logprobs", "soft-prompts", "hidden-states", "training"}
-    )
+    capabilities: frozenset[Capability] = frozenset(get_args(Capability))
     goes_on = True
 
     def __init__(
@@ -49,12 +51,15 @@ class LocalModel(LanguageModel):
         batch_size: int | None = None,
         device: str | None = None,
     ) -> None:
+        from harness.llm.kvcache import plain_layers
         from harness.llm.thinking import switch, thinking_of
 
         config = settled(config)
         place = _place(device)
         self.name, self.prompt_style = config.name, prompt_style(config)
         self.config = config.on(place.type)
+        self.capabilities = self.capabilities - withheld(config)
+        self.chosen = ChosenAdapters()
         tokenizer = load_tokenizer(self.config, path)
         thinking, switched = thinking_of(self.config, tokenizer), switch(self.config, tokenizer)
         if both := switched.keys() & config.template.keys():
@@ -70,6 +75,8 @@ class LocalModel(LanguageModel):
             self.name, model, tokenizer, place, batch_size, thinking=thinking, template=template
         )
         """The model as it answers now: with a method's adapter while one is open."""
+        if not plain_layers(model.config):
+            self.capabilities -= {"key-value-prompts"}
         self.revision = commit(path, config.revision)
         self.window = config.window or getattr(model.config, "max_position_embeddings", None)
         if thinking is not None and self.prompt_style == "chat":
@@ -136,7 +143,7 @@ class LocalModel(LanguageModel):
         """Continue each prompt; length-sorted batches, longest first."""
         from harness.llm.generation import generate_all
 
-        generate = partial(generate_all, self.runtime)
+        generate = partial(self.chosen.answer, self.runtime, work=generate_all)
         if self._shared is None:
             yield from generate(requests)
         else:
@@ -151,7 +158,7 @@ class LocalModel(LanguageModel):
         """Natural-log probability of each continuation, summed over its tokens."""
         from harness.llm.scoring import score_all
 
-        yield from score_all(self.runtime, requests)
+        yield from self.chosen.answer(self.runtime, requests, score_all)
 
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]
@@ -159,7 +166,19 @@ class LocalModel(LanguageModel):
         """Probability of each string's first token, from one forward pass."""
         from harness.llm.scoring import next_token_all
 
-        yield from next_token_all(self.runtime, requests)
+        yield from self.chosen.answer(self.runtime, requests, next_token_all)
+
+    def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
+        """Keys and values of a prompt, or of what several begin with alike."""
+        from harness.llm.reading import read
+
+        return read(self.runtime, prompts, after)
+
+    def read_again(self, prefix: KeyValues) -> KeyValues:
+        """The same keys and values, read anew."""
+        from harness.llm.reading import read_tokens
+
+        return read_tokens(self.runtime, prefix.ids, prefix.text, prefix.without_text())
 
     def release(self, question_id: str) -> None:
         """Forget what was kept of a question's prompts."""
@@ -171,9 +190,26 @@ class LocalModel(LanguageModel):
         """While open, the model with a method's adapter (merged unless the weights are rounded)."""
         if folder is None:
             yield
-            return
+        else:
+            with self._as(adapted(self.runtime, self.config, folder)):
+                yield
+
+    @contextmanager
+    def edited(self, edits: Mapping[str, Edit]) -> Iterator[None]:
+        """While open, the model with edited weights."""
+        from harness.llm.edits import edited
+
+        if not edits:
+            yield
+        else:
+            with self._as(edited(self.runtime, edits)):
+                yield
+
+    @contextmanager
+    def _as(self, change: AbstractContextManager[Runtime]) -> Iterator[None]:
         plain, shared = self.runtime, self._shared
-        with adapted(plain, self.config, folder) as changed:
+        with change as changed:
+            # Replies of another model are nobody's to share.
             self.runtime, self._shared = changed, None
             try:
                 yield

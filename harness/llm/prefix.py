@@ -25,11 +25,13 @@ class SharedPrefix:
 
     ids: tuple[int, ...] = ()
     cache: Any = None
+    trained: int = 0
+    """Positions before the tokens that were trained and are of no token."""
 
     @property
     def length(self) -> int:
-        """Tokens in the prefix; 0 when it is not worth sharing."""
-        return len(self.ids)
+        """Positions of the prefix; 0 when it is not worth sharing."""
+        return self.trained + len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)

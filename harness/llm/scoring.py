@@ -7,13 +7,14 @@ and 30 % of the speed at 24 to 64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
 from harness.llm.base import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.batches import halving
+from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -28,18 +29,21 @@ def score_all(runtime: Runtime, requests: Sequence[ScoreRequest]) -> Iterator[tu
     """Score every continuation; a request is yielded once its last one is known."""
     pairs: list[Pair] = []
     owners: list[int] = []
+    prefixes: list[SharedPrefix] = []
     for index, request in enumerate(requests):
         prompt, after = runtime.pairs(request.prompt, request.continuations)
         pairs += [(prompt, continuation) for continuation in after]
         owners += [index] * len(request.continuations)
+        prefixes += [_prefix(runtime, request, prompt)] * len(request.continuations)
     known: list[dict[int, float]] = [{} for _ in requests]
-    run = partial(_score_batch, runtime, pairs)
-    for batch in _batches(runtime, [prompt + continuation for prompt, continuation in pairs]):
+    run = partial(_score_batch, runtime, pairs, prefixes)
+    rows = [prompt + continuation for prompt, continuation in pairs]
+    for batch in _batches(runtime, rows, prefixes):
         for pair, logprob in zip(batch, halving(run, batch), strict=True):
             mine = known[owners[pair]]
             mine[pair] = logprob
             if len(mine) == len(requests[owners[pair]].continuations):
-                yield owners[pair], _scores(pairs, mine)
+                yield owners[pair], _scores(pairs, mine, prefixes[pair])
     yield from ((i, Scores((), ())) for i, r in enumerate(requests) if not r.continuations)
 
 
@@ -47,25 +51,48 @@ def next_token_all(
     runtime: Runtime, requests: Sequence[NextTokenRequest]
 ) -> Iterator[tuple[int, NextTokenProbs]]:
     """The probability of each string's first token after each request's prompt."""
-    prompts, firsts = [], []
+    prompts, firsts, prefixes = [], [], []
     for request in requests:
         prompt, after = runtime.pairs(request.prompt, request.strings)
         prompts.append(prompt)
         firsts.append(_first_tokens(runtime, request.strings, after))
-    run = partial(_next_token_batch, runtime, prompts, firsts)
-    for batch in _batches(runtime, prompts):
+        prefixes.append(_prefix(runtime, request, prompt))
+    run = partial(_next_token_batch, runtime, prompts, firsts, prefixes)
+    for batch in _batches(runtime, prompts, prefixes):
         yield from zip(batch, halving(run, batch), strict=True)
 
 
-def _batches(runtime: Runtime, rows: Sequence[list[int]]) -> Iterable[list[int]]:
+def _prefix(
+    runtime: Runtime, request: ScoreRequest | NextTokenRequest, prompt: list[int]
+) -> SharedPrefix:
+    if request.prefix is None:
+        return NO_PREFIX
+    request.prefix.check(runtime.model, runtime.name)
+    return request.prefix.first(request.prefix.shared(prompt))
+
+
+def _batches(
+    runtime: Runtime, rows: Sequence[list[int]], prefixes: Sequence[SharedPrefix]
+) -> Iterator[list[int]]:
     if runtime.exact:
-        return ([index] for index in range(len(rows)))
-    return runtime.batches(range(len(rows)), rows)
+        yield from ([index] for index in range(len(rows)))
+        return
+    alike: dict[int, list[int]] = {}
+    for index, prefix in enumerate(prefixes):
+        alike.setdefault(id(prefix), []).append(index)
+    for indices in alike.values():
+        yield from runtime.batches(indices, rows)
 
 
-def _score_batch(runtime: Runtime, pairs: Sequence[Pair], batch: Sequence[int]) -> list[float]:
+def _score_batch(
+    runtime: Runtime,
+    pairs: Sequence[Pair],
+    prefixes: Sequence[SharedPrefix],
+    batch: Sequence[int],
+) -> list[float]:
     keep = max(len(pairs[i][1]) for i in batch) + 1
-    logits = _last_logits(runtime, [pairs[i][0] + pairs[i][1] for i in batch], keep)
+    rows = [pairs[i][0] + pairs[i][1] for i in batch]
+    logits = _last_logits(runtime, rows, keep, prefixes[batch[0]])
     return [_sum_logprobs(row, pairs[i][1]) for i, row in zip(batch, logits, strict=True)]
 
 
@@ -73,21 +100,29 @@ def _next_token_batch(
     runtime: Runtime,
     prompts: Sequence[list[int]],
     firsts: Sequence[dict[str, int]],
+    prefixes: Sequence[SharedPrefix],
     batch: Sequence[int],
 ) -> list[NextTokenProbs]:
-    probs = _last_logits(runtime, [prompts[i] for i in batch], 1)[:, -1].softmax(dim=-1)
+    prefix = prefixes[batch[0]]
+    logits = _last_logits(runtime, [prompts[i] for i in batch], 1, prefix)
+    probs = logits[:, -1].softmax(dim=-1)
     return [
-        NextTokenProbs({text: float(row[at]) for text, at in firsts[i].items()}, len(prompts[i]))
+        NextTokenProbs(
+            {text: float(row[at]) for text, at in firsts[i].items()},
+            len(prompts[i]) - len(prefix.ids),
+            prefix.length,
+        )
         for i, row in zip(batch, probs, strict=True)
     ]
 
 
-def _scores(pairs: Sequence[Pair], logprobs: dict[int, float]) -> Scores:
+def _scores(pairs: Sequence[Pair], logprobs: dict[int, float], prefix: SharedPrefix) -> Scores:
     order = sorted(logprobs)
     return Scores(
         tuple(logprobs[i] for i in order),
         tuple(len(pairs[i][1]) for i in order),
-        sum(len(pairs[i][0]) for i in order),
+        sum(len(pairs[i][0]) - len(prefix.ids) for i in order),
+        prefix.length * len(order),
     )
 
 
@@ -111,15 +146,25 @@ def _sum_logprobs(logits: torch.Tensor, targets: list[int]) -> float:
     return float(chosen.sum())
 
 
-def _last_logits(runtime: Runtime, rows: Sequence[list[int]], keep: int) -> torch.Tensor:
+def _last_logits(
+    runtime: Runtime, rows: Sequence[list[int]], keep: int, prefix: SharedPrefix
+) -> torch.Tensor:
     """Float32 logits [rows, keep, vocabulary] of the last ``keep`` positions."""
     import torch
 
-    ids, mask = pad_left(rows, runtime.tokenizer.pad_token_id, runtime.device)
-    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
+    from harness.llm.decoding import after_prefix
+
+    left = [row[len(prefix.ids) :] for row in rows]
+    ids, mask = pad_left(left, runtime.tokenizer.pad_token_id, runtime.device)
+    mask = torch.cat([mask.new_ones(len(rows), prefix.length), mask], dim=1)
+    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, prefix.length :]
     with torch.inference_mode():
         output = runtime.model(
-            ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
+            ids,
+            attention_mask=mask,
+            position_ids=positions,
+            logits_to_keep=keep,
+            **after_prefix(runtime.model, prefix, len(rows)),
         )
     logits: torch.Tensor = output.logits.float()
     return logits

@@ -59,7 +59,8 @@ class SharedReplies:
 
 def _key(request: GenerateRequest) -> str:
     """What decides a reply; empty where more than text does, or chance."""
-    if request.temperature > 0 or request.soft_prompts or request.watch:
+    more = request.soft_prompts or request.watch or request.adapters or request.prefix is not None
+    if more or request.temperature > 0:
         return ""
     prompt = _plain(request.prompt)
     return fingerprint([prompt, request.max_tokens, request.stop, request.one_line])

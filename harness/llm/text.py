@@ -33,3 +33,11 @@ def cut_after_line(text: str) -> str:
     start = len(text) - len(text.lstrip())
     end = text.find("\n", start)
     return text if end < 0 else text[:end]
+
+
+def common_beginning(texts: Sequence[str]) -> str:
+    """What all texts begin with."""
+    # In dictionary order the first and the last differ at least as early as any other two.
+    first, last = min(texts), max(texts)
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((place for place, (x, y) in pairs if x != y), len(first))]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import HarnessError, InputError, describe_error, did_you_mean
 from harness.metrics.answer import contains, exact_match, token_f1
 from harness.metrics.ir import EXAMPLES, asks_for_all, ir_score, is_ir_metric
 from harness.metrics.retrieval import (
@@ -103,6 +104,40 @@ def _is_scored_if_named(name: str) -> bool:
     return is_ir_metric(name) or is_known("metrics", name)
 
 
+def try_metrics(names: Iterable[str], golden_answers: Sequence[str]) -> None:
+    """Raise InputError if an answer metric cannot score an empty answer, or a golden one."""
+    for name in added_metrics(names):
+        if not is_ir_metric(name) and name not in _SUPPORT:
+            for answer in ("", golden_answers[0]):
+                answer_score(name, answer, golden_answers)
+
+
+def answer_score(name: str, answer: str, golden_answers: Sequence[str]) -> float:
+    """The score of one answer by an answer metric's name.
+
+    Raises InputError if the metric fails, or gives anything but a number in [0, 1].
+    """
+    metric = load("metrics", name)
+    try:
+        value = metric(answer, golden_answers)
+    except Exception as error:
+        if isinstance(error, HarnessError):
+            raise
+        told = describe_error(error)
+        raise InputError(
+            f"metric '{name}' failed on the answer {answer!r:.60}: {told}; {_MEND}"
+        ) from error
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise InputError(
+            f"metric '{name}' gave {value!r} for the answer {answer!r:.60}, not a number from 0 to "
+            f"1; {_MEND}"
+        )
+    return value if type(value) in (int, float) else float(value)
+
+
+_MEND = "mend it; answers are kept, the same command or `memory-harness score` goes on"
+
+
 def is_added(name: str) -> bool:
     """Whether a score is there only because a task, or a plug-in, adds it."""
     return name not in (*_ALWAYS, *_WHOLE) and name.partition("@")[0] not in _AT_K
@@ -148,7 +183,8 @@ def score_answer(
         "f1": token_f1(answer, golden_answers, closed_answers=rules.closed_answers),
         "contains": contains(answer, golden_answers),
     }
-    scores |= _added_scores(answer, documents, golden_answers, gold_doc_ids, rules, added)
+    found = _added_scores(answer, documents, golden_answers, gold_doc_ids, rules, added, failed)
+    scores |= found
     return scores | _retrieval_scores(documents, gold_doc_ids, ks, rules)
 
 
@@ -159,6 +195,7 @@ def _added_scores(
     gold: Sequence[str],
     rules: Rules,
     added: Sequence[str],
+    failed: bool,
 ) -> dict[str, float | None]:
     scores: dict[str, float | None] = {}
     named = None if documents is None or not gold else documents.support
@@ -166,7 +203,8 @@ def _added_scores(
         if is_ir_metric(name):
             scores[name] = None if documents is None else ir_score(name, documents.ranked, gold)
         elif name not in _SUPPORT:
-            scores[name] = load("metrics", name)(answer, golden_answers)
+            # Of a failed answer no golden ones are left to compare it with.
+            scores[name] = 0.0 if failed else answer_score(name, answer, golden_answers)
         elif named is None:
             scores[name] = None
         elif name == "joint_em":

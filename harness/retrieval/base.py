@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.errors import ConfigError, did_you_mean
 from harness.records import Passage
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
 
 Progress = Callable[[int, int], None]
 """Called with passages done and their total."""
@@ -26,10 +29,15 @@ class Built:
     """What building took, whenever that was; None if nobody noted it."""
     now: float = 0.0
     """Seconds of building while it was opened."""
+    bytes: int | None = None
+    """Bytes that were made then; None: all that ``storage`` tells."""
 
 
 class Retriever(ABC):
-    """Searches one corpus. Scores are higher-is-better; equal scores rank by corpus position."""
+    """Searches one corpus. Scores are higher-is-better; equal scores rank by corpus position.
+
+    The rules are tried by ``memory-harness check-retriever``.
+    """
 
     name: str
     kind: ClassVar[str] = ""
@@ -52,9 +60,19 @@ class Retriever(ABC):
     def config(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What decides the results, JSON-able, for a run's config; loads no index and no model.
 
-        Raises ConfigError for settings that do not fit. The base takes them as they are.
+        Raises ConfigError for settings that do not fit. The base takes those that the constructor
+        does, and leaves out what equals its default.
         """
-        return dict(settings)
+        if cls.open.__func__ is not Retriever.open.__func__:  # it may take others
+            return dict(settings)
+        known = dict(list(signature(cls).parameters.items())[1:])
+        if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+            return dict(settings)
+        for key in settings:
+            if key not in known:
+                hint = did_you_mean(key, list(known))
+                raise ConfigError(f"retriever '{cls.__name__}' has no parameter '{key}'{hint}")
+        return {key: value for key, value in settings.items() if value != known[key].default}
 
     @classmethod
     def revision(cls, *, ascii_only: bool) -> int:
@@ -84,6 +102,14 @@ class Retriever(ABC):
     @abstractmethod
     def storage(self) -> dict[str, int]:
         """Bytes on disk by part (``sparse index``, ``dense index``); the text is not included."""
+
+    def revised(self, changes: CorpusChanges) -> Retriever | None:
+        """A retriever over the changed corpus, made of this one in less than opening one there.
+
+        It finds what one that is opened there finds, and this one stays as it is. None if there is
+        no such way, as in the base: then one is opened. ``built`` tells what it took.
+        """
+        return None
 
     def provenance(self) -> dict[str, Any]:
         """What a manifest records beside the config: library versions, encoder revision."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,16 +13,17 @@ from numpy.typing import NDArray
 from harness.errors import InputError
 from harness.files import cache_dir, writing
 from harness.records import Passage
-from harness.retrieval.base import Progress, Retriever
+from harness.retrieval.base import Built, Progress, Retriever
 from harness.retrieval.building import Clock
 from harness.retrieval.catalogue import EncoderEntry, encoder_entry
-from harness.retrieval.embeddings import EmbeddingStore, embed_corpus
+from harness.retrieval.embeddings import EmbeddingStore, embed_corpus, encoded
 from harness.retrieval.encoders import Encoder, SentenceEncoder, Vectors, find_model
 from harness.retrieval.ranking import with_scores
 from harness.retrieval.selftest import check_index, check_order
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
 
 _MARGIN = 32
 # Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.
@@ -88,6 +90,27 @@ class DenseRetriever(Retriever):
     def storage(self) -> dict[str, int]:
         """Bytes of the vectors on disk: passages x dimensions x bytes a number."""
         return {"dense index": int(self._index.ntotal) * int(self._index.d) * self._number_bytes}
+
+    def revised(self, changes: CorpusChanges) -> DenseRetriever:
+        """Encode what is new; the vectors of all other passages stay."""
+        import faiss
+
+        start = perf_counter()
+        new = {passage.id: passage for passage in (*changes.updated, *changes.added)}
+        fresh = encoded(self._encoder, [passage.contents for passage in new.values()])
+        row_of = dict(zip(new, fresh, strict=True))
+        old = self._index.reconstruct_n(0, self._index.ntotal)
+        rows = (
+            row_of[id_] if id_ in row_of else old[self._corpus.position(id_)]
+            for id_ in changes.corpus.ids
+        )
+        index = faiss.IndexFlatIP(self._index.d)
+        index.add(np.stack(list(rows), dtype=np.float32))
+        width = self._number_bytes
+        made = DenseRetriever(changes.corpus, self._encoder, index, number_bytes=width)
+        took = perf_counter() - start
+        made.built = Built(False, took, took, bytes=len(new) * self._index.d * width)
+        return made
 
     def provenance(self) -> dict[str, Any]:
         """The encoder's provenance and the faiss version."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,16 +95,21 @@ def embed_corpus(
         progress(done, len(corpus))
     for start in range(0, len(pending), _SHARD):
         keys = pending[start : start + _SHARD]
-        exact = encoder.encode_passages([corpus[wanted[key][0]].contents for key in keys])
-        shard = exact.astype(np.float16)
-        if not np.isfinite(shard).all():
-            raise HarnessError(f"encoder {encoder.name} gave vectors that float16 cannot hold")
+        shard = encoded(encoder, [corpus[wanted[key][0]].contents for key in keys])
         store.add(keys, shard)
         for key, vector in zip(keys, shard, strict=True):
             vectors[wanted[key]] = vector
             done += len(wanted[key])
         if progress:
             progress(done, len(corpus))
+    return vectors
+
+
+def encoded(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float16]:
+    """Vectors of passages as they are kept. Raises HarnessError for numbers out of range."""
+    vectors = encoder.encode_passages(texts).astype(np.float16)
+    if not np.isfinite(vectors).all():
+        raise HarnessError(f"encoder {encoder.name} gave vectors that float16 cannot hold")
     return vectors
 
 

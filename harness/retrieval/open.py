@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, did_you_mean
+import yaml
+
+from harness.errors import ConfigError, HarnessError, describe_error, did_you_mean
 from harness.fingerprint import fingerprint
 from harness.registry import declares, is_known, load, names
 from harness.retrieval.base import Progress, Retriever
@@ -49,7 +52,18 @@ def open_retriever(
     for an index that does not find its own passages.
     """
     cls, given = _door(name, settings)
-    return cls.open(corpus, given, progress)
+    try:
+        return cls.open(corpus, given, progress)
+    except HarnessError:
+        raise
+    except Exception as error:
+        if cls in shipped().values() or is_prebuilt(name):
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"retriever '{name}' cannot be opened: {describe_error(error)} "
+            f"({last.filename}:{last.lineno}); mend it, or its parameters"
+        ) from error
 
 
 _checked: set[str] = set()
@@ -82,7 +96,25 @@ def retriever_config(
     cls, given = _door(name, settings)
     revision = cls.revision(ascii_only=ascii_only)
     changed = {} if revision == 1 else {"revision": revision}
-    return {"kind": cls.kind or name, **cls.config(given), **changed}
+    return {"kind": cls.kind or parted(name)[0], **cls.config(given), **changed}
+
+
+def parted(name: str) -> tuple[str, dict[str, Any]]:
+    """A plug-in's retriever and its parameters: ``NAME`` or ``NAME,PARAM=VALUE,...``.
+
+    Raises ConfigError.
+    """
+    own, *pairs = [name] if is_prebuilt(name) else name.split(",")
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key.strip() or not equals:
+            raise ConfigError(f"retriever '{name}': write it as NAME,PARAM=VALUE, such as mine,k=2")
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"retriever '{name}': {key} has no readable value") from error
+    return own, values
 
 
 def placeless(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,14 +143,15 @@ def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever
         return BM25Retriever, given
     if name in shipped() or _is_encoder(name):
         return DenseRetriever, {**given, "encoder": name}
-    if not is_known("retrievers", name):
-        raise ConfigError(
-            f"no retriever {name!r}{did_you_mean(name, [*retriever_names(), *FORMS])}"
-        )
-    cls = load("retrievers", name)
+    own, values = parted(name)
+    if not is_known("retrievers", own):
+        raise ConfigError(f"no retriever {own!r}{did_you_mean(own, [*retriever_names(), *FORMS])}")
+    cls = load("retrievers", own)
     if not (isinstance(cls, type) and issubclass(cls, Retriever)):
-        raise ConfigError(f"retriever '{name}': {cls!r} is not a subclass of Retriever")
-    return cls, given
+        raise ConfigError(f"retriever '{own}': {cls!r} is not a subclass of Retriever")
+    if values and (own in shipped() or _is_encoder(own)):
+        raise ConfigError(f"retriever '{name}': '{own}' takes no parameters beside its name")
+    return cls, {**values, **given}
 
 
 def _is_encoder(name: str) -> bool:

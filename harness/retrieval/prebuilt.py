@@ -40,7 +40,9 @@ FORMS = {
     },
 }
 """What a prebuilt index's name looks like, and what ``describe`` says of it."""
-RETRIEVER = "'bm25', an encoder, or an index: faiss:FILE@ENCODER, bm25s:FOLDER"
+RETRIEVER = (
+    "'bm25', an encoder, an index (faiss:FILE@ENCODER, bm25s:FOLDER), a plug-in's (NAME,PARAM=2)"
+)
 """What a method's parameter ``retriever`` takes."""
 _OPTION = re.compile(rf",({'|'.join(EncoderSettings.model_fields)})=")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
+from harness.llm.changes import changed
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.progress import bar
@@ -134,14 +136,13 @@ class _Run:
     def execute(self, root: Path) -> Path:
         """Every phase that is not done yet."""
         plan, folder = self.plan, self.plan.config.folder(root)
-        ids = tuple(question.id for question in plan.data.questions)
         engine = self.open_method(plan.window)
         with writing(root):
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
-        timed = plan.measuring.timings
         with (
-            RunDirectory(folder, ids) as run,
-            Session(folder, self.llm, timed=timed) as session,
+            RunDirectory(folder, tuple(q.id for q in plan.data.questions)) as run,
+            Session(folder, self.llm, timed=plan.measuring.timings) as session,
+            ExitStack() as memory,
         ):
             manifest = new_manifest(plan, self.llm, self.retriever, folder)
             # Answers may have been taken out of a finished run, to be given again.
@@ -153,8 +154,9 @@ class _Run:
             place = memory_path(root, plan.config)
             shared = plan.measuring.processes
             loaded = write_memory(engine, self.method, plan.data, place, self.console, shared)
+            memory.enter_context(changed(self.llm, self.method.changes))
             to_measure = not (plan.is_measured(root) or plan.measuring.is_elsewhere)
-            if timed and (to_measure or not finished):
+            if plan.measuring.timings and (to_measure or not finished):
                 self.note_opening(run, loaded)
             if not finished:
                 self.ask(engine, run, session)
@@ -185,8 +187,7 @@ class _Run:
         written, seconds = (loaded.written, loaded.seconds) if loaded else (None, None)
         cold, index = self.opened.cold_start(seconds), self.opened.index
         parts = {"write": written, "index": index, "cold_start": cold}
-        known = {name: part for name, part in parts.items() if part is not None}
-        if known:
+        if known := {name: part for name, part in parts.items() if part is not None}:
             update_performance(run.folder, **known)
 
     def ask(self, engine: Engine, run: RunDirectory, session: Session) -> None:
@@ -241,12 +242,12 @@ class _Run:
         """The method's own account."""
         with calling(self.plan.label, "storage"):
             report = self.method.storage()
-            return Storage(parts=dict(report.parts), documents=report.documents)
+            out = {"left_out": report.left_out} if report.left_out else {}
+            return Storage(parts=dict(report.parts), documents=report.documents, **out)
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""
-        questions = self.plan.data.questions
-        queries = [question.query for question in questions if question.id in run.answered]
+        queries = [q.query for q in self.plan.data.questions if q.id in run.answered]
         label = self.plan.label
         with stopping(f"{label}: stopped while single queries were timed, all answers are kept"):
             time_queries(

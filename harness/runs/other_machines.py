@@ -16,7 +16,7 @@ def going_on(run: RunDirectory, manifest: Manifest) -> Manifest:
         return manifest
     before = read_manifest(run.folder)
     if before.hardware.fingerprint != manifest.hardware.fingerprint:
-        timings = ("throughput", "latency", "memory", "index", "cold_start")
+        timings = ("throughput", "latency", "prefix", "memory", "index", "cold_start")
         update_performance(run.folder, **dict.fromkeys(timings))
         return manifest
     return manifest.model_copy(update={"timing": before.timing}) if before.timing else manifest

@@ -84,6 +84,8 @@ class Usage(Record):
     llm_calls: Amount | None = None
     passages_cut: Amount | None = None
     passages_dropped: Amount | None = None
+    prefix_tokens: Amount | None = None
+    """Positions of key/value prompts before what was read; absent where there are none."""
     prompt_tokens: Amount | None = None
     retrievals: Amount | None = None
 
@@ -93,6 +95,21 @@ class Storage(Record):
 
     parts: dict[str, Count]
     documents: Count
+    left_out: Count = 0
+    """Documents of the corpus that the memory has no room for; left out where it holds all."""
+
+
+class Prefix(Record):
+    """Key/value prompts that stand before the questions' own, as they were used while timed."""
+
+    positions: Count
+    """Of a question's prefix, the largest."""
+    bytes: Count
+    """Of its keys and values in memory."""
+    seconds: Amount | None = None
+    """To read its text once; absent where all of it is trained."""
+    first_token: list[Amount | None] = Field([])
+    """Of the first timed questions, where each read the text itself."""
 
 
 class Latency(Record):
@@ -155,6 +172,7 @@ class Performance(Record):
     usage: Usage | None = None
     storage: Storage | None = None
     latency: Latency | None = None
+    prefix: Prefix | None = None
     memory: Memory | None = None
     retries: Count | None = None
     """Requests sent again because a server failed, in all sessions; absent without any."""

@@ -15,6 +15,7 @@ from harness.metrics import Documents
 from harness.records import Prediction, Usage
 from harness.trace import retrieved_ids
 
+_LATER_COUNTS = ("passages_cut", "prefix_tokens")
 _KIND = re.compile(r"([A-Za-z_][\w.]{0,79})(?:: |$)")
 
 
@@ -47,11 +48,9 @@ def prediction_row(question_id: str, prediction: Prediction) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, int | None]:
-    """Counts; cut passages are named only where there are any, as rows of earlier runs are."""
+    """Counts; what came later is named only where there is any, as rows of earlier runs are."""
     counts: dict[str, int | None] = asdict(usage)
-    if not usage.passages_cut:
-        del counts["passages_cut"]
-    return counts
+    return {name: count for name, count in counts.items() if count or name not in _LATER_COUNTS}
 
 
 def documents_of(row: Mapping[str, Any]) -> Documents:

@@ -41,6 +41,7 @@ def time_queries(
     if the method fails where it did not in the batches.
     """
     from harness.meters.latency import measure_closed_loop
+    from harness.meters.prefix import ANEW, measure_prefix
 
     queries, count = _sound_first(run, in_order(queries)), min(measuring.queries, len(queries))
     warmup, again = min(measuring.warmup, count), measuring.again(count)
@@ -58,6 +59,13 @@ def time_queries(
                 device=device,
                 on_answer=_Patience(label, shown.advance),
             )
+    begun = {id_ for id_, single in answers.items() if single.usage.prefix_tokens}
+    first = [query for query in queries if query.id in begun][:ANEW]
+    prefix = {}
+    if first:
+        with bar(console, f"{label}, prefix read anew", len(first)) as shown:
+            patience = _Patience(label, shown.advance)
+            prefix = {"prefix": measure_prefix(engine, method, first, patience)}
     isolated = {"isolated": True} if measuring.alone else {}
     same = _same_as_batched(run, answers)
     record = Latency(**latency, warmup=warmup, same_as_batched=same, **isolated)
@@ -66,7 +74,7 @@ def time_queries(
     # The protocol first: a run is measured once it has a latency.
     protocol = measuring.protocol(len(record.seconds), engine.llm.streamed)
     run.change_manifest(timing=protocol)
-    update_performance(run.folder, latency=record, memory=memory)
+    update_performance(run.folder, latency=record, memory=memory, **prefix)
 
 
 class _Patience:

@@ -30,12 +30,13 @@ def mean_usage(path: Path) -> Usage:
     for _, row in read_predictions(path):
         if row["error"] is not None:
             continue
-        counts = counts or {*row["usage"], "passages_cut"}
+        counts = counts or {*row["usage"], "passages_cut", "prefix_tokens"}
         for name in counts:
             means[name].add(row["usage"].get(name, 0))
         means["empty"].add(is_empty(row))
         means["cut_off"].add(is_cut_off(row))
-    return Usage(**{name: mean.value for name, mean in means.items()})
+    known = {name: mean.value for name, mean in means.items()}
+    return Usage(**{k: v for k, v in known.items() if v or k != "prefix_tokens"})
 
 
 @dataclass(slots=True)
@@ -90,7 +91,11 @@ def cautions(folder: Path) -> Iterator[str]:
         )
     if told := empty_searches(folder):
         yield told
-    usage = read_performance(folder).usage
+    performance = read_performance(folder)
+    if performance.storage is not None and (out := performance.storage.left_out):
+        whole = performance.storage.documents + out
+        yield f"the method's memory has no room for {out:,} of the corpus's {whole:,} documents"
+    usage = performance.usage
     if usage is not None and (usage.empty or 0) >= MANY:
         yield (
             f"{_percent(usage.empty)} of the questions got an empty reply or have an empty answer; "

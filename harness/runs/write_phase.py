@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import asdict, dataclass, replace
@@ -139,6 +139,21 @@ def write(
     Returns what all of them asked; None where ``write`` is not awaited and so asks nothing that
     anybody counts. Raises RunFailedError if a server left something unanswered.
     """
+    return at_work(
+        engine, method, corpus, scratch, console, lambda: method.write(corpus, train, folder), label
+    )
+
+
+def at_work(
+    engine: Engine,
+    method: Method,
+    corpus: Corpus,
+    scratch: Path,
+    console: Console,
+    work: Callable[[], Awaitable[None] | None],
+    label: str,
+) -> Counts | None:
+    """Have an opened method do what changes a memory, which may be awaited, as ``write`` does."""
     under_way = UnderWay(engine.window, engine.llm.release, console)
     with Journal(scratch / CALLS, engine.submit, corpus) as journal:
         lent = method.lent
@@ -153,10 +168,10 @@ def write(
                 under_way=under_way,
             )
         )
-        work = method.write(corpus, train, folder)
-        if not isawaitable(work):
+        asking = work()
+        if not isawaitable(asking):
             return None
-        engine.complete(under_way.whole(label, work))
+        engine.complete(under_way.whole(label, asking))
     return journal.counts
 
 

@@ -19,7 +19,10 @@ from harness.testing import (
     rules_of_conduct,
     rules_of_folder,
     rules_of_memory,
+    rules_of_prefixes,
+    rules_of_revising,
     rules_of_train,
+    rules_of_weights,
 )
 from harness.testing.conformance_lab import Lab
 from harness.testing.findings import Breach, BrokenRuleError, Findings, Rule
@@ -30,9 +33,12 @@ RULES: tuple[Rule, ...] = (
     *rules_of_memory.RULES,
     *rules_of_answers.BEFORE,
     *rules_of_folder.RULES,
+    *rules_of_revising.RULES,
     *rules_of_answers.AFTER,
     *rules_of_train.RULES,
     *rules_of_conduct.RULES,
+    *rules_of_weights.RULES,
+    *rules_of_prefixes.RULES,
 )
 """Every rule, each after those without which it cannot be checked."""
 _SHOWN = 3
@@ -93,6 +99,7 @@ def examine(
         # The adapter that a method brings is merged into a model of one's own but once.
         able = all(rule in kept for rule in rules_of_memory.BASIS)
         with lab.adapted() if able else nullcontext():
+            lab.weights = rules_of_weights.weights_of(model)
             _try(RULES[of_class:], lab, kept, found)
     return Findings(
         cls.__name__,

@@ -24,6 +24,7 @@ from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
+from harness.llm.changes import changed
 from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
 from harness.runs.write_phase import write
@@ -66,6 +67,8 @@ class Lab:
         self.imported = False
         """Whether it was watched while it was imported."""
         self.gold = NoGold(self.code)
+        self.weights = ""
+        """A hash of the model's weights before anything was written; empty if it shows none."""
         self.as_written = ""
         """The fingerprint of the memory when write() was done."""
 
@@ -184,7 +187,8 @@ class Lab:
             sys.set_coroutine_origin_tracking_depth(1)
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always", RuntimeWarning)
-                engine.run(observed, asked, observed.answered)
+                with changed(engine.llm, method.changes):
+                    engine.run(observed, asked, observed.answered)
             return [str(each.message) for each in told]
 
         try:
@@ -205,7 +209,8 @@ class Lab:
         """Everything that is asked of the model and the retriever, each with its kind."""
         engine = self.engine(method, case)
         engine.kept = []
-        self.watch.run("answer", lambda: engine.run(method, self.queries, lambda _: None))
+        with changed(engine.llm, method.changes):
+            self.watch.run("answer", lambda: engine.run(method, self.queries, lambda _: None))
         return engine.kept
 
     def cancelled(self, method: Method) -> bool:

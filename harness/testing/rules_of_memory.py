@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 
 from harness.fingerprint import folder_fingerprint
-from harness.records import StorageReport
+from harness.records import STORAGE_PARTS, StorageReport
 from harness.runs.write_phase import CALLS
 from harness.testing.conformance_lab import Lab
 from harness.testing.findings import Wrongs, rule
@@ -16,9 +16,6 @@ from harness.testing.observed import Case, KilledError
 from harness.testing.rules_of_class import can_be_made, is_whole, properties, signature
 from harness.testing.watch import HungError
 
-STORAGE_PARTS = frozenset(
-    {"text", "sparse index", "dense index", "memory vectors", "adapters", "shared parameters"}
-)
 BASIS = (is_whole, can_be_made, properties, signature)
 
 
@@ -55,12 +52,13 @@ def storage(lab: Lab) -> Wrongs:
             "return StorageReport({part: bytes}, documents)",
         )
         return
-    if unknown := sorted(set(report.parts) - STORAGE_PARTS):
+    if unknown := sorted(set(report.parts).difference(STORAGE_PARTS)):
         yield (
             f"unknown parts {unknown} (known: {sorted(STORAGE_PARTS)})",
             "call them by these names",
         )
-    for name, value in {**report.parts, "documents": report.documents}.items():
+    counts = {**report.parts, "documents": report.documents, "left_out": report.left_out}
+    for name, value in counts.items():
         if type(value) is not int or value < 0:
             yield (
                 f"{name} = {value!r}, not a number of bytes",

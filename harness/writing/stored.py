@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.llm.adapters import adapter_fingerprint
 from harness.llm.base import NextTokenProbs, Reply, Scores, TokenChoice
 from harness.records import Passage
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.llm.keyvalues import KeyValues
 
 Stored = Mapping[str, Any]
 
-_BESIDE = ("keep_for", "soft_prompts")
-"""Fields of a request that change no result, or are no JSON."""
+_BESIDE = ("keep_for", "soft_prompts", "adapters", "prefix")
+"""Fields of a request that change no result, or are no JSON: vectors and LoRAs go by content."""
 
 
 def key_of(kind: str, request: Any) -> str:
@@ -29,7 +31,14 @@ def key_of(kind: str, request: Any) -> str:
     names = (field.name for field in fields(request))
     asked = {name: getattr(request, name) for name in names if name not in _BESIDE}
     vectors: Sequence[torch.Tensor] = getattr(request, "soft_prompts", ())
-    return _digest([kind, asked, *map(_of_tensor, vectors)])
+    adapters = map(adapter_fingerprint, getattr(request, "adapters", ()))
+    prefix: KeyValues | None = getattr(request, "prefix", None)
+    # Read text changes no result; without any a request has the key that it always had.
+    trained = prefix.without_text() if prefix is not None else None
+    layers = trained.layers if trained is not None else ()
+    before = [_of_tensor(part) for layer in layers for part in (layer.keys, layer.values)]
+    told = [*map(_of_tensor, vectors), *adapters, *([before] if before else [])]
+    return _digest([kind, asked, *told])
 
 
 def stored(kind: str, result: Any) -> Stored:
@@ -53,11 +62,11 @@ def _reply(values: Stored, _: Corpus | None) -> Reply:
 
 def _scores(values: Stored, _: Corpus | None) -> Scores:
     logprobs, counts = tuple(values["logprobs"]), tuple(values["token_counts"])
-    return Scores(logprobs, counts, values["prompt_tokens"])
+    return Scores(logprobs, counts, values["prompt_tokens"], values["prefix_tokens"])
 
 
 def _probs(values: Stored, _: Corpus | None) -> NextTokenProbs:
-    return NextTokenProbs(values["probs"], values["prompt_tokens"])
+    return NextTokenProbs(values["probs"], values["prompt_tokens"], values["prefix_tokens"])
 
 
 def _passages(values: Stored, corpus: Corpus | None) -> list[Passage]:

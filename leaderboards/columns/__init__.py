@@ -12,7 +12,7 @@ from harness.metrics import is_added
 from leaderboards.columns.base import Column, Field, Kind, sorted_rows
 from leaderboards.columns.cost import space, timing, usage
 from leaderboards.columns.judge import judging
-from leaderboards.columns.quality import metric, mishaps, quality
+from leaderboards.columns.quality import metric, mishaps, own_metric, quality
 from leaderboards.rows import DEFAULT_K, Row
 
 __all__ = ["METHOD", "Column", "Field", "Kind", "find_columns", "further", "sorted_rows"]
@@ -46,7 +46,9 @@ def find_columns(rows: Iterable[Row] = (), k: int = DEFAULT_K) -> dict[str, Colu
     ]  # fmt: skip
     told = {field.name for column in known for field in column.fields}
     others = sorted({name for row in everything for name in row.means} - told, key=_in_order)
-    return {column.name: column for column in [*known, *map(metric, others)]}
+    own = {name for row in everything for name in row.own}
+    rest = [own_metric(name) if name in own else metric(name) for name in others]
+    return {column.name: column for column in [*known, *rest]}
 
 
 def _in_order(name: str) -> tuple[str, int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.escape import shortened
+from harness.records import SHARED, STORAGE_PARTS
 from leaderboards import cells
 from leaderboards.columns.base import Column, Field, summed
 from leaderboards.rows import Row
@@ -14,7 +15,7 @@ Number = Callable[[Row], float | None]
 _SOUND = "failed questions are left out"
 
 _LONGEST = 40
-_PARTS = ("text", "sparse index", "dense index", "memory vectors", "adapters")
+_PARTS = tuple(part for part in STORAGE_PARTS if part != SHARED)
 """Parts of a storage report that have a field whether a row has them or not."""
 
 
@@ -56,6 +57,20 @@ def timing() -> Iterator[Column]:
         ),
         "low",
         short="First token",
+    )
+    yield Column(
+        "prefix",
+        "Prefix",
+        "Positions before the prompts of all questions, seconds to read their text once, and the "
+        "median time to the first token of a question that reads it itself.",
+        cells.prefix,
+        (
+            Field("prefix_seconds", "float", lambda row: row.cost.prefix_seconds),
+            Field("prefix_positions", "int", lambda row: row.cost.prefix_positions),
+            Field("prefix_bytes", "int", lambda row: row.cost.prefix_bytes),
+            Field("first_token_without_prefix_p50_seconds", "float", _without_prefix),
+        ),
+        "low",
     )
     yield Column(
         "throughput",
@@ -113,12 +128,14 @@ def usage() -> Iterator[Column]:
     yield Column(
         "tokens",
         "Tokens/q",
-        f"Prompt and completion tokens of all calls for a question; {_SOUND}.",
-        lambda row: cells.number(cells.tokens(row)),
+        "Prompt and completion tokens of all calls for a question (+ positions of a prefix, kept); "
+        f"{_SOUND}.",
+        cells.all_tokens,
         (
             Field("tokens_per_question", "float", cells.tokens),
             Field("prompt_tokens_per_question", "float", lambda row: row.cost.prompt_tokens),
             Field("completion_tokens_per_question", "float", lambda r: r.cost.completion_tokens),
+            Field("prefix_tokens_per_question", "float", lambda row: row.cost.prefix_tokens),
         ),
         "low",
     )
@@ -219,6 +236,10 @@ def _seconds(name: str, heading: str, explanation: str, value: Number) -> Column
 def _amount(name: str, heading: str, explanation: str, field: str, value: Number) -> Column:
     fields = (Field(field, "float", value),)
     return Column(name, heading, explanation, lambda row: cells.number(value(row)), fields, "low")
+
+
+def _without_prefix(row: Row) -> float | None:
+    return row.cost.prefix_first_token_p50
 
 
 def _percent(share: float | None) -> float | None:

@@ -133,6 +133,13 @@ def mishaps(rows: Sequence[Row]) -> Iterator[Column]:
     )
 
 
+def own_metric(name: str) -> Column:
+    """The column of a plug-in's metric: a mean with its interval, as EM and F1 have it."""
+    heading = shortened(name, 40)
+    column = _score(name, name, heading, f"Mean of {heading}", lambda row: row.own.get(name))
+    return replace(column, is_metric=True)
+
+
 def metric(name: str) -> Column:
     """The column of any other score."""
     kind, at, k = name.partition("@")

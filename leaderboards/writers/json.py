@@ -14,7 +14,7 @@ from leaderboards.view import ALL, View
 
 FORMAT_VERSION = 1
 _NOT_ASCII = re.compile(r"[^ -~\n]")
-_LATER = ("external", "floors", "judge")
+_LATER = ("external", "floors", "judge", "own")
 _NOT_TOLD = ("cautions", "folders")
 
 

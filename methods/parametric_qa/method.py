@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.local import LocalModel
     from methods.parametric_qa.choose import Chooser, Chosen
@@ -168,6 +170,7 @@ class ParametricQA(Method):
         """
         from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
         from methods.parametric_qa.shared.open_bundle import untrained_bundle
+        from methods.parametric_qa.write.documents import groups
 
         self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
         shape = self._bundle.parts.config
@@ -230,6 +233,22 @@ class ParametricQA(Method):
         self._bank = bank
         self._chooser = Chooser(self.model, self._bundle, bank)
 
+    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
+        """Write the codes of new and updated documents, remove those of deleted ones."""
+        from methods.parametric_qa.write.documents import revise_bank
+
+        revise_bank(self._bank, changes, self._codes)
+
+    @property
+    def revision_differs(self) -> str:
+        """Untrained parts are made of a corpus, and stay."""
+        told = "The salience of untrained shared parts stays that of the first corpus."
+        return told if self.params.shared is None else ""
+
+    def digests(self) -> Mapping[str, bytes]:
+        """Hashes of every stored byte of a code."""
+        return {id_: blake2b(self._bank.raw(id_)).digest() for id_ in self._bank.ids}
+
     def _trained(self) -> Bundle | None:
         from methods.parametric_qa.shared.open_bundle import trained_bundle
 
@@ -274,15 +293,3 @@ class ParametricQA(Method):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
-
-
-def groups(corpus: Corpus, size: int) -> Iterator[list[Passage]]:
-    """The corpus in order, ``size`` passages at a time."""
-    group: list[Passage] = []
-    for passage in corpus:
-        group.append(passage)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group

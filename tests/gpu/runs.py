@@ -33,6 +33,8 @@ SHORT = {
     "sub_query_tokens": 8,
     "sub_answer_tokens": 8,
     "silver_questions": 4,
+    "epochs": 1,
+    "questions": 2,
 }
 ENCODER = "gpu-check-encoder"
 SETTINGS = {"query_prefix": "", "passage_prefix": "", "normalize": True}

@@ -26,6 +26,11 @@ SLOW = {"adaptive-rag"}
 # are checked with a model that takes them (tests/methods/parametric_qa).
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
+# These are checked with a model that they can train (weights, test_cartridge).
+TRAIN = {
+    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "prag",
+    "prag-shuffled",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def needed(tmp_path, monkeypatch, router) -> dict:
     [
         pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n
         for n in names("methods")
-        if n not in READ_VECTORS
+        if n not in READ_VECTORS | TRAIN
     ],
 )
 def test_conformance(name, needed):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import as_messages
 from harness.llm.loading import load_tokenizer
+from harness.llm.messages import as_messages
 from harness.llm.model_config import local_folder
 from harness.llm.server.bodies import template_options
 from harness.llm.template import render_chat

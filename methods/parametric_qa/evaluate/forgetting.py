@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.boards.changing.asking import ask, circumstances
+from harness.boards.changing.before_after import perplexity_terms
 from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData
@@ -17,17 +19,14 @@ from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
 from harness.fingerprint import sample_by_hash
-from harness.llm.base import ScoreRequest
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.model_config import ModelConfig
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
 from harness.metrics.answer import exact_match, token_f1
-from harness.progress import bar
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
-from methods.parametric_qa.evaluate.ask import ask, circumstances
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.reader import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, check_style, find_bundle
@@ -170,22 +169,6 @@ def held_out_passages(task: TrainingTask, seen: frozenset[str], count: int) -> l
         )
     chosen = sample_by_hash(ids, count, str)
     return [task.corpus.get(id_) for id_ in chosen]
-
-
-def perplexity_terms(
-    llm: LocalModel, passages: Sequence[Passage], console: Console, label: str
-) -> dict[str, tuple[int, float]]:
-    """Tokens and summed negative log-likelihood (nats) of each passage's text, by id.
-
-    The first token is predicted from the model's start token, which is not counted.
-    """
-    requests = [ScoreRequest("", (document_text(passage).strip(),)) for passage in passages]
-    found = {}
-    with bar(console, label, len(requests)) as shown:
-        for index, scores in llm.score(requests):
-            found[passages[index].id] = (scores.token_counts[0], -scores.logprobs[0])
-            shown.advance()
-    return found
 
 
 def _account(folder: Path | None, other: ModelConfig | None) -> Account:

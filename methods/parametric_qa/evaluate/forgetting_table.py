@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import exp
 from typing import TYPE_CHECKING, Any
 
-from harness.metrics.statistics import difference_ci, perplexity_difference_ci
+from harness.boards.changing.before_after import WHEN, cells, of_passages, of_scores
 from harness.report import NOT_COMPARABLE, report
 
 if TYPE_CHECKING:
     from methods.parametric_qa.evaluate.forgetting import Forgetting
 
-_WHEN = ("before", "after")
 _HEADERS = ("Task", "Measure", "n", "Before", "After", "Difference [95% CI]", "Relative change")
 
 
@@ -46,53 +44,16 @@ def _lines(
     for prompt in dict.fromkeys(row["prompt"] for row in questions):
         rows = _of(questions, prompt=prompt)
         for score in ("em", "f1"):
-            before, after = ([row[f"{score}_{when}"] for row in rows] for when in _WHEN)
-            lines.append(_of_scores(rows[0]["task"], f"{score} {prompt}", before, after))
-    return [*lines, _of_passages(passages)]
-
-
-def _of_scores(
-    task: str, measure: str, before: Sequence[float], after: Sequence[float]
-) -> dict[str, Any]:
-    differences = [b - a for a, b in zip(before, after, strict=True)]
-    means = (sum(before) / len(before), sum(after) / len(after))
-    return _line(task, measure, len(before), means, difference_ci(differences))
-
-
-def _of_passages(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    tokens = [row["tokens"] for row in rows]
-    nats = {when: [row[f"nats_{when}"] for row in rows] for when in _WHEN}
-    interval = perplexity_difference_ci(nats["before"], nats["after"], tokens)
-    before, after = (exp(sum(nats[when]) / sum(tokens)) for when in _WHEN)
-    return _line(rows[0]["task"], "perplexity", len(rows), (before, after), interval)
-
-
-def _line(
-    task: str, measure: str, n: int, means: tuple[float, float], interval: Sequence[float]
-) -> dict[str, Any]:
-    before, after = means
-    return {
-        "task": task,
-        "measure": measure,
-        "n": n,
-        "before": before,
-        "after": after,
-        "difference": after - before,
-        "low": interval[0],
-        "high": interval[1],
-        "relative": (after - before) / before if before else None,
-    }
+            before, after = ([row[f"{score}_{when}"] for row in rows] for when in WHEN)
+            head = {"task": rows[0]["task"], "measure": f"{score} {prompt}"}
+            lines.append(of_scores(head, before, after))
+    return [*lines, of_passages({"task": passages[0]["task"], "measure": "perplexity"}, passages)]
 
 
 def _cells(line: Mapping[str, Any]) -> list[str]:
     score, _, prompt = line["measure"].partition(" ")
-    scale, form = (100, ".1f") if prompt else (1, ".2f")
     name = f"{score.upper()}, prompt of {prompt}" if prompt else "Perplexity of held-out passages"
-    values = [scale * line[key] for key in ("difference", "low", "high")]
-    difference, low, high = (format(value + 0.0, f"+{form}") for value in values)
-    relative = "—" if line["relative"] is None else f"{100 * line['relative']:+.1f} %"
-    means = [format(scale * line[when], form) for when in _WHEN]
-    return [line["task"], name, f"{line['n']:,}", *means, f"{difference} [{low}, {high}]", relative]
+    return [line["task"], name, *cells(line, percent=bool(prompt))]
 
 
 def _caption(facts: Mapping[str, Any], errors: int) -> list[str]:

@@ -8,7 +8,6 @@ writes new ones, and replacing ``bank.json`` is the one moment at which it happe
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from methods.parametric_qa.memory.quantise import (
     Snapshot,
     checked,
     from_stored,
+    settle,
     to_stored,
 )
 from methods.parametric_qa.shared.rounding import BITS, packed_width
@@ -125,6 +125,13 @@ class MemoryBank:
                 f"{self.folder}: the bank holds the documents of another corpus, or of this one "
                 "before it changed; write it again or choose the corpus it was written from"
             )
+
+    def belong_to(self, corpus_fingerprint: str) -> None:
+        """Note of which corpus the bank holds the documents now."""
+        names = tuple(segment.name for segment in self._view.segments)
+        config = self.config.model_copy(update={"corpus_fingerprint": corpus_fingerprint})
+        write_json(self.folder / BANK_FILE, _Manifest(config=config, segments=names).model_dump())
+        self.config = config
 
     def add(self, ids: Sequence[str], codes: Tensor) -> None:
         """Store codes [n, slots, z_dim] of new documents as one segment.
@@ -239,9 +246,9 @@ class MemoryBank:
             for segment in segments:
                 if segment.name not in there:
                     segment.save(self.folder)
-            _settle(self.folder)
+            settle(self.folder)
             write_json(self.folder / BANK_FILE, manifest.model_dump())
-            _settle(self.folder)
+            settle(self.folder)
         except BaseException:
             # Only the disk knows on which side of the change the failure fell.
             with suppress(InputError, OSError):
@@ -287,13 +294,3 @@ def _read_manifest(folder: Path) -> _Manifest:
         found = problem_of(error)
         where = found.where or "the file"
         raise InputError(f"{path}: {where}: {found.message}; {WRITE_AGAIN}") from error
-
-
-def _settle(folder: Path) -> None:
-    """Have the names of files on disk, too, before what relies on them is written or removed."""
-    with writing(folder):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

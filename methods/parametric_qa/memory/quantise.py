@@ -6,6 +6,7 @@ A segment is one file of some documents: their ids, and one row a document of ea
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import InputError
-from harness.files import atomic_file
+from harness.files import atomic_file, writing
 from methods.parametric_qa.shared.rounding import BITS, packed, unpacked
 
 CodeType = Literal["float16", "int8", "grid2", "grid4", "grid8"]
@@ -189,3 +190,13 @@ class Snapshot:
             for number, (positions, rows) in found.items():
                 stored[name][positions] = self.segments[number].tensors[name][rows]
         return stored
+
+
+def settle(folder: Path) -> None:
+    """Have the names of files on disk, too, before what relies on them is written or removed."""
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

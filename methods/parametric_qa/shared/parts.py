@@ -18,13 +18,12 @@ from torch import Tensor, nn
 
 from harness.errors import ConfigError, InputError, problem_of
 from harness.files import atomic_file, read_json, write_json, writing
+from harness.llm.weights import model_fingerprint
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
 
 CONFIG_FILE, TENSORS_FILE, ADAPTER_FOLDER = "shared.json", "shared.safetensors", "adapter"
-SAMPLED = 1024
-"""Numbers of each tensor that a model's fingerprint is made of."""
 
 
 class SharedConfig(BaseModel):
@@ -146,23 +145,6 @@ class SharedParts(nn.Module):
                 f"not for '{name}' as it is now; take that model, or train shared parts for this "
                 "one: memory-harness train"
             )
-
-
-def model_fingerprint(model: Any) -> str:
-    """A hash of every parameter's name and shape and of 1,024 of its numbers, evenly spaced.
-
-    Fast enough for any size, and changed by any training: that changes numbers everywhere.
-    Independent of the floating-point type only as far as the numbers are.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in model.named_parameters():
-        flat = tensor.detach().reshape(-1)
-        places = torch.linspace(
-            0, flat.numel() - 1, min(SAMPLED, flat.numel()), dtype=torch.float64
-        )
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(flat[places.long().to(flat.device)].float().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, half: bool = False) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.data.trained_on import TRAINED_ON, write_record
 from harness.errors import InputError
 from harness.files import writing
+from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.shared.bundle import CONTENTS
-from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
 
 if TYPE_CHECKING:

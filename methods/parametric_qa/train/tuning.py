@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from harness.files import read_json, write_json
+from harness.llm.adapters import save_adapter
 from methods.parametric_qa.shared.parts import ADAPTER_FOLDER
 
 MODEL_FOLDER = "model"
@@ -53,16 +53,7 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 def save_tuned(model: Any, mode: Mode, folder: Path, name: str) -> None:
     """Write the adapter (float16) or, if all was trained, the model; nothing if it was frozen."""
     if mode == "lora":
-        for parameter in trainable(model).values():
-            parameter.data = parameter.data.half()
-        place = folder / ADAPTER_FOLDER
-        model.save_pretrained(place, save_embedding_layers=False)
-        (place / "README.md").unlink(missing_ok=True)
-        # peft notes where on this machine the model lay, and modules in no fixed order.
-        config = read_json(place / "adapter_config.json")
-        modules = sorted(config["target_modules"])
-        config |= {"base_model_name_or_path": name, "target_modules": modules}
-        write_json(place / "adapter_config.json", config)
+        save_adapter(model, folder / ADAPTER_FOLDER, name)
     elif mode == "full":
         model.save_pretrained(folder / MODEL_FOLDER)
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from harness.errors import InputError, RunFailedError
 from harness.llm.batches import halving, length_sorted_batches
+from harness.llm.weights import model_fingerprint
 from harness.progress import Bar, bar
 from methods.parametric_qa.memory.batch_store import BatchStore
 from methods.parametric_qa.prompts import recall_prompt
 from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
-from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits
 
 if TYPE_CHECKING:

@@ -30,10 +30,15 @@ PATIENCE = 0.5
 KINDS = [*FAULTS.values(), Fault(drops=True, delay=1.5 * PATIENCE)]
 HARD = "number 3 "
 """A question that the server does not answer until it is well."""
-LOCAL = ("parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled", "self-rag")
-"""Methods that read vectors, which no server takes, or write tokens of a checkpoint's own."""
+READ_VECTORS = ("parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled")
+TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
+CARTRIDGES = ("cartridge", "cartridge-other")
+LOCAL = (*READ_VECTORS, *TRAIN, *CARTRIDGES, "self-rag")
+"""Methods whose vectors, adapters or keys no server takes, or that write tokens of their own."""
 LACKS = {
-    **dict.fromkeys(LOCAL[:3], "needs the capability 'soft-prompts', which model 'm' lacks"),
+    **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
+    **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
+    **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),
     "self-rag": "needs the tokens [Retrieval]",
     "corag": "asks in its authors' words, which are not shipped",
     "corag-reworded": "needs training for 'corag'",

@@ -127,11 +127,11 @@ def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
     expected = dict(tiny.score([request]))[0]
     last_logits, refused = scoring._last_logits, []
 
-    def once(runtime, rows, keep):
+    def once(runtime, rows, *rest):
         if not refused:
             refused.append(len(rows))
             raise torch.OutOfMemoryError("no memory left")
-        return last_logits(runtime, rows, keep)
+        return last_logits(runtime, rows, *rest)
 
     monkeypatch.setattr(scoring, "_last_logits", once)
     again = dict(tiny.score([request]))[0]

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from harness.data.corpus import Corpus
+from harness.data.corpus_changes import CorpusChanges
 from harness.errors import HarnessError, InputError
+from harness.records import Passage
 from harness.retrieval.dense import (
     DenseRetriever,
     build_dense,
@@ -69,6 +71,31 @@ def test_a_changed_corpus_encodes_only_what_changed() -> None:
     changed = corpus_of("three", "four", "one")
     assert ids(build_dense(changed, encoder), "four", k=1) == ["p1"]
     assert encoder.encoded == ["\nfour"]
+
+
+def test_a_revised_index_finds_what_a_new_one_finds() -> None:
+    encoder = HashEncoder()
+    corpus = corpus_of(*TEXTS)
+    index = build_dense(corpus, encoder)
+    before = [ids(index, query) for query in ("subject3 number10", "number299")]
+    encoder.encoded.clear()
+    changes = CorpusChanges.of(
+        corpus,
+        added=[Passage("new", "", "a new passage about subject3")],
+        updated=[Passage("p10", "", "passage ten about nothing")],
+        deleted=["p3", "p299"],
+    )
+    revised = index.revised(changes)
+    assert sorted(encoder.encoded) == [
+        "\na new passage about subject3",
+        "\npassage ten about nothing",
+    ]
+    fresh = build_dense(changes.corpus, HashEncoder())
+    queries = [f"number{i} subject{i % 7}" for i in range(40)] + ["a new passage", "nothing ten"]
+    assert revised.search(queries, 8) == fresh.search(queries, 8)
+    assert revised.storage() == fresh.storage()
+    assert revised.built is not None and revised.built.bytes == 2 * 64 * 2
+    assert [ids(index, query) for query in ("subject3 number10", "number299")] == before
 
 
 def test_another_encoder_shares_no_vectors() -> None:

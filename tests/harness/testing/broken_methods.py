@@ -537,6 +537,29 @@ class Printing(Good):
         return Prediction("")
 
 
+class Following(Good):
+    """Brings its memory to another corpus: a good revision."""
+
+    def revise(self, changes, train, folder):
+        titles = {id: title for id, title in self.titles.items() if id not in changes.deleted}
+        titles |= {passage.id: passage.title for passage in (*changes.updated, *changes.added)}
+        (folder / "titles.json").write_text(json.dumps(titles))
+
+    def digests(self):
+        return {id: title.encode() for id, title in self.titles.items()}
+
+
+class Stale(Following):
+    def revise(self, changes, train, folder):
+        """As it was."""
+
+
+class Hoarding(Following):
+    def revise(self, changes, train, folder):
+        titles = {passage.id: passage.title for passage in (*changes.updated, *changes.added)}
+        (folder / "titles.json").write_text(json.dumps({**self.titles, **titles}))
+
+
 class Asks(Good):
     """Writes what the model says of each passage: a good write that asks."""
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness import registry
+from harness.boards.changing.before_after import perplexity_terms
 from harness.boards.task_entry import TaskSource
 from harness.cli import main as cli
 from harness.data.corpus import Corpus
@@ -25,7 +26,6 @@ from methods.parametric_qa.evaluate.forgetting import (
     Forgetting,
     ReadBothWays,
     held_out_passages,
-    perplexity_terms,
 )
 from methods.parametric_qa.shared.parts import CONFIG_FILE
 from methods.parametric_qa.train.training_data import TrainingTask, read_training_task
@@ -298,3 +298,39 @@ def test_a_model_of_another_vocabulary_is_refused(call, shared, tmp_path):
     code, _, errors = call(*SMALL, "--after", f"path:{other}")
     assert code == 2
     assert "another vocabulary" in errors.splitlines()[-1]
+
+
+def test_as_one_of_all_methods_it_is_measured_alike(call, adapter, shared, tmp_path):
+    """Closed book as without --method; and its memory, which keeps what it holds as it grows."""
+    *_, alone, _ = measured(call, tmp_path / "one", "--shared", shared)
+    table, summary, asked, read = measured(
+        call, tmp_path / "two", "--method", "parametric-qa", "--method", "no-retrieval",
+        "--shared", shared,
+    )  # fmt: skip
+    before = {r["question_id"]: r for r in alone if r["prompt"] == "no-retrieval"}
+    closed = [row for row in asked if row["measure"] == "closed book"]
+    assert len(closed) == 4 and {row["method"] for row in closed} == {"parametric-qa"}
+    for row in closed:
+        for name in ("answer_before", "answer_after", "em_before", "f1_after"):
+            assert row[name] == before[row["question_id"]][name]
+    assert 0 < len(read) <= 5 and all(r["nats_before"] != r["nats_after"] for r in read)
+    old = [row for row in asked if row["measure"] == "old documents"]
+    assert len(old) == 2 * 4
+    assert summary["facts"]["undone_exactly"] == ["parametric-qa"]
+    assert summary["facts"]["without_weights"] == ["no-retrieval"]
+    assert "Weights: of parametric-qa compared before and after, every bit is what it was" in table
+    lines = [line for line in table.splitlines() if "0 by construction" in line]
+    assert len(lines) == 2 and "no-retrieval" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "bm25", "--after", "path:x"], "leave --method out"),
+        (["-p", "k=2"], "-p: of which method?"),
+        (["--method", "parametric-qa-gold"], "is shown gold"),
+    ],
+)
+def test_what_cannot_be_of_a_method_is_one_line(call, arguments, words):
+    code, _, errors = call(*arguments)
+    assert code == 2 and words in errors.splitlines()[-1]

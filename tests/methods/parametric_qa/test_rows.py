@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from harness.data.corpus import Corpus
-from harness.llm import generation
 from harness.llm.base import GenerateRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.llm.prefix import NO_PREFIX
+from harness.llm.read_before import left_to_read
 from harness.records import Passage, Question
 from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
@@ -54,7 +54,7 @@ def test_a_training_row_is_what_the_engine_sends(llm, objectives, passages):
     prompt = reading_prompt(QUESTION.text, len(passages)).render(llm.prompt_style)
     request = GenerateRequest(prompt, soft_prompts=row.memories)
     assert len(row.memories) == len(passages)
-    sent = generation._inputs(llm.runtime, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
+    sent = left_to_read(llm.runtime, [llm.encode(prompt)], [request], [NO_PREFIX])[0]
     read = pack(llm.model, [row]).inputs[0]
     before = len(read) - len(row.target)
     vectors = sent if sent.is_floating_point() else llm.model.get_input_embeddings()(sent)

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from harness.errors import ConfigError, InputError
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.shared.parts import (
     CONFIG_FILE,
     TENSORS_FILE,
     SharedParts,
-    model_fingerprint,
 )
 from tests.tiny import build_tiny_model
 

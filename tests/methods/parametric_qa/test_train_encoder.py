@@ -13,12 +13,12 @@ from harness.boards.method_entry import parse_params
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import ConfigError, InputError
+from harness.llm.weights import model_fingerprint
 from harness.records import Passage
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
 from methods.parametric_qa.shared.initial import document_tokens
-from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.train import training
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from harness.errors import ConfigError, InputError, RunFailedError
 from harness.llm.catalogue import resolve_model
 from harness.llm.style import prompt_style
+from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
-from methods.parametric_qa.shared.parts import model_fingerprint
 from methods.parametric_qa.train import training
 from methods.parametric_qa.train.curves import read_curves
 from methods.parametric_qa.train.recipe import Losses, SelectorTraining, Tuning, read_recipe

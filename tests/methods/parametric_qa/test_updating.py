@@ -10,6 +10,10 @@ import pytest
 import torch
 
 from harness import registry
+from harness.boards.changing.facts import changed_facts
+from harness.boards.changing.subject import subjects_of
+from harness.boards.changing.update_records import SCENARIOS, fact_records, second_version
+from harness.boards.changing.updating import UpdateOptions, changes_of, evaluate_changes
 from harness.cli import main as cli
 from harness.data.card import Task
 from harness.data.task import load_task
@@ -17,16 +21,8 @@ from harness.errors import RunFailedError
 from harness.llm.base import Reply
 from harness.metrics.statistics import proportion_ci
 from harness.records import Passage, Prediction
-from methods.parametric_qa.evaluate import changing, updating
-from methods.parametric_qa.evaluate.changed_facts import changed_facts
-from methods.parametric_qa.evaluate.changing import second_version
-from methods.parametric_qa.evaluate.updating import (
-    UpdateOptions,
-    changed_corpus,
-    evaluate_changes,
-    fact_records,
-)
 from methods.parametric_qa.memory.quantise import quantised
+from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.shared.initial import document_tokens, span_codes
 from methods.parametric_qa.write import writing
@@ -62,8 +58,16 @@ def shared(llm, data, tmp_path):
 
 
 @pytest.fixture
-def options(shared):
-    return UpdateOptions(task="small", facts=6, shared=str(shared))
+def evaluate(data, llm, shared):
+    """What becomes of given facts in parametric-qa, with parameters, and other methods."""
+
+    def run(facts, *others, **params):
+        own = {"name": "parametric-qa", "params": {"shared": str(shared), **params}}
+        methods = (own, *({"name": name} for name in others))
+        options = UpdateOptions(task="small", methods=methods, facts=len(facts))
+        return evaluate_changes(data, facts, llm, subjects_of(options.methods), options, quiet())
+
+    return run
 
 
 @pytest.fixture
@@ -97,12 +101,12 @@ def by_scenario(records, method, name):
     return found
 
 
-def test_what_is_read_is_what_the_bank_holds_now(data, facts, reads_aloud, options):
+def test_what_is_read_is_what_the_bank_holds_now(facts, reads_aloud, evaluate):
     """The reader repeats what it reads, so every answer tells which version that was."""
-    result = evaluate_changes(data, facts, reads_aloud, options, quiet())
+    result = evaluate(facts, "bm25")
     for method in ("parametric-qa", "bm25"):
         rows = [record for record in result.records if record.method == method]
-        assert Counter(row.scenario for row in rows) == dict.fromkeys(updating.SCENARIOS, 6)
+        assert Counter(row.scenario for row in rows) == dict.fromkeys(SCENARIOS, 6)
     for record in result.records:
         if record.method == "parametric-qa":
             assert record.answered_old == bool(record.read_old)
@@ -120,44 +124,46 @@ def test_what_is_read_is_what_the_bank_holds_now(data, facts, reads_aloud, optio
     assert reads["old"]["overwritten"] == reads["new"]["original"] == [None] * 6
 
 
-def test_all_other_codes_are_compared_and_every_change_is_timed(data, facts, llm, options):
-    result = evaluate_changes(data, facts, llm, options.model_copy(update={"text": False}), quiet())
+def test_all_other_codes_are_compared_and_every_change_is_timed(data, facts, evaluate):
+    result = evaluate(facts)
     everything = len(data.corpus)
-    assert result.identical == {
+    assert result.identical["parametric-qa"] == {
         "original": everything,
         "overwritten": everything - 6,
         "deleted": everything - 6,
         "conflicting": everything,
     }
-    assert Counter(change.operation for change in result.changes) == {
-        "update": 6, "delete": 6, "add": 6
-    }  # fmt: skip
+    written, *changes = result.changes
+    assert (written.operation, written.how, written.documents) == ("write", "written anew", 24)
+    assert Counter(change.operation for change in changes) == {"update": 6, "delete": 6, "add": 6}
+    assert {(change.how, change.documents) for change in changes} == {("revised", 1)}
+    assert {c.document for c in changes if c.operation == "add"} == {
+        second_version(fact).id for fact in facts
+    }
     code = 8 * (64 + 2)
-    for change in result.changes:
+    for change in changes:
         assert change.seconds > 0 and change.memory_bytes == code
         # The whole segment of all documents, but for an addition: that is one document's.
         documents = 1 if change.operation == "add" else everything - 6
         assert change.written_bytes > documents * code
-    assert max(c.written_bytes for c in result.changes if c.operation == "add") < 3 * code + 1000
+    assert max(c.written_bytes for c in changes if c.operation == "add") < 3 * code + 1000
     assert {record.method for record in result.records} == {"parametric-qa"}
 
 
-def test_a_change_that_touches_another_document_is_a_hard_error(
-    data, facts, llm, options, monkeypatch
-):
-    real = changing.EditableQA.update
+def test_a_change_that_touches_another_document_is_a_hard_error(data, facts, evaluate, monkeypatch):
+    real = ParametricQA.revise
     victim = next(id_ for id_ in data.corpus.ids if id_ not in {f.passage.id for f in facts})
 
-    def careless(self, passage):
-        real(self, passage)
-        real(self, Passage(victim, "", "something else"))
+    def careless(self, changes, train, folder):
+        real(self, changes, train, folder)
+        self._bank.update([victim], self._codes([Passage(victim, "", "something else")]))
 
-    monkeypatch.setattr(changing.EditableQA, "update", careless)
+    monkeypatch.setattr(ParametricQA, "revise", careless)
     with pytest.raises(RunFailedError, match=f"memory of document '{victim}' changed"):
-        evaluate_changes(data, facts, llm, options, quiet())
+        evaluate(facts)
 
 
-def test_steps_optimise_every_code_that_is_written(data, facts, llm, options, monkeypatch):
+def test_steps_optimise_every_code_that_is_written(data, facts, evaluate, monkeypatch):
     written = Counter()
     real = writing.optimise
 
@@ -167,8 +173,7 @@ def test_steps_optimise_every_code_that_is_written(data, facts, llm, options, mo
         return real(*args, names=names, **more)
 
     monkeypatch.setattr(writing, "optimise", counting)
-    changes = options.model_copy(update={"text": False, "steps": 1})
-    evaluate_changes(data, facts[:2], llm, changes, quiet())
+    evaluate(facts[:2], steps=1)
     again = {fact.passage.id: 2 for fact in facts[:2]}
     added = {second_version(fact).id: 1 for fact in facts[:2]}
     assert written == {**dict.fromkeys(data.corpus.ids, 1), **again, **added}
@@ -177,8 +182,8 @@ def test_steps_optimise_every_code_that_is_written(data, facts, llm, options, mo
 def test_the_corpus_of_text_changes_likewise(data, facts):
     changed = {fact.passage.id: fact.changed.text for fact in facts}
     texts = {
-        scenario: {p.id: p.text for p in changed_corpus(data.corpus, facts, scenario)}
-        for scenario in updating.SCENARIOS
+        scenario: {p.id: p.text for p in changes_of(data.corpus, facts, scenario).corpus}
+        for scenario in SCENARIOS
     }
     original = {p.id: p.text for p in data.corpus}
     assert texts["original"] == original
@@ -250,12 +255,18 @@ def test_the_tables_agree_with_the_records(call, data, tmp_path):
         assert (line[6] == "—") == (scenario in ("overwritten", "deleted"))
         assert (line[7] == "—") == (scenario in ("original", "deleted"))
     assert len(cells) == 2 + 8  # with the heading and the line below it
-    assert [line[0] for line in lines if len(line) == 5][2:] == ["update", "delete", "add"]
+    costs = [line[:5] for line in lines if len(line) == 8 and line[1] in ("update", "add")]
+    assert costs == [
+        ["parametric-qa", "update", "revised", "5", "1"],
+        ["parametric-qa", "add", "revised", "5", "1"],
+        ["bm25", "update", "index built anew", "1", "5"],
+        ["bm25", "add", "index built anew", "1", "5"],
+    ]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert summary["identical"]["overwritten"] == len(data.corpus) - 5
+    assert summary["identical"]["parametric-qa"]["overwritten"] == len(data.corpus) - 5
     assert data.corpus.fingerprint[:12] in table and "not comparable with published" in table
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["changes.csv", "facts.csv", "summary.json"]
+    assert names == ["changes.csv", "facts.csv", "summary.json", "unchanged.csv"]
 
 
 def test_the_same_seed_gives_the_same_records(call, tmp_path):
@@ -272,11 +283,14 @@ def test_the_same_seed_gives_the_same_records(call, tmp_path):
         (["--task", "smal"], "unknown task 'smal'; did you mean 'small'?"),
         (["--facts", 13], "make 12 facts that can be changed, not 13; ask for 12 or fewer"),
         (["--facts", 0], "--facts 0: "),
-        (["--steps", 1001], "--steps 1001: "),
+        (["--steps", 1001], "method 'parametric-qa': parameter 'steps' = 1001: "),
         (["--shared", "smollm2-135m-instruct"], "take that model, or train shared parts for this"),
         (["--shared", "nowhere"], "no shared parts 'nowhere'"),
-        (["--model", "openai:x@http://localhost:1/v1"], "cannot read vectors"),
+        (["--model", "openai:x@http://localhost:1/v1"], "needs the capability 'soft-prompts'"),
         (["--out", "/proc/none"], "cannot write there"),
+        (["-p", "k=2"], "-p k: of which method?"),
+        (["--method", "bm25"], "--shared: an option of parametric-qa; give -p NAME=VALUE for bm25"),
+        (["--method", "parametric-qa-gold", "--method", "parametric-qa"], "is shown gold"),
     ],
 )
 def test_what_cannot_be_is_one_line(call, arguments, words):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from harness.boards.changing.facts import changed_facts, kind_of, replaced
 from harness.data.card import Task
 from harness.data.corpus import Corpus
 from harness.data.task import load_task
@@ -15,7 +16,6 @@ from harness.errors import InputError
 from harness.metrics.answer import contains, normalise
 from harness.records import Passage, Question
 from harness.registry import task_folder
-from methods.parametric_qa.evaluate.changed_facts import changed_facts, kind_of, replaced
 from tests.methods.parametric_qa.small_tasks import FOUNDERS, YEARS, write_task
 
 WORDS = st.sampled_from(["Ann", "Bo", "Cy", "Ann Bo", "1821", "1934", "7", "77", "the", "in", "on"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -50,3 +50,30 @@ def circumstances() -> dict[str, Any]:
         "threads": torch_threads(),
         "date": date.today().isoformat(),
     }
+
+
+def circumstances_line(facts: Mapping[str, Any]) -> str:
+    """What ``circumstances`` found, for a table's caption."""
+    return f"Hardware: {facts['hardware']}, {facts['threads']} threads. {facts['date']}."
+
+
+def methods_line(methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """Methods with their parameters, for a table's caption."""
+    told = [
+        f"{name} ({', '.join(f'{key}={_plain(value)}' for key, value in params.items())})"
+        for name, params in methods.items()
+    ]
+    return f"Methods: {'; '.join(told)}."
+
+
+def undo_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Of which methods it was checked that no change of the model's weights stayed."""
+    names = ", ".join(facts["undone_exactly"])
+    told = f"Weights: of {names} compared before and after, every bit is what it was."
+    return [told] if names else []
+
+
+def _plain(value: Any) -> str:
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

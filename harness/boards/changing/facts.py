@@ -74,6 +74,18 @@ def changed_facts(
     )
 
 
+def unchanged_questions(
+    questions: Sequence[Question], facts: Sequence[ChangedFact], count: int, seed: int
+) -> list[Question]:
+    """At most ``count`` questions none of whose gold passages holds a fact that changes.
+
+    In an order that the seed and the ids decide; those without gold passages are left out.
+    """
+    changed = {id_ for fact in facts for id_ in fact.question.gold_doc_ids}
+    others = [q for q in questions if q.gold_doc_ids and changed.isdisjoint(q.gold_doc_ids)]
+    return sorted(others, key=lambda question: _order(seed, question.id))[:count]
+
+
 def kind_of(answer: str) -> Kind | None:
     """A year, another number, or words that all begin with a capital; None for anything else."""
     if _YEAR.fullmatch(answer):

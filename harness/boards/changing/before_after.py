@@ -1,0 +1,81 @@
+"""Means before and after something was done to a model or its memory, and their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp
+from typing import TYPE_CHECKING, Any
+
+from harness.llm.base import LanguageModel, ScoreRequest
+from harness.metrics.statistics import difference_ci, perplexity_difference_ci
+from harness.progress import bar
+from harness.records import Passage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WHEN = ("before", "after")
+Line = dict[str, Any]
+
+
+def plain_text(passage: Passage) -> str:
+    """A passage as one text, whose perplexity is measured."""
+    return f"{passage.title}: {passage.text}" if passage.title else passage.text
+
+
+def perplexity_terms(
+    llm: LanguageModel, passages: Sequence[Passage], console: Console, label: str
+) -> dict[str, tuple[int, float]]:
+    """Tokens and summed negative log-likelihood (nats) of each passage's text, by id.
+
+    The first token is predicted from the model's start token, which is not counted.
+    """
+    requests = [ScoreRequest("", (plain_text(passage).strip(),)) for passage in passages]
+    found = {}
+    with bar(console, label, len(requests)) as shown:
+        for index, scores in llm.score(requests):
+            found[passages[index].id] = (scores.token_counts[0], -scores.logprobs[0])
+            shown.advance()
+    return found
+
+
+def of_scores(head: Mapping[str, Any], before: Sequence[float], after: Sequence[float]) -> Line:
+    """The line of paired scores (n,), each in [0, 1], with the interval of their difference."""
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    means = (sum(before) / len(before), sum(after) / len(after))
+    return _line(head, len(before), means, difference_ci(differences))
+
+
+def of_passages(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Line:
+    """The line of perplexities, over all tokens of rows that have ``tokens`` and nats."""
+    tokens = [row["tokens"] for row in rows]
+    nats = {when: [row[f"nats_{when}"] for row in rows] for when in WHEN}
+    interval = perplexity_difference_ci(nats["before"], nats["after"], tokens)
+    before, after = (exp(sum(nats[when]) / sum(tokens)) for when in WHEN)
+    return _line(head, len(rows), (before, after), interval)
+
+
+def cells(line: Mapping[str, Any], *, percent: bool) -> list[str]:
+    """n, both means, the difference with its interval, the relative change."""
+    scale, form = (100, ".1f") if percent else (1, ".2f")
+    values = [scale * line[key] for key in ("difference", "low", "high")]
+    difference, low, high = (format(value + 0.0, f"+{form}") for value in values)
+    relative = "—" if line["relative"] is None else f"{100 * line['relative']:+.1f} %"
+    means = [format(scale * line[when], form) for when in WHEN]
+    return [f"{line['n']:,}", *means, f"{difference} [{low}, {high}]", relative]
+
+
+def _line(
+    head: Mapping[str, Any], n: int, means: tuple[float, float], interval: Sequence[float]
+) -> Line:
+    before, after = means
+    return {
+        **head,
+        "n": n,
+        "before": before,
+        "after": after,
+        "difference": after - before,
+        "low": interval[0],
+        "high": interval[1],
+        "relative": (after - before) / before if before else None,
+    }

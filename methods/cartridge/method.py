@@ -1,0 +1,177 @@
+"""Cartridge: a trained key/value prefix that stands for a whole pool (Eyuboglu et al., 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from harness.errors import ConfigError
+from harness.files import write_json
+from harness.method import Method, MethodCard, MethodParams
+from harness.records import Passage, Prediction, Query, Question, StorageReport
+from methods.cartridge.study import ask
+from methods.other_pool import DEFAULT_OTHER, OTHER, check_other, open_pool
+
+if TYPE_CHECKING:
+    from harness.data.card import TaskCard
+    from harness.data.corpus import Corpus
+    from harness.llm.base import Capability
+    from harness.llm.keyvalues import KeyValues
+    from harness.llm.local import LocalModel
+
+FILE, STUDY = "cartridge.safetensors", "study.json"
+
+
+class Cartridge(Method):
+    """Train a prefix so that the model answers after it as it answers when it reads the text."""
+
+    card = MethodCard(
+        title="Cartridge",
+        summary="A key/value prefix, trained on the pool, stands before every question.",
+        paper="Eyuboglu et al., Cartridges: lightweight and general-purpose long context "
+        "representations via self-study, 2025 (arXiv 2506.06266)",
+        source="HazyResearch/cartridges, whose code is not followed",
+        deviations=(
+            "Self-study is made by rule: questions whose answers are names, dates and numbers of "
+            "the passages, and the passages' own text. The paper's model makes conversations.",
+            "The teacher reads the instruction, the demonstrations and one passage; the paper's, "
+            "chunks of up to 4,096 tokens.",
+            "The student is asked the question alone: instruction and demonstrations (-p shots) "
+            "are learnt with the text.",
+            "It begins as keys and values of the first tokens of full-context's prompt, so of the "
+            "instruction and the demonstrations, then of passages; the paper's, of the corpus.",
+            "The loss is over the teacher's 20 likeliest tokens at each place of a reply.",
+            "Full-size models were not run here.",
+        ),
+    )
+    needs: ClassVar[frozenset[Capability]] = frozenset({"key-value-prompts", "training"})
+
+    class Params(MethodParams):
+        """Parameters of training and reading."""
+
+        positions: int = Field(128, ge=2, le=65_536, description="length of the prefix")
+        questions: int = Field(
+            8, ge=0, le=256, description="questions made of a passage by rule, at most"
+        )
+        steps: int = Field(400, ge=1, description="training steps")
+        batch: int = Field(8, ge=1, description="questions or texts of a step")
+        learning_rate: float = Field(0.02, gt=0, description="highest of the training")
+        max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
+
+    params: Params
+    _prefix: KeyValues
+    _bytes: int
+    _documents: int
+
+    @property
+    def model(self) -> LocalModel:
+        """The frozen model whose keys and values are trained."""
+        from harness.llm.local import LocalModel
+
+        found = self.llm.model
+        if not isinstance(found, LocalModel):
+            raise ConfigError(f"model '{found.name}' cannot be trained with; take a local one")
+        return found
+
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Train the prefix of all passages.
+
+        Raises ConfigError if they have fewer tokens than it has positions.
+        """
+        from methods.cartridge import training
+
+        passages, params = self._passages(corpus), self.params
+        recipe = training.Recipe(
+            params.questions, params.steps, params.batch, params.learning_rate, self.seed
+        )
+        with TemporaryDirectory() as temporary:
+            scratch = self.scratch or Path(temporary)
+            rows = training.lessons(self.model, self.prompts, passages, recipe, scratch)
+            start = self._start(passages)
+            trained, losses = training.train(self.model, start, rows, recipe, scratch)
+        trained.save(folder / FILE)
+        counts = {"lessons": len(rows), "tokens": sum(len(x.row.target) for x in rows)}
+        write_json(folder / STUDY, {"documents": len(passages), **counts, "losses": losses})
+
+    def load(self, folder: Path) -> None:
+        """Open the prefix. Raises ConfigError for that of another model."""
+        from harness.files import read_json
+        from harness.llm.keyvalues import KeyValues
+
+        path = folder / FILE
+        self._prefix = KeyValues.load(path, self.model.model, self.model.name)
+        self._bytes = path.stat().st_size
+        self._documents = read_json(folder / STUDY)["documents"]
+
+    def storage(self) -> StorageReport:
+        """The prefix as it lies on disk."""
+        return StorageReport({"keys and values": self._bytes}, self._documents)
+
+    async def answer(self, query: Query) -> Prediction:
+        """Ask after the prefix."""
+        reply = await self.llm.generate(
+            ask(query.text), max_tokens=self.params.max_tokens, one_line=True, prefix=self._prefix
+        )
+        return Prediction(answer=reply.first_line)
+
+    def _passages(self, corpus: Corpus) -> list[Passage]:
+        return list(corpus)
+
+    def _start(self, passages: Sequence[Passage]) -> KeyValues:
+        """Keys and values of the first tokens of what full-context reads."""
+        from harness.llm.keyvalues import KeyValues
+        from harness.llm.reading import read_tokens
+
+        llm, wanted = self.model, self.params.positions
+        shown, ids = 1, list[int]()
+        while len(ids) <= wanted:
+            prompt = self.prompts.read(Query("", ""), passages[:shown])
+            ids = llm.encode(replace(prompt, keep_order=True).render(llm.prompt_style))
+            if shown >= len(passages):
+                break
+            shown *= 2
+        if len(ids) < wanted:
+            raise ConfigError(
+                f"positions = {wanted}: the pool's whole prompt has {len(ids)} tokens; lower it"
+            )
+        read = read_tokens(llm.runtime, ids[:wanted], "", None)
+        return KeyValues(read.layers, read.model)
+
+
+class CartridgeOther(Cartridge):
+    """A cartridge as large of another pool: must not beat no-retrieval."""
+
+    card = MethodCard(
+        title="Cartridge of another pool",
+        summary="A prefix as large, trained on as many passages of another pool; a floor.",
+        source="a control of cartridge",
+        deviations=(
+            "The other pool's first passages are taken, as many as the pool has.",
+            "Another task's pool may hold an answer by chance; format is learnt from any.",
+        ),
+    )
+
+    class Params(Cartridge.Params):
+        """Those of cartridge, and what is learnt in place of the pool."""
+
+        passages: str = Field(DEFAULT_OTHER, description=OTHER)
+
+    params: Params
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What is learnt in place of the pool."""
+        return {"passages": open_pool(self.params.passages).fingerprint}
+
+    def check_task(self, task: TaskCard) -> None:
+        """The other pool is not the task's own."""
+        check_other(self.params.passages, task)
+
+    def _passages(self, corpus: Corpus) -> list[Passage]:
+        other = open_pool(self.params.passages)
+        return [other[place] for place in range(min(len(corpus), len(other)))]

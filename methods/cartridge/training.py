@@ -1,0 +1,151 @@
+"""Training of a cartridge: to expect, without the text, what the model expects when it reads it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.llm.batches import common_prefix
+from harness.llm.keyvalues import KeyValues
+from harness.llm.reading import read_tokens
+from harness.progress import bar
+from harness.prompts import QAPrompts
+from harness.records import Passage
+from methods.cartridge.network import Taught, Trainable, divergence, target_logits, taught
+from methods.cartridge.study import Row, rows_of
+from methods.parametric_qa.shared.parts import save_tensors
+from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+
+KEPT_EVERY = 25
+"""Steps from one checkpoint to the next."""
+WARM = 0.1
+"""Share of the steps in which the learning rate rises; then it falls to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a cartridge is trained."""
+
+    questions: int
+    steps: int
+    batch: int
+    learning_rate: float
+    seed: int
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        warm = max(1, round(WARM * self.steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        return self.learning_rate * (self.steps - step) / max(1, self.steps - warm)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A row to be studied, and what the teacher expects of it."""
+
+    row: Row
+    teacher: Taught
+
+
+def lessons(
+    llm: LocalModel,
+    prompts: QAPrompts,
+    passages: Sequence[Passage],
+    recipe: Recipe,
+    scratch: Path,
+) -> list[Lesson]:
+    """All rows of the passages with their teacher's expectations, kept passage by passage."""
+    found: list[Lesson] = []
+    with bar(Console(stderr=True), "study of passages", len(passages)) as shown:
+        for place, passage in enumerate(passages):
+            rows = rows_of(llm, prompts, passage, recipe.questions, recipe.seed)
+            path = scratch / f"teacher-{place}.safetensors"
+            if not path.exists():
+                save_tensors(path, _expectations(llm, rows))
+            tensors = load_file(path, device=str(llm.device))
+            for number, row in enumerate(rows):
+                known = Taught(tensors[f"{number} ids"].long(), tensors[f"{number} logprobs"])
+                found.append(Lesson(row, known))
+            shown.advance()
+    return found
+
+
+def _expectations(llm: LocalModel, rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Of one passage's rows; what their prompts begin with alike is read once."""
+    found: dict[str, Tensor] = {}
+    for kind, numbered in groupby(enumerate(rows), key=lambda item: item[1].kind):
+        numbers, alike = zip(*numbered, strict=True)
+        shared = alike[0].teacher[: common_prefix([row.teacher for row in alike])]
+        held = read_tokens(llm.runtime, shared, kind, None).first(len(shared))
+        with torch.no_grad():
+            logits = target_logits(llm, held, [(row.teacher, row.target) for row in alike])
+        for number, expected in zip(numbers, map(taught, logits), strict=True):
+            found[f"{number} ids"] = expected.ids.int()
+            found[f"{number} logprobs"] = expected.logprobs
+    return found
+
+
+def train(
+    llm: LocalModel, start: KeyValues, lessons: Sequence[Lesson], recipe: Recipe, scratch: Path
+) -> tuple[KeyValues, list[float]]:
+    """The trained cartridge, and the loss of every step in nats a token.
+
+    Goes on from the last checkpoint, to the same bytes.
+    """
+    cartridge = Trainable(start)
+    weights = dict(cartridge.named_parameters())
+    optimizer = torch.optim.Adam(weights.values(), lr=recipe.learning_rate)
+    state = load_checkpoint(scratch, weights, optimizer) or {"step": 0, "losses": []}
+    first, losses = state["step"], list(state["losses"])
+    per_epoch = ceil(len(lessons) / recipe.batch)
+    with bar(Console(stderr=True), "cartridge", recipe.steps, first) as shown:
+        for step in range(first, recipe.steps):
+            epoch, place = divmod(step, per_epoch)
+            batch = _batches(lessons, recipe, epoch)[place]
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            losses.append(_step(llm, cartridge, batch, optimizer))
+            shown.advance()
+            if (step + 1) % KEPT_EVERY == 0:
+                save_checkpoint(scratch, step + 1, weights, optimizer, {"losses": losses})
+    return cartridge.frozen(), losses
+
+
+def _batches(lessons: Sequence[Lesson], recipe: Recipe, epoch: int) -> list[list[Lesson]]:
+    """Every lesson once, in batches of about equal lengths (little is padded), shuffled."""
+    source = random.Random(f"{recipe.seed} cartridge {epoch}")  # noqa: S311
+    order = source.sample(list(lessons), len(lessons))
+    order.sort(key=lambda lesson: lesson.row.length)
+    firsts = list(range(0, len(order), recipe.batch))
+    source.shuffle(firsts)
+    return [order[first : first + recipe.batch] for first in firsts]
+
+
+def _step(
+    llm: LocalModel,
+    cartridge: Trainable,
+    batch: Sequence[Lesson],
+    optimizer: torch.optim.Optimizer,
+) -> float:
+    rows = [(lesson.row.student, lesson.row.target) for lesson in batch]
+    found = target_logits(llm, cartridge.prefix(), rows)
+    losses = [divergence(x, lesson.teacher) for x, lesson in zip(found, batch, strict=True)]
+    loss = torch.stack(losses).sum() / sum(len(lesson.row.target) for lesson in batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return round(float(loss.detach()), 6)

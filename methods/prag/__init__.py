@@ -1,0 +1,1 @@
+"""Parametric RAG: a small LoRA for each passage, merged for those that BM25 selects."""

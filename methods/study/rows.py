@@ -1,0 +1,68 @@
+"""Rows of study: token ids that the model reads, and those of them that it learns to write."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.records import Passage
+from methods.parametric_qa.write.sequences import Row, end_token
+from methods.study.prompts import closed_book
+from methods.study.questions import Asked
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
+
+PIECE = 256
+"""Tokens of a text that are read at once: what a step holds is bounded."""
+_SORTED = 8
+"""Batches whose rows are sorted by length among themselves, so that few places are padded."""
+
+
+def text_rows(llm: LocalModel, passages: Sequence[Passage]) -> list[Row]:
+    """Each passage as its own text, in pieces, all of which is learnt but the first token."""
+    rows = []
+    for passage in passages:
+        ids = [*llm.begins, *llm.runtime.encoder.ids(passage.contents, whole=False), end_token(llm)]
+        for start in range(0, len(ids), PIECE):
+            piece = ids[start : start + PIECE]
+            if len(piece) > 1:
+                rows.append(Row([piece[:1]], [], piece[1:]))
+    return rows
+
+
+def question_rows(llm: LocalModel, asked: Sequence[Asked]) -> list[Row]:
+    """Each question as the model is asked without passages; its answer and its end are learnt."""
+    rows = []
+    for each in asked:
+        prompt = closed_book(each.question).render(llm.prompt_style)
+        before = "" if llm.prompt_style == "chat" else " "
+        end = llm.turn_end or "\n"
+        ids, (target,) = llm.pairs(prompt, [f"{before}{each.answer}{end}"])
+        rows.append(Row([ids], [], target))
+    return rows
+
+
+def batches(rows: Sequence[Row], size: int, steps: int, seed: int) -> Iterator[list[Row]]:
+    """``steps`` batches of ``size`` rows; every row comes once before any comes again.
+
+    Which rows share a batch follows from the seed alone.
+    """
+    left, epoch = steps, 0
+    while left:
+        source = random.Random(f"{seed} epoch {epoch}")  # noqa: S311
+        order = source.sample(range(len(rows)), len(rows))
+        groups: list[list[int]] = []
+        for start in range(0, len(order), _SORTED * size):
+            near = sorted(order[start : start + _SORTED * size], key=lambda i: _shape(rows[i]))
+            groups += [near[first : first + size] for first in range(0, len(near), size)]
+        source.shuffle(groups)
+        for group in groups[:left]:
+            yield [rows[i] for i in group]
+        left -= len(groups[:left])
+        epoch += 1
+
+
+def _shape(row: Row) -> tuple[int, int]:
+    return len(row.target), row.length
