@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError, RunFailedError, describe_error
 
 if TYPE_CHECKING:
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 INTERRUPTED = 130
 

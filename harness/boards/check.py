@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.data.task import TaskData
     from harness.llm.model_config import ModelConfig
     from harness.method import Method
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 
 @dataclass(slots=True)

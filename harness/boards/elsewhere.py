@@ -19,7 +19,7 @@ from harness.registry import given_here, plugin_sources
 from harness.retrieval.open import parted
 
 if TYPE_CHECKING:
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 _UNREADABLE = "it is not made of names, numbers and texts alone"
 

@@ -20,7 +20,7 @@ from harness.errors import RunFailedError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 COMMAND = (sys.executable, "-m", "harness.boards.alone")
 _KEY = "isolate"

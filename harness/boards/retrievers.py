@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.data.task import TaskData
     from harness.method import Method
     from harness.retrieval.base import Retriever
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,11 @@ from harness.method import Method, MethodParams
 from harness.progress import say
 from harness.prompts import PROMPT_FORMAT
 from harness.retrieval.open import placeless
-from harness.runs.execute import RunPlan, execute
+from harness.runs.execute import execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig
 from harness.runs.measuring import Measuring
 from harness.runs.opening import Opened
+from harness.runs.plan import RunPlan
 from harness.runs.task_config import task_config
 from harness.runs.usage import cautions
 

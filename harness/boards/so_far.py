@@ -16,7 +16,7 @@ from harness.runs.performance import read_performance
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 LONGEST_NAME = 28
 MOST_ROWS = 20

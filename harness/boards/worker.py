@@ -28,8 +28,8 @@ from harness.fingerprint import fingerprint
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
     from harness.llm.model_config import ModelConfig
-    from harness.runs.execute import RunPlan
     from harness.runs.opening import Opened
+    from harness.runs.plan import RunPlan
 
 Tell = Callable[[str, str], None]
 

@@ -32,7 +32,7 @@ from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
     from harness.boards.so_far import SoFar
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 COMMAND = (sys.executable, "-m", "harness.boards.worker")
 KEY = "workers"

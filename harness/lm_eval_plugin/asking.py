@@ -23,8 +23,8 @@ from harness.lm_eval_plugin.settings import Settings, task_data
 from harness.progress import bar
 from harness.records import Question
 from harness.runs.answers import AnswerWriter
-from harness.runs.execute import RunPlan
 from harness.runs.opening import open_index, open_method
+from harness.runs.plan import RunPlan
 from harness.runs.write_phase import memory_path, write_memory
 
 if TYPE_CHECKING:

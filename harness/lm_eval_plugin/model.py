@@ -15,7 +15,7 @@ from harness.lm_eval_plugin.answer import Answer, cut
 from harness.lm_eval_plugin.asking import Asked, Taken, answer, plan
 from harness.lm_eval_plugin.settings import parse_settings
 from harness.lm_eval_plugin.tasks import DATA, GENERATION, SOURCE, prompt_of
-from harness.runs.execute import RunPlan
+from harness.runs.plan import RunPlan
 
 _log = logging.getLogger(__name__)
 _SCORED = (

@@ -27,7 +27,7 @@ from harness.llm.catalogue import DEFAULT_MODEL
 from harness.method import MOST_SHOTS
 from harness.records import Passage, Question
 from harness.registry import load_plugin
-from harness.runs.execute import RunPlan
+from harness.runs.plan import RunPlan
 
 WHERE = "--model_args"
 OWN_DATA = "corpus"

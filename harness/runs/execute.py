@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.trained_on import TrainedOn
 from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
 from harness.llm.changes import changed
-from harness.llm.model_config import ModelConfig
 from harness.method import Method
 from harness.progress import bar
 from harness.records import Query
@@ -26,16 +24,13 @@ from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import (
     FINISHED,
     INCOMPLETE,
-    RunConfig,
     is_finished,
-    read_manifest,
 )
-from harness.runs.measuring import USUAL, Measuring
 from harness.runs.new_manifest import new_manifest
 from harness.runs.opening import NOT_NOTED, Opened, open_method
 from harness.runs.other_machines import file_hardware, going_on
 from harness.runs.performance import Storage, read_performance, update_performance
-from harness.runs.predictions import has_errors
+from harness.runs.plan import RunPlan
 from harness.runs.provenance import note_model
 from harness.runs.scoring import score_run
 from harness.runs.session import Session
@@ -47,60 +42,6 @@ from harness.runs.write_phase import Loaded, calling, memory_path, write_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from harness.data.task import TaskData
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """A run that is to exist: its config, and the loaded things the config names."""
-
-    config: RunConfig
-    method: Method
-    model: ModelConfig
-    data: TaskData
-    measuring: Measuring = USUAL
-    window: int = 128
-    retry_errors: bool = False
-    """Ask again what is recorded as an error, in finished runs too."""
-    trained: tuple[TrainedOn, ...] = ()
-    """What the method's and the model's parts were trained on, none of it asked."""
-    demonstrations: tuple[str, ...] = ()
-    """What to know of the demonstrations, each the end of a sentence."""
-    board: str | None = None
-    """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
-    asks: bool = True
-    """False where another process has asked, and all that is left is measuring."""
-
-    @property
-    def label(self) -> str:
-        """What progress bars and messages call this run."""
-        method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
-        return f"{self.config.task.name} / {method}"
-
-    def is_complete(self, root: Path) -> bool:
-        """Whether nothing is left to do: answered, measured and scored."""
-        return self.is_answered(root) and self.is_measured(root)
-
-    def is_answered(self, root: Path) -> bool:
-        """Whether nothing is left to do but measuring."""
-        folder = self.config.folder(root)
-        return (
-            is_finished(folder)
-            and gold_path(root, self.config.task).exists()
-            and self._is_scored_alike(folder)
-            and is_scored(folder)
-            and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
-        )
-
-    def _is_scored_alike(self, folder: Path) -> bool:
-        manifest, asked = read_manifest(folder), self.data.card.scored_by
-        return {name: getattr(manifest, name) for name in asked} == asked
-
-    def is_measured(self, root: Path) -> bool:
-        """Whether nothing is left to measure."""
-        latency = read_performance(self.config.folder(root)).latency
-        return self.measuring.is_done(latency, len(self.data.questions))
 
 
 def execute(

@@ -15,7 +15,7 @@ from harness.runs.manifest import RUNNING, CardRecord, Hardware, Harness, Manife
 from harness.runs.provenance import harness_version, model_provenance, package_versions
 
 if TYPE_CHECKING:
-    from harness.runs.execute import RunPlan
+    from harness.runs.plan import RunPlan
 
 
 def new_manifest(

@@ -29,10 +29,11 @@ from harness.method import Method, MethodCard
 from harness.records import Passage, Prediction, Query
 from harness.registry import task_folder
 from harness.retrieval.base import Retriever
-from harness.runs.execute import RunPlan, execute
+from harness.runs.execute import execute
 from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskConfig
 from harness.runs.measuring import Measuring
 from harness.runs.performance import read_performance
+from harness.runs.plan import RunPlan
 from harness.runs.scoring import score_run
 from harness.testing.models import RuleModel
 

@@ -22,9 +22,9 @@ from harness.meters import hardware
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query, Question, StorageReport
 from harness.runs import provenance
-from harness.runs.execute import RunPlan
 from harness.runs.manifest import RunConfig
 from harness.runs.measuring import Measuring
+from harness.runs.plan import RunPlan
 from harness.testing.models import RuleModel, pick_words
 
 Change = Callable[[GenerateRequest], None]

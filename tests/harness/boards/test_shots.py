@@ -11,8 +11,8 @@ import pytest
 from harness.boards.config import parse_board
 from harness.boards.run import plan_runs
 from harness.registry import register_method
-from harness.runs.execute import RunPlan
 from harness.runs.manifest import read_manifest
+from harness.runs.plan import RunPlan
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import Ask, CountingModel, Remember, write_lines
 

@@ -12,7 +12,8 @@ from harness.errors import InputError
 from harness.files import write_json
 from harness.fingerprint import canonical_json, file_sha256, fingerprint_lines
 from harness.runs import stamp
-from harness.runs.execute import RunPlan, execute
+from harness.runs.execute import execute
+from harness.runs.plan import RunPlan
 from harness.runs.predictions import failure_kind
 from harness.runs.scoring import check_scores, score_run
 from harness.runs.stamp import is_scored
