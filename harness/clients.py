@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from harness import trace
 from harness.calls import traced
 from harness.errors import ConfigError, WindowExceededError
-from harness.llm.base import (
+from harness.llm.base import LanguageModel
+from harness.llm.fitting import Fitted, refitted
+from harness.llm.requests import (
     GenerateRequest,
-    LanguageModel,
     NextTokenProbs,
     NextTokenRequest,
     Reply,
@@ -21,8 +22,6 @@ from harness.llm.base import (
     Scores,
     as_text,
 )
-from harness.llm.changes import chosen
-from harness.llm.fitting import Fitted, refitted
 from harness.prompts import Prompt, Rendered
 from harness.records import Passage, StorageReport
 
@@ -80,7 +79,7 @@ class LLMClient:
         prompt is not read again, and changes no reply; a trained one stands before the prompt.
         """
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
+        key, own = scope.next_key(), self._model.chosen_adapters(adapters, prefix)
 
         def request(rendered: Rendered) -> GenerateRequest:
             line = ("\n",) if isinstance(rendered, str) else ()
@@ -118,7 +117,7 @@ class LLMClient:
     ) -> Scores:
         """Natural-log probability of each continuation after the prompt."""
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
+        key, own = scope.next_key(), self._model.chosen_adapters(adapters, prefix)
         scores: Scores
         fitted, scores = await self._ask(
             scope,
@@ -143,7 +142,7 @@ class LLMClient:
     ) -> NextTokenProbs:
         """Probability that each string's first token comes next."""
         scope = trace.current_scope()
-        key, own = scope.next_key(), chosen(self._model, adapters, prefix)
+        key, own = scope.next_key(), self._model.chosen_adapters(adapters, prefix)
         result: NextTokenProbs
         fitted, result = await self._ask(
             scope,

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
     from harness.data.trained_on import TrainedOn
-    from harness.llm.base import Capability, LanguageModel
+    from harness.llm.base import LanguageModel
     from harness.llm.changes import Changes
+    from harness.llm.requests import Capability
     from harness.writing.under_way import UnderWay
 
 Item = TypeVar("Item")

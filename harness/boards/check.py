@@ -10,7 +10,7 @@ from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
 from harness.errors import CapabilityError, InputError
 from harness.llm.backends import most, withheld
-from harness.llm.base import Capability
+from harness.llm.requests import Capability
 from harness.metrics import try_metrics
 from harness.runs.write_phase import is_written, memory_path
 

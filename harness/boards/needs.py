@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.errors import CapabilityError
-from harness.llm.base import Capability
+from harness.llm.requests import Capability
 from harness.method import Method
 
 

@@ -8,8 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import NextTokenProbs, Reply, Scores, as_text
 from harness.llm.fitting import Fitted
+from harness.llm.requests import NextTokenProbs, Reply, Scores, as_text
 from harness.llm.text import common_beginning
 from harness.prompts import SOFT
 from harness.records import Passage

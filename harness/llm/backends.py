@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from harness.llm.base import Capability
+from harness.llm.requests import Capability
 
 if TYPE_CHECKING:
     from harness.llm.model_config import Kind, ModelConfig

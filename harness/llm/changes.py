@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from harness.errors import CapabilityError, ConfigError
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.llm.base import Capability, LanguageModel
-    from harness.llm.keyvalues import KeyValues
+    from harness.llm.requests import Capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +48,3 @@ class Changes:
 
 
 NO_CHANGES = Changes()
-
-
-@contextmanager
-def changed(llm: LanguageModel, changes: Changes) -> Iterator[None]:
-    """While open, the model as a memory changes it; afterwards it is what it was, bit by bit."""
-    with llm.adapted(changes.adapter), llm.edited(changes.edits):
-        yield
-
-
-def chosen(
-    llm: LanguageModel, adapters: Sequence[Path], prefix: KeyValues | None = None
-) -> tuple[Path, ...]:
-    """The adapters of a request, each once, in an order that does not depend on the one given.
-
-    Raises CapabilityError for a model that takes none, ConfigError beside a prefix of text.
-    """
-    if adapters and "adapters" not in llm.capabilities:
-        raise CapabilityError(
-            f"model '{llm.name}' takes no adapters with a request; only a local transformers model "
-            "without an adapter of its own does"
-        )
-    if adapters and prefix is not None and prefix.ids:
-        raise ConfigError(
-            "adapters and a prefix of text in one call: the text was read without the adapters, so "
-            "the reply would not be that to the text; leave out one of them"
-        )
-    return tuple(sorted(set(adapters)))

@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest, Reply, TokenChoice
 from harness.llm.batches import halving, length_sorted_batches
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.read_before import held, keep, left_to_read, longest
+from harness.llm.requests import GenerateRequest, Reply, TokenChoice
 from harness.llm.runtime import Runtime
 from harness.llm.thoughts import part
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.llm.text import first_line_ended
 from harness.llm.thinking import Progress
 

@@ -14,20 +14,20 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import CapabilityError, ConfigError, InputError, UnansweredError
-from harness.llm.base import (
+from harness.llm.base import LanguageModel
+from harness.llm.encoding import parted
+from harness.llm.identity import places
+from harness.llm.lm_eval_failures import of_server
+from harness.llm.lm_eval_open import open_lm, thinking_in
+from harness.llm.messages import as_messages
+from harness.llm.requests import (
     GenerateRequest,
-    LanguageModel,
     NextTokenProbs,
     NextTokenRequest,
     Reply,
     ScoreRequest,
     Scores,
 )
-from harness.llm.encoding import parted
-from harness.llm.identity import places
-from harness.llm.lm_eval_failures import of_server
-from harness.llm.lm_eval_open import open_lm, thinking_in
-from harness.llm.messages import as_messages
 from harness.llm.style import prompt_style, why_styled
 from harness.llm.template import REPLY, after_prompt, check_system, dated
 from harness.llm.thoughts import opened_by, part, without_thoughts

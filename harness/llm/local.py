@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, get_args
 from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
 from harness.llm.backends import withheld
-from harness.llm.base import (
+from harness.llm.base import LanguageModel
+from harness.llm.chosen_adapters import ChosenAdapters
+from harness.llm.identity import places
+from harness.llm.loading import commit, load_model, load_tokenizer
+from harness.llm.requests import (
     Capability,
     GenerateRequest,
-    LanguageModel,
     NextTokenProbs,
     NextTokenRequest,
     Reply,
     ScoreRequest,
     Scores,
 )
-from harness.llm.chosen_adapters import ChosenAdapters
-from harness.llm.identity import places
-from harness.llm.loading import commit, load_model, load_tokenizer
 from harness.llm.runtime import Runtime
 from harness.llm.shared_replies import SharedReplies
 from harness.llm.style import prompt_style, settled, why_styled

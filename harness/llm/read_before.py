@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.llm.base import GenerateRequest
 from harness.llm.prefix import Layer, SharedPrefix
+from harness.llm.requests import GenerateRequest
 from harness.llm.runtime import Runtime
 from harness.llm.soft import with_soft
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import CapabilityError, ConfigError
-from harness.llm.base import as_text
 from harness.llm.batches import common_prefix
 from harness.llm.keyvalues import KeyValues
 from harness.llm.prefix import NO_PREFIX
+from harness.llm.requests import as_text
 from harness.llm.runtime import Runtime
 from harness.llm.text import common_beginning
 from harness.llm.weights import model_fingerprint

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError
-from harness.llm.base import as_text
 from harness.llm.batches import length_sorted_batches
 from harness.llm.device_memory import NO_LIMIT, Shape, fitting, free_bytes
 from harness.llm.encoding import Encoder
 from harness.llm.prefix import KeptPrompts
+from harness.llm.requests import as_text
 from harness.llm.template import REPLY, after_prompt, render_chat
 from harness.llm.thoughts import without_thoughts
 from harness.prompts import SOFT, Message, Rendered, without_places

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
-from harness.llm.base import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.batches import halving
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
+from harness.llm.requests import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.runtime import Runtime
 
 if TYPE_CHECKING:

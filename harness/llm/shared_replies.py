@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.fingerprint import fingerprint
-from harness.llm.base import GenerateRequest, Reply
+from harness.llm.requests import GenerateRequest, Reply
 from harness.prompts import Rendered
 
 Generate = Callable[[Sequence[GenerateRequest]], Iterator[tuple[int, Reply]]]

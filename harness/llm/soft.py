@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 
 if TYPE_CHECKING:
     from torch import Tensor

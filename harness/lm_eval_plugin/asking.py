@@ -18,7 +18,6 @@ from harness.data.questions import metadata_fingerprint, questions_fingerprint
 from harness.data.task import TaskData
 from harness.engine import Answered
 from harness.errors import ConfigError, InputError, RunFailedError
-from harness.llm.changes import changed
 from harness.lm_eval_plugin.settings import Settings, task_data
 from harness.progress import bar
 from harness.records import Question
@@ -97,7 +96,7 @@ def answer(
 
         engine.settle = partial(synchronise, str(llm.provenance().get("device", "remote")))
         queries = [question.query for question in data.questions]
-        with changed(llm, method.changes), bar(console, planned.label, len(queries)) as shown:
+        with llm.changed(method.changes), bar(console, planned.label, len(queries)) as shown:
             kept = _Kept(data.name, keep, alone=settings.window == 1)
             writer = AnswerWriter(kept, shown.advance, "with --use_cache answers so far are kept")
             writer.answer(engine, method, queries, partial(kept.take, writer))

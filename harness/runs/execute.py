@@ -13,7 +13,6 @@ from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.files import writing
 from harness.llm.base import LanguageModel
-from harness.llm.changes import changed
 from harness.method import Method
 from harness.progress import bar
 from harness.records import Query
@@ -95,7 +94,7 @@ class _Run:
             place = memory_path(root, plan.config)
             shared = plan.measuring.processes
             loaded = write_memory(engine, self.method, plan.data, place, self.console, shared)
-            memory.enter_context(changed(self.llm, self.method.changes))
+            memory.enter_context(self.llm.changed(self.method.changes))
             to_measure = not (plan.is_measured(root) or plan.measuring.is_elsewhere)
             if plan.measuring.timings and (to_measure or not finished):
                 self.note_opening(run, loaded)

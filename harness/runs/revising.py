@@ -15,7 +15,6 @@ from harness.data.corpus_changes import CorpusChanges
 from harness.engine import Engine
 from harness.errors import ConfigError, RunFailedError
 from harness.llm.base import LanguageModel
-from harness.llm.changes import changed
 from harness.method import Method, writes_memory
 from harness.retrieval.base import Retriever
 from harness.runs.opening import open_index, open_method
@@ -108,7 +107,7 @@ class Reviser:
 
     def asking(self, state: State) -> AbstractContextManager[None]:
         """The model as the memory of a state changes it; afterwards what it was, bit by bit."""
-        return changed(self._llm, state.method.changes)
+        return self._llm.changed(state.method.changes)
 
     def change(self, state: State, changes: CorpusChanges, *, one_by_one: bool = True) -> State:
         """The method over the changed corpus.

@@ -24,7 +24,6 @@ from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.base import LanguageModel
-from harness.llm.changes import changed
 from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
 from harness.runs.write_phase import write
@@ -187,7 +186,7 @@ class Lab:
             sys.set_coroutine_origin_tracking_depth(1)
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always", RuntimeWarning)
-                with changed(engine.llm, method.changes):
+                with engine.llm.changed(method.changes):
                     engine.run(observed, asked, observed.answered)
             return [str(each.message) for each in told]
 
@@ -209,7 +208,7 @@ class Lab:
         """Everything that is asked of the model and the retriever, each with its kind."""
         engine = self.engine(method, case)
         engine.kept = []
-        with changed(engine.llm, method.changes):
+        with engine.llm.changed(method.changes):
             self.watch.run("answer", lambda: engine.run(method, self.queries, lambda _: None))
         return engine.kept
 

@@ -15,9 +15,9 @@ from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
 from harness.data.task import TaskData
 from harness.errors import HarnessError
-from harness.llm.base import (
+from harness.llm.base import LanguageModel
+from harness.llm.requests import (
     GenerateRequest,
-    LanguageModel,
     NextTokenProbs,
     NextTokenRequest,
     Reply,

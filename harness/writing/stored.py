@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.llm.adapters import adapter_fingerprint
-from harness.llm.base import NextTokenProbs, Reply, Scores, TokenChoice
+from harness.llm.requests import NextTokenProbs, Reply, Scores, TokenChoice
 from harness.records import Passage
 
 if TYPE_CHECKING:

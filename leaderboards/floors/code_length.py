@@ -14,7 +14,8 @@ from statistics import fmean, stdev
 
 from harness.errors import CapabilityError, InputError
 from harness.fingerprint import sample_by_hash
-from harness.llm.base import LanguageModel, ScoreRequest
+from harness.llm.base import LanguageModel
+from harness.llm.requests import ScoreRequest
 from harness.records import Passage
 
 END = "\n\n"

@@ -20,9 +20,9 @@ from methods.other_pool import DEFAULT_OTHER, OTHER, check_other, open_pool
 if TYPE_CHECKING:
     from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
-    from harness.llm.base import Capability
     from harness.llm.keyvalues import KeyValues
     from harness.llm.local import LocalModel
+    from harness.llm.requests import Capability
 
 FILE, STUDY = "cartridge.safetensors", "study.json"
 

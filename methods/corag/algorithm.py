@@ -27,7 +27,7 @@ from methods.corag.tasks import task_description
 
 if TYPE_CHECKING:
     from harness.data.card import TaskCard
-    from harness.llm.base import Capability
+    from harness.llm.requests import Capability
 
 RETRY_TEMPERATURE = 0.7
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import Lent, Method, MethodCard, MethodParams
 from harness.prompts import Message, Rendered
 from harness.records import Passage, Prediction, Query

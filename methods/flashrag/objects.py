@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import CapabilityError, ConfigError, PromptTooLongError, did_you_mean
-from harness.llm.base import LanguageModel, Reply
+from harness.llm.base import LanguageModel
+from harness.llm.requests import Reply
 from harness.prompts import Message, Rendered
 from harness.records import Passage
 from methods.flashrag.written import Written

@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest, LanguageModel, Reply
+from harness.llm.base import LanguageModel
+from harness.llm.requests import GenerateRequest, Reply
 from harness.runs.flashrag_package import require_flashrag
 from methods.flashrag.bridge import untouched
 from methods.flashrag.catalogue import Argument, check_arguments, check_pipeline

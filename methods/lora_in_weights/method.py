@@ -19,7 +19,7 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
-    from harness.llm.base import Capability
+    from harness.llm.requests import Capability
     from methods.study.material import Material
 
 ADAPTER, STUDY = "adapter", "study.json"

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
-    from harness.llm.base import Capability, LanguageModel
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
+    from harness.llm.requests import Capability
     from methods.parametric_qa.choose import Chooser, Chosen
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle

@@ -21,7 +21,7 @@ from methods.study.prompts import closed_book
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
-    from harness.llm.base import Capability
+    from harness.llm.requests import Capability
 
 INDEX, ADAPTERS = "passages.json", "adapters"
 

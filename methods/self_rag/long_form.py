@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from harness.llm.base import Reply, TokenChoice
+from harness.llm.requests import Reply, TokenChoice
 from methods.self_rag.scores import wants_passages
 from methods.self_rag.tokens import CONTRADICTORY, NO_RETRIEVAL, RETRIEVAL
 

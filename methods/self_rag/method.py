@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import MethodCard
 from harness.records import Passage, Prediction, Query
 from methods.self_rag.long_form import Draft, beam_search, first_paragraph, first_segment

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.llm.base import TokenChoice
+from harness.llm.requests import TokenChoice
 from methods.self_rag.tokens import NO_RETRIEVAL, RELEVANCE, RETRIEVAL, RETRIEVE, SUPPORT, UTILITY
 
 UTILITY_LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)

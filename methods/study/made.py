@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Literal
 
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.prompts import Prompt
 from harness.records import Passage
 from harness.sentences import split_sentences

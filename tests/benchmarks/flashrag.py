@@ -28,9 +28,10 @@ from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData, load_task
 from harness.engine import Answered
-from harness.llm.base import GenerateRequest, LanguageModel, Reply
+from harness.llm.base import LanguageModel
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import open_model
+from harness.llm.requests import GenerateRequest, Reply
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
 from harness.prompts import Message, Rendered

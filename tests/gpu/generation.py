@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from harness.llm.base import GenerateRequest
 from harness.llm.local import LocalModel
+from harness.llm.requests import GenerateRequest
 from harness.llm.scoring import pad_left
 from harness.prompts import Message
 from tests.gpu.models import SEED, Folders, load, replies, requests

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from harness.llm.base import GenerateRequest, Reply
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.runtime import Runtime
 from tests.methods.adaptive_lab import build_tiny_encoder
 from tests.tiny import SENTENCES, build_tiny_model, save_tiny_llama, tiny_tokenizer

@@ -6,8 +6,8 @@ from time import perf_counter
 
 import torch
 
-from harness.llm.base import GenerateRequest
 from harness.llm.generation import generate_all
+from harness.llm.requests import GenerateRequest
 from harness.llm.runtime import Runtime
 from harness.meters.memory import PeakMemory
 from tests.gpu.models import (

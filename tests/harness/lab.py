@@ -16,8 +16,8 @@ from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.data.task import load_task
 from harness.errors import UnansweredError
-from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import resolve_model
+from harness.llm.requests import GenerateRequest, Reply
 from harness.meters import hardware
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query, Question, StorageReport

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from harness.boards.needs import check_needs
 from harness.engine import Answered, Engine
-from harness.llm.base import GenerateRequest, LanguageModel, Reply
+from harness.llm.base import LanguageModel
+from harness.llm.requests import GenerateRequest, Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.runs.write_phase import write

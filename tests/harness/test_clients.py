@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import Method
 from harness.prompts import SOFT, Message, Prompt
 from harness.records import Passage, Prediction, Query, Usage

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction
 from harness.testing.models import RuleModel, ScriptedModel

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from harness.errors import CapabilityError, UnansweredError
-from harness.llm.base import as_text
+from harness.llm.requests import as_text
 from harness.records import Prediction, Query
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever
 from tests.harness.programs import (

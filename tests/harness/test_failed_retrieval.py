@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UnansweredError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.metrics import Rules
 from harness.prompts import Prompt
 from harness.records import Prediction

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.data.corpus import Corpus
-from harness.llm.base import GenerateRequest, as_text
+from harness.llm.requests import GenerateRequest, as_text
 from harness.prompts import Demonstration, Example, QAPrompts
 from harness.records import Passage, Query, Question
 from harness.testing.models import RuleModel, WordRetriever

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.data.demonstrations import qa_prompts
-from harness.llm.base import GenerateRequest, as_text
+from harness.llm.requests import GenerateRequest, as_text
 from harness.method import Method
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query

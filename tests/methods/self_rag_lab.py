@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.boards.method_entry import load_method
-from harness.llm.base import GenerateRequest, Reply, TokenChoice, as_text
+from harness.llm.requests import GenerateRequest, Reply, TokenChoice, as_text
 from harness.records import Prediction
 from harness.testing.models import RuleModel, ScriptedModel
 from methods.self_rag.tokens import REFLECTION, TOKENS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.llm.base import as_text
+from harness.llm.requests import as_text
 from methods.corag.chain import NO_INFORMATION
 from tests.methods.corag_lab import FORMS, QUESTION, Form, generations, notes, searches
 

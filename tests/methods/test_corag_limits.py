@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from harness.boards.method_entry import load_method
 from harness.data.demonstrations import qa_prompts
 from harness.errors import CapabilityError
-from harness.llm.base import as_text
 from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
+from harness.llm.requests import as_text
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel, WordRetriever, pick_words, small_task
 from methods.corag.chain import NO_INFORMATION

@@ -12,8 +12,8 @@ from harness.boards.method_entry import load_method
 from harness.boards.run import plan_runs
 from harness.data.card import TaskCard, custom_task
 from harness.errors import ConfigError
-from harness.llm.base import as_text
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import as_text
 from harness.testing.models import RuleModel
 from methods.corag.checkout import read_checkout
 from methods.corag.method import CoRAG, CoRAGPrompted, CoRAGReworded

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import CapabilityError
-from harness.llm.base import ScoreRequest, as_text
+from harness.llm.requests import ScoreRequest, as_text
 from methods.corag.chain import NO_INFORMATION
 from tests.methods.corag_lab import FORMS, QUESTION, Form, generations, notes, searches
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.llm.base import as_text
+from harness.llm.requests import as_text
 from harness.prompts import Demonstration, Prompt, QAPrompts
 from harness.records import Passage, Query
 from harness.testing.models import RuleModel

@@ -11,10 +11,10 @@ from harness.data.card import custom_task
 from harness.data.corpus import Corpus
 from harness.engine import Engine
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest
 from harness.llm.keyvalues import KeyValues
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest
 from harness.records import Passage
 from harness.runs.execute import execute
 from harness.runs.performance import read_performance

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import qa_prompts
-from harness.llm.base import as_text
+from harness.llm.requests import as_text
 from harness.records import Passage, Query
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.ircot.method import IRCoT

@@ -6,9 +6,9 @@ import pytest
 
 from harness.boards.method_entry import load_method, parse_params
 from harness.errors import CapabilityError, ConfigError
-from harness.llm.base import Reply
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import Reply
 from harness.records import Query
 from harness.testing.models import RuleModel
 from tests.harness.programs import make_engine, queries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from tests.methods.self_rag_lab import (
     FULL,
     IRR,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import LanguageModel, ScoreRequest
+from harness.llm.base import LanguageModel
+from harness.llm.requests import ScoreRequest
 from harness.metrics.statistics import difference_ci, perplexity_difference_ci
 from harness.progress import bar
 from harness.records import Passage

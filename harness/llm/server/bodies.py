@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.llm.base import GenerateRequest
 from harness.llm.messages import as_messages
+from harness.llm.requests import GenerateRequest
 from harness.llm.thoughts import SWITCHES
 from harness.prompts import PromptStyle, Rendered
 

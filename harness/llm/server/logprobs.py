@@ -20,8 +20,8 @@ from math import exp
 from typing import Any, Literal, TypeVar
 
 from harness.errors import CapabilityError, ConfigError, HarnessError
-from harness.llm.base import Capability, NextTokenProbs, Scores, TokenChoice
 from harness.llm.batches import common_prefix
+from harness.llm.requests import Capability, NextTokenProbs, Scores, TokenChoice
 from harness.llm.server.bodies import in_chat, messages, placed
 from harness.llm.server.failures import Refused, ServerFailure
 from harness.llm.server.replies import Said, number

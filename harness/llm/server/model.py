@@ -10,17 +10,17 @@ from threading import Lock
 from typing import Any
 
 from harness.errors import CapabilityError, ConfigError, UnansweredError, WindowExceededError
-from harness.llm.base import (
+from harness.llm.base import LanguageModel
+from harness.llm.identity import places
+from harness.llm.model_config import ModelConfig
+from harness.llm.requests import (
     GenerateRequest,
-    LanguageModel,
     NextTokenProbs,
     NextTokenRequest,
     Reply,
     ScoreRequest,
     Scores,
 )
-from harness.llm.identity import places
-from harness.llm.model_config import ModelConfig
 from harness.llm.server.bodies import in_chat, options, placed, template_options
 from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter

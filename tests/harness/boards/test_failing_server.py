@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.runs.directory import find_runs
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import CountingModel

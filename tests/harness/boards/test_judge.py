@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.runs.directory import find_runs
 from harness.runs.judge_record import read_judge, read_verdicts
 from harness.testing.models import pick_words

@@ -12,7 +12,7 @@ from rich.console import Console
 import harness.llm.open
 from harness.boards.config import Board, parse_board
 from harness.boards.whole import run_whole
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from tests.harness.lab import CountingModel, without_torch, write_task
 
 TASKS = ("first", "second")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from harness.calls import traced
-from harness.llm.base import NextTokenProbs, Reply, Scores
 from harness.llm.fitting import Fitted
+from harness.llm.requests import NextTokenProbs, Reply, Scores
 from harness.prompts import SOFT
 from harness.records import Passage
 

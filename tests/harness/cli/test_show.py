@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.show import story
 from harness.errors import InputError, UnansweredError
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import Method, MethodCard
 from harness.records import Passage, Prediction, Query
 from harness.runs.execute import execute

@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.adapters import adapter_fingerprint
-from harness.llm.base import GenerateRequest, ScoreRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, ScoreRequest
 from harness.testing.models import RuleModel
 from tests.tiny import save_tiny_adapter
 

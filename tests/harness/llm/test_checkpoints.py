@@ -11,11 +11,11 @@ import pytest
 
 from harness.errors import InputError
 from harness.llm import loading
-from harness.llm.base import GenerateRequest, NextTokenRequest
 from harness.llm.catalogue import catalogue, resolve_model
 from harness.llm.identity import identity
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest
 from tests.tokenizers import save_sentencepiece
 
 ASK = "Question: Who wrote Hamlet?\nAnswer:"

@@ -9,12 +9,11 @@ import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.adapters import adapted
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
-from harness.llm.changes import chosen
 from harness.llm.chosen_adapters import ChosenAdapters
 from harness.llm.edits import weights_digest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.testing.models import RuleModel
 from tests.tiny import save_tiny_adapter
 
@@ -67,8 +66,12 @@ def test_several_are_added_whatever_their_order(tiny, tiny_model_dir, folders, t
         merged.model.load_state_dict(tiny.model.state_dict())
     with merged.adapted(folders[1]):
         assert both == pytest.approx(scored(merged), abs=1e-3)
-    assert chosen(tiny, folders[1::-1]) == chosen(tiny, folders[:2]) == tuple(folders[:2])
-    assert chosen(tiny, [folders[0], folders[0]]) == (folders[0],)
+    assert (
+        tiny.chosen_adapters(folders[1::-1])
+        == tiny.chosen_adapters(folders[:2])
+        == tuple(folders[:2])
+    )
+    assert tiny.chosen_adapters([folders[0], folders[0]]) == (folders[0],)
 
 
 def test_answers_do_not_depend_on_who_else_asks(tiny, folders):
@@ -153,9 +156,9 @@ def test_what_is_no_plain_lora_is_refused(tiny, folders, tmp_path, tiny_model_di
 
 def test_a_prefix_that_was_read_without_them_is_refused_beside_them(tiny, folders):
     prefix = tiny.read(ASK)
-    assert chosen(tiny, (), prefix) == ()
+    assert tiny.chosen_adapters((), prefix) == ()
     with pytest.raises(ConfigError, match="the text was read without the adapters"):
-        chosen(tiny, folders[:1], prefix)
+        tiny.chosen_adapters(folders[:1], prefix)
 
 
 def test_a_model_that_takes_none_is_refused_before_it_is_asked(tiny_model_dir, folders):
@@ -163,7 +166,7 @@ def test_a_model_that_takes_none_is_refused_before_it_is_asked(tiny_model_dir, f
     assert tuned.capabilities.isdisjoint({"adapters", "weights"})
     for llm in (RuleModel(), tuned):
         with pytest.raises(CapabilityError, match="takes no adapters with a request"):
-            chosen(llm, [folders[1]])
+            llm.chosen_adapters([folders[1]])
     with pytest.raises(ConfigError, match="an adapter of its own"):
         with tuned.adapted(folders[1]):
             pass

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.llm import generation, kvcache, loading
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.prompts import SOFT, Message
 from tests.tiny import save_tiny_adapter
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from harness.llm import runtime as runtimes
-from harness.llm.base import GenerateRequest
 from harness.llm.batches import length_sorted_batches, neighbours
 from harness.llm.device_memory import NO_LIMIT, SHARE, Shape, fitting, free_bytes
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest
 from harness.llm.runtime import Runtime
 
 GB = 2**30

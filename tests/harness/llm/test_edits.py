@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.base import GenerateRequest
-from harness.llm.changes import Changes, LowRank, changed
+from harness.llm.changes import Changes, LowRank
 from harness.llm.edits import weights_digest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest
 from harness.testing.models import RuleModel
 from tests.harness.llm.test_chosen_adapters import ASK, load, scored, texts
 from tests.tiny import save_tiny_adapter
@@ -87,7 +87,7 @@ def test_an_adapter_and_edits_of_one_memory_are_both_there(tiny, tiny_model_dir,
     edits = {DOWN: noise(tiny, *tiny.model.get_parameter(DOWN).shape)}
     found = []
     for changes in (Changes(folder), Changes(edits=edits), Changes(folder, edits)):
-        with changed(tiny, changes):
+        with tiny.changed(changes):
             found.append(scored(tiny))
     assert len({plain, *found}) == 4
     assert (weights_digest(tiny.model), scored(tiny)) == (before, plain)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.encoding import Encoder, parted
 from harness.llm.lm_eval_model import LMEvalModel
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.prompts import SOFT, Message, Prompt
 from harness.records import Prediction
 from tests.harness.programs import Steps, predictions, queries

@@ -9,9 +9,10 @@ from time import perf_counter, sleep
 
 import pytest
 
-from harness.llm.base import GenerateRequest, LanguageModel, Reply
+from harness.llm.base import LanguageModel
 from harness.llm.catalogue import resolve_model
 from harness.llm.open import open_model
+from harness.llm.requests import GenerateRequest, Reply
 from harness.meters.latency import measure_closed_loop
 from harness.records import Prediction
 from harness.testing.models import RuleModel

@@ -7,10 +7,11 @@ import random
 import pytest
 
 from harness.errors import PromptTooLongError
-from harness.llm.base import LanguageModel, as_text
+from harness.llm.base import LanguageModel
 from harness.llm.fitting import Fitted
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import as_text
 from harness.prompts import Prompt, QAPrompts, passage_line
 from harness.records import Passage, Prediction, Query
 from harness.testing.models import RuleModel

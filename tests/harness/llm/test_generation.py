@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from harness.llm import generation
-from harness.llm.base import GenerateRequest, Reply
 from harness.llm.encoding import Encoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, Reply
 from harness.prompts import SOFT
 
 PROMPT = "Question: Who wrote the play about the prince of Denmark?\nAnswer:"

@@ -9,7 +9,6 @@ import pytest
 
 from harness.data.questions import read_questions
 from harness.llm import generation, prefix
-from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.batches import neighbours
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.decoding import Decoder, read_shared
@@ -17,6 +16,7 @@ from harness.llm.kvcache import plain_layers
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
+from harness.llm.requests import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.runtime import Replays
 from harness.prompts import QAPrompts, demonstration
 from harness.records import Query

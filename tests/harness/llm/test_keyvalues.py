@@ -10,11 +10,11 @@ import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm import generation
-from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.generation import TIE
 from harness.llm.keyvalues import KeyValues
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.runtime import Replays
 from harness.prompts import SOFT, Message
 from harness.writing.stored import key_of

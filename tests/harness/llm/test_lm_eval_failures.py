@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from harness.errors import UnansweredError
-from harness.llm.base import GenerateRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.lm_eval_model import LMEvalModel
+from harness.llm.requests import GenerateRequest
 from tests.stub import FAULTS, Fault, Stub, Words
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm import lm_eval_model
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.lm_eval_model import LMEvalModel
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.prompts import Message
 from tests.tiny_checkpoints import build_tiny_self_rag
 from tests.tiny_thinker import LESSONS

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, InputError
-from harness.llm.base import GenerateRequest, ScoreRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, ScoreRequest
 from harness.prompts import Message
 from tests.tiny import build_tiny_model, save_tiny_adapter
 

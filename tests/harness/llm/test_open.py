@@ -4,9 +4,9 @@ import pytest
 
 from harness.errors import InputError
 from harness.llm import gguf
-from harness.llm.base import GenerateRequest
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.open import _weights, open_model
+from harness.llm.requests import GenerateRequest
 from tests.stub import Stub, Words
 
 

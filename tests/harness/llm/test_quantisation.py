@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from harness.llm.base import GenerateRequest, ScoreRequest
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.llm.open import open_model
+from harness.llm.requests import GenerateRequest, ScoreRequest
 
 SHOTS = (
     "Question: What is the capital of Italy?\nAnswer: Rome\n\n"

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import ConfigError
-from harness.llm.base import NextTokenRequest, ScoreRequest, Scores
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import NextTokenRequest, ScoreRequest, Scores
 from harness.prompts import Message
 
 pytestmark = pytest.mark.numeric

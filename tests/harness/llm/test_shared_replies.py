@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.llm.base import GenerateRequest, Reply
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.shared_replies import SharedReplies
 from harness.prompts import Message
 

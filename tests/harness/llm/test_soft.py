@@ -7,9 +7,9 @@ import torch
 
 from harness.errors import ConfigError
 from harness.llm import generation
-from harness.llm.base import GenerateRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest
 from harness.llm.soft import woven
 from harness.prompts import SOFT, Message, without_places
 from methods.parametric_qa.prompts import recall_prompt

@@ -9,11 +9,11 @@ from time import perf_counter
 import pytest
 
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.decoding import Decoder
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, NextTokenRequest, Reply, ScoreRequest
 from harness.llm.runtime import Replays
 from harness.prompts import Message, Prompt
 from tests.tiny_thinker import LESSONS, TEMPLATES

@@ -9,10 +9,10 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.llm import generation
-from harness.llm.base import GenerateRequest, Reply
 from harness.llm.hooks import GumbelSampler
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest, Reply
 from harness.prompts import SOFT
 from tests.tiny_checkpoints import build_tiny_self_rag
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.method import Method
 from harness.runs.execute import execute
 from harness.runs.predictions import read_predictions

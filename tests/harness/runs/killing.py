@@ -21,7 +21,7 @@ from pathlib import Path
 from _pytest.monkeypatch import MonkeyPatch
 
 from harness.errors import UnansweredError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.runs.execute import execute
 from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
 

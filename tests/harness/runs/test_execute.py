@@ -9,7 +9,7 @@ import pytest
 
 from harness.boards.run import run_plans
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs import execute as module

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, InputError, RunFailedError
-from harness.llm.base import GenerateRequest, as_text
+from harness.llm.requests import GenerateRequest, as_text
 from harness.runs.execute import execute
 from harness.runs.judge_prompt import LONGEST_ANSWER, SHIPPED, JudgePrompt, verdict_of
 from harness.runs.judge_record import VERDICTS, Judge, read_judge, read_verdicts

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.errors import MachineError, RunFailedError, UnansweredError, machine_failure
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.records import Prediction, Query
 from harness.runs.manifest import read_manifest
 from tests.harness.lab import Ask, CountingModel, Remember, make_plan, without_torch

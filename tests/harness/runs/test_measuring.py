@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from harness.boards.config import parse_board
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.runs import session, write_phase
 from harness.runs.directory import find_runs
 from harness.runs.execute import execute

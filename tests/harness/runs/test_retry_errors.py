@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RunFailedError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.runs.manifest import read_manifest
 from harness.runs.unanswered import read_unanswered
 from tests.harness.lab import CountingModel, FailingServer, make_plan, without_torch

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RunFailedError, UnansweredError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.method import Method
 from harness.records import Prediction, Query
 from harness.runs.manifest import read_manifest

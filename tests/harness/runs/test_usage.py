@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.run import run_plans
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from harness.runs.execute import execute

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.records import Passage
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 

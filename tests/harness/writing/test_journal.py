@@ -10,7 +10,7 @@ import torch
 
 from harness.data.corpus import Corpus
 from harness.errors import UnansweredError
-from harness.llm.base import (
+from harness.llm.requests import (
     GenerateRequest,
     NextTokenProbs,
     NextTokenRequest,

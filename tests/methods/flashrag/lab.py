@@ -11,7 +11,7 @@ from harness.boards.method_entry import load_method, parse_params
 from harness.data.card import Task
 from harness.data.task import TaskData, load_task
 from harness.engine import Answered, Engine
-from harness.llm.base import GenerateRequest, as_text
+from harness.llm.requests import GenerateRequest, as_text
 from harness.registry import task_folder
 from harness.testing.models import RuleModel, WordRetriever, pick_words
 

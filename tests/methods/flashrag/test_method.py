@@ -11,7 +11,7 @@ import pytest
 from harness.boards.method_entry import load_method, parse_params
 from harness.data.corpus import Corpus
 from harness.errors import UnansweredError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.prompts import Message
 from harness.records import Passage
 from harness.testing.conformance import check_method

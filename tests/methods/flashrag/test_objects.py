@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import CapabilityError, ConfigError, PromptTooLongError
-from harness.llm.base import GenerateRequest, Reply
+from harness.llm.requests import GenerateRequest, Reply
 from harness.prompts import Message
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, small_task
 from methods.flashrag import as_generator, as_retriever

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from harness.data.corpus import Corpus
-from harness.llm.base import GenerateRequest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.llm.prefix import NO_PREFIX
 from harness.llm.read_before import left_to_read
+from harness.llm.requests import GenerateRequest
 from harness.records import Passage, Question
 from methods.parametric_qa.prompts import FOLLOW, RECALL, reading_prompt, recall_prompt
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig

@@ -18,7 +18,7 @@ from harness.cli import main as cli
 from harness.data.card import Task
 from harness.data.task import load_task
 from harness.errors import RunFailedError
-from harness.llm.base import Reply
+from harness.llm.requests import Reply
 from harness.metrics.statistics import proportion_ci
 from harness.records import Passage, Prediction
 from methods.parametric_qa.memory.quantise import quantised

@@ -16,7 +16,7 @@ from harness.boards.changing.material import Material
 from harness.boards.changing.update_records import Change, FactRecord, KeptRecord, Updating
 from harness.boards.task_entry import TaskSource
 from harness.errors import InputError
-from harness.llm.base import as_text
+from harness.llm.requests import as_text
 from harness.method import Method, MethodCard
 from harness.records import Hit, Prediction, StorageReport
 from harness.testing.models import RuleModel

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from harness.llm.base import GenerateRequest, Reply
 from harness.llm.catalogue import resolve_model
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.server.model import ServerModel
 from tests.stub import Stub
 

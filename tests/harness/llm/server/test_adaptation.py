@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import ConfigError, HarnessError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.llm.server.adaptation import named
 from harness.llm.server.failures import of_status
 from tests.harness.llm.server.asking import ask, opened, paris, texts

@@ -9,10 +9,10 @@ import pytest
 from harness.boards.method_entry import load_method
 from harness.boards.needs import check_needs
 from harness.errors import CapabilityError, ConfigError, HarnessError
-from harness.llm.base import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.llm.catalogue import resolve_model
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
+from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
 from harness.prompts import Message
 from tests.harness.llm.server.asking import opened, paris
 from tests.stub import FAULTS, Once, Stub, TinyMind, Words

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError, HarnessError, InputError
-from harness.llm.base import GenerateRequest
 from harness.llm.catalogue import resolve_model
+from harness.llm.requests import GenerateRequest
 from harness.llm.server.model import ServerModel
 from harness.prompts import Message
 from tests.harness.llm.fake_server import fake_server

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from harness.errors import HarnessError, UnansweredError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.llm.server.endpoints import Endpoints
 from harness.llm.server.failures import Refused, ServerFailure, asked_to_wait, of_status
 from tests.harness.llm.server.asking import ask, opened, paris, texts

@@ -7,7 +7,7 @@ from time import perf_counter, sleep
 
 import pytest
 
-from harness.llm.base import GenerateRequest, Reply
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.server.events import events
 from harness.llm.server.model import ServerModel
 from harness.llm.thoughts import TAGS, answer_at, part

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import ConfigError
-from harness.llm.base import GenerateRequest
+from harness.llm.requests import GenerateRequest
 from harness.llm.server.replies import Said
 from tests.harness.llm.server.asking import ask, opened, paris
 from tests.stub import Stub, Words
