@@ -249,13 +249,13 @@ def _complete(work: Coroutine[Any, Any, None]) -> None:
         return asyncio.run(work)
     stops: list[Callable[[], object]] = []
 
-    async def changed() -> None:
+    async def working() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
         stops.append(lambda: loop.call_soon_threadsafe(task.cancel))
         await task
 
     with ThreadPoolExecutor(1) as thread:
-        done = thread.submit(asyncio.run, changed())
+        done = thread.submit(asyncio.run, working())
         try:
             return done.result()
         except KeyboardInterrupt:

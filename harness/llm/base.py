@@ -135,7 +135,7 @@ class LanguageModel(ABC):
 
     @contextmanager
     def changed(self, changes: Changes) -> Iterator[None]:
-        """While open, the model as a memory changes it; afterwards it is what it was, bit by bit."""
+        """While open, the model as a memory changes it; then again what it was, bit by bit."""
         with self.adapted(changes.adapter), self.edited(changes.edits):
             yield
 

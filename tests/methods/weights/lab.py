@@ -9,7 +9,6 @@ from rich.console import Console
 
 from harness.data.corpus import Corpus
 from harness.engine import Engine
-from harness.llm.changes import changed
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
@@ -57,7 +56,7 @@ def answers(
     """What the method answers from the memory in the folder."""
     engine, found = opened(method, llm), {}
     method.load(folder)
-    with changed(llm, method.changes):
+    with llm.changed(method.changes):
         queries = [Query(*each) for each in asked.items()]
         engine.run(method, queries, lambda a: found.update({a.question_id: a.prediction}))
     return found
