@@ -127,7 +127,7 @@ def main() -> None:
     """Answer what standard input names until it is closed."""
     # Of a terminal, all processes get it; the one that handed out the runs ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    request, run_ids = json.loads(sys.stdin.readline()), SimpleQueue[str]()
+    request, run_ids = json.loads(next(sys.stdin)), SimpleQueue[str]()
     Thread(target=_listen, args=(run_ids,), daemon=True).start()
     answer(request, iter(run_ids.get, None), _tell)
 

@@ -52,7 +52,7 @@ class SharedReplies:
                 # Its writer may be at the last line.
                 whole, newline, _ = file.read().rpartition(b"\n")
             self._read[path] = self._read.get(path, 0) + len(whole) + len(newline)
-            for line in whole.splitlines():
+            for line in whole.split(b"\n") if whole else ():
                 key, *values = json.loads(line)
                 self._known[key] = Reply(**dict(zip(_FIELDS, values, strict=True)))
 

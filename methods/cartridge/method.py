@@ -130,7 +130,7 @@ class Cartridge(Method):
         llm, wanted = self.model, self.params.positions
         shown, ids = 1, list[int]()
         while len(ids) <= wanted:
-            prompt = self.prompts.read(Query("", ""), passages[:shown])
+            prompt = self.prompts.read(Query("", ""), list(passages[:shown]))
             ids = llm.encode(replace(prompt, keep_order=True).render(llm.prompt_style))
             if shown >= len(passages):
                 break
