@@ -17,7 +17,7 @@ from harness.prompts import SOFT, Prompt, PromptStyle, Rendered
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.changes import Edit
+    from harness.llm.edit import Edit
     from harness.llm.keyvalues import KeyValues
 
 Capability = Literal[

@@ -6,30 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING
 
 from harness.errors import CapabilityError, ConfigError
+from harness.llm.edit import Edit
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from harness.llm.base import Capability, LanguageModel
     from harness.llm.keyvalues import KeyValues
-
-
-@dataclass(frozen=True, slots=True)
-class LowRank:
-    """A change of a weight [out, in]: the product of ``left`` [out, rank] and ``right`` [rank, in].
-
-    It is added in float32 and rounded once to the weight's own dtype.
-    """
-
-    left: Tensor
-    right: Tensor
-
-
-Edit: TypeAlias = Union["Tensor", LowRank, "nn.Module"]
-"""A parameter's new content, a change that is added to it, or a module in the place of another."""
 
 
 @dataclass(frozen=True, slots=True)

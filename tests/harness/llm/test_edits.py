@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.llm.base import GenerateRequest
-from harness.llm.changes import Changes, LowRank, changed
+from harness.llm.changes import Changes, changed
+from harness.llm.edit import LowRank
 from harness.llm.edits import weights_digest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
