@@ -146,6 +146,6 @@ def _step(
     losses = [divergence(x, lesson.teacher) for x, lesson in zip(found, batch, strict=True)]
     loss = torch.stack(losses).sum() / sum(len(lesson.row.target) for lesson in batch)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return round(float(loss.detach()), 6)

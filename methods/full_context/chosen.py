@@ -114,7 +114,8 @@ def _positions(count: int, order: Order, seed: int) -> Iterator[int]:
     if order == "corpus":
         yield from range(count)
         return
-    source, moved = random.Random(f"{seed} full-context order"), {}  # noqa: S311
+    source = random.Random(f"{seed} full-context order")  # noqa: S311
+    moved: dict[int, int] = {}
     # Fisher and Yates, remembering only what was moved: a shuffle that may end early.
     for first in range(count):
         other = source.randrange(first, count)
