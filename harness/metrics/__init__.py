@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from numbers import Real
 from typing import Any, Literal
 
@@ -117,7 +118,7 @@ def answer_score(name: str, answer: str, golden_answers: Sequence[str]) -> float
 
     Raises InputError if the metric fails, or gives anything but a number in [0, 1].
     """
-    metric = load("metrics", name)
+    metric: Any = load("metrics", name)
     try:
         value = metric(answer, golden_answers)
     except Exception as error:
@@ -127,12 +128,13 @@ def answer_score(name: str, answer: str, golden_answers: Sequence[str]) -> float
         raise InputError(
             f"metric '{name}' failed on the answer {answer!r:.60}: {told}; {_MEND}"
         ) from error
-    if not isinstance(value, Real) or not 0 <= value <= 1:
+    score = float(value) if isinstance(value, Real) else nan
+    if not 0 <= score <= 1:
         raise InputError(
             f"metric '{name}' gave {value!r} for the answer {answer!r:.60}, not a number from 0 to "
             f"1; {_MEND}"
         )
-    return value if type(value) in (int, float) else float(value)
+    return score
 
 
 _MEND = "mend it; answers are kept, the same command or `memory-harness score` goes on"

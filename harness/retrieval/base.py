@@ -63,7 +63,8 @@ class Retriever(ABC):
         Raises ConfigError for settings that do not fit. The base takes those that the constructor
         does, and leaves out what equals its default.
         """
-        if cls.open.__func__ is not Retriever.open.__func__:  # it may take others
+        own = cls.__mro__[: cls.__mro__.index(Retriever)]
+        if any("open" in vars(each) for each in own):  # it may take others
             return dict(settings)
         known = dict(list(signature(cls).parameters.items())[1:])
         if any(each.kind is each.VAR_KEYWORD for each in known.values()):

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from harness.testing.places import Code, Line, frames
 
-Phase = Literal["import", "write", "load", "answer"]
+Phase = Literal["import", "write", "load", "revise", "answer"]
 Deed = Literal["files", "task", "process", "network", "sleep", "print"]
 
 T = TypeVar("T")

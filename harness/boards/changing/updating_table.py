@@ -46,7 +46,7 @@ def summary(found: Updating) -> dict[str, Any]:
 
 def tables(found: Updating, counted: Mapping[str, Any]) -> str:
     """The tables of a ``summary`` as markdown, each under what was done and how."""
-    errors = sum(bool(record.error) for record in (*found.records, *found.kept))
+    errors = sum(bool(error) for error in _errors(found))
     answers = list(map(_cells, counted["summary"]))
     paired = list(map(_paired_cells, counted["paired"]))
     costs = list(map(_cost, counted["costs"]))
@@ -57,6 +57,10 @@ def tables(found: Updating, counted: Mapping[str, Any]) -> str:
             report("Changing documents", _cost_caption(found), _COSTS, costs, left=3),
         )
     )
+
+
+def _errors(found: Updating) -> list[str]:
+    return [record.error for record in found.records] + [record.error for record in found.kept]
 
 
 def _groups(records: Records, *names: str) -> list[Records]:
