@@ -22,7 +22,8 @@ from harness.llm.requests import (
 from harness.prompts import Prompt, PromptStyle, Rendered
 
 if TYPE_CHECKING:
-    from harness.llm.changes import Changes, Edit
+    from harness.llm.changes import Changes
+    from harness.llm.edit import Edit
     from harness.llm.keyvalues import KeyValues
 
 

@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING
+
+from harness.llm.edit import Edit
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from harness.llm.requests import Capability
-
-
-@dataclass(frozen=True, slots=True)
-class LowRank:
-    """A change of a weight [out, in]: the product of ``left`` [out, rank] and ``right`` [rank, in].
-
-    It is added in float32 and rounded once to the weight's own dtype.
-    """
-
-    left: Tensor
-    right: Tensor
-
-
-Edit: TypeAlias = Union["Tensor", LowRank, "nn.Module"]
-"""A parameter's new content, a change that is added to it, or a module in the place of another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.changes import Edit, LowRank
+from harness.llm.edit import Edit, LowRank
 from harness.llm.prefix import KeptPrompts
 from harness.llm.runtime import Runtime
 
@@ -59,8 +59,8 @@ class _Edit:
             setattr(parent, name, module.eval().requires_grad_(False))
 
     def undo(self) -> None:
-        for parent, name, old, _ in self.modules:
-            setattr(parent, name, old)
+        for parent, name, module, _ in self.modules:
+            setattr(parent, name, module)
         for weight, old, _ in self.weights:
             weight.data = old
         if [digest(weight.data) for weight, _, _ in self.weights] != self.before:
@@ -126,7 +126,7 @@ def digest(*tensors: Tensor) -> str:
     for tensor in tensors:
         found.update(f"{tensor.dtype} {list(tensor.shape)} ".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        found.update(memoryview(flat.view(torch.uint8).numpy()))
+        found.update(flat.view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

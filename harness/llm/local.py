@@ -32,7 +32,7 @@ from harness.prompts import Prompt, Rendered
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.changes import Edit
+    from harness.llm.edit import Edit
     from harness.llm.keyvalues import KeyValues
     from harness.llm.model_config import ModelConfig
 

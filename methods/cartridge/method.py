@@ -46,7 +46,7 @@ class Cartridge(Method):
             "It begins as keys and values of the first tokens of full-context's prompt, so of the "
             "instruction and the demonstrations, then of passages; the paper's, of the corpus.",
             "The loss is over the teacher's 20 likeliest tokens at each place of a reply.",
-            "Full-size models were not run here.",
+            "Its quality was not measured yet, neither with the default model nor at full size.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"key-value-prompts", "training"})

@@ -19,6 +19,7 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
     from methods.study.material import Material
 
@@ -89,12 +90,12 @@ class LoraInWeights(Method):
 
         Raises ConfigError for a model that cannot be trained.
         """
-        from methods.study.lora import check_trainable, train_lora
+        from methods.study.lora import train_lora, trainable
 
-        check_trainable(self.llm.model)
-        material = await self._material(self._studied(list(corpus)))
+        llm = trainable(self.llm.model)
+        material = await self._material(llm, self._studied(list(corpus)))
         losses = train_lora(
-            self.llm.model, material.rows, self.params, self.seed, folder / ADAPTER, self.scratch
+            llm, material.rows, self.params, self.seed, folder / ADAPTER, self.scratch
         )
         write_json(folder / STUDY, _told(material, losses, len(corpus)))
 
@@ -130,10 +131,9 @@ class LoraInWeights(Method):
         """The passages whose content the weights are to hold."""
         return passages
 
-    async def _material(self, passages: list[Passage]) -> Material:
+    async def _material(self, llm: LocalModel, passages: list[Passage]) -> Material:
         from methods.study.material import of_made, of_questions, of_text
 
-        llm: Any = self.llm.model
         if self.params.study == "text":
             return of_text(llm, passages)
         if self.params.study == "questions":

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -85,9 +85,9 @@ class PRAG(Method):
 
         Raises ConfigError for a model that cannot be trained.
         """
-        from methods.study.lora import check_trainable
+        from methods.study.lora import trainable
 
-        check_trainable(self.llm.model)
+        trainable(self.llm.model)
         with TemporaryDirectory() as temporary:
             done = (self.scratch or Path(temporary)) / ADAPTERS
             with writing(done):
@@ -161,10 +161,10 @@ class PRAG(Method):
                 shown.advance()
 
     def _train(self, passage: Passage, folder: Path) -> None:
-        from methods.study.lora import train_lora
+        from methods.study.lora import train_lora, trainable
         from methods.study.material import of_questions, of_text
 
-        llm: Any = self.llm.model
+        llm = trainable(self.llm.model)
         if self.params.study == "text":
             material = of_text(llm, [passage])
         else:

@@ -15,12 +15,13 @@ from harness.fingerprint import fingerprint
 from harness.llm.adapters import in_training, save_adapter
 from harness.progress import bar
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
-from methods.parametric_qa.train.tuning import trainable
+from methods.parametric_qa.train.tuning import trainable as weights_of
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
 from methods.study.params import LoraParams
 from methods.study.rows import batches
 
 if TYPE_CHECKING:
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
 
 CHECKPOINT_EVERY = 25
@@ -57,7 +58,7 @@ def train_lora(
     steps = params.steps_for(len(rows))
     place = None if scratch is None else _checkpoint(scratch, rows, params, seed)
     with in_training(llm.model, lora, seed) as model, _faster_on_short_rows(llm):
-        weights = trainable(model)
+        weights = weights_of(model)
         optimizer = torch.optim.AdamW(
             weights.values(), params.learning_rate, betas=_BETAS, weight_decay=0.0
         )
@@ -87,7 +88,7 @@ def _step(
     with torch.enable_grad():
         loss = row_losses(target_logits(model, packed), packed.targets).mean()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
     told = float(loss.detach())
     if not torch.isfinite(loss):
         raise RunFailedError(
@@ -139,11 +140,12 @@ def mlp_layers(llm: LocalModel) -> list[str]:
     return sorted({name.rpartition(".")[2] for name in names})
 
 
-def check_trainable(llm: Any) -> None:
-    """Raise ConfigError for a model whose embeddings and weights are out of reach."""
+def trainable(llm: LanguageModel) -> LocalModel:
+    """The model, if it can be trained. Raises ConfigError if its weights are out of reach."""
     from harness.llm.local import LocalModel
 
     if not isinstance(llm, LocalModel):
         raise ConfigError(
             f"model '{llm.name}' cannot be trained here; take a local transformers model"
         )
+    return llm

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.changes import Changes, LowRank
+from harness.llm.changes import Changes
+from harness.llm.edit import LowRank
 from harness.llm.edits import weights_digest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig

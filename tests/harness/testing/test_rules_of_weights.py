@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.llm.changes import Changes, LowRank
+from harness.llm.changes import Changes
+from harness.llm.edit import LowRank
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
 from harness.testing import rules_of_weights as rules
