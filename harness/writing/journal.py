@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -114,7 +114,7 @@ class Journal:
 
 def _whole_lines(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Lines with what they hold, up to the first that is not as it was written."""
-    for line in data.splitlines(keepends=True):
+    for line in BytesIO(data):
         crc, row = line[:_CRC_DIGITS], line[_CRC_DIGITS + 1 : -1]
         if not line.endswith(b"\n") or crc != f"{zlib.crc32(row):0{_CRC_DIGITS}x}".encode():
             return
