@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,11 @@ class LanguageModel(ABC):
     @contextmanager
     def changed(self, changes: Changes) -> Iterator[None]:
         """While open, the model as a memory changes it; then again what it was, bit by bit."""
-        with self.adapted(changes.adapter), self.edited(changes.edits):
+        with ExitStack() as stack:
+            if changes.adapter is not None:
+                stack.enter_context(self.adapted(changes.adapter))
+            if changes.edits:
+                stack.enter_context(self.edited(changes.edits))
             yield
 
     def chosen_adapters(

@@ -109,7 +109,8 @@ def try_metrics(names: Iterable[str], golden_answers: Sequence[str]) -> None:
     """Raise InputError if an answer metric cannot score an empty answer, or a golden one."""
     for name in added_metrics(names):
         if not is_ir_metric(name) and name not in _SUPPORT:
-            for answer in ("", golden_answers[0]):
+            # Questions of others may come without gold; there is nothing to score then.
+            for answer in ("", *golden_answers[:1]) if golden_answers else ():
                 answer_score(name, answer, golden_answers)
 
 

@@ -85,7 +85,7 @@ def test_tables_of_a_full_board_take_two_seconds() -> None:
         f1 = rng.random(3610)
         names = ("em", "f1", "recall@5", "all_gold@5", "recall_read")
         config = Some(seed=0, task=Some(questions_fingerprint=task))
-        manifest = Some(config=config, external=None, method_card=Some(oracle=False))
+        manifest = Some(config=config, external=None, method_card=Some(oracle=False), metrics=())
         run = Some(
             scores={name: f1 if name != "em" else f1.round() for name in names}, manifest=manifest
         )

@@ -192,6 +192,7 @@ def test_only_timings_of_the_tables_hardware_are_in_any_format(runs: Path, write
     costs["cold_start"] = {"model": 4.5, "index": 0.5, "memory": 0.5}
     costs["index"] = {"seconds": 6.5, "cached": False}
     costs["write"] = {"seconds": 7.5}
+    costs["prefix"] = {"positions": 9, "bytes": 99, "seconds": 0.5, "first_token": [0.2]}
     costs["latency"] |= {"first_token": [0.01] * 11, "again": [[0.1] * 11]}
     there = HARDWARE | {"fingerprint": "other"}
     for task in ("nq", "hotpotqa"):
@@ -203,7 +204,7 @@ def test_only_timings_of_the_tables_hardware_are_in_any_format(runs: Path, write
         name for name in frame.columns
         if name.endswith(("_seconds", "_per_second", "_noise_share", "memory_peak_bytes"))
     ]  # fmt: skip
-    assert len(timed) == 10
+    assert len(timed) == 12
     at_home = (frame["table"] == "task") & (frame["row"] != "far")
     assert frame.loc[at_home, timed].notna().all().all()
     assert frame.loc[~at_home, timed].isna().all().all()
@@ -215,7 +216,16 @@ def test_only_timings_of_the_tables_hardware_are_in_any_format(runs: Path, write
             is_far == (row["cost"]["latency_p50"] is None) == (row["cost"]["index_seconds"] is None)
         )
     for form in ("markdown", "latex"):
-        names_of_timed = ["latency", "noise", "ttft", "throughput", "cold_start", "index", "write"]
+        names_of_timed = [
+            "latency",
+            "noise",
+            "ttft",
+            "prefix",
+            "throughput",
+            "cold_start",
+            "index",
+            "write",
+        ]
         text = write(view(runs, columns=names_of_timed), form).decode()
         dash = "---" if form == "latex" else "\u2014"
         for line in (line for line in text.splitlines() if "far" in line and " & " in line):
