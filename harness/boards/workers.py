@@ -38,8 +38,13 @@ COMMAND = (sys.executable, "-m", "harness.boards.worker")
 KEY = "workers"
 EVENT = "\x1e"
 """Begins what a worker tells; whatever else it writes is for people."""
-# Rich would draw bars that move, into a pipe.
-_PLAIN = {"FORCE_COLOR": "", "TTY_COMPATIBLE": "0", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+# Rich and tqdm would draw bars that move, into a pipe.
+_PLAIN = {
+    "FORCE_COLOR": "",
+    "TTY_COMPATIBLE": "0",
+    "TQDM_DISABLE": "1",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+}
 
 Process = subprocess.Popen[str]
 
