@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
+from harness.method import Method
 
 if TYPE_CHECKING:
     from harness.data.card import TaskCard
@@ -32,3 +34,18 @@ def check_other(name: str, task: TaskCard) -> None:
         raise ConfigError(
             f"passages = {name}: that is the pool that is asked about; name another task, or a file"
         )
+
+
+class OtherPool(Method):
+    """What controls share whose parameter ``passages`` names what is taken in the pool's place."""
+
+    params: Any
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What is taken in place of the pool."""
+        return {"passages": open_pool(self.params.passages).fingerprint}
+
+    def check_task(self, task: TaskCard) -> None:
+        """The other pool is not the task's own."""
+        check_other(self.params.passages, task)

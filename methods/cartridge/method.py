@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +15,9 @@ from harness.files import write_json
 from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from methods.cartridge.study import ask
-from methods.other_pool import DEFAULT_OTHER, OTHER, check_other, open_pool
+from methods.other_pool import DEFAULT_OTHER, OTHER, OtherPool, open_pool
 
 if TYPE_CHECKING:
-    from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
     from harness.llm.keyvalues import KeyValues
     from harness.llm.local import LocalModel
@@ -143,7 +142,7 @@ class Cartridge(Method):
         return KeyValues(read.layers, read.model)
 
 
-class CartridgeOther(Cartridge):
+class CartridgeOther(OtherPool, Cartridge):
     """A cartridge as large of another pool: must not beat no-retrieval."""
 
     card = MethodCard(
@@ -162,15 +161,6 @@ class CartridgeOther(Cartridge):
         passages: str = Field(DEFAULT_OTHER, description=OTHER)
 
     params: Params
-
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """What is learnt in place of the pool."""
-        return {"passages": open_pool(self.params.passages).fingerprint}
-
-    def check_task(self, task: TaskCard) -> None:
-        """The other pool is not the task's own."""
-        check_other(self.params.passages, task)
 
     def _passages(self, corpus: Corpus) -> list[Passage]:
         other = open_pool(self.params.passages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,13 @@ from pydantic import Field
 from harness.method import MethodCard
 from methods.full_context.chosen import Chosen
 from methods.full_context.method import FullContext
-from methods.other_pool import DEFAULT_OTHER, OTHER, check_other, open_pool
+from methods.other_pool import DEFAULT_OTHER, OTHER, OtherPool, open_pool
 
 if TYPE_CHECKING:
-    from harness.data.card import TaskCard
     from harness.data.corpus import Corpus
 
 
-class FullContextOther(FullContext):
+class FullContextOther(OtherPool, FullContext):
     """Reads passages that say nothing of the questions: must not beat no-retrieval."""
 
     card = MethodCard(
@@ -38,15 +36,6 @@ class FullContextOther(FullContext):
         passages: str = Field(DEFAULT_OTHER, description=OTHER)
 
     params: Params
-
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """What is read in place of the pool."""
-        return {"passages": open_pool(self.params.passages).fingerprint}
-
-    def check_task(self, task: TaskCard) -> None:
-        """The other pool is not the task's own."""
-        check_other(self.params.passages, task)
 
     def _choose(self, corpus: Corpus) -> Chosen:
         own, room = super()._choose(corpus), self._room()
