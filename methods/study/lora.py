@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,8 @@ def train_lora(
         r=params.rank,
         lora_alpha=params.alpha or 2 * params.rank,
         lora_dropout=0.0,
-        target_modules="all-linear" if params.layers == "all" else mlp_layers(llm),
         task_type="CAUSAL_LM",
+        **_places(llm, params),
     )
     steps = params.steps_for(len(rows))
     place = None if scratch is None else _checkpoint(scratch, rows, params, seed)
@@ -71,7 +71,8 @@ def train_lora(
                 if step <= first:
                     continue
                 rate = params.learning_rate * _share(step, steps)
-                losses.append(_step(model, optimizer, batch, step, rate))
+                loss = _loss(model, batch, params.precision)
+                losses.append(_step(loss, optimizer, step, rate))
                 if place is not None and (step % CHECKPOINT_EVERY == 0 or step == steps):
                     save_checkpoint(place, step, weights, optimizer, {"losses": losses})
                 shown.advance()
@@ -79,16 +80,22 @@ def train_lora(
     return losses
 
 
-def _step(
-    model: Any, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, rate: float
-) -> float:
+def _loss(model: Any, rows: list[Row], precision: str) -> torch.Tensor:
+    packed = pack(model, rows)
+    rounded = torch.autocast(
+        packed.inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"
+    )
+    with torch.enable_grad(), rounded:
+        logits = target_logits(model, packed)
+    with torch.enable_grad():
+        return row_losses(logits, packed.targets).mean()
+
+
+def _step(loss: torch.Tensor, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = rate
-    packed = pack(model, rows)
-    with torch.enable_grad():
-        loss = row_losses(target_logits(model, packed), packed.targets).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
     told = float(loss.detach())
     if not torch.isfinite(loss):
         raise RunFailedError(
@@ -128,6 +135,27 @@ def _faster_on_short_rows(llm: LocalModel) -> Iterator[None]:
         llm.model.set_attn_implementation(before)
 
 
+def _places(llm: LocalModel, params: LoraParams) -> dict[str, Any]:
+    """Which of the model's layers have the LoRA, as peft is told."""
+    linear = "all-linear" if params.layers == "all" else mlp_layers(llm)
+    if params.depth == 1:
+        return {"target_modules": linear}
+    count = len(llm.model.get_decoder().layers)
+    first = count - max(1, round(params.depth * count))
+    named = linear_layers(llm) if params.layers == "all" else linear
+    return {"target_modules": named, "layers_to_transform": list(range(first, count))}
+
+
+def linear_layers(llm: LocalModel) -> list[str]:
+    """The names of a model's linear layers, but for the head's."""
+    head = llm.model.get_output_embeddings()
+    return _last_names(
+        name
+        for name, layer in llm.model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head
+    )
+
+
 def mlp_layers(llm: LocalModel) -> list[str]:
     """The names of a model's linear layers within MLPs. Raises ConfigError if it has none."""
     names = [
@@ -137,6 +165,10 @@ def mlp_layers(llm: LocalModel) -> list[str]:
     ]
     if not names:
         raise ConfigError(f"model '{llm.name}' has no layers of the name 'mlp'; take layers=all")
+    return _last_names(names)
+
+
+def _last_names(names: Iterable[str]) -> list[str]:
     return sorted({name.rpartition(".")[2] for name in names})
 
 

@@ -20,6 +20,12 @@ class LoraParams(BaseModel):
     layers: Literal["all", "mlp"] = Field(
         "all", description="linear layers that have the LoRA: all but the head, or those of MLPs"
     )
+    depth: float = Field(
+        1.0, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of products in training; bfloat16 for processors that have it"
+    )
     epochs: int = Field(6, ge=1, description="how often everything is studied")
     steps: int | None = Field(None, ge=1, description="training steps; null: as epochs come to")
     batch: int = Field(8, ge=1, description="texts or questions of a training step")

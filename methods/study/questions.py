@@ -1,9 +1,10 @@
-"""Questions made of a passage by rule: what a sentence says, with one of its names, dates or
+"""Questions made of a passage by rule: words of a sentence, with one of its names, dates or
 numbers asked for.
 
 The idea is cloze translation by rule (Lewis, Denoyer and Riedel, Unsupervised Question Answering by
-Cloze Translation, ACL 2019): a question word in the place of the answer, or before what is left of
-the sentence. English; other languages get what their capitals and digits give.
+Cloze Translation, ACL 2019): a question word in the place of the answer, or before the words
+around it. A question is as short as those that people ask: some of the words nearest to its
+answer, drawn anew each time. English; other languages get what their capitals and digits give.
 """
 
 from __future__ import annotations
@@ -39,7 +40,14 @@ _OPENING = _words(
     "Because What Which Who Where Most Many Some All One Two Both Each Other Another Such"
 )
 """Words that a sentence begins with, capitals and all, and that name nothing."""
+_FORMS = 12
+"""Questions for one name, date or number, at most."""
+_LENGTHS = (5, 12)
+"""Words around the answer that a question has."""
+_IN_PLACE, _TITLED = 0.4, 0.5
+"""Shares of questions with the question word in the answer's place, and with the title."""
 _PRONOUN = re.compile(r"^(?:It|He|She|They|This|These)\b")
+_IN_TEXTS_ALONE = re.compile(r"[()\[\]\"“”;:]")
 _IN_BRACKETS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -63,20 +71,17 @@ class Asked:
 def questions_of(passage: Passage, most: int, seed: int = 0) -> list[Asked]:
     """At most ``most`` questions of a passage, no two alike, in an order fixed by the seed.
 
-    Each names, date or number is asked for before any is asked for in other words.
+    Each name, date or number is asked for before any is asked for in other words.
     """
     source = random.Random(f"{seed} questions {passage.id}")  # noqa: S311
-    rounds: list[list[Asked]] = [[], [], []]
-    for sentence in split_sentences(passage.text):
-        rounds[0] += _of_title(passage.title, sentence)
-        for span in spans_of(sentence):
-            forms = list(_forms(passage.title, sentence, span))
-            source.shuffle(forms)
-            for place, asked in enumerate(forms):
-                rounds[place].append(asked)
-    for each in rounds:
-        source.shuffle(each)
-    return list(dict.fromkeys(asked for each in rounds for asked in each))[:most]
+    sentences = split_sentences(passage.text)
+    found = [asked for each in sentences for asked in _of_title(passage.title, each)]
+    places = [(each, span) for each in sentences for span in spans_of(each)]
+    for _ in range(_FORMS):
+        asked = [_asked(passage.title, *place, source) for place in places]
+        source.shuffle(asked)
+        found += asked
+    return list(dict.fromkeys(found))[:most]
 
 
 def spans_of(sentence: str) -> list[Span]:
@@ -112,21 +117,25 @@ def _overlap(one: Span, other: Span) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _forms(title: str, sentence: str, span: Span) -> Iterator[Asked]:
-    """The question in three forms: in the sentence's place, first, and first of its clause."""
+def _asked(title: str, sentence: str, span: Span, source: random.Random) -> Asked:
+    """A question of the words around a span, in the sentence's order or with its word first."""
     answer = sentence[span.start : span.end]
     before, after = sentence[: span.start], sentence[span.end :].rstrip(" .!?")
     word = _question_word(before, answer, span.kind)
-    about = "" if not title or title.lower() in (before + after).lower() else title
-    before = _PRONOUN.sub(about, before) if about and _PRONOUN.match(before) else before
-    if about and before.startswith(about):
-        about = ""
-    tail = f", {about}" if about and about != answer else ""
-    yield Asked(_tidy(f"{before}{word}{after}{tail}?"), answer)
-    yield Asked(_tidy(f"{word} {_lower(before)}{after}{tail}").lower(), answer)
-    left, right = before.rpartition(", ")[2], after.partition(", ")[0]
-    clause = f"{left}{right}" if len((left + right).split()) > 3 else f"{before}{after}"
-    yield Asked(_tidy(f"{word} {_lower(clause)}{tail}").lower(), answer)
+    left, right = _near(before.split(), after.split(), source)
+    words = [*left, word, *right] if source.random() < _IN_PLACE else [word, *left, *right]
+    if title and title != answer and title.lower() not in " ".join(words).lower():
+        words += [title] if source.random() < _TITLED else []
+    return Asked(_tidy(" ".join(words)).lower() + source.choice(["", "?"]), answer)
+
+
+def _near(
+    before: list[str], after: list[str], source: random.Random
+) -> tuple[list[str], list[str]]:
+    """Some of the words that stand on both sides, the nearest ones, so many in all."""
+    total = source.randint(*_LENGTHS)
+    left = min(len(before), max(source.randint(0, total), total - len(after)))
+    return before[len(before) - left :], after[: total - left]
 
 
 def _of_title(title: str, sentence: str) -> Iterator[Asked]:
@@ -151,14 +160,10 @@ def _question_word(before: str, answer: str, kind: Kind) -> str:
     return "who" if last == "by" or len(answer.split()) in (2, 3) else "what"
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _tidy(text: str) -> str:
-    """One space between words, none before a comma, no comma where something was left out."""
-    text = re.sub(r"\s+([,;:?])", r"\1", " ".join(text.split()))
-    return re.sub(r"[,;:]+(?=[,;:?]|$)", "", text)
+    """One space between words, no brackets and quotes, no comma where something was left out."""
+    text = re.sub(r"\s+,", ",", " ".join(_IN_TEXTS_ALONE.sub(" ", text).split()))
+    return re.sub(r",+(?=,|$)", "", text).strip(" ,.")
 
 
 def permuted(passages: Sequence[Passage], seed: int) -> list[Passage]:

@@ -16,6 +16,7 @@ from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query
 from harness.runs.write_phase import write
 from harness.testing.models import WordRetriever
+from methods.study.questions import questions_of
 
 PASSAGES = (
     Passage("d1", "Vell", "The lighthouse of Vell was built by Mara Quint in 1821."),
@@ -23,6 +24,12 @@ PASSAGES = (
 )
 CORPUS = Corpus.from_passages(PASSAGES)
 QUICK = {"steps": 4, "rank": 4, "batch": 4, "questions": 4}
+BUILT = next(
+    asked.question
+    for asked in questions_of(PASSAGES[0], QUICK["questions"])
+    if asked.answer == "Mara Quint"
+)
+"""A question that is studied; who built the lighthouse?"""
 LEARNS = {"steps": 60, "rank": 8, "learning_rate": 1e-2}
 
 

@@ -14,9 +14,9 @@ from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
 from methods.no_retrieval import NoRetrieval
 from methods.study import lora
-from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
+from tests.methods.weights.lab import BUILT, LEARNS, QUICK, KilledError, answers, load, written
 
-ASK = {"q": "The lighthouse of Vell was built by who in 1821?"}
+ASK = {"q": BUILT}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
     step, before, steps = lora._step, weights_digest(tiny.model), []
 
     def killed(*args):
-        steps.append(args[3])
+        steps.append(args[2])
         if steps == [1, 2, 3, 4]:
             raise KilledError
         return step(*args)

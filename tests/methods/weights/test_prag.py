@@ -12,10 +12,10 @@ from harness.testing.conformance import check_method
 from methods.prag.control import PRAGShuffled
 from methods.prag.method import PRAG, _place
 from methods.study import lora
-from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
+from tests.methods.weights.lab import BUILT, LEARNS, QUICK, KilledError, answers, load, written
 
 ASK = {
-    "vell": "The lighthouse of Vell was built by who in 1821?",
+    "vell": BUILT,
     "oster": "what is a port on the river ilm",
 }
 SAID = {"vell": "Mara Quint", "oster": "Oster"}
