@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from harness.llm.apart import beginning_apart
 from harness.llm.batches import neighbours
-from harness.llm.kvcache import KVCache, keep_rows, plain_layers
+from harness.llm.kvcache import KVCache, cache_name, keep_rows, parameters_of, plain_layers
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix, shared_length, takes_gaps
 from harness.llm.runtime import Runtime
 
@@ -25,7 +25,8 @@ KEPT_SHARE = 0.75
 class Decoder:
     """A model that has read a batch of prompts; ``logits`` [rows, vocabulary] are what it expects.
 
-    ``prompts`` are token ids [length] or embeddings [length, hidden] that follow ``prefixes``.
+    ``prompts`` are token ids [length] or embeddings [length, hidden] that follow ``prefixes``, or
+    a beginning that all share and no row holds (apart.py).
     """
 
     def __init__(
@@ -34,12 +35,15 @@ class Decoder:
         prompts: Sequence[torch.Tensor],
         prefixes: Sequence[SharedPrefix],
         room: int,
+        beginning: SharedPrefix = NO_PREFIX,
     ) -> None:
-        self.runtime, self.prefixes = runtime, prefixes
+        self.runtime, self.beginning = runtime, beginning
+        prefixes = [NO_PREFIX] * len(prompts) if beginning.length else prefixes
+        self.prefixes = prefixes
         self.width = max(p.length + len(own) for p, own in zip(prefixes, prompts, strict=True))
-        parameters = _parameters(runtime.model)
+        parameters = parameters_of(runtime.model)
         self._takes_positions = "position_ids" in parameters
-        self._cache_name = _cache_name(parameters)
+        self._cache_name = cache_name(parameters)
         layers = plain_layers(runtime.model.config)
         cache = KVCache(layers, len(prompts), self.width, room)
         self.mask = torch.zeros(len(prompts), self.width, dtype=torch.long, device=runtime.device)
@@ -128,10 +132,15 @@ class Decoder:
         length = next(iter(inputs.values())).shape[1]
         options: dict[str, Any] = {**inputs, self._cache_name: cache}
         if self._takes_positions:
-            options["position_ids"] = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
-        output = self.runtime.model(
-            attention_mask=mask, use_cache=True, logits_to_keep=1, **options
-        )
+            places = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
+            options["position_ids"] = places + self.beginning.length
+        model, options["attention_mask"] = self.runtime.model, mask
+        if not self.beginning.length:
+            output = model(use_cache=True, logits_to_keep=1, **options)
+        else:
+            with beginning_apart(model):
+                layers = self.beginning.cache.layers
+                output = model(use_cache=True, logits_to_keep=1, beginning=layers, **options)
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 
@@ -141,7 +150,7 @@ def read_shared(runtime: Runtime, prompts: Sequence[list[int]]) -> SharedPrefix:
     ids = tuple(prompts[0][: shared_length(prompts)]) if prompts else ()
     if not ids:
         return NO_PREFIX
-    name = _cache_name(_parameters(runtime.model))
+    name = cache_name(parameters_of(runtime.model))
     with torch.inference_mode():
         inputs = torch.tensor([ids], device=runtime.device)
         output = runtime.model(inputs, use_cache=True, logits_to_keep=1)
@@ -160,7 +169,7 @@ def after_prefix(model: Any, prefix: SharedPrefix, rows: int) -> dict[str, Any]:
     for place, layer in enumerate(prefix.cache.layers):
         keys, values = (x.expand(rows, -1, -1, -1) for x in (layer.keys, layer.values))
         cache.update(keys, values, place)
-    return {"use_cache": True, _cache_name(_parameters(model)): cache}
+    return {"use_cache": True, cache_name(parameters_of(model)): cache}
 
 
 def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:
@@ -170,13 +179,3 @@ def _runs(prefixes: Sequence[SharedPrefix]) -> Iterator[tuple[int, int]]:
         last = first + len(list(run))
         yield first, last
         first = last
-
-
-def _parameters(model: Any) -> Iterable[str]:
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inspect.signature(type(base).forward).parameters
-
-
-def _cache_name(parameters: Iterable[str]) -> str:
-    """What the model's forward calls keys and values; transformers 5 renamed them on the way."""
-    return "cache" if "cache" in parameters else "past_key_values"

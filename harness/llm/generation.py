@@ -36,6 +36,7 @@ def generate_all(
     runtime: Runtime, requests: Sequence[GenerateRequest]
 ) -> Iterator[tuple[int, Reply]]:
     """Continue each request's prompt, in length-sorted batches, longest first."""
+    from harness.llm.apart import apart
     from harness.llm.decoding import read_shared
 
     prompts = [runtime.encode(request.prompt) for request in requests]
@@ -52,9 +53,12 @@ def generate_all(
         own_beginnings = soft or alone or given is not None
         prefix = read_shared(runtime, [] if own_beginnings else [prompts[i] for i in indices])
         run = partial(_generate_batch, runtime, prompts, requests, prefix)
-        trained = given.trained if given is not None else 0
+        trained, once = given.trained if given is not None else 0, prefix
+        if given is not None:
+            theirs = [longest(runtime, prefix, prompts[i], requests[i]) for i in indices]
+            once = apart(runtime.model, theirs)
         own = [
-            range(_length(prompt, request) - prefix.length + trained + room)
+            range(_length(prompt, request) + trained - once.length + room)
             for prompt, request in zip(prompts, requests, strict=True)
         ]
         held = length_sorted_batches(
@@ -201,12 +205,15 @@ def _write(
     """Token ids [rows, at most ``max_tokens``] written after the prompts."""
     import torch
 
+    from harness.llm.apart import apart
     from harness.llm.decoding import Decoder
 
     most = requests[0].max_tokens + _room(runtime, requests[0])
     with torch.inference_mode():
         rows = left_to_read(runtime, prompts, requests, prefixes)
-        decoder = Decoder(runtime, rows, prefixes, most)
+        given = requests[0].prefix is not None
+        beginning = apart(runtime.model, prefixes) if given else NO_PREFIX
+        decoder = Decoder(runtime, rows, prefixes, most, beginning)
         for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
             keep(runtime, prompt, request, partial(decoder.row_layers, row))
         return decoder.write(most, processors, stop.ended)

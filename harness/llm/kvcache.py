@@ -8,7 +8,8 @@ all, and rows that are finished are taken out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,3 +109,14 @@ def _cache(layers: Sequence[Buffers], rows: slice, start: int, end: int) -> Dyna
 
 def _layers(cache: Any) -> Sequence[Any]:
     return getattr(cache, "layers", ())
+
+
+def parameters_of(model: Any) -> Iterable[str]:
+    """What a model's forward pass is given."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(type(base).forward).parameters
+
+
+def cache_name(parameters: Iterable[str]) -> str:
+    """What the model's forward calls keys and values; transformers 5 renamed them on the way."""
+    return "cache" if "cache" in parameters else "past_key_values"

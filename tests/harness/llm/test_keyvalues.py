@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CapabilityError, ConfigError, InputError
-from harness.llm import generation
+from harness.llm import apart, generation
 from harness.llm.generation import TIE
 from harness.llm.keyvalues import KeyValues
 from harness.llm.local import LocalModel
@@ -75,6 +75,12 @@ def llama(models) -> LocalModel:
     return models["llama"]
 
 
+@pytest.fixture(params=[apart.LEAST, 1], ids=["in rows", "apart"])
+def held(request, monkeypatch):
+    """Where a prefix lies in a batch: in every row, or once beside them."""
+    monkeypatch.setattr(apart, "LEAST", request.param)
+
+
 def replies(llm: LocalModel, requests: list[GenerateRequest]) -> list[Reply]:
     found = dict(llm.generate(requests))
     return [found[place] for place in range(len(requests))]
@@ -85,6 +91,7 @@ def said(found: list[Reply]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2"])
+@pytest.mark.usefixtures("held")
 def test_replies_are_those_to_the_whole_prompt(models, name):
     """In one batch and alone, sampled and greedy; the question's tokens alone are counted."""
     llm = models[name]
@@ -101,6 +108,11 @@ def test_replies_are_those_to_the_whole_prompt(models, name):
     for short, long in zip(found, expected, strict=True):
         assert short.prefix_tokens > 50
         assert short.prompt_tokens + short.prefix_tokens == long.prompt_tokens
+
+
+@pytest.mark.parametrize(("name", "takes"), [("llama", True), ("qwen", True), ("gpt2", True)])
+def test_a_model_is_tried_before_its_prefix_is_held_apart(models, name, takes):
+    assert apart.takes(models[name].model) == takes
 
 
 def test_requests_with_the_same_prefix_share_batches(llama, monkeypatch):
@@ -152,6 +164,7 @@ def test_what_several_prompts_begin_with_is_read_of_chats_too(tiny_model_dir):
     assert {reply.prefix_tokens for reply in found} == {prefix.length}
 
 
+@pytest.mark.usefixtures("held")
 def test_a_trained_prefix_stands_before_prompts_and_texts_read_after_it(llama):
     """Its positions come first: the same as text that was read, taken for trained."""
     read = llama.read(HEAD)
