@@ -16,6 +16,7 @@ from harness.method import Method, MethodCard, MethodParams
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from methods.cartridge.study import ask
 from methods.other_pool import DEFAULT_OTHER, OTHER, OtherPool, open_pool
+from methods.study.params import PRECISION, Precision
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -60,6 +61,7 @@ class Cartridge(Method):
         steps: int = Field(400, ge=1, description="training steps")
         batch: int = Field(8, ge=1, description="questions or texts of a step")
         learning_rate: float = Field(0.02, gt=0, description="highest of the training")
+        precision: Precision = Field("float32", description=PRECISION)
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
     params: Params
@@ -86,7 +88,12 @@ class Cartridge(Method):
 
         passages, params = self._passages(corpus), self.params
         recipe = training.Recipe(
-            params.questions, params.steps, params.batch, params.learning_rate, self.seed
+            params.questions,
+            params.steps,
+            params.batch,
+            params.learning_rate,
+            params.precision,
+            self.seed,
         )
         with TemporaryDirectory() as temporary:
             scratch = self.scratch or Path(temporary)

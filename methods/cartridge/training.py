@@ -25,6 +25,7 @@ from methods.cartridge.network import Taught, Trainable, divergence, target_logi
 from methods.cartridge.study import Row, rows_of
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
+from methods.study.params import Precision, products_in
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -43,6 +44,7 @@ class Recipe:
     steps: int
     batch: int
     learning_rate: float
+    precision: Precision
     seed: int
 
     def rate(self, step: int) -> float:
@@ -118,7 +120,7 @@ def train(
             batch = _batches(lessons, recipe, epoch)[place]
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step)
-            losses.append(_step(llm, cartridge, batch, optimizer))
+            losses.append(_step(llm, cartridge, batch, optimizer, recipe))
             shown.advance()
             if (step + 1) % KEPT_EVERY == 0:
                 save_checkpoint(scratch, step + 1, weights, optimizer, {"losses": losses})
@@ -140,9 +142,11 @@ def _step(
     cartridge: Trainable,
     batch: Sequence[Lesson],
     optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
 ) -> float:
     rows = [(lesson.row.student, lesson.row.target) for lesson in batch]
-    found = target_logits(llm, cartridge.prefix(), rows)
+    with products_in(recipe.precision, llm.device):
+        found = target_logits(llm, cartridge.prefix(), rows)
     losses = [divergence(x, lesson.teacher) for x, lesson in zip(found, batch, strict=True)]
     loss = torch.stack(losses).sum() / sum(len(lesson.row.target) for lesson in batch)
     optimizer.zero_grad(set_to_none=True)

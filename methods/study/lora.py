@@ -17,7 +17,7 @@ from harness.progress import bar
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
 from methods.parametric_qa.train.tuning import trainable as weights_of
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
-from methods.study.params import LoraParams
+from methods.study.params import LoraParams, products_in
 from methods.study.rows import batches
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def train_lora(
                 if step <= first:
                     continue
                 rate = params.learning_rate * _share(step, steps)
-                loss = _loss(model, batch, params.precision)
+                loss = _loss(model, batch, params)
                 losses.append(_step(loss, optimizer, step, rate))
                 if place is not None and (step % CHECKPOINT_EVERY == 0 or step == steps):
                     save_checkpoint(place, step, weights, optimizer, {"losses": losses})
@@ -80,14 +80,11 @@ def train_lora(
     return losses
 
 
-def _loss(model: Any, rows: list[Row], precision: str) -> torch.Tensor:
+def _loss(model: Any, rows: list[Row], params: LoraParams) -> torch.Tensor:
     packed = pack(model, rows)
-    rounded = torch.autocast(
-        packed.inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"
-    )
-    with torch.enable_grad(), rounded:
-        logits = target_logits(model, packed)
     with torch.enable_grad():
+        with products_in(params.precision, packed.mask.device):
+            logits = target_logits(model, packed)
         return row_losses(logits, packed.targets).mean()
 
 

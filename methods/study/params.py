@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "bfloat16"]
+PRECISION = "of products in training; bfloat16 for processors that have it"
 
 
 class LoraParams(BaseModel):
@@ -23,9 +29,7 @@ class LoraParams(BaseModel):
     depth: float = Field(
         1.0, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of products in training; bfloat16 for processors that have it"
-    )
+    precision: Precision = Field("float32", description=PRECISION)
     epochs: int = Field(6, ge=1, description="how often everything is studied")
     steps: int | None = Field(None, ge=1, description="training steps; null: as epochs come to")
     batch: int = Field(8, ge=1, description="texts or questions of a training step")
@@ -34,3 +38,10 @@ class LoraParams(BaseModel):
     def steps_for(self, rows: int) -> int:
         """Training steps on so many rows."""
         return self.steps or self.epochs * ceil(rows / self.batch)
+
+
+def products_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """In this context products are computed at the precision; weights stay as they are."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -91,6 +91,22 @@ def test_texts_that_the_model_makes_are_studied_and_counted(tiny, tmp_path, way,
     assert len(kept) == calls
 
 
+@pytest.mark.parametrize("layers", ["all", "mlp"])
+def test_the_lora_may_be_of_the_last_layers_alone(tiny, tmp_path, layers):
+    from safetensors import safe_open
+
+    params = {"depth": 0.5, "layers": layers, "precision": "bfloat16"}
+    folder = written(method(**LEARNS, **params), tiny, tmp_path / "memory")
+    with safe_open(folder / "adapter" / "adapter_model.safetensors", "pt") as weights:
+        names = list(weights.keys())
+    assert tiny.model.config.num_hidden_layers == 2
+    assert names
+    assert all(".layers.1." in name for name in names)
+    assert any("self_attn" in name for name in names) == (layers == "all")
+    losses = json.loads((folder / "study.json").read_text())["losses"]
+    assert losses[-1] < 0.7 * losses[0]
+
+
 def test_plain_text_makes_nothing(tiny, tmp_path):
     folder = written(method(study="text", steps=1), tiny, tmp_path / "memory")
     told = json.loads((folder / "study.json").read_text())
