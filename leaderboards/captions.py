@@ -56,6 +56,8 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
     task, n = runs[0].manifest.config.task, len(runs[0].question_ids)
     limit = "" if task.limit is None else f", drawn at random by hash (limit {task.limit:,})"
     size = "" if task.passages is None else f"{task.passages:,} passages, "
+    if task.dealt:
+        size = f"{task.dealt.pools:,} pools of {size}each question asked in one with its gold, "
     return (
         f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
         f"Questions: {n:,} of split {task.split}{limit}, "
@@ -112,7 +114,7 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
             "throughput contain the wait."
         )
     for row in rows:
-        doubts = list(_doubts(row, asked * len(row.run_ids)))
+        doubts = list(_doubts(row, asked * len(row.seeds)))
         if doubts:
             yield f"Caution, {row.label}: {'; '.join(doubts)}."
 
