@@ -53,11 +53,12 @@ _SCALES = (
     "also what 1,000 documents took. Memory: without shared parameters."
 )
 _CROSSINGS = (
-    "Crossings: from how many documents on one method is ahead, the sizes between being "
-    "interpolated on a logarithmic scale. Intervals of 95% are of a bootstrap over questions, the "
-    "same ones for both methods at all sizes; an end outside of the sizes, <10 or >640, says that "
-    "a crossing there is not ruled out. Bytes have no interval. Many pairs are looked at, each by "
-    "itself. Crosses in the picture: those whose interval lies within the sizes."
+    "Crossings: from how many documents on one method is ahead (of higher F1, faster, smaller), the "
+    "sizes between being interpolated on a logarithmic scale. Intervals of 95% are of a bootstrap "
+    "over questions, the same ones for both methods at all sizes; an end below the smallest size or "
+    "above the largest says that a crossing there is not ruled out. Bytes have no interval. Many "
+    "pairs are looked at, each by itself. Crosses in the picture: those whose interval lies within "
+    "the sizes."
 )
 _LARGEST = "The picture shows the largest corpus of each task; the tables hold all sizes."
 
