@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.records import SHARED
 from harness.runs.performance import Latency
+from leaderboards.analysis.forgetting import Forgotten
 from leaderboards.analysis.series import Pool, Series
 from leaderboards.rows import DEFAULT_K, Row, Score
 
@@ -31,6 +32,8 @@ class Point:
     """Median seconds a query of selection and search, one query at a time."""
     bytes: float | None
     """Of the method's memories of all pools, shared parameters left out; a mean over seeds."""
+    forgotten: Forgotten | None = None
+    """What its weights cost the model's own answers, where that was measured beside the runs."""
 
     @property
     def pools(self) -> int:
@@ -108,15 +111,20 @@ MEASURES = (
     Measure("Selection or search p50, ms", lambda point: _milliseconds(point.finding_p50)),
     Measure("Writing or indexing a pool, s", lambda point: point.of_a_pool(point.building_seconds)),
     MEGABYTES,
+    Measure(
+        "Closed-book F1, change [95% CI], points",
+        lambda point: 100 * point.forgotten.difference if point.forgotten else None,
+        lambda point: _forgotten_ends(point),
+    ),
 )
 
 
-def find_points(series: Series) -> list[Point]:
+def find_points(series: Series, forgotten: Sequence[Forgotten] = ()) -> list[Point]:
     """Every method on every number of documents, if there are several; else nothing."""
     if len(series.sizes) < 2:
         return []
     return [
-        _point(series, pool, row, pool.documents)
+        _point(series, pool, row, pool.documents, forgotten)
         for pool in series.pools
         if pool.documents is not None
         for row in pool.rows
@@ -148,6 +156,7 @@ def scaling_records(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
             "write_seconds_per_1000_documents": point.per_1000(row.cost.write_seconds),
             "write_tokens_per_1000_documents": point.per_1000(row.cost.write_tokens),
             "bytes_per_1000_documents": point.per_1000(point.bytes),
+            **_forgotten(point.forgotten),
         }
 
 
@@ -159,8 +168,12 @@ def by_method(points: Sequence[Point]) -> dict[str, list[Point]]:
     return lines
 
 
-def _point(series: Series, pool: Pool, row: Row, documents: int) -> Point:
-    point = Point(pool, row, documents, (), None, _bytes(pool, row))
+def _point(
+    series: Series, pool: Pool, row: Row, documents: int, forgotten: Sequence[Forgotten]
+) -> Point:
+    run = pool.entry(row).runs[0]
+    lost = next((one for one in forgotten if one.is_of(run, documents)), None)
+    point = Point(pool, row, documents, (), None, _bytes(pool, row), lost)
     seconds: list[float] = []
     kinds: set[str] = set()
     for latency in timed(series, point):
@@ -188,6 +201,22 @@ def _bytes(pool: Pool, row: Row) -> float | None:
         if store is not None
     ]
     return fmean(own) if own and len(own) == len(stores) else None
+
+
+def _forgotten(lost: Forgotten | None) -> dict[str, float | None]:
+    low, high = (None, None) if lost is None or lost.interval is None else lost.interval
+    return {
+        "closed_book_f1_difference": lost and lost.difference,
+        "closed_book_f1_difference_low": low,
+        "closed_book_f1_difference_high": high,
+        "closed_book_questions": lost and lost.questions,
+    }
+
+
+def _forgotten_ends(point: Point) -> tuple[float, float]:
+    lost = point.forgotten
+    low, high = (lost and lost.interval) or (0.0, 0.0)
+    return 100 * low, 100 * high
 
 
 def _score(name: str, score: Score | None) -> dict[str, float | None]:

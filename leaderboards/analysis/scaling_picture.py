@@ -11,7 +11,15 @@ import numpy as np
 from leaderboards.analysis.crossings import Crossed
 from leaderboards.analysis.scaling import MEASURES, Measure, Point, by_method
 from leaderboards.analysis.series import shown_label
-from leaderboards.analysis.style import FONT, heading, legend_below, legend_inches, looks, nudged
+from leaderboards.analysis.style import (
+    FONT,
+    heading,
+    legend_below,
+    legend_inches,
+    looks,
+    nudged,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +29,8 @@ _COLUMNS = 4
 _LABEL_DISTANCE = 0.16
 _WIDE_RANGE = 4.0
 """Sizes that differ more than so many times stand on a logarithmic axis."""
+_WIDE_VALUES = 30.0
+"""So do seconds and bytes."""
 
 
 def draw_scaling(
@@ -90,7 +100,7 @@ def _draw_panel(
         for label, line in by_method(points).items()
         if (known := [(p, value) for p in line if (value := measure.value(p)) is not None])
     }
-    highest = 0.0
+    lowest = highest = 0.0
     for place, (label, line) in enumerate(lines.items()):
         colour, marker = style[label]
         xs, ys = [point.documents for point, _ in line], np.array([value for _, value in line])
@@ -107,16 +117,26 @@ def _draw_panel(
             capsize=2,
             transform=nudged(axes, place, len(lines), 3 if measure.interval else 0),
         )
-        highest = max(highest, float(ends.max()))
+        lowest, highest = min(lowest, float(ends.min())), max(highest, float(ends.max()))
     _scale(axes, sorted({point.documents for point in points}))
     # Marks that are moved sideways do not count in automatic limits.
-    axes.set_ylim(0, 1.05 * highest or 1)
-    axes.set_ylabel(measure.name, fontsize=FONT)
+    axes.set_ylim(1.05 * lowest, 1.05 * highest or 1)
+    _scale_values(axes, [value for line in lines.values() for _, value in line], measure)
+    axes.set_ylabel(wrapped(measure.name), fontsize=FONT)
     axes.set_xlabel("documents", fontsize=FONT)
     axes.tick_params(labelsize=FONT - 1)
     axes.grid(alpha=0.25)
     if not lines:
         axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes, fontsize=FONT)
+
+
+def _scale_values(axes: Axes, values: Sequence[float], measure: Measure) -> None:
+    """Seconds and bytes of very different methods on a logarithmic axis, with a place for 0."""
+    known = [value for value in values if value > 0]
+    if measure.interval or not known or max(known) < _WIDE_VALUES * min(known):
+        return
+    axes.set_yscale("symlog", linthresh=min(known), linscale=0.3)
+    axes.set_ylim(-0.1 * min(known), 2 * max(known))
 
 
 def _scale(axes: Axes, sizes: Sequence[int]) -> None:

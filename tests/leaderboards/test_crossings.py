@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import InputError
 from leaderboards.analysis.report import Written, analyse
 from leaderboards.analysis.scaling import MEASURES
 from leaderboards.analysis.scaling_picture import draw_scaling
@@ -16,6 +18,7 @@ from tests.leaderboards.conftest import WriteGold, WriteRun, prediction, score_l
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZES = (10, 40, 160, 640)
+FORGETTING = "Closed-book F1, change [95% CI], points"
 IDS = [f"q{i:04d}" for i in range(40)]
 
 
@@ -135,7 +138,8 @@ def test_what_the_picture_says(three: Path) -> None:
     panels = {axes.get_ylabel(): axes for axes in figure.axes if axes.get_visible()}
     # No retrieval and no search here: what nobody has is left out.
     shown = {measure.name for measure in MEASURES}
-    assert set(panels) == shown - {"Recall@5, %", "Selection or search p50, ms"}
+    lacking = {"Recall@5, %", "Selection or search p50, ms", FORGETTING}
+    assert set(panels) == shown - lacking
     title = panels["F1 [95% CI], %"].get_title(loc="left").replace("\n", " ")
     assert title == "nq, n = 40, smollm2-135m, 2 x Intel Xeon, 24 GB, no GPU, cpu, 2 threads"
     marks = {
@@ -146,3 +150,59 @@ def test_what_the_picture_says(three: Path) -> None:
     assert marks["Memory of a pool, MB"] == []
     writing = panels["Writing or indexing a pool, s"]
     assert any(list(line.get_ydata()) == [1, 4, 16, 64] for line in writing.lines)
+
+
+def forget(runs: Path, method: str, documents: int, difference: float, **params: Any) -> None:
+    """As evaluate-forgetting leaves it."""
+    head = {"task": "nq", "method": method}
+    line = {**head, "measure": "f1 closed book", "n": 20, "difference": difference}
+    apart = {**head, "measure": "closed book", "n": None}
+    lines = [
+        {**line, "low": difference - 0.1, "high": difference + 0.1},
+        {**head, "measure": "f1 old documents", "n": 20, "difference": 0.5, "low": 0, "high": 1},
+    ]
+    facts = {
+        "model": "smollm2-135m",
+        "documents": {"nq": [documents, documents]},
+        "methods": {method: {"k": 5, "shots": 3, **params}},
+    }
+    out = runs / "forgetting" / f"{method}-{documents}-{len(params)}"
+    out.mkdir(parents=True)
+    rows = [apart] if difference == 0 else lines
+    (out / "summary.json").write_text(json.dumps({"facts": facts, "summary": rows}))
+
+
+def test_forgetting_stands_where_it_was_measured_and_nowhere_else(
+    three: Path, tmp_path: Path
+) -> None:
+    from leaderboards.analysis.forgetting import find_forgotten
+    from leaderboards.analysis.scaling import find_points
+    from leaderboards.analysis.series import labels_of, read_series
+
+    forget(three, "cartridge", 40, -0.25)
+    forget(three, "cartridge", 160, -0.5, k=9)
+    forget(three, "full-context", 99, 0)
+    forget(three, "bm25", 99, 0.25)
+    analyse(three, tmp_path / "out")
+    with (tmp_path / "out" / "scaling.csv").open(newline="") as file:
+        found = {
+            (row["method"], row["documents"]): row["closed_book_f1_difference"]
+            for row in csv.DictReader(file)
+        }
+    assert {key: value for key, value in found.items() if value} == {
+        ("cartridge", "40"): "-0.25",
+        **{("full-context", str(size)): "0.0" for size in SIZES},
+    }
+    series, _ = read_series(three)
+    points = find_points(series[0], find_forgotten(three))
+    figure = draw_scaling([points], labels_of(series))
+    (panel,) = [axes for axes in figure.axes if axes.get_ylabel().replace("\n", " ") == FORGETTING]
+    assert panel.get_ylim()[0] < -35
+
+
+def test_a_damaged_summary_of_forgetting_is_named(three: Path, tmp_path: Path) -> None:
+    forget(three, "cartridge", 40, -0.25)
+    path = three / "forgetting" / "cartridge-40-0" / "summary.json"
+    path.write_text('{"facts": {}, "summary": [{"measure": "closed book"}]}')
+    with pytest.raises(InputError, match=r"summary.json: not what evaluate-forgetting writes"):
+        analyse(three, tmp_path / "out")

@@ -12,7 +12,10 @@ import pytest
 from harness.boards.alone import planned
 from harness.boards.config import Board, parse_board, parse_changes
 from harness.boards.elsewhere import told
-from harness.boards.run import plan_runs
+from harness.boards.file import read_board
+from harness.boards.pools import dealt, pairs
+from harness.boards.prepare import resolve
+from harness.boards.run import load_data, plan_runs
 from harness.boards.whole import run_whole
 from harness.errors import ConfigError, InputError
 from harness.runs.plan import RunPlan
@@ -113,3 +116,24 @@ def test_left_out_questions_are_left_out_of_all_pools(
     small = [plan.config.task for plan in plans if plan.config.task.passages == 4]
     assert sum(task.questions for task in small) == 8
     assert {task.dealt and task.dealt.questions_fingerprint for task in small} == {"fewer"}
+
+
+def test_the_boards_of_three_memories_are_the_pools_that_they_say(tmp_path: Path) -> None:
+    expected = {
+        "three-memories": ({10: 10, 40: 3, 160: 1, 640: 1}, 50, 40),
+        "three-memories-8b": ({10: 20, 40: 5, 160: 2, 640: 1, 2560: 1}, 100, 640),
+    }
+    for name, (pools, questions, trained) in expected.items():
+        board = resolve(read_board(name), tmp_path)
+        asked = dealt(board, load_data(board))
+        assert Counter(len(each.data.corpus) for each in asked) == pools
+        assert sum(len(each.data.questions) for each in asked) == len(pools) * questions
+        run = Counter(
+            (board.methods[n].name, len(asked[place].data.corpus))
+            for place, n in pairs(board, asked)
+        )
+        for method in ("no-retrieval", "full-context", "bm25", "standard-rag", "parametric-qa"):
+            assert {size for other, size in run if other == method} == set(pools)
+        for method in ("cartridge", "lora-in-weights"):
+            sizes = {size for other, size in run if other == method}
+            assert sizes == {size for size in pools if size <= trained}
