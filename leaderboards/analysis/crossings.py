@@ -110,46 +110,49 @@ def crossing_records(found: Iterable[Crossed]) -> Iterator[dict[str, Any]]:
 
 def crossings_table(found: Sequence[Crossed]) -> str:
     """A markdown table of the pairs that cross, and a line a measure on those that do not."""
-    crossing_ones = [one for one in found if one.found and one.found.is_within]
     headers = (
-        "Measure", "Ahead at the smallest", "Ahead at the largest", "From so many documents on",
+        "Measure", "Ahead before", "Ahead from there on", "Documents [95% CI]",
         "Resamples that cross", "n",
     )  # fmt: skip
-    parts = []
-    if crossing_ones:
-        parts.append(pipe_table(headers, list(map(_cells, crossing_ones)), left=(0, 1, 2)))
-    lines: dict[str, list[str]] = {}
+    rows = [_cells(one, one.found) for one in found if one.found and one.found.is_within]
+    parts = [pipe_table(headers, rows, left=(0, 1, 2))] if rows else []
+    lines: dict[str, dict[str, list[str]]] = {}
     for one in found:
         if one.found is None or not one.found.is_within:
             where = f"No crossing within {one.sizes[0]:,}-{one.sizes[-1]:,}, {one.measure.short}"
-            lines.setdefault(where, []).append(_apart(one))
-    parts += [f"{where}: {'; '.join(pairs)}." for where, pairs in lines.items()]
+            leader, other = _apart(one)
+            lines.setdefault(where, {}).setdefault(leader, []).append(other)
+    for where, leaders in lines.items():
+        told = "; ".join(f"{leader} {', '.join(others)}" for leader, others in leaders.items())
+        parts.append(f"{where}: {told}.")
     return "\n\n".join(parts)
 
 
-def _cells(one: Crossed) -> list[str]:
-    crossed = one.found
-    assert crossed is not None
-    below, ahead = one.below or one.pair[0], one.ahead or one.pair[0]
-    note = "" if crossed.changes == 1 else f" (the last of {crossed.changes})"
+def _names(one: Crossed) -> tuple[str, str]:
+    """The methods, the one that is ahead at the largest size last."""
+    first, second = (markdown_text(shown_label(point.row)) for point in one.pair)
+    return (second, first) if one.ahead is one.pair[0] else (first, second)
+
+
+def _cells(one: Crossed, found: Crossing) -> list[str]:
+    note = "" if found.changes == 1 else f" (the last of {found.changes})"
     return [
         one.measure.short,
-        markdown_text(shown_label(below.row)),
-        markdown_text(shown_label(ahead.row)),
-        f"{crossed.at:,.0f}{_interval(one)}{note}",
-        MISSING if crossed.within is None else f"{100 * crossed.within:.0f} %",
+        *_names(one),
+        f"{found.at:,.0f}{_interval(one)}{note}",
+        MISSING if found.within is None else f"{100 * found.within:.0f} %",
         f"{one.questions:,}" if one.questions else MISSING,
     ]
 
 
-def _apart(one: Crossed) -> str:
-    names = [markdown_text(shown_label(point.row)) for point in one.pair]
-    if one.ahead is None:
-        return f"{' and '.join(names)} are equal at the largest"
-    other = names[one.ahead is one.pair[0]]
-    share = one.found.within if one.found else None
+def _apart(one: Crossed) -> tuple[str, str]:
+    """The method that is ahead at every size, and of which other; or that the two are equal."""
+    other, leader = _names(one)
+    if one.found is None:
+        return "equal at the largest:", f"{other} and {leader}"
+    share = one.found.within
     doubt = f" ({100 * share:.0f} % of resamples cross)" if share else ""
-    return f"{markdown_text(shown_label(one.ahead.row))} ahead of {other}{doubt}"
+    return f"{leader} ahead of", f"{other}{doubt}"
 
 
 def _interval(one: Crossed) -> str:

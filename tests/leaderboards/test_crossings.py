@@ -113,7 +113,7 @@ def test_equal_methods_have_no_crossing_and_are_told_to_be_equal(
 ) -> None:
     runs_of("one", [0.5] * 4, [0.3] * 4, [10] * 4)
     text = analyse(runs_of("other", [0.5] * 4, [0.3] * 4, [10] * 4), tmp_path / "out")
-    assert "No crossing within 10-640, F1: one and other are equal at the largest." in text
+    assert "No crossing within 10-640, F1: equal at the largest: one and other." in text
     row = rows(tmp_path / "out")["F1 [95% CI], %", "one", "other"]
     assert (row["ahead_at_largest"], row["crossing"]) == ("", "")
 
