@@ -143,10 +143,14 @@ def _latency(timed: list[Latency]) -> Latency | None:
         first_token=column(lambda each: each.first_token, None) if knows_first else [],
         again=[anew(number) for number in range(passes)],
         isolated=all(each.isolated for each in timed),
-        by_kind={kind: column(lambda each, k=kind: each.by_kind.get(k, []), 0.0) for kind in kinds},
+        by_kind={kind: column(_of_kind(kind), 0.0) for kind in kinds},
         same_as_batched=same,
         question_ids=column(lambda each: each.question_ids, None) if knows_ids else [],
     )
+
+
+def _of_kind(kind: str) -> Callable[[Latency], Sequence[float]]:
+    return lambda latency: latency.by_kind.get(kind, [])
 
 
 def _prefix(found: list[Prefix]) -> Prefix | None:
