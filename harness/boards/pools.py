@@ -25,8 +25,10 @@ class Asked(NamedTuple):
 def dealt(board: Board, data: Sequence[TaskData]) -> list[Asked]:
     """What is asked over which corpus; ``data`` are one for each of the board's tasks.
 
-    Raises InputError if pools of such a size cannot be dealt.
+    Nothing by a board that only prepares. Raises InputError if pools of such a size cannot be dealt.
     """
+    if not board.methods:
+        return []
     entries = zip(board.tasks, data, strict=True)
     return [Asked(t, part) for t, (task, whole) in enumerate(entries) for part in _of(task, whole)]
 

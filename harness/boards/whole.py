@@ -52,7 +52,7 @@ def run_whole(
     if (judge := resolved.judge) is not None:
         check_judge(judge.model, judge.prompt)
     data = load_data(resolved) if resolved.methods else []
-    asked = dealt(resolved, data) if resolved.methods else []
+    asked = dealt(resolved, data)
     if not is_prepared(resolved, out):
         pairs(resolved, asked)
         _check_methods(resolved, data)
