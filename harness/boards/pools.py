@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 def dealt(board: Board, data: Sequence[TaskData]) -> list[Asked]:
     """What is asked over which corpus; ``data`` are one for each of the board's tasks.
 
-    Nothing by a board that only prepares. Raises InputError if pools of such a size cannot be dealt.
+    Nothing by a board that only prepares. Raises InputError if pools cannot be dealt.
     """
     if not board.methods:
         return []
