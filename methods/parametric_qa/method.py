@@ -126,11 +126,10 @@ class ParametricQA(Method):
     @property
     def inputs(self) -> Mapping[str, str]:
         """The shared parts' content."""
-        from harness.fingerprint import folder_fingerprint
-        from methods.parametric_qa.shared.bundle import CONTENTS, find_bundle
+        from methods.parametric_qa.shared.bundle import contents_fingerprint, find_bundle
 
         shared = self.params.shared
-        return {"shared": folder_fingerprint(find_bundle(shared), CONTENTS)} if shared else {}
+        return {"shared": contents_fingerprint(find_bundle(shared))} if shared else {}
 
     def trained_on(self) -> tuple[TrainedOn, ...]:
         """What the shared parts were trained on."""
@@ -157,7 +156,7 @@ class ParametricQA(Method):
         if self.params.init != "encoder":
             return
         from methods.parametric_qa.shared.bundle import find_bundle
-        from methods.parametric_qa.shared.contextual import find_encoder
+        from methods.parametric_qa.shared.encoders import find_encoder
         from methods.parametric_qa.write.codes import NO_ENCODER
 
         shared = self.params.shared
