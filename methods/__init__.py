@@ -6,6 +6,8 @@ METHODS: dict[str, str] = {
     "standard-rag": "methods.standard_rag:StandardRAG",
     "cartridge": "methods.cartridge.method:Cartridge",
     "cartridge-other": "methods.cartridge.method:CartridgeOther",
+    "compressor": "methods.compressor.method:Compressor",
+    "compressor-shuffled": "methods.compressor.method:CompressorShuffled",
     "full-context": "methods.full_context.method:FullContext",
     "full-context-other": "methods.full_context.controls:FullContextOther",
     "flashrag": "methods.flashrag.method:FlashRAG",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import folder_bytes, read_json, write_json
+from harness.files import folder_bytes, read_json, write_json, writing
 from harness.fingerprint import fingerprint, folder_fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
@@ -125,6 +125,8 @@ class Bundle:
         if self.encoder is not None:
             self.encoder.save(folder, half=half)
         if extra and BASE in extra:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / CONFIG_FILE, extra)
             return
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
