@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
+    "evaluate-encoder": "methods.parametric_qa.cli.evaluate_encoder:evaluate_encoder",
     "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
     "evaluate-update": "methods.cli.update:evaluate_update",
     "map-memories": "methods.parametric_qa.cli.map:map_memories",

@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from torch import nn
 
 from harness.errors import ConfigError, InputError
 from harness.records import Passage, Question
+from methods.parametric_qa.evaluate.encoder import evaluate_encoder
+from methods.parametric_qa.evaluate.encoder_table import lines, table
 from methods.parametric_qa.shared import bundle as bundles
 from methods.parametric_qa.shared.bundle import Bundle, adapter_of, contents_fingerprint
 from methods.parametric_qa.shared.encoder import encoder_codes
@@ -224,6 +227,31 @@ def test_a_question_without_ranked_passages_is_shown_its_gold(tiny_model_dir):
     task, question = features.train[0]
     asked = objectives.ask(task, question, 1, random.Random(0), forced=True)
     assert asked == Asked(task, question, question.gold_doc_ids)
+
+
+def test_an_evaluation_pairs_the_encoder_with_spans_on_what_was_held_out(
+    tiny_model_dir, shipped, taken_as_shipped, tmp_path, monkeypatch
+):
+    task = toy_task()
+    held = replace(task, train=task.train[:2], validation=task.train[2:] + task.validation)
+    monkeypatch.setattr(
+        "methods.parametric_qa.evaluate.encoder.read_training_tasks", lambda _: [held]
+    )
+    run(tiny_model_dir, task, tmp_path, start="first", **ALONE | {"alone": 0}, steps=0)
+    llm = load_tiny(tiny_model_dir)
+    found = evaluate_encoder(llm, str(tmp_path), None, 3)
+    assert [record.id for record in found.questions] == [q.id for q in held.validation][:3]
+    by_view = {(line["measure"], line["against"]): line for line in lines(found)}
+    assert by_view["perplexity", "spans"]["difference"] == 0 == by_view["f1", "spans"]["difference"]
+    assert by_view["perplexity", "none"]["difference"] != 0
+    for record in found.questions:
+        assert record.nats["other"] != record.nats["encoder"]
+    moved(encoder := SpanEncoder.load(tmp_path)).save(tmp_path)
+    again = {line["against"]: line for line in lines(evaluate_encoder(llm, str(tmp_path), None, 3))}
+    assert encoder.add.weight.any() and again["spans"]["difference"] != 0
+    assert "first" in table(found) or str(tmp_path) in table(found)
+    with pytest.raises(ConfigError, match="have no encoder; train one"):
+        evaluate_encoder(llm, str(shipped), None, 3)
 
 
 def rows(folder: Path, count: int = 90) -> Path:
