@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.files import check_writable
+from harness.llm.catalogue import DEFAULT_MODEL
 from harness.report import save
 
 
@@ -17,7 +18,7 @@ def evaluate_encoder(
     rows: Annotated[
         Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    model: Annotated[str, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = DEFAULT_MODEL,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for questions.csv, summary.json.")

@@ -21,9 +21,9 @@ from harness.llm.requests import GenerateRequest
 from harness.metrics.answer import exact_match, token_f1
 from methods.parametric_qa.memory.quantise import quantised
 from methods.parametric_qa.prompts import reading_prompt
-from methods.parametric_qa.shared.bundle import CONFIG_FILE, Bundle, adapter_of, find_bundle
+from methods.parametric_qa.shared.bundle import Bundle, adapter_of, find_bundle
 from methods.parametric_qa.shared.open_bundle import trained_bundle
-from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Recipe, parse_recipe
 from methods.parametric_qa.train.row_sources import guard_of, source_task

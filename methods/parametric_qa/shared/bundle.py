@@ -232,7 +232,7 @@ def base_of(folder: Path) -> Path:
 
     Raises InputError for shipped parts that there are not.
     """
-    name = read_json(folder / CONFIG_FILE).get(BASE)
+    name: str | None = read_json(folder / CONFIG_FILE).get(BASE)
     if name is None:
         return folder
     if name not in shipped_names():

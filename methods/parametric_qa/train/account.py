@@ -74,8 +74,8 @@ def record_training(folder: Path) -> dict[str, int]:
     account.check(tasks)
     if account.sources:
         raise ConfigError(
-            f"{folder}: learnt from rows of {', '.join(account.sources)}, too, whose questions were "
-            f"noted in training; restore its {TRAINED_ON} or train again"
+            f"{folder}: also learnt from {', '.join(account.sources)}, whose questions were noted "
+            f"in training; restore its {TRAINED_ON} or train again"
         )
     for name, count in account.questions.items():
         if len(tasks[name].train) != count:
