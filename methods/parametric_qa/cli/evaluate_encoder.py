@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from harness.files import check_writable
-from harness.llm.catalogue import DEFAULT_MODEL
 from harness.report import save
 
 
@@ -18,13 +17,14 @@ def evaluate_encoder(
     rows: Annotated[
         Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = DEFAULT_MODEL,
+    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for questions.csv, summary.json.")
     ] = None,
 ) -> None:
     """Ask train questions that training held out, of an encoder's memories and of span means."""
+    from harness.llm.catalogue import DEFAULT_MODEL
     from harness.meters.hardware import set_torch_threads
     from methods.parametric_qa.evaluate import encoder
     from methods.parametric_qa.evaluate.encoder_table import lines, table
@@ -33,7 +33,9 @@ def evaluate_encoder(
     if out is not None:
         check_writable(out)
     set_torch_threads()
-    found = encoder.evaluate_encoder(open_local(model, device), shared, rows, questions)
+    found = encoder.evaluate_encoder(
+        open_local(model or DEFAULT_MODEL, device), shared, rows, questions
+    )
     if out is not None:
         save(out, {"questions": found.rows()}, {"facts": found.facts, "lines": lines(found)})
     typer.echo(table(found))
