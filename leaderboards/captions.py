@@ -22,6 +22,10 @@ _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
 )
+_DEALT = (
+    "Seconds, calls and tokens of writing and seconds of indexing are sums over the pools, latency "
+    "is of the single queries of all."
+)
 
 
 def task_caption(
@@ -64,6 +68,7 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
         f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
         f"Model: {_model(runs)}.",
         *learnt(runs),
+        *([_DEALT] if task.dealt else []),
         f"Hardware: {hardware.text}. {_origin(runs)}.",
     )
 

@@ -78,7 +78,7 @@ class _Sampled:
 
 def find_crossings(series: Series, points: Sequence[Point]) -> list[Crossed]:
     """Every pair of methods that have a measure at two sizes or more."""
-    found = []
+    found: list[Crossed] = []
     for sampled in _SAMPLED:
         found += _of_questions(series, points, sampled)
     return [*found, *_of_bytes(series, points)]

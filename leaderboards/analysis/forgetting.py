@@ -59,7 +59,7 @@ def find_forgotten(runs_dir: Path) -> list[Forgotten]:
 
     Raises InputError for a file that is damaged, naming it.
     """
-    found = []
+    found: list[Forgotten] = []
     for path in sorted((runs_dir / FOLDER).rglob("summary.json")):
         try:
             found += _read(read_json(path))

@@ -206,10 +206,10 @@ def _bytes(pool: Pool, row: Row) -> float | None:
 def _forgotten(lost: Forgotten | None) -> dict[str, float | None]:
     low, high = (None, None) if lost is None or lost.interval is None else lost.interval
     return {
-        "closed_book_f1_difference": lost and lost.difference,
+        "closed_book_f1_difference": lost.difference if lost else None,
         "closed_book_f1_difference_low": low,
         "closed_book_f1_difference_high": high,
-        "closed_book_questions": lost and lost.questions,
+        "closed_book_questions": lost.questions if lost else None,
     }
 
 

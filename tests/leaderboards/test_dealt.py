@@ -63,6 +63,8 @@ def test_each_size_is_one_table_of_all_questions(runs: Path) -> None:
         assert row.cost.latency_queries == max(5, pools if pools > 2 else 6 if pools == 2 else 5)
     assert [len(tables[size].rows) for size in SIZES] == [2, 2, 1]
     assert any("5 pools of 4 passages, each question asked in one" in c for c in tables[4].caption)
+    told = "writing and seconds of indexing are sums over the pools"
+    assert [any(told in c for c in tables[size].caption) for size in SIZES] == [True, True, False]
     assert tables[4].rows[0].letters  # rows are compared, question by question
 
 
