@@ -14,6 +14,7 @@ from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished, collect
 from leaderboards.cost import common_hardware
+from leaderboards.dealt import joined
 from leaderboards.external import placed
 from leaderboards.floors import Floor, find_floors
 from leaderboards.judged import judge_lines
@@ -142,7 +143,8 @@ def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[G
 def _read(
     runs_dir: Path, *, across_corpora: bool = False, strict: bool = False
 ) -> tuple[list[Group], list[Unfinished], Labels, list[str]]:
-    ended, unfinished, damaged = collect(runs_dir, strict=strict)
+    found = collect(runs_dir, strict=strict)
+    (ended, unfinished), damaged = joined(found.runs, found.unfinished), found.notes
     runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
     labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])

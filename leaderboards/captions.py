@@ -22,6 +22,10 @@ _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
 )
+_DEALT = (
+    "Seconds, calls and tokens of writing and seconds of indexing are sums over the pools, latency "
+    "is of the single queries of all."
+)
 
 
 def task_caption(
@@ -56,12 +60,15 @@ def setting(runs: Sequence[Run], rows: Iterable[Row], hardware: Hardware) -> tup
     task, n = runs[0].manifest.config.task, len(runs[0].question_ids)
     limit = "" if task.limit is None else f", drawn at random by hash (limit {task.limit:,})"
     size = "" if task.passages is None else f"{task.passages:,} passages, "
+    if task.dealt:
+        size = f"{task.dealt.pools:,} pools of {size}each question asked in one with its gold, "
     return (
         f"Corpus: {task.corpus or task.name}, {size}fingerprint {task.corpus_fingerprint[:12]}. "
         f"Questions: {n:,} of split {task.split}{limit}, "
         f"fingerprint {task.questions_fingerprint[:12]}. {_seeds(rows)}.",
         f"Model: {_model(runs)}.",
         *learnt(runs),
+        *([_DEALT] if task.dealt else []),
         f"Hardware: {hardware.text}. {_origin(runs)}.",
     )
 
@@ -112,7 +119,7 @@ def mishaps(runs: Sequence[Run], rows: Sequence[Row]) -> Iterator[str]:
             "throughput contain the wait."
         )
     for row in rows:
-        doubts = list(_doubts(row, asked * len(row.run_ids)))
+        doubts = list(_doubts(row, asked * len(row.seeds)))
         if doubts:
             yield f"Caution, {row.label}: {'; '.join(doubts)}."
 

@@ -50,6 +50,13 @@ class Run:
     failures: Mapping[str, int] = field(default_factory=dict)
     predictions_sha256: str = ""
     unchecked: str = ""
+    parts: tuple[Run, ...] = ()
+    """Of runs over dealt pools that are joined (``dealt``); its folder is then the first's."""
+
+    @property
+    def on_disk(self) -> tuple[Run, ...]:
+        """The runs that lie in a folder each: its parts or, of most runs, itself."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def judged(runs: Sequence[Run]) -> Judged | None:
 
 
 def _judged(runs: Sequence[Run]) -> Judged | None:
-    judges = {_judge_of(run) for run in runs}
+    judges = {_judge_of(part) for run in runs for part in run.on_disk}
     if len(judges) > 1 or None in judges:
         return None
     (judge,) = judges
@@ -119,7 +119,7 @@ def _judge_of(run: Run) -> str | None:
 
 def _words(run: Run) -> Floats | None:
     """1 for right, 0 for wrong, NaN for neither, in the order of the questions."""
-    verdicts = read_verdicts(run.folder)
+    verdicts = {id_: v for part in run.on_disk for id_, v in read_verdicts(part.folder).items()}
     if any(id_ not in verdicts for id_ in run.question_ids):
         return None
     value = {"right": 1.0, "wrong": 0.0, None: float("nan")}

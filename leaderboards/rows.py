@@ -76,6 +76,11 @@ class Row:
     own: Mapping[str, Score] = field(default_factory=dict)
     """Scores of plug-ins' metrics that the tasks' cards name."""
 
+    @property
+    def first_seed(self) -> tuple[Path, ...]:
+        """The folders of the first seed's runs in a table of one task: several of dealt pools."""
+        return self.folders[: len(self.folders) // len(self.seeds)]
+
 
 class Rows(NamedTuple):
     """The rows of one table, and the smallest F1 difference that it could have shown (0 to 1)."""
@@ -128,8 +133,8 @@ def _row(
         params=manifest.non_default_params,
         oracle=any(entry.oracle for entry in entries),
         seeds=tuple(sorted({seed for entry in entries for seed in entry.seeds})),
-        run_ids=tuple(run.manifest.run_id for run in runs),
-        folders=tuple(run.folder for run in runs),
+        run_ids=tuple(part.manifest.run_id for run in runs for part in run.on_disk),
+        folders=tuple(part.folder for run in runs for part in run.on_disk),
         em=em,
         f1=f1,
         recall=recall,

@@ -27,13 +27,28 @@ class TaskEntry(TaskSource):
         None, ge=1, description="size of a fixed random sample of the questions, by the hash of ids"
     )
     documents: int | None = Field(None, ge=1, description="size of a sub-pool with all gold")
+    pools: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (), description="sizes of pools that the questions are dealt into, at most half gold"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> Any:
+        if self.documents is not None and self.pools:
+            raise ValueError("'documents' is one sub-pool, 'pools' are several; give one of them")
+        if len(set(self.pools)) < len(self.pools):
+            raise ValueError(f"'pools' names a size twice: {list(self.pools)}")
+        return self
 
 
 class MethodEntry(_Entry):
-    """A method of a board with its parameters."""
+    """A method of a board with its parameters.
+
+    ``up_to``: documents of the largest corpus that it is run on, for one that takes long on more.
+    """
 
     name: str
     params: dict[str, Any] = {}
+    up_to: int | None = Field(None, ge=1)
 
 
 class LatencyEntry(_Entry):
@@ -122,7 +137,7 @@ class Board(_Entry):
         given = {key: value for key in _CHANGED if (value := getattr(changes, key)) is not None}
         of_tasks: dict[str, Any] = {"limit": None} if changes.limit is not None else {}
         if changes.documents is not None:
-            of_tasks["documents"] = changes.documents
+            of_tasks |= {"documents": changes.documents, "pools": ()}
         if of_tasks:
             given["tasks"] = tuple(task.model_copy(update=of_tasks) for task in self.tasks)
         if latency := changes.latency.model_dump(exclude_none=True):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from harness.boards.config import Board, MethodEntry, parse_board
+from harness.boards.config import Board, parse_board
 from harness.boards.preparation import Preparation
 from harness.boards.task_entry import TaskSource, is_path
 from harness.data.lm_eval_task import PREFIX
@@ -32,7 +32,7 @@ def read_board(name: str) -> Board:
         "tasks": tuple(task_beside(task, path) for task in board.tasks),
         "models": tuple(_model(model, path) for model in board.models),
         "methods": tuple(
-            MethodEntry(name=entry.name, params=_values(entry.params, path))
+            entry.model_copy(update={"params": _values(entry.params, path)})
             for entry in board.methods
         ),
         "prepare": tuple(

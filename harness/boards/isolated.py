@@ -32,11 +32,13 @@ def board_of_one(board: Board, task: int, model: int, method: int, seed: int) ->
     All methods and models stay where what they learnt from decides which questions are asked.
     """
     every = board.leave_out_trained
+    # The other methods are perhaps not run on this task.
+    methods = tuple(entry.model_copy(update={"up_to": None}) for entry in board.methods)
     return as_json(
         board,
         _KEY,
         tasks=(board.tasks[task],),
-        methods=board.methods if every else (board.methods[method],),
+        methods=methods if every else (methods[method],),
         models=board.models if every else (board.models[model],),
         seeds=(seed,),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.boards.config import Board, MethodEntry
+from harness.boards.config import Board
 from harness.boards.method_entry import load_method, parse_params
 from harness.boards.preparation import Preparation, Work, work_of
 from harness.boards.sweep import expand
@@ -77,7 +77,7 @@ def resolve(board: Board, root: Path) -> Board:
 
     changes = {
         "methods": tuple(
-            MethodEntry(name=m.name, params=_replaced(m.params, folder)) for m in board.methods
+            m.model_copy(update={"params": _replaced(m.params, folder)}) for m in board.methods
         ),
         "models": tuple(_model(model, folder) for model in board.models),
         "prepare": tuple(

@@ -17,6 +17,7 @@ from harness.boards.isolated import board_of_one, check_isolated, measure_isolat
 from harness.boards.learnt import learnt_by
 from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
+from harness.boards.pools import dealt, pairs, shared_out
 from harness.boards.retrievers import Retrievers, retriever_of
 from harness.boards.shots import about_shots, fit_shots
 from harness.boards.so_far import SoFar
@@ -50,7 +51,10 @@ if TYPE_CHECKING:
 
 
 def load_data(board: Board) -> list[TaskData]:
-    """Questions and corpus of each task of a board. Raises InputError for files that are wrong."""
+    """Questions and corpus of each task of a board, before any are dealt into pools.
+
+    Raises InputError for files that are wrong.
+    """
     return [
         load_task_data(task.name, task.split, task.limit or board.limit, task.files, task.documents)
         for task in board.tasks
@@ -88,17 +92,15 @@ def plan_runs(
     measuring = Measuring(
         **board.latency.model_dump(), isolate=board.isolate, timings=board.timings
     )
-    pairs = [(t, n) for t in range(len(data)) for n in range(len(methods))]
-    if board.order == "methods":
-        pairs.sort(key=lambda pair: pair[1])
+    asked = dealt(board, data)
     for m, (model, known, parts) in enumerate(zip(models, identities, tuned, strict=True)):
-        for t, n in pairs:
-            (name, cls, params, inputs), task_data = methods[n], data[t]
+        for place, n in pairs(board, asked):
+            (name, cls, params, inputs), (t, task_data) = methods[n], asked[place]
             for seed in board.seeds:
                 method = cls(fit_shots(params, task_data))
                 config = _config(name, method, inputs, known, task_data, seed)
                 shown = tuple(about_shots(name, method, params, task_data, seed))
-                plan = RunPlan(config, method, model, task_data, measuring)
+                plan = RunPlan(config, method, model, task_data, shared_out(measuring, task_data))
                 alone = board_of_one(board, t, m, n, seed) if board.isolate else None
                 plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
                 yield replace(plan, trained=(*learnt[n], *parts), board=alone)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from harness.escape import one_line, shortened
 from harness.progress import say
@@ -24,14 +24,24 @@ WIDTH = 100
 
 
 class Found(NamedTuple):
-    """Mean F1 of a run (0 to 1), and its median seconds a question if single ones were timed."""
+    """F1 of a run's questions (0 to 1), and the seconds of those that were timed one by one."""
 
-    f1: float
-    seconds: float | None
+    f1: list[float]
+    seconds: list[float]
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Of a run that is scored."""
+        with (folder / "scores.jsonl").open("rb") as file:
+            f1 = [json.loads(line)["f1"] for line in file]
+        latency = read_performance(folder).latency
+        return cls(f1, list(latency.seconds) if latency else [])
 
 
 class SoFar:
     """Rows of a board, one a method with its parameters, model and seed; a column a task.
+
+    Of a task over several sizes of its corpus each size is one, all pools of a size together.
 
     A row is shown once all its runs are there: on a terminal with the whole table, in a log alone,
     the first after what was finished before. Where runs are timed only when all are answered, the
@@ -40,9 +50,12 @@ class SoFar:
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
         self.console, self.plans, self.root = console, plans, root
-        self.tasks = list(dict.fromkeys(plan.config.task.name for plan in plans))
+        self.places = _places(plans)
+        self.tasks = list(dict.fromkeys(self.places.values()))
         self.names = _names(plans)
+        self.of_rows = Counter(self.names.values())
         self.rows: dict[str, dict[str, Found]] = {}
+        """By the row's name and the run's id."""
         self.known: set[str] = set()
         self.told: set[str] = set()
 
@@ -50,17 +63,17 @@ class SoFar:
         """Take in a run that is answered, and again once it is timed."""
         if len(self.plans) < 2:
             return
-        found = _found(plan.config.folder(self.root))
-        name, task = self.names[plan.config.run_id], plan.config.task.name
+        run_id = plan.config.run_id
+        found, name = Found.of(plan.config.folder(self.root)), self.names[run_id]
         row = self.rows.setdefault(name, {})
-        is_new = plan.config.run_id not in self.known
-        self.known.add(plan.config.run_id)
-        row[task] = found
+        is_new = run_id not in self.known
+        self.known.add(run_id)
+        row[run_id] = found
         if not shown:
             return
         if is_new:
-            say(self.console, f"{plan.label}: F1 {_percent(found.f1)}")
-        if is_new and len(row) == len(self.tasks):
+            say(self.console, f"{plan.label}: F1 {_percent(fmean(found.f1))}")
+        if is_new and len(row) == self.of_rows[name]:
             self._show()
         elif not is_new and self._is_all_timed():
             self.told.clear()
@@ -70,7 +83,7 @@ class SoFar:
         whole = self.console.is_terminal and len(self.rows) <= MOST_ROWS
         told: set[str] = set() if whole else self.told
         if not told:
-            questions = max(len(plan.data.questions) for plan in self.plans)
+            questions = max(_asked(plan) for plan in self.plans)
             say(self.console, f"F1 so far, percent, up to {questions:,} questions a task:")
             say(self.console, self._heading())
         for each in (each for each in self._complete() if each not in told):
@@ -79,11 +92,11 @@ class SoFar:
 
     def _is_all_timed(self) -> bool:
         found = [each for row in self.rows.values() for each in row.values()]
-        timed = [each for each in found if each.seconds is not None]
+        timed = [each for each in found if each.seconds]
         return len(self.known) == len(self.names) and len(timed) == len(found)
 
     def _complete(self) -> list[str]:
-        return [name for name, row in self.rows.items() if len(row) == len(self.tasks)]
+        return [name for name, row in self.rows.items() if len(row) == self.of_rows[name]]
 
     @property
     def _columns(self) -> list[str]:
@@ -96,12 +109,38 @@ class SoFar:
         return "  ".join(["method".ljust(LONGEST_NAME), *tasks, " mean", "s/question"])
 
     def _line(self, name: str) -> str:
-        row = self.rows[name]
-        cells = [_percent(row[task].f1).rjust(max(len(task), 5)) for task in self._columns]
-        mean = _percent(fmean(found.f1 for found in row.values())).rjust(5)
-        timed = [found.seconds for found in row.values() if found.seconds is not None]
-        seconds = f"{fmean(timed):.2f}" if len(timed) == len(row) else "-"
+        parts: dict[str, list[Found]] = {}
+        for run_id, found in self.rows[name].items():
+            parts.setdefault(self.places[run_id], []).append(found)
+        f1 = {task: fmean(x for found in each for x in found.f1) for task, each in parts.items()}
+        cells = [
+            (_percent(f1[task]) if task in f1 else "-").rjust(max(len(task), 5))
+            for task in self._columns
+        ]
+        mean = _percent(fmean(f1.values())).rjust(5)
+        timed = [[x for found in each for x in found.seconds] for each in parts.values()]
+        seconds = f"{fmean(map(median, timed)):.2f}" if all(timed) else "-"
         return "  ".join([name.ljust(LONGEST_NAME), *cells, mean, seconds.rjust(10)])
+
+
+def _places(plans: Sequence[RunPlan]) -> dict[str, str]:
+    """The column of each run id: its task, and how many documents where that differs."""
+    sizes: dict[str, set[int | None]] = {}
+    for plan in plans:
+        task = plan.config.task
+        sizes.setdefault(task.name, set()).add(task.passages)
+    found = {}
+    for plan in plans:
+        task = plan.config.task
+        several = len(sizes[task.name]) > 1
+        found[plan.config.run_id] = f"{task.name} {task.passages:,}" if several else task.name
+    return found
+
+
+def _asked(plan: RunPlan) -> int:
+    """Questions of a task, in all of its pools."""
+    hand = plan.data.dealt
+    return hand.questions if hand else len(plan.data.questions)
 
 
 def _names(plans: Sequence[RunPlan]) -> dict[str, str]:
@@ -126,13 +165,6 @@ def _names(plans: Sequence[RunPlan]) -> dict[str, str]:
 def _params(plan: RunPlan) -> str:
     given = plan.method.params.model_dump(mode="json", exclude_defaults=True) | plan.method.variant
     return ", ".join(f"{key}={value}" for key, value in sorted(given.items()))
-
-
-def _found(folder: Path) -> Found:
-    with (folder / "scores.jsonl").open("rb") as file:
-        f1 = fmean(json.loads(line)["f1"] for line in file)
-    latency = read_performance(folder).latency
-    return Found(f1, median(latency.seconds) if latency and latency.seconds else None)
 
 
 def _percent(value: float) -> str:

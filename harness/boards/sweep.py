@@ -47,7 +47,7 @@ def line(entry: MethodEntry) -> str:
 
 def _variants(entry: MethodEntry, grid: GridEntry) -> Iterator[MethodEntry]:
     for changes in _changes(grid):
-        yield MethodEntry(name=entry.name, params={**entry.params, **changes})
+        yield entry.model_copy(update={"params": {**entry.params, **changes}})
 
 
 def _changes(grid: GridEntry) -> Iterator[dict[str, Any]]:

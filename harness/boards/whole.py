@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.boards.check import check_data
 from harness.boards.judge import check_judge, run_judge
 from harness.boards.method_entry import load_method, parse_params
+from harness.boards.pools import dealt, pairs, stopping
 from harness.boards.prepare import is_prepared, prepare, resolve
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
@@ -51,9 +52,13 @@ def run_whole(
     if (judge := resolved.judge) is not None:
         check_judge(judge.model, judge.prompt)
     data = load_data(resolved) if resolved.methods else []
+    asked = dealt(resolved, data)
     if not is_prepared(resolved, out):
+        pairs(resolved, asked)
         _check_methods(resolved, data)
     prepare(resolved, out, make)
+    for line in stopping(resolved, asked):
+        say(console, line)
     plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
     folders = run_plans(
         plans,

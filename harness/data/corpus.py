@@ -251,6 +251,10 @@ class _FileStore:
         return map(passage_of, read_rows(self._path))
 
 
+_FEW = 10_000
+"""Passages of a part that are read one by one: they map 40 MB of a file at most."""
+
+
 class _PartStore:
     """Some passages of a store, in its order."""
 
@@ -265,6 +269,8 @@ class _PartStore:
         return self._store[self._kept[position]]
 
     def __iter__(self) -> Iterator[Passage]:
+        if len(self._kept) <= min(_FEW, len(self._mask) // 4):
+            return map(self._store.__getitem__, self._kept)
         # In sequence, for the same reason as a whole file.
         return compress(self._store, self._mask)
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.data.corpus import Corpus
 from harness.errors import InputError
 from harness.fingerprint import sample_by_hash
 from harness.records import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Which of several ``pools`` of one size data are; ``number`` counts from 1.
+
+    ``questions`` and their fingerprint are of all pools together.
+    """
+
+    number: int
+    pools: int
+    questions: int
+    questions_fingerprint: str
 
 
 def sub_pool(corpus: Corpus, questions: Sequence[Question], documents: int) -> Corpus:

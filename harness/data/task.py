@@ -18,7 +18,7 @@ from harness.data.questions import (
     where_asked,
 )
 from harness.data.splits import Kind, find_source, vouches
-from harness.data.subpool import sub_pool
+from harness.data.subpool import Hand, sub_pool
 from harness.errors import InputError
 from harness.fingerprint import sample_by_hash
 from harness.records import Question
@@ -58,6 +58,8 @@ class TaskData:
     """
     whole: Corpus | None = None
     """The corpus of which ``corpus`` is a sub-pool; it also holds what train questions need."""
+    dealt: Hand | None = None
+    """Which of several pools these data are, if the questions were dealt into them."""
 
 
 @dataclass(frozen=True, slots=True)

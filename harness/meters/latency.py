@@ -49,6 +49,7 @@ def measure_closed_loop(
     kinds = sorted({kind for result in answered for kind in result.seconds_by_kind})
     latency = {
         "seconds": [round(result.seconds, 6) for result in answered],
+        "question_ids": [result.question_id for result in answered],
         "by_kind": {
             kind: [round(result.seconds_by_kind.get(kind, 0.0), 6) for result in answered]
             for kind in kinds

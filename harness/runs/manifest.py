@@ -18,6 +18,7 @@ from harness.errors import InputError
 from harness.files import check_slug, read_json
 from harness.fingerprint import canonical_json, fingerprint
 from harness.metrics import Rules
+from harness.runs.dealt import Dealt
 from harness.runs.external import External
 from harness.runs.record import Count, Record, parse_record
 
@@ -34,8 +35,8 @@ _ALL_TABLES = (
     "name", "split", "limit", "questions_fingerprint", "corpus_fingerprint", "questions",
     "passages", "corpus",
 )  # fmt: skip
-_ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint"})
-_ABOUT_CORPUS = frozenset({"corpus", "corpus_fingerprint", "passages"})
+_ABOUT_QUESTIONS = frozenset({"split", "limit", "questions", "questions_fingerprint", "dealt"})
+_ABOUT_CORPUS = frozenset({"corpus", "corpus_fingerprint", "passages", "dealt"})
 
 
 class TaskConfig(Record):
@@ -56,6 +57,8 @@ class TaskConfig(Record):
     """Of the task's card. Left out when it is 1, as in runs made before it counted."""
     hops: str | None = None
     """The card's, of a method that is told them (``Method.reads_task``); left out of others."""
+    dealt: Dealt | None = None
+    """Which of several pools the corpus is; left out where it is the only one."""
 
     @property
     def asked(self) -> int:

@@ -119,6 +119,8 @@ class Latency(Record):
     """
 
     seconds: list[Amount]
+    question_ids: list[str] = Field([])
+    """Of the timed questions; unknown of runs of earlier releases."""
     warmup: Count = 0
     first_token: list[Amount | None] = Field([])
     """Until the first token of a question's last reply; left out where no model tells."""

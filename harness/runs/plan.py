@@ -45,7 +45,9 @@ class RunPlan:
     def label(self) -> str:
         """What progress bars and messages call this run."""
         method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
-        return f"{self.config.task.name} / {method}"
+        task, hand = self.config.task, self.data.dealt
+        pool = "" if hand is None else f", {task.passages:,} documents {hand.number}/{hand.pools}"
+        return f"{task.name}{pool} / {method}"
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""

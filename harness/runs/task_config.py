@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness.runs.dealt import Dealt
 from harness.runs.manifest import TaskConfig
 
 if TYPE_CHECKING:
@@ -25,4 +27,5 @@ def task_config(data: TaskData, *, tells_hops: bool = False) -> TaskConfig:
         **({"train_metadata": data.train_metadata} if data.train_metadata else {}),
         **({} if version == 1 else {"version": version}),
         **({"hops": hops} if tells_hops and hops else {}),
+        **({"dealt": Dealt(**asdict(data.dealt))} if data.dealt else {}),
     )

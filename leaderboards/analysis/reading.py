@@ -72,19 +72,25 @@ def read_readings(run: Run) -> dict[str, Reading]:
     """What each question of a run was answered from, by question id."""
     return {
         row["question_id"]: _reading(row)
-        for _, row in read_predictions(run.folder / "predictions.jsonl")
+        for part in run.on_disk
+        for _, row in read_predictions(part.folder / "predictions.jsonl")
     }
 
 
 def gold_ids(run: Run) -> Mapping[str, frozenset[str]]:
     """Gold document ids by question id; empty where a question has none."""
-    task = run.manifest.config.task
-    gold = {row["id"]: frozenset(row["gold_doc_ids"]) for row in gold_rows(run.folder, task)}
-    missing = next((id_ for id_ in run.question_ids if id_ not in gold), None)
-    if missing is not None:
-        path = gold_of(run.folder, task)
-        raise InputError(f"{path}: lacks question {missing!r}; delete it and run the same board")
-    return gold
+    found: dict[str, frozenset[str]] = {}
+    for part in run.on_disk:
+        task = part.manifest.config.task
+        gold = {row["id"]: frozenset(row["gold_doc_ids"]) for row in gold_rows(part.folder, task)}
+        missing = next((id_ for id_ in part.question_ids if id_ not in gold), None)
+        if missing is not None:
+            raise InputError(
+                f"{gold_of(part.folder, task)}: lacks question {missing!r}; delete it and run the "
+                "same board"
+            )
+        found |= gold
+    return found
 
 
 def cases(

@@ -12,6 +12,12 @@ from harness.figures import save
 from harness.files import atomic_file, writing
 from harness.report import bullets
 from leaderboards import captions
+from leaderboards.analysis.crossings import (
+    Crossed,
+    crossing_records,
+    crossings_table,
+    find_crossings,
+)
 from leaderboards.analysis.failures import (
     Failures,
     Found,
@@ -21,6 +27,7 @@ from leaderboards.analysis.failures import (
     shares_table,
 )
 from leaderboards.analysis.failures_picture import draw_failures
+from leaderboards.analysis.forgetting import Forgotten, find_forgotten
 from leaderboards.analysis.scaling import find_points, scaling_records
 from leaderboards.analysis.scaling_picture import draw_scaling
 from leaderboards.analysis.series import Pool, Series, labels_of, read_series
@@ -39,6 +46,26 @@ _CLASSES = (
     "Multi-hop failure: some of several gold documents were read. Reading failure: all were read, "
     "or one where any gives the answer. "
     "Error: the method stopped."
+)
+_SCALES = (
+    "F1, Recall@5, median latencies, time to first token, writing and bytes against the number of"
+    " documents. Where the questions were dealt into several pools of a size, F1 and times of "
+    "queries are over all of them, writing and bytes those of one pool, the mean; the table has "
+    "also what 1,000 documents took. Memory: without shared parameters."
+)
+_FORGETTING = (
+    "Forgetting: closed-book F1 with a method's weights in force less the model's own, as "
+    "evaluate-forgetting --documents N --out RUNS/forgetting/... measured it beside the runs, at "
+    "the sizes that are N; 0 by construction where no weight changes that questions share. What "
+    "was not measured is not drawn, its cells are empty."
+)
+_CROSSINGS = (
+    "Crossings: from how many documents on one method is ahead (of higher F1, faster, smaller), "
+    "the sizes between being interpolated on a logarithmic scale. Intervals of 95% are of a "
+    "bootstrap over questions, the same ones for both methods at all sizes; an end below the "
+    "smallest size or above the largest says that a crossing there is not ruled out. Bytes have "
+    "no interval. Many pairs are looked at, each by itself. Crosses in the picture: those whose "
+    "interval lies within the sizes."
 )
 _LARGEST = "The picture shows the largest corpus of each task; the tables hold all sizes."
 
@@ -86,7 +113,7 @@ def analyse(runs_dir: Path, out: Path, right: str = "em") -> str:
         *(_setting(one) for one in series),
         _failures(written, series, found, right),
         _storage(written, series, runs_dir),
-        _scaling(written, series),
+        _scaling(written, series, find_forgotten(runs_dir)),
     ]
     if unfinished:
         sections.append(f"## Notes\n\n{bullets(unfinished)}")
@@ -209,15 +236,21 @@ def _storage(written: Written, series: Sequence[Series], runs_dir: Path) -> str:
     return "\n\n".join(["## Storage against accuracy", bullets(notes), *tables])
 
 
-def _scaling(written: Written, series: Sequence[Series]) -> str:
-    tasks = [points for one in series if (points := find_points(one))]
+def _scaling(written: Written, series: Sequence[Series], forgotten: Sequence[Forgotten]) -> str:
+    tasks = [points for one in series if (points := find_points(one, forgotten))]
+    crossings: list[Crossed] = []
     single = sorted({one.largest.group.title for one in series if len(one.sizes) < 2})
     notes = []
     if tasks:
         points = [point for points in tasks for point in points]
         written.table("scaling", scaling_records(points))
-        written.picture("scaling", draw_scaling(tasks, labels_of(series)))
-        notes.append("F1, Recall@5 and median latencies against the number of documents.")
+        crossings = [
+            crossed
+            for one in series
+            for crossed in find_crossings(one, [p for p in points if p.pool in one.pools])
+        ]
+        written.picture("scaling", draw_scaling(tasks, labels_of(series), crossings))
+        notes += [_SCALES, _FORGETTING]
         for one in series:
             rows = [point.row for point in points if point.pool in one.pools]
             notes += dict.fromkeys(captions.row_notes(rows, one.hardware))
@@ -226,7 +259,15 @@ def _scaling(written: Written, series: Sequence[Series]) -> str:
             f"Runs over one size of the corpus alone, so no scaling picture: {'; '.join(single)}. "
             "For other sizes run with --documents N."
         )
-    return f"## Scaling\n\n{bullets(notes)}"
+    if not crossings:
+        return f"## Scaling\n\n{bullets(notes)}"
+    written.table("crossings", crossing_records(crossings))
+    tables = [
+        f"### {markdown_text(one.largest.group.title)}: crossings\n\n{crossings_table(mine)}"
+        for one in series
+        if (mine := [crossed for crossed in crossings if crossed.series is one])
+    ]
+    return "\n\n".join(["## Scaling", bullets([*notes, _CROSSINGS]), *tables])
 
 
 def _where(pool: Pool) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import registry
 from harness.data.corpus import Corpus
+from harness.data.dealing import pools
 from harness.data.subpool import sub_pool
 from harness.errors import HarnessError
 from harness.records import Passage, Question
@@ -69,5 +70,11 @@ def _same(whole: Corpus, task: TaskConfig, gold: Mapping[str, Mapping[str, Any]]
     if task.passages is None or not all(each in whole for found in ids.values() for each in found):
         return None
     questions = [Question(id_, "", (), found) for id_, found in ids.items()]
+    if (hand := task.dealt) is not None:
+        dealt = pools(whole, questions, task.passages)
+        numbered = enumerate((corpus for _, corpus in dealt), start=1)
+        mine = (c.fingerprint for n, c in numbered if (n, len(dealt)) == (hand.number, hand.pools))
+        # The other pools' passages are of the same file.
+        return whole if task.corpus_fingerprint in mine else None
     part = sub_pool(whole, questions, task.passages)
     return part if part.fingerprint == task.corpus_fingerprint else None

@@ -72,26 +72,32 @@ def read_browsers(
     ``most_bytes`` is for all of them. Raises InputError for files that are broken.
     """
     for place, (name, table) in enumerate(tables):
-        found = [row.folders[0] for row in table.rows]
-        manifest = read_manifest(found[0], any_schema=True)
-        if gold_of(found[0], manifest.config.task).exists():
+        found = [row.first_seed for row in table.rows]
+        parts = [(f, read_manifest(f, any_schema=True)) for f in found[0]]
+        if all(gold_of(folder, part.config.task).exists() for folder, part in parts):
             # What one table leaves is there for the next.
-            browser = _browser(name, table, manifest, found, most_bytes // (len(tables) - place))
+            browser = _browser(name, table, parts, found, most_bytes // (len(tables) - place))
             most_bytes -= browser.size
             yield browser
 
 
 def _browser(
-    name: str, table: Table, manifest: Manifest, folders: Sequence[Path], most_bytes: int
+    name: str,
+    table: Table,
+    parts: Sequence[tuple[Path, Manifest]],
+    folders: Sequence[Sequence[Path]],
+    most_bytes: int,
 ) -> Browser:
-    gold = read_gold(folders[0], manifest.config.task)
+    gold: dict[str, dict[str, Any]] = {}
+    for folder, manifest in parts:
+        gold |= read_gold(folder, manifest.config.task)
     sample = sample_by_hash(gold, MOST_QUESTIONS, utf8)
     answers = [
-        _answers(row, table.k, folder, frozenset(sample))
-        for row, folder in zip(table.rows, folders, strict=True)
+        _answers(row, table.k, mine, frozenset(sample))
+        for row, mine in zip(table.rows, folders, strict=True)
     ]
     asked = [id_ for id_ in sample if any(id_ in each.rows for each in answers)]
-    details = _Details(gold, answers, open_texts(manifest, gold))
+    details = _Details(gold, answers, open_texts(parts[0][1], gold))
     lengths, blocks = _fitting(details, asked, most_bytes)
     kept = asked[: BLOCK * len(blocks)]
     head = {
@@ -106,20 +112,21 @@ def _browser(
     return Browser(head, packed(_index(kept, gold, answers)), tuple(blocks))
 
 
-def _answers(row: Row, k: int, folder: Path, sample: frozenset[str]) -> Answers:
+def _answers(row: Row, k: int, folders: Sequence[Path], sample: frozenset[str]) -> Answers:
     """The stored answers of a row's first seed; ``k`` is the cut-off of its recall."""
-    manifest = read_manifest(folder, any_schema=True)
-    found = read_predictions(folder / PREDICTIONS)
-    rows = {each["question_id"]: each for _, each in found if each["question_id"] in sample}
-    # As the tables have them: those of earlier releases are made anew.
-    read = read_scores(folder, manifest, read_stamp(folder, manifest), has_gold=True)
-    names = ("em", "f1", "contains", f"recall@{k}", "recall_read")
-    places = {id_: place for place, id_ in enumerate(read.ids) if id_ in sample}
-    scores = {
-        name: {id_: float(values[place]) for id_, place in places.items()}
-        for name in names
-        if (values := read.columns.get(name)) is not None
-    }
+    rows: dict[str, Mapping[str, Any]] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for folder in folders:
+        manifest = read_manifest(folder, any_schema=True)
+        found = read_predictions(folder / PREDICTIONS)
+        rows |= {each["question_id"]: each for _, each in found if each["question_id"] in sample}
+        # As the tables have them: those of earlier releases are made anew.
+        read = read_scores(folder, manifest, read_stamp(folder, manifest), has_gold=True)
+        places = {id_: place for place, id_ in enumerate(read.ids) if id_ in sample}
+        for name in ("em", "f1", "contains", f"recall@{k}", "recall_read"):
+            if (values := read.columns.get(name)) is not None:
+                known = {id_: float(values[place]) for id_, place in places.items()}
+                scores.setdefault(name, {}).update(known)
     return Answers(row.label, row.run_ids[0], row.seeds[0], len(row.seeds), rows, scores)
 
 

@@ -57,6 +57,10 @@ def evaluate_forgetting(
         int, typer.Option(help="Questions of each task: a fixed random sample, by the hash of ids.")
     ] = 100,
     passages: Annotated[int, typer.Option(help="Held-out passages of each task.")] = 100,
+    documents: Annotated[
+        int | None,
+        typer.Option(help="With --method: the memory's at first, gold in them, and as many added."),
+    ] = None,
     after: Annotated[
         str | None,
         typer.Option(help="Without --method: a fully tuned model instead, path:FOLDER/model."),
@@ -88,10 +92,13 @@ def evaluate_forgetting(
         if after is not None:
             raise ConfigError("--after is a model in the place of a method; leave --method out")
         entries = method_entries(method, param, given(shared=shared), [])
-        found, rows, shown = _of_methods({"tasks": _TASKS, **values, "methods": entries})
+        sized = given(documents=documents)
+        found, rows, shown = _of_methods({"tasks": _TASKS, **values, **sized, "methods": entries})
     else:
         if param:
             raise ConfigError("-p: of which method? Name it: --method NAME")
+        if documents is not None:
+            raise ConfigError("--documents: of which method's memory? Name it: --method NAME")
         found, rows, shown = _of_reader({**values, **given(shared=shared, after=after)})
     if out is not None:
         tables = {

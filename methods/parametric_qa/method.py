@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from harness import trace
-from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError
-from harness.method import Method, MethodCard, later
-from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
+from harness.method import MethodCard, later
+from harness.records import Hit, Passage, Prediction, Query, StorageReport
+from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
-from methods.parametric_qa.reader import SharedParams, check_reader, reader_adapter, shared_record
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.data.corpus import Corpus
-    from harness.data.corpus_changes import CorpusChanges
-    from harness.llm.base import LanguageModel
-    from harness.llm.local import LocalModel
-    from harness.llm.requests import Capability
     from methods.parametric_qa.choose import Chooser, Chosen
-    from methods.parametric_qa.memory.bank import MemoryBank
-    from methods.parametric_qa.shared.bundle import Bundle
-
-GROUP = 256
-"""Documents that are written and added to the bank together."""
+    from methods.parametric_qa.shared.selection import SelectionName
 
 
-class ParametricQA(Method):
+class ParametricQA(Banked):
     """Write every document into a memory of a few vectors; read the memories a question selects."""
 
     card = MethodCard(
@@ -75,13 +64,10 @@ class ParametricQA(Method):
             "Full-size models (Llama-3.1-8B with QLoRA) were not run here.",
         ),
     )
-    needs: ClassVar[frozenset[Capability]] = frozenset({"soft-prompts"})
 
-    class Params(SharedParams):
+    class Params(BankParams):
         """Parameters of writing, selecting and reading."""
 
-        slots: int | None = Field(None, ge=1, le=512, description="vectors of a memory, untrained")
-        z_dim: int | None = Field(None, ge=1, description="dimension of a vector, untrained")
         init: Literal["random", "spans", "encoder"] | None = Field(
             None,
             description="what a code is before optimisation; null: as the shared parts were "
@@ -89,7 +75,6 @@ class ParametricQA(Method):
         )
         steps: int = Field(0, ge=0, le=1000, description="optimisation steps on each code")
         learning_rate: float = Field(0.3, gt=0, description="of the optimisation steps")
-        code_dtype: Literal["float16", "int8"] = Field("int8", description="how codes are stored")
         size: str | None = later(
             None,
             description="slots x numbers x bits of a memory, one of several that shared parts were "
@@ -105,88 +90,19 @@ class ParametricQA(Method):
             5, ge=1, le=100, description="selected documents that are reported, read or not"
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
-        max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
-
-        @model_validator(mode="after")
-        def _shape_of_untrained_parts(self) -> Any:
-            if self.shared is not None and (self.slots or self.z_dim):
-                raise ValueError("slots and z_dim are for untrained parts: set shared to null")
-            return self
 
     params: Params
-    _bundle: Bundle
-    _bank: MemoryBank
     _chooser: Chooser
 
     @property
-    def adapter(self) -> Path | None:
-        """The tuned reader's adapter."""
-        return reader_adapter(self.params.shared)
+    def selection(self) -> SelectionName | None:
+        """How memories are selected; None: as the shared parts were trained."""
+        return self.params.selection
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """The shared parts' content."""
-        from harness.fingerprint import folder_fingerprint
-        from methods.parametric_qa.shared.bundle import CONTENTS, find_bundle
-
-        shared = self.params.shared
-        return {"shared": folder_fingerprint(find_bundle(shared), CONTENTS)} if shared else {}
-
-    def trained_on(self) -> tuple[TrainedOn, ...]:
-        """What the shared parts were trained on."""
-        return shared_record(self.params.shared)
-
-    @property
-    def model(self) -> LocalModel:
-        """The model whose embeddings are written and read."""
-        from harness.llm.local import LocalModel
-
-        found = self.llm.model
-        if not isinstance(found, LocalModel):
-            raise ConfigError(
-                f"model '{found.name}' shows no embeddings; take a local transformers model"
-            )
-        return found
-
-    def check_model(self, llm: LanguageModel) -> None:
-        """Trained shared parts are for one model and one style of prompts."""
-        check_reader(self.params.shared, llm)
-
-    def check_write(self, train: Sequence[Question]) -> None:
-        """Raise ConfigError for first codes by an encoder where the shared parts have none."""
-        if self.params.init != "encoder":
-            return
-        from methods.parametric_qa.shared.bundle import find_bundle
-        from methods.parametric_qa.shared.contextual import find_encoder
-        from methods.parametric_qa.write.codes import NO_ENCODER
-
-        shared = self.params.shared
-        if shared is None or find_encoder(find_bundle(shared)) is None:
-            raise ConfigError(NO_ENCODER)
-
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Write every passage into a bank; untrained shared parts are saved beside it.
-
-        Raises InputError for a passage without text.
-        """
-        from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
-        from methods.parametric_qa.shared.open_bundle import untrained_bundle
-        from methods.parametric_qa.write.documents import groups
-
-        self._bundle = self._trained() or untrained_bundle(self.model, corpus, self.params)
-        shape = self._bundle.parts.config
-        config = BankConfig(
-            slots=shape.slots,
-            z_dim=shape.z_dim,
-            dtype=self._bundle.stored_as or self.params.code_dtype,
-            fingerprint=self._bundle.fingerprint(),
-            corpus_fingerprint=corpus.fingerprint,
-        )
-        bank = MemoryBank.create(folder / "bank", config)
-        for passages in groups(corpus, GROUP):
-            bank.add([p.id for p in passages], self._codes(passages))
-        if self._bundle.folder is None:
-            self._bundle.save(folder / "shared")
+    def size(self) -> str | None:
+        """One of several sizes that shared parts were trained for; None: their first."""
+        return self.params.size
 
     async def answer(self, query: Query) -> Prediction:
         """Select memories, then read them, the best one last."""
@@ -204,11 +120,6 @@ class ParametricQA(Method):
         ranked = [Hit(c.id, c.score) for c in chosen]
         return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
-    def storage(self) -> StorageReport:
-        """The codes, and what all documents share: maps, selector and adapter."""
-        parts = {"memory vectors": self._bank.nbytes, "shared parameters": self._bundle.bytes}
-        return StorageReport(parts, len(self._bank))
-
     def load(self, folder: Path) -> None:
         """Open the bank and compute the keys of its memories.
 
@@ -216,47 +127,18 @@ class ParametricQA(Method):
         run's corpus.
         """
         from methods.parametric_qa.choose import Chooser
-        from methods.parametric_qa.memory.bank import MemoryBank
-        from methods.parametric_qa.shared.bundle import Bundle
 
-        trained = self._trained()
-        self._bundle = trained or Bundle.load(folder / "shared")
-        if trained is None:
-            self._bundle.parts.check_model(self.model.model, self.model.name)
-        bank = MemoryBank.open(folder / "bank", self._bundle.fingerprint())
-        corpus = self.retriever.corpus
-        if corpus is not None:
-            bank.check_corpus(corpus.fingerprint)
+        super().load(folder)
         if self.params.hops > 1 and self._bundle.question_encoder is not None:
             raise ConfigError(
                 "shared parts that select by the question's state do so in one round; set hops: 1"
             )
-        self._bank = bank
-        self._chooser = Chooser(self.model, self._bundle, bank)
+        self._chooser = Chooser(self.model, self._bundle, self._bank)
 
-    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
-        """Write the codes of new and updated documents, remove those of deleted ones."""
-        from methods.parametric_qa.write.documents import revise_bank
-
-        revise_bank(self._bank, changes, self._codes)
-
-    @property
-    def revision_differs(self) -> str:
-        """Untrained parts are made of a corpus, and stay."""
-        told = "The salience of untrained shared parts stays that of the first corpus."
-        return told if self.params.shared is None else ""
-
-    def digests(self) -> Mapping[str, bytes]:
-        """Hashes of every stored byte of a code."""
-        return {id_: blake2b(self._bank.raw(id_)).digest() for id_ in self._bank.ids}
-
-    def _trained(self) -> Bundle | None:
-        from methods.parametric_qa.shared.open_bundle import trained_bundle
-
-        shared = self.params.shared
-        if shared is None:
-            return None
-        return trained_bundle(self.model, shared, self.params.selection, self.params.size)
+    def storage(self) -> StorageReport:
+        """The codes, and what all documents share: maps, selector and adapter."""
+        parts = {"memory vectors": self._bank.nbytes, "shared parameters": self._bundle.bytes}
+        return StorageReport(parts, len(self._bank))
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.write.codes import write_codes
@@ -278,13 +160,6 @@ class ParametricQA(Method):
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
         """Ids of the memories that are read, best first."""
         return [c.id for c in chosen[: self.params.k]]
-
-    def _memories(self, ids: Sequence[str]) -> tuple[torch.Tensor, ...]:
-        """What the model reads, [1 + slots, hidden] of each memory, the best one last."""
-        if not ids:
-            return ()
-        codes = self._bank.codes(list(ids)[::-1])
-        return self._bundle.parts.memory(codes).unbind(0)
 
     def _note(self, chosen: Sequence[Chosen], read: Sequence[str]) -> None:
         trace.note(

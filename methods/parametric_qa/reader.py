@@ -40,12 +40,12 @@ def check_reader(shared: str | None, llm: LanguageModel) -> None:
     The model is as it is without their adapter.
     """
     from harness.llm.local import LocalModel
-    from methods.parametric_qa.shared.bundle import check_style, find_bundle
+    from methods.parametric_qa.shared.bundle import base_of, check_style, find_bundle
     from methods.parametric_qa.shared.parts import SharedParts
 
     if shared is not None and isinstance(llm, LocalModel):
         folder = find_bundle(shared)
-        SharedParts.load(folder).check_model(llm.model, llm.name)
+        SharedParts.load(base_of(folder)).check_model(llm.model, llm.name)
         check_style(folder, llm.prompt_style, llm.name)
 
 

@@ -54,6 +54,7 @@ class ForgettingOptions(BaseModel):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     limit: int = Field(100, ge=1, description="questions of each task")
     passages: int = Field(100, ge=1, description="held-out passages of each task, at most")
+    documents: int | None = Field(None, ge=1, description="of each task that are old, gold in them")
     model: str = DEFAULT_MODEL
     seed: int = Field(0, ge=0)
     device: str | None = None
@@ -132,7 +133,12 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     """
     subjects, model = subjects_of(options.methods), resolve_model(options.model)
     material = [
-        Material.of(untrained_data(source.load(), subjects, model), options.limit, options.passages)
+        Material.of(
+            untrained_data(source.load(), subjects, model),
+            options.limit,
+            options.passages,
+            options.documents,
+        )
         for source in dict.fromkeys(options.tasks)
     ]
     for part in material:

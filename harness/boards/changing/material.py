@@ -26,8 +26,13 @@ class Material:
     held_out: tuple[Passage, ...]
 
     @classmethod
-    def of(cls, data: TaskData, limit: int, passages: int) -> Material:
-        """The same division for all methods, by the hash of ids. Raises InputError if it fails."""
+    def of(
+        cls, data: TaskData, limit: int, passages: int, documents: int | None = None
+    ) -> Material:
+        """The same division for all methods, by the hash of ids. Raises InputError if it fails.
+
+        ``documents`` are old, and at most as many added; without it, half of what is free each.
+        """
         known = [question for question in data.questions if question.gold_doc_ids]
         asked = sample_by_hash(known, limit, lambda question: question.id)
         gold = {id_ for question in asked for id_ in question.gold_doc_ids}
@@ -41,8 +46,20 @@ class Material:
                 f"{len(gold):,} are gold of the {len(asked):,} questions asked and "
                 f"{len(added):,} are left to be added; give --limit fewer, or another task"
             )
+        if documents is not None and documents < len(gold):
+            raise InputError(
+                f"task '{data.name}': {documents:,} documents, but the {len(asked):,} questions "
+                f"have {len(gold):,} gold documents; give --documents {len(gold)} or more, or "
+                "--limit fewer"
+            )
         apart = {*unasked, *added}
-        old = data.corpus.part(n for n, id_ in enumerate(data.corpus.ids) if id_ not in apart)
+        kept = [n for n, id_ in enumerate(data.corpus.ids) if id_ not in apart]
+        if documents is not None:
+            others = (n for n in kept if data.corpus.ids[n] not in gold)
+            kept = sample_by_hash(others, documents - len(gold), data.corpus.ids.__getitem__)
+            kept += map(data.corpus.position, gold)
+            added = added[:documents]
+        old = data.corpus.part(kept)
         return cls(
             replace(data, questions=tuple(asked), corpus=old, corpus_fingerprint=old.fingerprint),
             tuple(map(data.corpus.get, added)),

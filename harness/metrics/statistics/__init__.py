@@ -1,9 +1,11 @@
 """Statistics over questions. Every array holds one score a question, all rows the same questions.
 
 ``intervals`` of means, ``pairs`` of methods, the whole ``family`` of a table's rows with the
-``ranks`` and letters that follow, its ``power``, and ``seeds``; ``resampling`` draws for them.
+``ranks`` and letters that follow, its ``power``, and ``seeds``; ``crossing`` of two methods over
+growing corpora; ``resampling`` draws for them.
 """
 
+from harness.metrics.statistics.crossing import Crossing, crossing, crossing_points, resampled
 from harness.metrics.statistics.family import (
     ALPHA,
     Family,
@@ -34,6 +36,7 @@ from harness.metrics.statistics.seeds import hierarchical_ci
 
 __all__ = [
     "ALPHA",
+    "Crossing",
     "Family",
     "Flips",
     "Interval",
@@ -43,6 +46,8 @@ __all__ = [
     "average_cis",
     "compare_all",
     "compare_pair",
+    "crossing",
+    "crossing_points",
     "difference_ci",
     "flip",
     "hierarchical_ci",
@@ -54,5 +59,6 @@ __all__ = [
     "perplexity_difference_ci",
     "proportion_ci",
     "rank_intervals",
+    "resampled",
     "smallest_difference",
 ]

@@ -37,6 +37,9 @@ def train(
     corpus: CorpusFile = None,
     data_dir: DataDir = None,
     revision: Revision = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the recipe's.")] = None,
     steps: Annotated[int | None, typer.Option(help="Another number of steps.", min=0)] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed.", min=0)] = None,
@@ -52,6 +55,6 @@ def train(
     check_writable(out)
     values = task_values(split, questions, train_file, corpus, data_dir, revision)
     changes = given(model=model, steps=steps, seed=seed, tasks=task_entries(task, values))
-    for line in from_recipe.train(recipe, out, changes, device, console()):
+    for line in from_recipe.train(recipe, out, changes, device, console(), rows):
         typer.echo(line)
     typer.echo(f"use it: memory-harness run … --method parametric-qa -p shared={out}", err=True)

@@ -20,7 +20,8 @@ from methods.parametric_qa.contextual.recipe import Recipe
 from methods.parametric_qa.contextual.record import CURVES, NOTES
 from methods.parametric_qa.contextual.state import STATE, TEACHER
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.shared.contextual import PLACES, ContextualEncoder, Size
+from methods.parametric_qa.shared.contextual import ContextualEncoder, Size
+from methods.parametric_qa.shared.layer_adapter import PLACES
 from methods.parametric_qa.shared.parts import (
     ADAPTER_FOLDER,
     SharedConfig,

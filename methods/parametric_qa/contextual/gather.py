@@ -6,30 +6,24 @@ is its gold or shares twelve words in a row with it.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.leaks import normal_text
 from harness.errors import InputError
 from harness.fingerprint import file_sha256
 from harness.records import Passage, Question
+from methods.parametric_qa.train.row_sources import Guard, read_rows, row_of
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from methods.parametric_qa.train.training_data import TrainingTask
 
-SHARED_WORDS = 12
-"""Words in a row that make two passages the same."""
 HELD_OUT = 15
 """One passage of the last source's in so many is kept for validation, with its questions."""
 HARD = 3
-_WORD = re.compile(r"\w+")
 
 
 @dataclass
@@ -72,29 +66,6 @@ class Row:
         return self.question
 
 
-class Guard:
-    """What evaluated questions need: their texts, and every twelve words of their passages."""
-
-    def __init__(self, questions: Iterable[Question], gold: Iterable[Passage]) -> None:
-        self.asked = {normal_text(question.text) for question in questions}
-        self.needed = {window for passage in gold for window in windows(passage.text)}
-
-    def asks(self, question: str) -> bool:
-        """Whether an evaluated question has this text."""
-        return normal_text(question) in self.asked
-
-    def needs(self, passage: Passage) -> bool:
-        """Whether an evaluated question's passage says the same somewhere."""
-        return not self.needed.isdisjoint(windows(passage.text))
-
-
-def windows(text: str) -> Iterator[int]:
-    """Hashes of every twelve words in a row; of all words if there are fewer."""
-    words = _WORD.findall(text.lower())
-    for start in range(max(1, len(words) - SHARED_WORDS + 1)):
-        yield hash(" ".join(words[start : start + SHARED_WORDS]))
-
-
 def gather(
     tasks: Sequence[TrainingTask],
     evaluated: Mapping[str, tuple[Sequence[Question], Corpus]],
@@ -120,18 +91,6 @@ def gather(
     return found
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a gzipped JSON-lines file. Raises InputError if it cannot be read."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give the folder that holds it") from (
-            error
-        )
-
-
 def _add_row(
     found: Gathered,
     guard: Guard,
@@ -142,8 +101,7 @@ def _add_row(
 ) -> None:
     from harness.prompts import demonstration
 
-    passage = Passage(str(number), values["passage"]["title"] or "", values["passage"]["text"])
-    question = Question(values["id"], values["question"], tuple(values["golden_answers"]))
+    question, passage = row_of(values, str(number))
     if guard.asks(question.text):
         return found.skip("question asked")
     if guard.needs(passage):

@@ -21,8 +21,8 @@ from harness.llm.open import open_model
 from harness.meters.hardware import describe_hardware, set_torch_threads
 from methods.parametric_qa.evaluate.reconstruction import Reconstruction, reconstruct
 from methods.parametric_qa.memory.quantise import quantised
-from methods.parametric_qa.shared.bundle import adapter_of, check_style
-from methods.parametric_qa.shared.contextual import find_encoder
+from methods.parametric_qa.shared.bundle import adapter_of, base_of, check_style
+from methods.parametric_qa.shared.encoders import find_encoder
 from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.codes import first_codes
@@ -97,6 +97,8 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     scratch = out / ".scratch" if out is not None else None
     adapter = adapter_of(options.shared) if options.shared is not None else None
     encoder = find_encoder(options.shared) if options.shared is not None else None
+    if encoder is not None:
+        encoder.join(parts)
     with llm.adapted(adapter):
         start = perf_counter()
         codes = first_codes(llm, parts, encoder, documents, names, options.init, options.seed)
@@ -141,7 +143,7 @@ def trained_parts(options: EvaluateOptions) -> SharedParts | None:
     """The parts that ``options`` name, if any. Raises ConfigError if they have another shape."""
     if options.shared is None:
         return None
-    parts = SharedParts.load(options.shared)
+    parts = SharedParts.load(base_of(options.shared))
     for name in ("slots", "z_dim"):
         asked, there = getattr(options, name), getattr(parts.config, name)
         if asked not in (None, there):

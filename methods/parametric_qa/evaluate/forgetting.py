@@ -29,7 +29,7 @@ from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.evaluate.evaluate_write import open_local
 from methods.parametric_qa.reader import DEFAULT_SHARED
-from methods.parametric_qa.shared.bundle import adapter_of, check_style, find_bundle
+from methods.parametric_qa.shared.bundle import adapter_of, base_of, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_text
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.train.account import Account, read_account
@@ -129,7 +129,7 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
     folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
     other = resolve_model(options.after) if options.after else None
     material = _material(options, _account(folder, other))
-    parts = SharedParts.load(folder) if folder is not None else None
+    parts = SharedParts.load(base_of(folder)) if folder is not None else None
     set_torch_threads()
     llm = open_local(options.model, options.device)
     if parts is not None and folder is not None:

@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import folder_bytes, read_json
-from harness.fingerprint import fingerprint
+from harness.files import folder_bytes, read_json, write_json, writing
+from harness.fingerprint import fingerprint, folder_fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
-from methods.parametric_qa.shared.contextual import ContextualEncoder, Size, find_encoder
+from methods.parametric_qa.shared.contextual import ContextualEncoder, Size
 from methods.parametric_qa.shared.encoder import CONFIG_FILE as ENCODER_CONFIG
 from methods.parametric_qa.shared.encoder import TENSORS_FILE as ENCODER_TENSORS
-from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.encoder import DocumentEncoder
+from methods.parametric_qa.shared.encoders import find_encoder
 from methods.parametric_qa.shared.parts import (
     ADAPTER_FOLDER,
     CONFIG_FILE,
@@ -37,6 +38,8 @@ from methods.parametric_qa.shared.selection import (
 )
 
 SELECTOR_FILE = "selector.safetensors"
+BASE = "base"
+"""The name, in ``shared.json``, of the shipped parts to which an encoder was trained."""
 CONTENTS = (
     CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, SELECTOR_FILE, TENSORS_FILE
 )  # fmt: skip
@@ -71,7 +74,7 @@ class Bundle:
     selector: Selector
     selection: SelectorConfig
     folder: Path | None = None
-    encoder: Encoder | None = None
+    encoder: DocumentEncoder | None = None
     size: Size | None = None
 
     @classmethod
@@ -93,18 +96,22 @@ class Bundle:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a folder that ``save`` wrote. Raises InputError naming the file and the fix."""
-        parts = SharedParts.load(folder)
+        base = base_of(folder)
+        parts = SharedParts.load(base)
         again = "train the shared parts again or restore the folder"
         try:
-            selection = SelectorConfig.model_validate(read_json(folder / CONFIG_FILE)["selector"])
+            selection = SelectorConfig.model_validate(read_json(base / CONFIG_FILE)["selector"])
         except (KeyError, ValidationError) as error:
             reason = " ".join(str(error).split())
-            raise InputError(f"{folder / CONFIG_FILE}: 'selector': {reason}; {again}") from error
+            raise InputError(f"{base / CONFIG_FILE}: 'selector': {reason}; {again}") from error
         selector = make_selector(selection.name, parts, selection.width, selection.key_dim)
-        load_tensors(folder / SELECTOR_FILE, selector, again)
+        load_tensors(base / SELECTOR_FILE, selector, again)
         encoder = find_encoder(folder)
-        if encoder is not None and encoder.config != parts.config:
-            raise InputError(f"{folder}: its encoder is of other shared parts; {again}")
+        try:
+            if encoder is not None:
+                encoder.join(parts)
+        except ValueError as error:
+            raise InputError(f"{folder}: {error}; {again}") from error
         return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)
 
     def save(
@@ -112,13 +119,19 @@ class Bundle:
     ) -> None:
         """Write parts, selector and encoder; an adapter is saved beside them by peft.
 
-        ``half``: numbers in bfloat16.
+        ``half``: numbers in bfloat16. With a ``base`` in ``extra`` (the name of shipped parts), the
+        encoder alone: all else is that of the shipped ones.
         """
+        if self.encoder is not None:
+            self.encoder.save(folder, half=half)
+        if extra and BASE in extra:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / CONFIG_FILE, extra)
+            return
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
         self.parts.save(folder, save_parts, half=half)
         save_tensors(folder / SELECTOR_FILE, self.selector.state_dict(), half=half)
-        if self.encoder is not None:
-            self.encoder.save(folder, half=half)
 
     def cut(self, name: str | None) -> Self:
         """The bundle of one of its sizes; of the first one if ``name`` is None.
@@ -153,7 +166,7 @@ class Bundle:
 
     @property
     def init(self) -> Literal["spans", "encoder"]:
-        """What first codes the parts were trained with."""
+        """What first codes the parts were trained with: an encoder's, of whatever kind, if any."""
         return "encoder" if self.encoder else "spans"
 
     @property
@@ -171,7 +184,7 @@ class Bundle:
     def bytes(self) -> int:
         """Bytes of the folder's ``CONTENTS``; of the numbers alone if there is no folder."""
         if self.folder is not None:
-            places = [self.folder / name for name in CONTENTS]
+            places = {f / name for f in (self.folder, base_of(self.folder)) for name in CONTENTS}
             return sum(p.stat().st_size if p.is_file() else folder_bytes(p) for p in places)
         modules = [m for m in (self.parts, self.selector, self.encoder) if m is not None]
         tensors = [tensor for m in modules for tensor in m.state_dict().values()]
@@ -210,5 +223,27 @@ def check_style(folder: Path, style: PromptStyle, name: str) -> None:
 
 def adapter_of(folder: Path) -> Path | None:
     """The tuned reader's adapter, if there is one."""
-    adapter = folder / ADAPTER_FOLDER
+    adapter = base_of(folder) / ADAPTER_FOLDER
     return adapter if adapter.is_dir() else None
+
+
+def base_of(folder: Path) -> Path:
+    """Where maps, selector and adapter of shared parts are: there, or in shipped ones they name.
+
+    Raises InputError for shipped parts that there are not.
+    """
+    name: str | None = read_json(folder / CONFIG_FILE).get(BASE)
+    if name is None:
+        return folder
+    if name not in shipped_names():
+        raise InputError(
+            f"{folder / CONFIG_FILE}: '{BASE}': no shipped shared parts "
+            f"'{name}'{did_you_mean(name, shipped_names())}"
+        )
+    return SHIPPED / name
+
+
+def contents_fingerprint(folder: Path) -> str:
+    """A hash of all files that make up shared parts, those that they take from others included."""
+    own, base = folder_fingerprint(folder, CONTENTS), base_of(folder)
+    return own if base == folder else fingerprint([own, folder_fingerprint(base, CONTENTS)])

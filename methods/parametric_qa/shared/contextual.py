@@ -7,31 +7,16 @@ slots and numbers of a code are a code too: one encoder writes several sizes.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from harness.files import read_json
-from methods.parametric_qa.shared.encoder import CONFIG_FILE, TENSORS_FILE, Encoder
+from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.layer_adapter import RoundedAdapter
 from methods.parametric_qa.shared.parts import SharedConfig
-
-PLACES = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
-"""Layers of a decoder's layer that an adapter changes."""
 
 
 class Size(BaseModel):
@@ -49,60 +34,10 @@ class Size(BaseModel):
         return f"{self.slots}x{self.z_dim}x{self.bits}"
 
 
-class LayerAdapter(nn.Module):
-    """Low-rank changes of linear layers: A [layers, rank, in] and B [layers, rank, out] of each.
-
-    Stored as whole numbers of 8 bits with a float16 scale for each of their vectors.
-    """
-
-    def __init__(self, shapes: Sequence[tuple[int, int]], layers: int, rank: int) -> None:
-        super().__init__()
-        for place, (inner, out) in zip(PLACES, shapes, strict=True):
-            for side, width in (("a", inner), ("b", out)):
-                key = f"{_key(place)}_{side}"
-                self.register_buffer(key, torch.zeros(layers, rank, width, dtype=torch.int8))
-                scales = torch.zeros(layers, rank, dtype=torch.float16)
-                self.register_buffer(f"{key}_scales", scales)
-
-    def matrix(self, place: str, side: str) -> Tensor:
-        """A or B of all layers, float32 [layers, rank, width]."""
-        key = f"{_key(place)}_{side}"
-        numbers, scales = getattr(self, key), getattr(self, f"{key}_scales")
-        found: Tensor = numbers.float() * scales.float()[..., None]
-        return found
-
-    @contextmanager
-    def on(self, decoder: Any) -> Iterator[None]:
-        """The decoder with this adapter beside whatever it has, for the calling thread."""
-        own, hooks = threading.get_ident(), []
-        try:
-            for place in PLACES:
-                a, b = self.matrix(place, "a"), self.matrix(place, "b")
-                for number, layer in enumerate(decoder.layers):
-                    module = layer.get_submodule(place)
-                    hooks.append(module.register_forward_hook(_added(a[number], b[number], own)))
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-
-def _key(place: str) -> str:
-    return place.rpartition(".")[2].removesuffix("_proj")
-
-
-def _added(a: Tensor, b: Tensor, thread: int) -> Any:
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if threading.get_ident() != thread:
-            return output
-        (x,) = inputs
-        return output + F.linear(F.linear(x, a.to(x)), b.T.to(x))
-
-    return hook
-
-
 class ContextualEncoder(Encoder):
     """An encoder whose codes are within -1 and 1, with an adapter, and states of questions."""
+
+    kind = "contextual"
 
     def __init__(
         self,
@@ -117,7 +52,7 @@ class ContextualEncoder(Encoder):
         self.layers, self.rank, self.shapes = layers, rank, tuple(shapes)
         self.sizes = tuple(sizes)
         self.ask = nn.Parameter(torch.zeros(config.hidden))
-        self.adapter = LayerAdapter(shapes, layers, rank)
+        self.adapter = RoundedAdapter(shapes, layers, rank)
 
     def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
@@ -166,12 +101,3 @@ class ContextualEncoder(Encoder):
         sizes = [Size.model_validate(size) for size in values["sizes"]]
         shapes = [(int(inner), int(out)) for inner, out in adapter["shapes"]]
         return cls(shape, values["start"], shapes, adapter["layers"], adapter["rank"], sizes)
-
-
-def find_encoder(folder: Path) -> Encoder | None:
-    """The encoder in a folder of shared parts, if they were trained with one."""
-    if not any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE)):
-        return None
-    # A file that is missing is named by what loads it.
-    known = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
-    return (ContextualEncoder if "adapter" in known else Encoder).load(folder)

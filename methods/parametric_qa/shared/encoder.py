@@ -1,14 +1,14 @@
-"""First codes by an encoder: the language model reads the document, then learned memory tokens.
+"""First codes by an encoder: one forward pass of the language model writes a document.
 
-As in ICAE (Ge et al., ICLR 2024) and PISCO (Louis et al., 2025): the last hidden states at the
-memory tokens, projected, are the memory. One forward pass writes a document.
+As in ICAE (Ge et al., ICLR 2024) and PISCO (Louis et al., 2025), ``Encoder`` has the model read the
+document and then learned memory tokens, whose last hidden states, projected, are the memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,76 +35,43 @@ SPREAD = 0.1
 """How far memory tokens begin from the mean embedding, in standard deviations of embeddings."""
 
 
-class Encoder(nn.Module):
-    """``slots`` memory tokens that are read after a document, and the map of what comes of them.
+class DocumentEncoder(nn.Module):
+    """What writes the codes of documents. ``start`` are the token ids that every text begins with.
 
-    ``tokens`` [slots, hidden] are input vectors; ``project`` takes a last hidden state to
-    ``z_dim``. ``start`` are the token ids that every text begins with.
+    ``kind`` is its name in recipes and in ``encoder.json``.
     """
+
+    kind: ClassVar[str]
 
     def __init__(self, config: SharedConfig, start: Sequence[int]) -> None:
         super().__init__()
         self.config, self.start = config, tuple(start)
-        self.tokens = nn.Parameter(torch.zeros(config.slots, config.hidden))
-        self.project = nn.Linear(config.hidden, config.z_dim)
-
-    @classmethod
-    def from_model(cls, llm: LocalModel, parts: SharedParts, seed: int = 0) -> Self:
-        """An untrained encoder: tokens near the mean embedding, and the map of ``parts.down``.
-
-        The map is scaled so that a hidden state, made as long as an embedding, gives a code of the
-        size that the embedding would.
-        """
-        table = llm.model.get_input_embeddings().weight.detach().float()
-        encoder = cls(parts.config, llm.encode("")).to(table.device)
-        source = torch.Generator().manual_seed(seed)
-        noise = torch.randn(encoder.tokens.shape, generator=source).to(table.device)
-        with torch.no_grad():
-            encoder.tokens.copy_(table.mean(dim=0) + SPREAD * table.std(dim=0) * noise)
-            with without_dropout(llm.model):
-                hidden = encoder.hidden_states(llm.model, [()])
-            shrink = (table.square().mean().sqrt() / hidden.square().mean().sqrt()).item()
-            encoder.project.weight.copy_(parts.down.weight * shrink)
-            encoder.project.bias.copy_(parts.down.bias)
-        return encoder
-
-    def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
-        """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
-        embed = model.get_input_embeddings()
-        device, slots = embed.weight.device, self.config.slots
-        rows = []
-        for document in documents:
-            text = embed(torch.tensor([*self.start, *document], device=device))
-            rows.append(torch.cat([text, self.tokens.to(text)]))
-        length = max(map(len, rows))
-        inputs = torch.stack([F.pad(row, (0, 0, length - len(row), 0)) for row in rows])
-        padding = [length - len(row) for row in rows]
-        mask = torch.tensor([[0] * n + [1] * (length - n) for n in padding], device=device)
-        output = model.get_decoder()(
-            inputs_embeds=inputs,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(dim=1) - 1).clamp_min(0),
-            use_cache=False,
-        )
-        states: Tensor = output.last_hidden_state[:, -slots:]
-        return states.float()
 
     def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
-        codes: Tensor = self.project(self.hidden_states(model, documents))
-        return codes
+        raise NotImplementedError
+
+    @property
+    def memory_tokens(self) -> int:
+        """Positions that are read after a document."""
+        return 0
+
+    def join(self, parts: SharedParts) -> None:
+        """Take the shared parts that the codes are of. Raises ValueError for other ones."""
+        if self.config != parts.config:
+            raise ValueError("its encoder is of other shared parts")
 
     def check_fits(
         self, llm: LocalModel, documents: Sequence[Sequence[int]], names: Sequence[str]
     ) -> None:
         """Raise InputError for the first document too long for the window with its memory."""
-        slots = self.config.slots
+        more = f" and {self.memory_tokens} memory tokens are" if self.memory_tokens else " is"
         for document, name in zip(documents, names, strict=True):
-            length = len(self.start) + len(document) + slots
+            length = len(self.start) + len(document) + self.memory_tokens
             if llm.window is not None and length > llm.window:
                 raise InputError(
-                    f"document {name!r} and {slots} memory tokens are {length} tokens, more than "
-                    f"the window of '{llm.name}' ({llm.window}); split the document"
+                    f"document {name!r}{more} {length} tokens, more than the window of "
+                    f"'{llm.name}' ({llm.window}); split the document"
                 )
 
     def fingerprint(self) -> str:
@@ -145,9 +112,81 @@ class Encoder(nn.Module):
         return cls(shape, values["start"])
 
 
+class Encoder(DocumentEncoder):
+    """``slots`` memory tokens that are read after a document, and the map of what comes of them.
+
+    ``tokens`` [slots, hidden] are input vectors; ``project`` takes a last hidden state to
+    ``z_dim``.
+    """
+
+    kind = "encoder"
+
+    def __init__(self, config: SharedConfig, start: Sequence[int]) -> None:
+        super().__init__(config, start)
+        self.tokens = nn.Parameter(torch.zeros(config.slots, config.hidden))
+        self.project = nn.Linear(config.hidden, config.z_dim)
+
+    @property
+    def memory_tokens(self) -> int:
+        """Positions that are read after a document."""
+        return self.config.slots
+
+    @classmethod
+    def from_model(cls, llm: LocalModel, parts: SharedParts, seed: int = 0) -> Self:
+        """An untrained encoder: tokens near the mean embedding, and the map of ``parts.down``.
+
+        The map is scaled so that a hidden state, made as long as an embedding, gives a code of the
+        size that the embedding would.
+        """
+        table = llm.model.get_input_embeddings().weight.detach().float()
+        encoder = cls(parts.config, llm.encode("")).to(table.device)
+        source = torch.Generator().manual_seed(seed)
+        noise = torch.randn(encoder.tokens.shape, generator=source).to(table.device)
+        with torch.no_grad():
+            encoder.tokens.copy_(table.mean(dim=0) + SPREAD * table.std(dim=0) * noise)
+            with without_dropout(llm.model):
+                hidden = encoder.hidden_states(llm.model, [()])
+            shrink = (table.square().mean().sqrt() / hidden.square().mean().sqrt()).item()
+            encoder.project.weight.copy_(parts.down.weight * shrink)
+            encoder.project.bias.copy_(parts.down.bias)
+        return encoder
+
+    def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
+        embed = model.get_input_embeddings()
+        device, slots = embed.weight.device, self.config.slots
+        rows = []
+        for document in documents:
+            text = embed(torch.tensor([*self.start, *document], device=device))
+            rows.append(torch.cat([text, self.tokens.to(text)]))
+        states = last_states(model.get_decoder(), rows)[:, -slots:]
+        return states.float()
+
+    def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
+        codes: Tensor = self.project(self.hidden_states(model, documents))
+        return codes
+
+
+def last_states(decoder: Any, rows: Sequence[Tensor]) -> Tensor:
+    """Last hidden states [rows, longest, hidden] of input vectors, the shorter rows at the end."""
+    length, device = max(map(len, rows)), rows[0].device
+    inputs = torch.stack([F.pad(row, (0, 0, length - len(row), 0)) for row in rows])
+    padding = [length - len(row) for row in rows]
+    mask = torch.tensor([[0] * n + [1] * (length - n) for n in padding], device=device)
+    output = decoder(
+        inputs_embeds=inputs,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(dim=1) - 1).clamp_min(0),
+        use_cache=False,
+    )
+    states: Tensor = output.last_hidden_state
+    return states
+
+
 def encoder_codes(
     llm: LocalModel,
-    encoder: Encoder,
+    encoder: DocumentEncoder,
     documents: Sequence[Sequence[int]],
     names: Sequence[str] | None = None,
 ) -> Tensor:
@@ -157,7 +196,8 @@ def encoder_codes(
     """
     names = names or [str(number) for number in range(len(documents))]
     encoder.check_fits(llm, documents, names)
-    read = [range(len(d) + len(encoder.start) + encoder.config.slots) for d in documents]
+    around = len(encoder.start) + encoder.memory_tokens
+    read = [range(len(document) + around) for document in documents]
 
     encoder.to(llm.device)
 

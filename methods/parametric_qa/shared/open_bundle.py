@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_tokens, salience_of
@@ -13,22 +13,6 @@ from methods.parametric_qa.shared.selection import SelectionName
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.llm.local import LocalModel
-
-
-class BundleParams(Protocol):
-    """The method's parameters that decide which shared parts it has."""
-
-    @property
-    def selection(self) -> SelectionName | None:
-        """How memories are selected; None: as the parts were trained."""
-
-    @property
-    def slots(self) -> int | None:
-        """Vectors of a memory, of untrained parts."""
-
-    @property
-    def z_dim(self) -> int | None:
-        """Dimension of a vector, of untrained parts."""
 
 
 def trained_bundle(
@@ -52,15 +36,23 @@ def trained_bundle(
     return replace(made, folder=bundle.folder, encoder=bundle.encoder, size=bundle.size)
 
 
-def untrained_bundle(llm: LocalModel, corpus: Corpus, params: BundleParams) -> Bundle:
+def untrained_bundle(
+    llm: LocalModel,
+    corpus: Corpus,
+    slots: int | None,
+    z_dim: int | None,
+    selection: SelectionName | None,
+) -> Bundle:
     """Maps from the model alone; how much tokens tell is counted in the corpus.
+
+    Eight slots as wide as the model, and attention, where nothing is given.
 
     Raises InputError for a passage without text.
     """
     table = llm.model.get_input_embeddings().weight.detach().float().cpu()
     width = table.shape[1]
-    parts = SharedParts.from_model(llm, params.slots or 8, params.z_dim or width)
+    parts = SharedParts.from_model(llm, slots or 8, z_dim or width)
     documents = (document_tokens(llm, passage) for passage in corpus)
     parts.salience.copy_(salience_of(documents, len(table)))
-    selection = SelectorConfig(name=params.selection or "attention", width=min(128, width))
-    return Bundle.untrained(parts, selection, table)
+    wanted = SelectorConfig(name=selection or "attention", width=min(128, width))
+    return Bundle.untrained(parts, wanted, table)

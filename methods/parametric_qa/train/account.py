@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.boards.learnt import learnt_by
 from harness.boards.task_entry import TaskSource
-from harness.data.trained_on import TrainedOn, read_record, write_record
+from harness.data.trained_on import TRAINED_ON, TrainedOn, read_record, write_record
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
 from harness.llm.catalogue import resolve_model
@@ -30,6 +30,8 @@ class Account:
     trained: tuple[TrainedOn, ...] = ()
     model: str | dict[str, Any] | None = None
     """The recipe's."""
+    sources: tuple[str, ...] = ()
+    """Other rows that were learnt from."""
 
     def check(self, tasks: Mapping[str, TrainingTask]) -> None:
         """Raise ConfigError unless these are the tasks that were trained on, by name."""
@@ -55,6 +57,7 @@ def read_account(folder: Path) -> Account:
         training.get("train questions", {}),
         (read_record(folder, f"what was trained in {folder}"),),
         values.get("recipe", {}).get("model"),
+        tuple(training.get("sources", {})),
     )
 
 
@@ -69,6 +72,11 @@ def record_training(folder: Path) -> dict[str, int]:
         raise InputError(f"{folder / CONFIG_FILE}: no account of a training; train again")
     tasks = {task.name: task for task in read_training_tasks(account.tasks)}
     account.check(tasks)
+    if account.sources:
+        raise ConfigError(
+            f"{folder}: also learnt from {', '.join(account.sources)}, whose questions were noted "
+            f"in training; restore its {TRAINED_ON} or train again"
+        )
     for name, count in account.questions.items():
         if len(tasks[name].train) != count:
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -30,6 +31,11 @@ class Curves:
     def add(self, step: int, name: str, value: float) -> None:
         """Note one value."""
         self.rows.append((step, name, round(value, 5), round(self.seconds, 1)))
+
+    def validated(self, step: int, values: Mapping[str, float]) -> None:
+        """Note what a validation found, by measure."""
+        for name, value in values.items():
+            self.add(step, name, value)
 
     def write(self) -> None:
         """Write all rows so far as CSV."""

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: str, out: Path, changes: dict[str, Any], device: str | None, console: Console
+    recipe: str,
+    out: Path,
+    changes: dict[str, Any],
+    device: str | None,
+    console: Console,
+    rows: Path | None = None,
 ) -> Iterator[str]:
     """Train by a recipe with some of its values changed; yields what validation found.
 
+    ``rows`` is the folder of the recipe's sources.
     Raises ConfigError naming a change that the recipe refuses.
     """
     from harness.boards.learnt import learnt_by
@@ -27,16 +33,21 @@ def train(
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device, set_torch_threads
     from methods.parametric_qa.train.curves import read_curves
+    from methods.parametric_qa.train.row_sources import guard_of, hashes, source_task
     from methods.parametric_qa.train.training import train as train_parts
     from methods.parametric_qa.train.training_data import read_training_tasks
 
     plan = checked_recipe(recipe, changes)
     tasks = read_training_tasks(plan.tasks)
+    if plan.sources:
+        guard = guard_of(plan.tasks)
+        tasks += [source_task(name, rows, guard) for name in plan.sources]
     set_torch_threads()
     llm = open_model(resolve_model(plan.model).on(device or default_device()), device=device)
     if not isinstance(llm, LocalModel):
         raise ConfigError(f"model '{llm.name}' cannot be trained; take a local transformers model")
-    train_parts(plan, llm, tasks, out, console, learnt_by(resolve_model(plan.model)))
+    before = learnt_by(resolve_model(plan.model))
+    train_parts(plan, llm, tasks, out, console, before, hashes(plan.sources, rows))
     last = {measure: (step, value) for step, measure, value, _ in read_curves(out / "curves.csv")}
     for measure, (step, value) in last.items():
         if measure.startswith("validation"):

@@ -38,7 +38,8 @@ class Asked:
 class Objectives:
     """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id).
 
-    Memories are of the encoder's codes if there is one, else of span means.
+    Memories are of the encoder's codes if there is one, else of span means. A question that nothing
+    is ranked for is shown gold alone.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Objectives:
         self.features, self.recipe, self.ranked = features, recipe, ranked
         self.parts, self.encoder = bundle.parts, bundle.encoder
         self.end = end_token(features.llm)
+        self.start: dict[str, Tensor] = {}
+        """The reader's weights that training goes on from, by name; empty if they are new."""
 
     def loss(self, model: Any, kind: str, source: random.Random, *, alone: bool = False) -> Tensor:
         """The mean loss of one batch of a kind, in nats a token.
@@ -84,7 +87,7 @@ class Objectives:
         draw = source.random()
         if draw < self.recipe.no_memory:
             return Asked(task, question, ())
-        ranked = self.ranked[task, question.id]
+        ranked = self.ranked.get((task, question.id), ())
         if not forced and draw < self.recipe.no_memory + self.recipe.unforced:
             return Asked(task, question, tuple(ranked[:count][::-1]))
         best = [id_ for id_ in ranked if id_ not in question.gold_doc_ids]
@@ -111,10 +114,10 @@ class Objectives:
         return row_losses(target_logits(model, packed), packed.targets)
 
     def _distil(self, model: Any, asked: Sequence[Asked]) -> Tensor:
-        """KL from the untuned model that reads the passages' text, at the answer's tokens."""
+        """KL from the reader of before that reads the passages' text, at the answer's tokens."""
         rows = self.answer_rows(model, asked)
         texts = [self._text_row(a, row) for a, row in zip(asked, rows, strict=True)]
-        with torch.no_grad(), untuned(model) as teacher:
+        with torch.no_grad(), untuned(model, self.start) as teacher:
             read = pack(teacher, texts)
             wanted = target_logits(teacher, read).log_softmax(dim=-1)
         packed = pack(model, rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from methods.parametric_qa.shared.encoder import Encoder, encoder_codes
+from methods.parametric_qa.shared.encoder import DocumentEncoder, encoder_codes
 
 if TYPE_CHECKING:
     from methods.parametric_qa.shared.parts import SharedParts
@@ -29,7 +29,7 @@ class PassageCodes:
         self,
         features: Features,
         parts: SharedParts,
-        encoder: Encoder | None = None,
+        encoder: DocumentEncoder | None = None,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._rows: dict[str, dict[str, int]] = {}
@@ -59,7 +59,7 @@ class PassageCodes:
 def _coded(
     features: Features,
     parts: SharedParts,
-    encoder: Encoder | None,
+    encoder: DocumentEncoder | None,
     task: str,
     ids: Sequence[str],
 ) -> Tensor:

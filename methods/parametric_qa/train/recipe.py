@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.boards.file import task_beside
 from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
+from harness.method import later
 from methods.parametric_qa.shared.bundle import SelectorConfig
+from methods.parametric_qa.shared.encoders import InitName
+from methods.parametric_qa.shared.span_encoder import LAYERS, RANK
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -26,7 +29,10 @@ class Losses(_Part):
 
     answer: float = Field(1.0, ge=0, description="the golden answer, after memories and question")
     distil: float = Field(
-        0.0, ge=0, description="the untuned model's own predictions while it reads the text"
+        0.0,
+        ge=0,
+        description="what the reader predicts that training starts from (else the untuned model) "
+        "while it reads the text",
     )
     reconstruct: float = Field(0.0, ge=0, description="the document, after its memory")
     follow: float = Field(0.0, ge=0, description="its second half, after a memory of its first")
@@ -54,9 +60,17 @@ class Tuning(_Part):
     )
     rank: int = Field(16, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
+    parts: bool = later(True, description="whether the shared maps and the mark are trained, too")
     gradient_checkpointing: bool = Field(
         False, description="compute layers twice to save memory; the gradients are the same"
     )
+
+
+class EncoderShape(_Part):
+    """Which of the model's layers read a document for spans+encoder, and its adapter's rank."""
+
+    layers: int = Field(LAYERS, ge=1, description="first layers of the model, at most all")
+    rank: int = Field(RANK, ge=1)
 
 
 class Recipe(_Part):
@@ -67,12 +81,21 @@ class Recipe(_Part):
     tasks: tuple[TaskSource, ...] = Field(
         min_length=1, description="names, or entries as a board has them"
     )
+    sources: tuple[str, ...] = later(
+        (), description="other rows to learn from: files SOURCE.jsonl.gz in the folder --rows"
+    )
+    start: str | None = later(
+        None, description="shared parts to go on from: the name of shipped ones or a folder"
+    )
     slots: int = Field(32, ge=1, le=512)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
-    init: Literal["spans", "encoder"] = Field(
-        "spans", description="what codes are made of: means of spans, or an encoder trained along"
+    init: InitName = Field(
+        "spans",
+        description="what codes are made of: means of spans, or an encoder trained along: one that "
+        "reads memory tokens, or one that adds to the means of spans",
     )
+    encoder: EncoderShape = later(EncoderShape(), description="of spans+encoder")
     selector: SelectorConfig = SelectorConfig()
     selection: SelectorTraining = SelectorTraining()
     tuning: Tuning = Tuning()
@@ -94,6 +117,9 @@ class Recipe(_Part):
     longest: int = Field(128, ge=8, description="tokens of a document that is reconstructed")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the frozen weights; auto takes the faster, measured"
+    )
+    stored: Literal["float32", "bfloat16"] = later(
+        "float32", description="how the shared parts are written"
     )
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

@@ -13,15 +13,17 @@ from harness.data.trained_on import TRAINED_ON, write_record
 from harness.errors import InputError
 from harness.files import writing
 from harness.llm.weights import model_fingerprint
-from methods.parametric_qa.shared.bundle import CONTENTS
+from methods.parametric_qa.shared.bundle import BASE, CONTENTS
+from methods.parametric_qa.shared.parts import ADAPTER_FOLDER
 from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
 
 if TYPE_CHECKING:
     from harness.data.trained_on import TrainedOn
     from harness.llm.local import LocalModel
     from methods.parametric_qa.shared.bundle import Bundle
+    from methods.parametric_qa.train.recipe import Recipe
+    from methods.parametric_qa.train.start import Start
     from methods.parametric_qa.train.training_data import TrainingTask
-    from methods.parametric_qa.train.tuning import Mode
 
 FRESH = ".fresh"
 # The configuration goes first and comes last.
@@ -31,8 +33,9 @@ FILES = (*CONTENTS, MODEL_FOLDER, TRAINED_ON)
 def save_trained(
     llm: LocalModel,
     model: Any,
-    mode: Mode,
+    recipe: Recipe,
     bundle: Bundle,
+    start: Start | None,
     tasks: Iterable[TrainingTask],
     out: Path,
     account: dict[str, Any],
@@ -40,12 +43,14 @@ def save_trained(
 ) -> None:
     """Write shared parts and what was tuned of the model beside earlier ones, then swap them.
 
-    What they were trained on is noted beside them, and what the model was ``before``. Raises
+    An encoder to shipped parts is written alone and names them. What they were trained on is noted
+    beside them, and what the model was ``before``. Raises
     InputError if there is no room; then the earlier ones are as they were.
     """
     from safetensors import SafetensorError
 
-    fresh = out / FRESH
+    fresh, mode = out / FRESH, recipe.tuning.mode
+    base = start.base if start else None
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         with writing(out):
@@ -54,7 +59,13 @@ def save_trained(
                 _rename_model(bundle, model)
                 _tokenizer(llm).save_pretrained(fresh / MODEL_FOLDER)
             save_tuned(model, mode, fresh, llm.name)
-        bundle.save(fresh, account)
+            if base is None and start and start.kept:
+                shutil.copytree(start.kept, fresh / ADAPTER_FOLDER)
+        bundle.save(
+            fresh,
+            account if base is None else {BASE: base, **account},
+            half=recipe.stored == "bfloat16",
+        )
         write_record(fresh, {task.name: task.questions for task in tasks}, before)
     except SafetensorError as error:
         reason = " ".join(str(error).split())

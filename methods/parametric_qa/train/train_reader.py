@@ -31,7 +31,9 @@ class Reader:
 
     def __init__(self, recipe: Recipe, model: Any, objectives: Objectives) -> None:
         self.recipe, self.model, self.objectives = recipe, model, objectives
-        self.modules: dict[str, nn.Module] = {"parts": objectives.parts}
+        self.modules: dict[str, nn.Module] = {}
+        if recipe.tuning.parts:
+            self.modules["parts"] = objectives.parts
         if objectives.encoder is not None:
             self.modules["encoder"] = objectives.encoder
         self.weights = {f"model {name}": p for name, p in trainable(model).items()}

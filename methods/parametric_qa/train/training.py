@@ -15,9 +15,10 @@ from harness.errors import ConfigError
 from harness.files import writing
 from harness.fingerprint import fingerprint
 from methods.parametric_qa.shared.bundle import Bundle
-from methods.parametric_qa.shared.encoder import Encoder
+from methods.parametric_qa.shared.encoder import DocumentEncoder, Encoder
 from methods.parametric_qa.shared.gradients import checkpointed, without_dropout
 from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.span_encoder import SpanEncoder
 from methods.parametric_qa.train.checkpoint import checkpoint_state
 from methods.parametric_qa.train.curves import Curves
 from methods.parametric_qa.train.features import Features
@@ -25,9 +26,10 @@ from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.passage_codes import PassageCodes
 from methods.parametric_qa.train.recipe import Recipe
 from methods.parametric_qa.train.save_trained import save_trained
+from methods.parametric_qa.train.start import Start, started
 from methods.parametric_qa.train.train_reader import Reader
 from methods.parametric_qa.train.train_selector import ranking, recall_at, train_selector
-from methods.parametric_qa.train.tuning import faster_dtype, tuned
+from methods.parametric_qa.train.tuning import faster_dtype, trainable, tuned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,37 +47,57 @@ def train(
     out: Path,
     console: Console,
     before: Iterable[TrainedOn] = (),
+    files: Mapping[str, str] | None = None,
 ) -> Path:
     """Train by ``recipe`` and write a bundle to ``out``; an interrupted training goes on.
 
-    ``llm`` is changed by it and of no use afterwards; ``before`` is what it had learnt from.
+    ``llm`` is changed by it and of no use afterwards; ``before`` is what it had learnt from, and
+    ``files`` are hashes of the recipe's sources.
     ``curves.csv`` holds losses and validation.
     Earlier shared parts in ``out`` are replaced once all is trained. Raises ConfigError for a model
     that the recipe cannot train, InputError for a passage too long for an encoder, and
     RunFailedError for a loss that is NaN.
     """
     check_model(recipe, llm)
+    start = started(recipe, llm)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     features = Features(llm, tasks)
-    bundle = _untrained(recipe, llm, features)
     curves = Curves(out / "curves.csv")
-    model = _train_reader(recipe, llm, features, bundle, out, curves, console)
-    codes = _final_codes(features, bundle, console)
-    _train_selector(recipe, features, bundle.selector, codes, curves, console)
-    curves.write()
-    account = _account(recipe, llm, features, curves)
-    save_trained(llm, model, recipe.tuning.mode, bundle, tasks, out, account, before)
+    with llm.adapted(start.kept) if start is not None else nullcontext():
+        bundle = _untrained(recipe, llm, features, start)
+        model = _train_reader(recipe, llm, features, bundle, start, out, curves, console)
+        if recipe.selection.steps or not start:
+            codes = _final_codes(features, bundle, console)
+            _train_selector(recipe, features, bundle.selector, codes, curves, console)
+        curves.write()
+        account = _account(recipe, llm, features, curves, files or {})
+        if start:
+            before = (*before, start.trained)
+        save_trained(llm, model, recipe, bundle, start, tasks, out, account, before)
     return out
 
 
-def _untrained(recipe: Recipe, llm: LocalModel, features: Features) -> Bundle:
-    parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
-    parts.salience.copy_(features.salience())
-    bundle = Bundle.untrained(parts, recipe.selector, features.table)
+def _untrained(
+    recipe: Recipe, llm: LocalModel, features: Features, start: Start | None = None
+) -> Bundle:
+    """What training begins with; an encoder of ``start`` is taken if it is of the recipe's kind."""
+    if start:
+        bundle = start.bundle
+    else:
+        parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
+        parts.salience.copy_(features.salience())
+        bundle = Bundle.untrained(parts, recipe.selector, features.table)
     if recipe.init == "spans":
+        return replace(bundle, encoder=None)
+    if bundle.encoder is not None and bundle.encoder.kind == recipe.init:
         return bundle
-    encoder = Encoder.from_model(llm, parts, recipe.seed)
+    encoder: DocumentEncoder
+    if recipe.init == "encoder":
+        encoder = Encoder.from_model(llm, bundle.parts, recipe.seed)
+    else:
+        shape = recipe.encoder
+        encoder = SpanEncoder.from_model(llm, bundle.parts, recipe.seed, shape.layers, shape.rank)
     for name, task in features.tasks.items():
         ids = list(task.corpus.ids)
         encoder.check_fits(llm, [features.tokens(name, id_) for id_ in ids], ids)
@@ -87,6 +109,7 @@ def _train_reader(
     llm: LocalModel,
     features: Features,
     bundle: Bundle,
+    start: Start | None,
     out: Path,
     curves: Curves,
     console: Console,
@@ -94,7 +117,8 @@ def _train_reader(
     """Train in place; the model with what was trained of it."""
     from harness.progress import bar
 
-    ranked = _candidates(bundle, features)
+    # Rows of gold memories alone need no others.
+    ranked = _candidates(bundle, features) if recipe.alone < recipe.steps else {}
     style = {} if llm.prompt_style == "completion" else {"prompt_style": llm.prompt_style}
     folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json') | style)[:12]}"
     with writing(folder):
@@ -104,17 +128,22 @@ def _train_reader(
     if llm.device.type == "cpu":
         # On short rows the fused kernel takes longer, and forty times so in bfloat16.
         llm.model.set_attn_implementation("eager")
-    model = tuned(llm.model, recipe.tuning.mode, recipe.tuning.rank, recipe.seed)
-    run = Reader(recipe, model, Objectives(features, recipe, bundle, ranked))
+    mode, rank = recipe.tuning.mode, recipe.tuning.rank
+    model = tuned(llm.model, mode, rank, recipe.seed, start.trained_adapter if start else None)
+    objectives = Objectives(features, recipe, bundle, ranked)
+    if start is not None and start.further:
+        objectives.start = {n: p.detach().clone() for n, p in trainable(model).items()}
+    run = Reader(recipe, model, objectives)
     first = run.resume(folder, curves)
+    if start is not None and first == 0:
+        curves.validated(0, run.validate())
     spared = checkpointed(model) if recipe.tuning.gradient_checkpointing else nullcontext()
     with bar(console, "reader", recipe.steps, first) as shown, without_dropout(model), spared:
         for step in range(first + 1, recipe.steps + 1):
             kind, loss = run.step(step)
             curves.add(step, f"loss {kind}", loss)
             if step % recipe.validate_every == 0 or step == recipe.steps:
-                for name, value in run.validate().items():
-                    curves.add(step, name, value)
+                curves.validated(step, run.validate())
             if step % recipe.checkpoint_every == 0 or step == recipe.steps:
                 run.keep(folder, step, curves)
             shown.advance()
@@ -182,17 +211,34 @@ def _measure_selection(
         curves.add(step, f"validation recall@5 {name}", recall_at(ranked, task.validation, 5))
 
 
-def _account(recipe: Recipe, llm: LocalModel, features: Features, curves: Curves) -> dict[str, Any]:
+def _account(
+    recipe: Recipe,
+    llm: LocalModel,
+    features: Features,
+    curves: Curves,
+    files: Mapping[str, str],
+) -> dict[str, Any]:
     from harness.meters.hardware import describe_hardware
     from harness.runs.provenance import harness_version
 
+    tasks = {n: t for n, t in features.tasks.items() if n not in recipe.sources}
+    sources = {
+        name: {
+            "train questions": len(features.tasks[name].train),
+            "held out": len(features.tasks[name].validation),
+            "passages": len(features.tasks[name].corpus),
+            "sha256": files.get(name),
+        }
+        for name in recipe.sources
+    }
     return {
         "prompt_style": llm.prompt_style,
         "recipe": recipe.model_dump(mode="json"),
         "training": {
-            "train questions": {n: len(t.train) for n, t in features.tasks.items()},
-            "free passages": {n: len(t.free) for n, t in features.tasks.items()},
-            "corpora": {n: t.corpus.fingerprint for n, t in features.tasks.items()},
+            "train questions": {n: len(t.train) for n, t in tasks.items()},
+            "free passages": {n: len(t.free) for n, t in tasks.items()},
+            "corpora": {n: t.corpus.fingerprint for n, t in tasks.items()},
+            **({"sources": sources} if sources else {}),
             "dtype": str(llm.model.dtype).removeprefix("torch."),
             "seconds": round(curves.seconds),
             "hardware": describe_hardware().record(str(llm.device)),
@@ -221,6 +267,15 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.steps and not any(recipe.losses.model_dump().values()):
         raise ConfigError(
             f"recipe '{recipe.name}': all losses are 0; switch one on or set steps: 0"
+        )
+    if recipe.start and recipe.tuning.mode == "full":
+        raise ConfigError(
+            f"recipe '{recipe.name}': mode full changes the weights that the parts of "
+            f"'{recipe.start}' are for; take lora or frozen"
+        )
+    if recipe.init == "spans" and recipe.tuning.mode == "frozen" and not recipe.tuning.parts:
+        raise ConfigError(
+            f"recipe '{recipe.name}': nothing is trained; train an encoder (init), parts or a LoRA"
         )
     if recipe.losses.distil and recipe.tuning.mode == "full":
         raise ConfigError(

@@ -53,9 +53,9 @@ def training_task(
         for q in part_asked(train, asked)[0]
         if q.id not in known and q.gold_doc_ids and not needed & set(q.gold_doc_ids)
     ]
-    validation = tuple(q for q in usable if _bucket(q.id) % HELD_OUT == 0)
+    validation = tuple(q for q in usable if bucket(q.id) % HELD_OUT == 0)
     needed |= {gold for question in validation for gold in question.gold_doc_ids}
-    kept = tuple(q for q in usable if _bucket(q.id) % HELD_OUT and not needed & set(q.gold_doc_ids))
+    kept = tuple(q for q in usable if bucket(q.id) % HELD_OUT and not needed & set(q.gold_doc_ids))
     kept, _ = part_asked(kept, validation)
     free = tuple(id_ for id_ in corpus.ids if id_ not in needed)
     return TrainingTask(name, corpus, free, kept, validation)
@@ -103,5 +103,6 @@ def golden_answer(corpus: Corpus | Mapping[str, Passage], question: Question) ->
     return demonstration(question, [p.contents for p in found if p is not None]).reply
 
 
-def _bucket(text: str) -> int:
+def bucket(text: str) -> int:
+    """A number that depends on the text alone, to part rows by."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from harness.llm.adapters import save_adapter
+from harness.llm.adapters import check_adapter, save_adapter
 from methods.parametric_qa.shared.parts import ADAPTER_FOLDER
 
 MODEL_FOLDER = "model"
 Mode = Literal["frozen", "lora", "full"]
 
 
-def tuned(model: Any, mode: Mode, rank: int, seed: int) -> Any:
-    """The model with the parameters of ``mode`` trainable. LoRA (peft) on all linear layers."""
+def tuned(model: Any, mode: Mode, rank: int, seed: int, start: Path | None = None) -> Any:
+    """The model with the parameters of ``mode`` trainable. LoRA (peft) on all linear layers.
+
+    ``start`` is an adapter to go on from, with its own rank.
+    """
     model.requires_grad_(False)
     if mode == "full":
         return model.requires_grad_(True)
     if mode == "frozen":
         return model
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if start is not None:
+        check_adapter(start)
+        return PeftModel.from_pretrained(model, start, is_trainable=True)
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -36,9 +43,22 @@ def tuned(model: Any, mode: Mode, rank: int, seed: int) -> Any:
 
 
 @contextmanager
-def untuned(model: Any) -> Iterator[Any]:
-    """The model as it was before tuning, for a teacher; not possible once all of it is trained."""
-    if hasattr(model, "disable_adapter"):
+def untuned(model: Any, start: Mapping[str, Tensor] | None = None) -> Iterator[Any]:
+    """The model as it was before tuning, for a teacher; not possible once all of it is trained.
+
+    ``start`` are the weights, by name, that training went on from; else the adapter is left out.
+    """
+    if start:
+        own = trainable(model)
+        now = {name: own[name].data for name in start}
+        try:
+            for name, weight in start.items():
+                own[name].data = weight
+            yield model
+        finally:
+            for name, weight in now.items():
+                own[name].data = weight
+    elif hasattr(model, "disable_adapter"):
         with model.disable_adapter():
             yield model
     else:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from harness.llm.local import LocalModel
     from harness.records import Passage
     from methods.parametric_qa.shared.bundle import Bundle
-    from methods.parametric_qa.shared.encoder import Encoder
+    from methods.parametric_qa.shared.encoder import DocumentEncoder
     from methods.parametric_qa.shared.parts import SharedParts
 
 NO_ENCODER = (
     "init 'encoder' needs shared parts that hold a trained encoder; train some by a recipe with "
-    "'init: encoder' (memory-harness train), or take init spans"
+    "'init: encoder' or 'init: spans+encoder' (memory-harness train), or take init spans"
 )
 
 
@@ -70,7 +70,7 @@ def write_codes(
 def first_codes(
     llm: LocalModel,
     parts: SharedParts,
-    encoder: Encoder | None,
+    encoder: DocumentEncoder | None,
     documents: Sequence[Sequence[int]],
     names: Sequence[str],
     init: str,

@@ -147,6 +147,21 @@ def test_what_is_divided_is_whole_and_fixed(task):
     assert len(FOUNDERS) + len(YEARS) == 12
 
 
+def test_documents_are_as_many_as_are_asked_for(task, evaluate):
+    data = TaskSource(name=str(task)).load()
+    part, half = Material.of(data, 4, 5, 6), Material.of(data, 4, 5)
+    asked = {id_ for question in part.data.questions for id_ in question.gold_doc_ids}
+    old = set(part.data.corpus.ids)
+    assert len(old) == 6 and asked <= old <= set(half.data.corpus.ids)
+    assert {p.id for p in part.added} <= {p.id for p in half.added} and len(part.added) <= 6
+    assert part.held_out == half.held_out and part.data.questions == half.data.questions
+    with pytest.raises(InputError, match=r"give --documents 4 or more, or --limit fewer"):
+        Material.of(data, 4, 5, 3)
+    options = ("--method", "bm25", "--limit", 4, "--documents", 6)
+    _, summary, _ = evaluate("forgetting", *options)
+    assert list(summary["facts"]["documents"].values()) == [[6, len(part.added)]]
+
+
 FACTS = {
     "model": "m|x", "methods": {"a": {"k": 5, "shared": None}, "b": {"fast": True}}, "seed": 0,
     "hardware": "1 x CPU", "threads": 1, "date": "2026-01-01", "undone_exactly": ["a"],

@@ -1,0 +1,41 @@
+"""The command ``evaluate-encoder``: what a trained encoder adds to span codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.files import check_writable
+from harness.report import save
+
+
+def evaluate_encoder(
+    shared: Annotated[str, typer.Option(help="Shared parts with an encoder: a name or a folder.")],
+    questions: Annotated[int, typer.Option(help="Held-out questions, at most.", min=2)] = 150,
+    rows: Annotated[
+        Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for questions.csv, summary.json.")
+    ] = None,
+) -> None:
+    """Ask train questions that training held out, of an encoder's memories and of span means."""
+    from harness.llm.catalogue import DEFAULT_MODEL
+    from harness.meters.hardware import set_torch_threads
+    from methods.parametric_qa.evaluate import encoder
+    from methods.parametric_qa.evaluate.encoder_table import lines, table
+    from methods.parametric_qa.evaluate.evaluate_write import open_local
+
+    if out is not None:
+        check_writable(out)
+    set_torch_threads()
+    found = encoder.evaluate_encoder(
+        open_local(model or DEFAULT_MODEL, device), shared, rows, questions
+    )
+    if out is not None:
+        save(out, {"questions": found.rows()}, {"facts": found.facts, "lines": lines(found)})
+    typer.echo(table(found))

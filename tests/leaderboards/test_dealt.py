@@ -1,0 +1,158 @@
+"""Runs over dealt pools: one row of all questions, with the costs of all pools together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness.llm.open
+from harness.boards.config import parse_board
+from harness.boards.whole import run_whole
+from harness.runs.performance import Latency, Performance, Storage, Usage, Write
+from leaderboards.analysis.report import Written, analyse
+from leaderboards.board import build
+from leaderboards.collect import collect
+from leaderboards.dealt import joined
+from leaderboards.dealt_costs import _latency
+from tests.harness.lab import CountingModel, quiet, without_torch, write_task
+
+SIZES = (4, 10, 20)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten questions over pools of 4, 10 and 20 passages: five pools, two and one."""
+    place = tmp_path_factory.mktemp("dealt")
+    files = write_task(place / "toy")
+    task = {
+        "name": "toy",
+        "limit": 10,
+        "pools": list(SIZES),
+        "files": {key: str(files / f"{key}.jsonl") for key in ("questions", "corpus", "train")},
+    }
+    methods = [{"name": "bm25", "params": {"k": 2}}, {"name": "no-retrieval", "up_to": 10}]
+    values = {"name": "b", "tasks": [task], "methods": methods}
+    board = parse_board({**values, "latency": {"queries": 5, "warmup": 0}}, "board")
+    with pytest.MonkeyPatch.context() as patched:
+        without_torch(patched)
+        patched.setattr(harness.llm.open, "open_model", lambda *_, **__: CountingModel())
+        run_whole(board, place / "runs", quiet())
+    return place / "runs"
+
+
+def test_each_size_is_one_table_of_all_questions(runs: Path) -> None:
+    raw = collect(runs).runs
+    tables = {table.settings["task.passages"]: table for table in build(runs).tables}
+    assert set(tables) == set(SIZES)
+    for size, pools in zip(SIZES, (5, 2, 1), strict=True):
+        table = tables[size]
+        assert (table.questions, table.settings["task.questions"]) == (10, 10)
+        parts = [
+            run for run in raw
+            if run.manifest.config.method.name == "bm25"
+            and run.manifest.config.task.passages == size
+        ]  # fmt: skip
+        (row,) = [row for row in table.rows if row.method == "bm25"]
+        assert len(parts) == pools == len(row.run_ids) == len(set(row.folders))
+        assert row.f1.mean == pytest.approx(np.concatenate([p.scores["f1"] for p in parts]).mean())
+        assert row.cost.latency_queries == max(5, pools if pools > 2 else 6 if pools == 2 else 5)
+    assert [len(tables[size].rows) for size in SIZES] == [2, 2, 1]
+    assert any("5 pools of 4 passages, each question asked in one" in c for c in tables[4].caption)
+    told = "writing and seconds of indexing are sums over the pools"
+    assert [any(told in c for c in tables[size].caption) for size in SIZES] == [True, True, False]
+    assert tables[4].rows[0].letters  # rows are compared, question by question
+
+
+def test_the_ids_of_a_joined_run_are_sorted_with_their_own_scores(runs: Path) -> None:
+    found = collect(runs)
+    (run,) = [
+        run for run in joined(found.runs, found.unfinished)[0]
+        if run.manifest.config.method.name == "bm25" and run.manifest.config.task.passages == 4
+    ]  # fmt: skip
+    assert list(run.question_ids) == sorted(run.question_ids) and len(run.question_ids) == 10
+    alone: dict[str, float] = {}
+    for part in run.parts:
+        alone |= dict(zip(part.question_ids, part.scores["f1"], strict=True))
+    assert [alone[id_] for id_ in run.question_ids] == run.scores["f1"].tolist()
+
+
+def test_a_size_lacking_a_pool_stands_in_no_table_and_is_told(runs: Path, tmp_path: Path) -> None:
+    some = tmp_path / "runs"
+    shutil.copytree(runs, some)
+    lost = next(
+        path for path in sorted(some.rglob("manifest.json"))
+        if (c := json.loads(path.read_text())["config"])["method"]["name"] == "bm25"
+        and c["task"].get("dealt", {}).get("number") == 3
+    )  # fmt: skip
+    shutil.rmtree(lost.parent)
+    board = build(some)
+    labels = {t.settings["task.passages"]: [r.method for r in t.rows] for t in board.tables}
+    assert labels == {4: ["no-retrieval"], 10: ["bm25", "no-retrieval"], 20: ["bm25"]}
+    notes = [*board.notes, *(note for table in board.tables for note in table.notes)]
+    assert any("Not finished" in note and "8/10 answered" in note for note in notes)
+
+
+def test_the_failures_of_all_pools_are_analysed(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Written, "picture", lambda *_: None)
+    text = analyse(runs, tmp_path / "out")
+    lines = (tmp_path / "out" / "failures.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3 * 10
+    assert "Sizes of the corpus: 4, 10, 20 documents" in text
+
+
+def test_the_page_holds_the_questions_and_passages_of_all_pools(runs: Path) -> None:
+    from leaderboards.page.data import of_tasks
+    from leaderboards.page.questions import read_browsers
+
+    browsers = list(read_browsers(of_tasks(build(runs))))
+    assert [browser.head["questions"] for browser in browsers] == [10, 10, 10]
+    assert [browser.head["lacking"] for browser in browsers] == ["", "", ""]
+
+
+def cost(seconds: float, size: int, **more: Any) -> Performance:
+    return Performance(
+        write=Write(seconds=seconds, prompt_tokens=size, completion_tokens=1),
+        storage=Storage(parts={"text": 10 * size, "shared parameters": 7}, documents=size),
+        usage=Usage(llm_calls=float(size)),
+        **more,
+    )
+
+
+def test_writing_and_bytes_add_up_and_usage_is_a_mean_over_questions(runs: Path) -> None:
+    from dataclasses import replace
+
+    from leaderboards.dealt_costs import joined_costs
+
+    raw = collect(runs).runs[:2]
+    parts = [
+        replace(run, performance=cost(s, n), question_ids=tuple("abcd"[:k]))
+        for run, s, n, k in zip(raw, (2.0, 3.0), (4, 6), (3, 1), strict=True)
+    ]
+    found = joined_costs(parts, raw[0].manifest.hardware)
+    assert found.write and (found.write.seconds, found.write.prompt_tokens) == (5.0, 10)
+    assert found.write.llm_calls is None
+    assert found.storage and found.storage.documents == 10
+    assert found.storage.parts == {"text": 100, "shared parameters": 7}
+    assert found.usage and found.usage.llm_calls == pytest.approx((3 * 4 + 1 * 6) / 4)
+    elsewhere = raw[0].manifest.hardware.model_copy(update={"device": "other"})
+    assert joined_costs(parts, elsewhere).write is None
+
+
+def test_further_passes_stay_beside_the_queries_that_they_timed() -> None:
+    one = Latency(seconds=[1.0, 2.0, 3.0], again=[[1.5]], question_ids=["a", "b", "c"])
+    two = Latency(seconds=[4.0, 5.0], first_token=[0.4, None], question_ids=["d", "e"])
+    three = Latency(seconds=[6.0], again=[[6.0], [9.0]], question_ids=["f"])
+    found = _latency([one, two, three])
+    assert found is not None
+    assert found.question_ids == ["a", "f", "b", "c", "d", "e"]
+    assert found.seconds == [1.0, 6.0, 2.0, 3.0, 4.0, 5.0]
+    assert found.first_token == [None, None, None, None, 0.4, None]
+    assert found.again == [[1.5, 6.0], [None, 9.0]]
+    assert found.spreads == [0.5, 0.5]
