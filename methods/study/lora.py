@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from harness.errors import ConfigError, RunFailedError
-from harness.files import writing
-from harness.fingerprint import fingerprint
+from harness.errors import ConfigError
 from harness.llm.adapters import in_training, save_adapter
-from harness.progress import bar
-from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
-from methods.parametric_qa.train.tuning import trainable as weights_of
-from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
+from methods.parametric_qa.write.sequences import Row
 from methods.study.params import LoraParams
-from methods.study.rows import batches
+from methods.study.training import checkpoint_place, train
 
 if TYPE_CHECKING:
-    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
 
-CHECKPOINT_EVERY = 25
-"""Steps; what a kill may cost."""
-_MLP = frozenset({"mlp", "feed_forward", "ffn"})
-_WARM, _CLIP, _BETAS = 0.05, 1.0, (0.9, 0.95)
+MLP = frozenset({"mlp", "feed_forward", "ffn"})
+"""What a model's MLPs are called."""
 
 
 def train_lora(
@@ -41,12 +31,10 @@ def train_lora(
 ) -> list[float]:
     """Train a LoRA on rows and save it to ``folder``; the loss of every step, in nats a token.
 
-    A step's loss is the mean over its rows. An interrupted training goes on from ``scratch`` and
-    ends in the same bytes. Shows progress under ``label``, if there is one. Raises RunFailedError
-    for a loss that is not finite.
+    An interrupted training goes on from ``scratch`` and ends in the same bytes. Shows progress
+    under ``label``, if there is one. Raises RunFailedError for a loss that is not finite.
     """
     from peft import LoraConfig
-    from rich.console import Console
 
     lora = LoraConfig(
         r=params.rank,
@@ -55,77 +43,12 @@ def train_lora(
         target_modules="all-linear" if params.layers == "all" else mlp_layers(llm),
         task_type="CAUSAL_LM",
     )
-    steps = params.steps_for(len(rows))
-    place = None if scratch is None else _checkpoint(scratch, rows, params, seed)
-    with in_training(llm.model, lora, seed) as model, _faster_on_short_rows(llm):
-        weights = weights_of(model)
-        optimizer = torch.optim.AdamW(
-            weights.values(), params.learning_rate, betas=_BETAS, weight_decay=0.0
-        )
-        state = None if place is None else load_checkpoint(place, weights, optimizer)
-        first, losses = (state["step"], list(state["losses"])) if state else (0, [])
-        console = Console(stderr=True, quiet=label is None)
-        with bar(console, label or "", steps, first) as shown:
-            chosen = batches(rows, params.batch, steps, seed)
-            for step, batch in enumerate(chosen, 1):
-                if step <= first:
-                    continue
-                rate = params.learning_rate * _share(step, steps)
-                losses.append(_step(model, optimizer, batch, step, rate))
-                if place is not None and (step % CHECKPOINT_EVERY == 0 or step == steps):
-                    save_checkpoint(place, step, weights, optimizer, {"losses": losses})
-                shown.advance()
+    own = params.model_dump(include=set(LoraParams.model_fields))
+    place = None if scratch is None else checkpoint_place(scratch, "lora", rows, own, seed)
+    with in_training(llm.model, lora, seed) as model:
+        losses = train(llm, model, rows, params, seed, place, label)
         save_adapter(model, folder, llm.name)
     return losses
-
-
-def _step(
-    model: Any, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, rate: float
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    packed = pack(model, rows)
-    with torch.enable_grad():
-        loss = row_losses(target_logits(model, packed), packed.targets).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-    told = float(loss.detach())
-    if not torch.isfinite(loss):
-        raise RunFailedError(
-            f"training step {step}: the loss is {told}; lower learning_rate and run again"
-        )
-    held = [weight for group in optimizer.param_groups for weight in group["params"]]
-    torch.nn.utils.clip_grad_norm_(held, _CLIP)
-    optimizer.step()
-    return round(told, 6)
-
-
-def _share(step: int, steps: int) -> float:
-    """Of the highest learning rate: up in the first twentieth, then down to 0 in a line."""
-    warm = max(1, round(_WARM * steps))
-    return step / warm if step <= warm else (steps - step + 1) / (steps - warm + 1)
-
-
-def _checkpoint(scratch: Path, rows: tuple[Row, ...], params: LoraParams, seed: int) -> Path:
-    """The folder of what a training of exactly this kind has come to."""
-    read = [[list(part) for part in row.parts] + [list(row.target)] for row in rows]
-    own = [params.model_dump(include=set(LoraParams.model_fields)), seed, read]
-    place = scratch / f"lora-{fingerprint(own)[:16]}"
-    with writing(place):
-        place.mkdir(exist_ok=True)
-    return place
-
-
-@contextmanager
-def _faster_on_short_rows(llm: LocalModel) -> Iterator[None]:
-    """On a CPU the fused attention takes longer for rows of some dozen tokens."""
-    before = llm.model.config._attn_implementation
-    if llm.device.type == "cpu":
-        llm.model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        llm.model.set_attn_implementation(before)
 
 
 def mlp_layers(llm: LocalModel) -> list[str]:
@@ -133,19 +56,8 @@ def mlp_layers(llm: LocalModel) -> list[str]:
     names = [
         name
         for name, layer in llm.model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and not _MLP.isdisjoint(name.split(".")[:-1])
+        if isinstance(layer, torch.nn.Linear) and not MLP.isdisjoint(name.split(".")[:-1])
     ]
     if not names:
         raise ConfigError(f"model '{llm.name}' has no layers of the name 'mlp'; take layers=all")
     return sorted({name.rpartition(".")[2] for name in names})
-
-
-def trainable(llm: LanguageModel) -> LocalModel:
-    """The model, if it can be trained. Raises ConfigError if its weights are out of reach."""
-    from harness.llm.local import LocalModel
-
-    if not isinstance(llm, LocalModel):
-        raise ConfigError(
-            f"model '{llm.name}' cannot be trained here; take a local transformers model"
-        )
-    return llm

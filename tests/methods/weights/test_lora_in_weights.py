@@ -13,7 +13,7 @@ from harness.testing.conformance import check_method
 from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
 from methods.no_retrieval import NoRetrieval
-from methods.study import lora
+from methods.study import training
 from tests.methods.weights.lab import LEARNS, QUICK, KilledError, answers, load, written
 
 ASK = {"q": "The lighthouse of Vell was built by who in 1821?"}
@@ -62,9 +62,9 @@ def test_with_a_retriever_the_passages_are_read_too(tiny, memory):
 
 
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(lora, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = folder_fingerprint(written(method(steps=5), tiny, tmp_path / "whole"))
-    step, before, steps = lora._step, weights_digest(tiny.model), []
+    step, before, steps = training._step, weights_digest(tiny.model), []
 
     def killed(*args):
         steps.append(args[3])
@@ -72,7 +72,7 @@ def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
             raise KilledError
         return step(*args)
 
-    monkeypatch.setattr(lora, "_step", killed)
+    monkeypatch.setattr(training, "_step", killed)
     with pytest.raises(KilledError):
         written(method(steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
     assert weights_digest(tiny.model) == before
