@@ -113,7 +113,7 @@ class MemoryLayerMethod(Method):
         Raises ConfigError for a model that cannot be trained or has no MLP to stand in for.
         """
         from methods.memory_layer import writing
-        from methods.memory_layer.retrofit import mlp_name
+        from methods.memory_layer.passing import mlp_name
         from methods.study.material import joined, told
         from methods.study.training import trainable
 
@@ -121,10 +121,12 @@ class MemoryLayerMethod(Method):
         name = mlp_name(llm, params.depth)
         made = self._retrofit(llm, name)
         parts = [self._material(llm, passage) for passage in self._studied(list(corpus))]
-        changed = writing.slots_of(llm, name, made, parts, params.slots)
+        changed, kept = writing.slots_of(llm, name, made, parts, params.slots)
         layer = writing.new_layer(llm, name, made, changed)
         material, own = joined(parts), {**params.model_dump(), **self.inputs}
-        losses = writing.study(llm, name, layer, material, params, own, self.seed, self.scratch)
+        losses = writing.study(
+            llm, name, layer, material.rows, kept, params, own, self.seed, self.scratch
+        )
         writing.save(folder, made, layer)
         layer_told = {"layer": name, "scale": made.scale, "missed": made.missed}
         counts = {"slots": made.keys.slots, "changed": len(changed)}

@@ -5,9 +5,9 @@ Forward passes over a background of passages and closed forms; nothing of the mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from harness.errors import ConfigError
 from methods.memory_layer.network import Keys
-from methods.parametric_qa.write.sequences import Row, pack
+from methods.memory_layer.passing import states
+from methods.parametric_qa.write.sequences import Row
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 
 HALF = 32
 """Dimensions of a half query, at most; it is one of four parts of what is left of a state."""
-_ROUNDS, _BATCH, _RIDGE = 8, 8, 0.03
-
-
-class _ReachedError(Exception):
-    """Ends a forward pass at the layer that was looked at."""
+_ROUNDS, _RIDGE = 8, 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +42,6 @@ class Retrofit:
     passages: int
     linear: nn.Linear | None
     missed: float | None
-
-
-def mlp_name(llm: LocalModel, depth: float) -> str:
-    """The name of the MLP at this depth, from 0, the first layer's, to 1, the last's.
-
-    Raises ConfigError if the model has none of a known name.
-    """
-    from methods.study.lora import MLP
-
-    names = [name for name, _ in llm.model.named_modules() if name.rpartition(".")[2] in MLP]
-    if not names:
-        raise ConfigError(
-            f"model '{llm.name}' has no layer of the names {', '.join(sorted(MLP))}, which a "
-            "memory layer could stand in for; take another model"
-        )
-    return names[round(depth * (len(names) - 1))]
-
-
-def states(llm: LocalModel, name: str, rows: Sequence[Row]) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Each row's place, and what enters the MLP and leaves it [length, hidden], shortest first.
-
-    Raises ConfigError for a module whose output is no tensor, such as a mixture of experts.
-    """
-    order = sorted(range(len(rows)), key=lambda place: rows[place].length)
-    for first in range(0, len(order), _BATCH):
-        places = order[first : first + _BATCH]
-        entered, left, mask = _pass(llm, name, [rows[place] for place in places])
-        for number, place in enumerate(places):
-            yield place, entered[number][mask[number]], left[number][mask[number]]
-
-
-@torch.no_grad()
-def _pass(llm: LocalModel, name: str, rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
-    """What enters an MLP and leaves it [rows, length, hidden], and which places are no padding."""
-    seen: list[Any] = []
-
-    def look(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        seen[:] = [inputs[0], output]
-        raise _ReachedError
-
-    packed = pack(llm.model, rows)
-    hook = llm.model.get_submodule(name).register_forward_hook(look)
-    try:
-        llm.model(
-            inputs_embeds=packed.inputs,
-            attention_mask=packed.mask,
-            position_ids=packed.positions,
-            use_cache=False,
-        )
-    except _ReachedError:
-        pass
-    finally:
-        hook.remove()
-    if not all(isinstance(each, Tensor) for each in seen):
-        raise ConfigError(
-            f"model '{llm.name}': its '{name}' gives more than hidden states, so a memory layer "
-            "cannot stand in for it; take a model without experts"
-        )
-    return seen[0].float(), seen[1].float(), packed.mask.bool()
 
 
 def background_rows(llm: LocalModel, background: Corpus, tokens: int) -> list[Row]:
@@ -134,8 +72,9 @@ def retrofit(
 
     Raises ConfigError if the background has fewer tokens than there are half keys.
     """
-    passed = [(entered, left) for _, entered, left in states(llm, name, rows)]
-    entered, left = (torch.cat(part) for part in zip(*passed, strict=True))
+    passed = list(states(llm, name, rows))
+    entered = torch.cat([one.entered for one in passed])
+    left = torch.cat([one.left for one in passed])
     if len(entered) < half_keys:
         raise ConfigError(
             f"half_keys = {half_keys}, but the background has {len(entered)} tokens; raise "
@@ -148,8 +87,8 @@ def retrofit(
         spread = (left - left.mean(dim=0)).square().mean()
         missed = round(float((left - linear(entered)).square().mean() / spread), 4)
     seen = torch.zeros(keys.slots, device=entered.device)
-    for one, _ in passed:
-        seen += accesses(keys, one) > 0
+    for one in passed:
+        seen += accesses(keys, one.entered) > 0
     # Of the usual token: the first of a text may be a thousand times as large.
     scale = float(left.square().mean(dim=1).sqrt().median())
     return Retrofit(keys, scale, seen, len(rows), linear, missed)

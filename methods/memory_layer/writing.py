@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from methods.memory_layer.network import Keys, MemoryLayer
-from methods.memory_layer.retrofit import Retrofit, accesses, states
+from methods.memory_layer.passing import MOST_KEPT, Kept, from_block, states
+from methods.memory_layer.retrofit import Retrofit, accesses
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.study.material import Material
 from methods.study.params import StudyParams
@@ -18,34 +19,42 @@ from methods.study.training import checkpoint_place, train
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
+    from methods.parametric_qa.write.sequences import Row
 
 LAYER, VALUES = "layer.safetensors", "values.safetensors"
 
 
 def slots_of(
     llm: LocalModel, name: str, made: Retrofit, materials: Sequence[Material], most: int
-) -> Tensor:
+) -> tuple[Tensor, Kept]:
     """The slots that a corpus may change [changed]: each passage's best by TF-IDF, at most so many.
 
     A slot's frequency is how often the passage's rows find it, its rarity in how few passages of
     the background it is found (Lin et al., Continual Learning via Sparse Memory Finetuning, 2025).
+    The rows' states are kept as far as there is room.
     """
     rarity = ((made.passages + 1) / (made.seen + 1)).log()
     chosen = torch.zeros(made.keys.slots, dtype=torch.bool, device=rarity.device)
+    kept: dict[int, Tensor] = {}
+    room = MOST_KEPT
     for material in materials:
-        counts = sum(
-            accesses(made.keys, entered) for _, entered, _ in states(llm, name, material.rows)
-        )
+        counts = torch.zeros_like(rarity)
+        for passed in states(llm, name, material.rows):
+            counts += accesses(made.keys, passed.entered)
+            room -= passed.block.nbytes
+            if room >= 0:
+                kept[id(passed.row)] = passed.block
         worth, slots = (counts / counts.sum() * rarity).sort(descending=True, stable=True)
         chosen[slots[:most][worth[:most] > 0]] = True
-    return chosen.nonzero()[:, 0].int()
+    return chosen.nonzero()[:, 0].int(), kept
 
 
 def study(
     llm: LocalModel,
     name: str,
     layer: MemoryLayer,
-    material: Material,
+    rows: tuple[Row, ...],
+    kept: Kept,
     params: StudyParams,
     own: Mapping[str, Any],
     seed: int,
@@ -53,14 +62,13 @@ def study(
 ) -> list[float]:
     """Train the layer's values on rows, nothing else; the loss of every step, in nats a token.
 
-    ``own`` is all that decides what the layer was before. An interrupted training goes on.
+    ``kept`` are states of the rows. ``own`` is all that decides what the layer was before. An
+    interrupted training goes on.
     """
-    place = (
-        None if scratch is None else checkpoint_place(scratch, "layer", material.rows, own, seed)
-    )
-    with llm.edited({name: layer}):
+    place = None if scratch is None else checkpoint_place(scratch, "layer", rows, own, seed)
+    with llm.edited({name: layer}), from_block(llm, name, kept, rows) as losses_of:
         layer.values.requires_grad_(True)
-        return train(llm, llm.model, material.rows, params, seed, place)
+        return train(llm, llm.model, rows, params, seed, place, losses_of=losses_of)
 
 
 def new_layer(llm: LocalModel, name: str, made: Retrofit, changed: Tensor) -> MemoryLayer:

@@ -28,8 +28,8 @@ UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book"
 READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {
-    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "prag",
-    "prag-shuffled",
+    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "memory-layer",
+    "memory-layer-other", "prag", "prag-shuffled",
 }  # fmt: skip
 
 
