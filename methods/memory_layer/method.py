@@ -119,11 +119,12 @@ class MemoryLayerMethod(Method):
 
         llm, params = trainable(self.llm.model), self.params
         name = mlp_name(llm, params.depth)
-        made = self._retrofit(llm, name)
+        background = open_pool(params.background)
+        made = self._retrofit(llm, name, background)
         parts = [self._material(llm, passage) for passage in self._studied(list(corpus))]
         changed, kept = writing.slots_of(llm, name, made, parts, params.slots)
         layer = writing.new_layer(llm, name, made, changed)
-        material, own = joined(parts), {**params.model_dump(), **self.inputs}
+        material, own = joined(parts), {**params.model_dump(), "pool": background.fingerprint}
         losses = writing.study(
             llm, name, layer, material.rows, kept, params, own, self.seed, self.scratch
         )
@@ -166,11 +167,11 @@ class MemoryLayerMethod(Method):
         """The passages whose content the values are to hold."""
         return passages
 
-    def _retrofit(self, llm: LocalModel, name: str) -> Retrofit:
+    def _retrofit(self, llm: LocalModel, name: str, background: Corpus) -> Retrofit:
         from methods.memory_layer.retrofit import background_rows, retrofit
 
         params = self.params
-        rows = background_rows(llm, open_pool(params.background), params.background_tokens)
+        rows = background_rows(llm, background, params.background_tokens)
         return retrofit(
             llm,
             name,

@@ -64,8 +64,8 @@ class MemoryLayer(nn.Module):
     """What stands in the place of an MLP: hidden states [..., hidden] to what is added to them.
 
     ``base`` says what all texts have in common: the MLP itself, or a map in its place. ``values``
-    [changed, hidden], in units of ``scale``, are those of the slots ``changed`` [changed]; all
-    others hold nothing.
+    [changed, hidden], in units of ``scale``, are those of the slots ``changed`` [changed], at least
+    one; all others hold nothing.
     """
 
     changed: Tensor
@@ -76,9 +76,8 @@ class MemoryLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.keys, self.base, self.scale = keys, base, scale
-        device = changed.device
-        row = torch.full((keys.slots,), len(changed), device=device)
-        row[changed.long()] = torch.arange(len(changed), device=device)
+        row = torch.full((keys.slots,), -1, device=changed.device)
+        row[changed.long()] = torch.arange(len(changed), device=changed.device)
         self.register_buffer("changed", changed)
         self.register_buffer("row", row)
         self.values = nn.Parameter(values.float())
@@ -86,8 +85,11 @@ class MemoryLayer(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """The base's output, and the values of the slots that each token finds."""
         slots, weights = self.keys(hidden.reshape(-1, hidden.shape[-1]))
-        table = F.pad(self.values, (0, 0, 0, 1))  # the last row: slots that hold nothing
-        found = F.embedding_bag(self.row[slots], table, per_sample_weights=weights, mode="sum")
+        rows = self.row[slots]
+        shares = weights * (rows >= 0)
+        found = F.embedding_bag(
+            rows.clamp_min(0), self.values, per_sample_weights=shares, mode="sum"
+        )
         added = (self.scale * found).reshape(hidden.shape).to(hidden.dtype)
         output: Tensor = self.base(hidden) + added
         return output

@@ -45,7 +45,8 @@ def mlp_name(llm: LocalModel, depth: float) -> str:
 
     Raises ConfigError if the model has none of a known name.
     """
-    names = [name for name, _ in llm.model.named_modules() if name.rpartition(".")[2] in MLP]
+    modules: list[str] = [name for name, _ in llm.model.named_modules()]
+    names = [name for name in modules if name.rpartition(".")[2] in MLP]
     if not names:
         raise ConfigError(
             f"model '{llm.name}' has no layer of the names {', '.join(sorted(MLP))}, which a "

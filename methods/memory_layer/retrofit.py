@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import ConfigError
+from harness.progress import bar
 from methods.memory_layer.network import Keys
 from methods.memory_layer.passing import states
 from methods.parametric_qa.write.sequences import Row
@@ -72,7 +74,11 @@ def retrofit(
 
     Raises ConfigError if the background has fewer tokens than there are half keys.
     """
-    passed = list(states(llm, name, rows))
+    passed = []
+    with bar(Console(stderr=True), "background", len(rows)) as shown:
+        for one in states(llm, name, rows):
+            passed.append(one)
+            shown.advance()
     entered = torch.cat([one.entered for one in passed])
     left = torch.cat([one.left for one in passed])
     if len(entered) < half_keys:
@@ -141,7 +147,7 @@ def linear_map(entered: Tensor, left: Tensor) -> nn.Linear:
     square = centred.T @ centred
     ridge = _RIDGE * square.diagonal().mean() * torch.eye(len(square), device=square.device)
     weight = torch.linalg.solve(square + ridge, centred.T @ wanted).T
-    found = nn.Linear(*weight.T.shape, device=weight.device)
+    found = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
     found.weight.data = weight.contiguous()
     found.bias.data = left.mean(dim=0) - weight @ entered.mean(dim=0)
     return found.requires_grad_(False)

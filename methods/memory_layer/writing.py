@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.console import Console
 from torch import Tensor
 
+from harness.errors import ConfigError
+from harness.progress import bar
 from methods.memory_layer.network import Keys, MemoryLayer
 from methods.memory_layer.passing import MOST_KEPT, Kept, from_block, states
 from methods.memory_layer.retrofit import Retrofit, accesses
@@ -31,21 +34,28 @@ def slots_of(
 
     A slot's frequency is how often the passage's rows find it, its rarity in how few passages of
     the background it is found (Lin et al., Continual Learning via Sparse Memory Finetuning, 2025).
-    The rows' states are kept as far as there is room.
+    The rows' states are kept as far as there is room. Raises ConfigError if none may be changed.
     """
     rarity = ((made.passages + 1) / (made.seen + 1)).log()
     chosen = torch.zeros(made.keys.slots, dtype=torch.bool, device=rarity.device)
     kept: dict[int, Tensor] = {}
     room = MOST_KEPT
-    for material in materials:
-        counts = torch.zeros_like(rarity)
-        for passed in states(llm, name, material.rows):
-            counts += accesses(made.keys, passed.entered)
-            room -= passed.block.nbytes
-            if room >= 0:
-                kept[id(passed.row)] = passed.block
-        worth, slots = (counts / counts.sum() * rarity).sort(descending=True, stable=True)
-        chosen[slots[:most][worth[:most] > 0]] = True
+    with bar(Console(stderr=True), "slots of passages", len(materials)) as shown:
+        for material in materials:
+            counts = torch.zeros_like(rarity)
+            for passed in states(llm, name, material.rows):
+                counts += accesses(made.keys, passed.entered)
+                room -= passed.block.nbytes
+                if room >= 0:
+                    kept[id(passed.row)] = passed.block
+            worth, slots = (counts / counts.sum() * rarity).sort(descending=True, stable=True)
+            chosen[slots[:most][worth[:most] > 0]] = True
+            shown.advance()
+    if not chosen.any():
+        raise ConfigError(
+            "every slot that the passages find is found by all passages of the background; raise "
+            "background_tokens or half_keys"
+        )
     return chosen.nonzero()[:, 0].int(), kept
 
 
@@ -95,7 +105,8 @@ def opened(llm: LocalModel, name: str, folder: Path, k: int, scale: float) -> Me
     keys = Keys(shared["mean"], shared["project"], shared["codes"], k)
     linear = None
     if "weight" in shared:
-        linear = torch.nn.Linear(*shared["weight"].T.shape, device=llm.device)
+        outs, ins = shared["weight"].shape
+        linear = torch.nn.Linear(ins, outs, device=llm.device)
         linear.load_state_dict({"weight": shared["weight"], "bias": shared["bias"]})
     return layer_of(llm, name, keys, linear, scale, own["changed"], own["values"])
 
