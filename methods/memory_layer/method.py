@@ -44,8 +44,8 @@ class MemoryLayerMethod(Method):
             "and all values begin at zero.",
             "By default the MLP stays under the layer, so that nothing is lost before the study; "
             "-p mlp=replaced has a linear map in its place, fitted to its outputs in closed form.",
-            "Values were not taught the MLP's outputs: on as many tokens as can be spared they "
-            "learn nothing that a linear map does not (README).",
+            "Values are not taught the MLP's outputs: from as much text as a write can spare they "
+            "learn little that a linear map does not (README).",
             "A layer has no gate and no projection of its output (Memory+), and queries are no "
             "trained map but whitened, rotated principal components.",
             "A slot's weight counts from the best slot that is left out, so that no answer depends "
@@ -57,6 +57,7 @@ class MemoryLayerMethod(Method):
             "AdamW; the paper found SGD to forget less.",
             "Values of one slot serve every passage that finds it, so nothing is updated in place: "
             "a changed corpus is written anew.",
+            "Its F1 was not measured yet, neither with the default model nor at full size.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"training", "weights"})
