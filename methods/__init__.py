@@ -24,6 +24,8 @@ METHODS: dict[str, str] = {
     "adaptive-rag-oracle": "methods.adaptive_rag.controls:AdaptiveRAGOracle",
     "lora-in-weights": "methods.lora_in_weights.method:LoraInWeights",
     "lora-in-weights-other": "methods.lora_in_weights.control:LoraInWeightsOther",
+    "memory-layer": "methods.memory_layer.method:MemoryLayerMethod",
+    "memory-layer-other": "methods.memory_layer.control:MemoryLayerOther",
     "parametric-qa": "methods.parametric_qa.method:ParametricQA",
     "parametric-qa-bm25": "methods.parametric_qa.controls:ParametricQABM25",
     "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",

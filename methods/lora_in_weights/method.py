@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from methods.study.material import Material
 
 ADAPTER, STUDY = "adapter", "study.json"
-_CURVE = 20
-"""Of the losses of all steps, how many means are kept."""
 
 
 class LoraInWeights(Method):
@@ -90,14 +88,16 @@ class LoraInWeights(Method):
 
         Raises ConfigError for a model that cannot be trained.
         """
-        from methods.study.lora import train_lora, trainable
+        from methods.study.lora import train_lora
+        from methods.study.material import told
+        from methods.study.training import trainable
 
         llm = trainable(self.llm.model)
         material = await self._material(llm, self._studied(list(corpus)))
         losses = train_lora(
             llm, material.rows, self.params, self.seed, folder / ADAPTER, self.scratch
         )
-        write_json(folder / STUDY, _told(material, losses, len(corpus)))
+        write_json(folder / STUDY, told(material, losses, len(corpus)))
 
     def load(self, folder: Path) -> None:
         """Find the LoRA."""
@@ -154,18 +154,3 @@ class LoraInWeights(Method):
         )
         texts = [as_text(passage, *each) for each in zip(prompts, replies, strict=True)]
         return [text for text in texts if text is not None]
-
-
-def _told(material: Material, losses: Sequence[float], documents: int) -> dict[str, Any]:
-    """What was studied, for whoever looks into the memory."""
-    size = max(1, len(losses) // _CURVE)
-    parts = [losses[first : first + size] for first in range(0, len(losses), size)]
-    return {
-        "documents": documents,
-        "rows": len(material.rows),
-        "source_tokens": material.source_tokens,
-        "made_tokens": material.made_tokens,
-        "made_per_source": material.made_per_source,
-        "steps_per_loss": size,
-        "losses": [round(sum(part) / len(part), 4) for part in parts],
-    }

@@ -85,7 +85,7 @@ class PRAG(Method):
 
         Raises ConfigError for a model that cannot be trained.
         """
-        from methods.study.lora import trainable
+        from methods.study.training import trainable
 
         trainable(self.llm.model)
         with TemporaryDirectory() as temporary:
@@ -161,8 +161,9 @@ class PRAG(Method):
                 shown.advance()
 
     def _train(self, passage: Passage, folder: Path) -> None:
-        from methods.study.lora import train_lora, trainable
+        from methods.study.lora import train_lora
         from methods.study.material import of_questions, of_text
+        from methods.study.training import trainable
 
         llm = trainable(self.llm.model)
         if self.params.study == "text":

@@ -1,4 +1,4 @@
-"""Parameters of a LoRA that is trained on passages."""
+"""Parameters of training on passages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,22 @@ Precision = Literal["float32", "bfloat16"]
 PRECISION = "of products in training; bfloat16 for processors that have it"
 
 
-class LoraParams(BaseModel):
-    """Its size, and how it is trained."""
+class StudyParams(BaseModel):
+    """How something is trained on rows of study."""
+
+    epochs: int = Field(6, ge=1, description="how often everything is studied")
+    steps: int | None = Field(None, ge=1, description="training steps; null: as epochs come to")
+    batch: int = Field(8, ge=1, description="texts or questions of a training step")
+    learning_rate: float = Field(1e-3, gt=0, description="highest of the training")
+    precision: Precision = Field("float32", description=PRECISION)
+
+    def steps_for(self, rows: int) -> int:
+        """Training steps on so many rows."""
+        return self.steps or self.epochs * ceil(rows / self.batch)
+
+
+class LoraParams(StudyParams):
+    """A LoRA's size, and how it is trained."""
 
     rank: int = Field(16, ge=1, le=512, description="of the LoRA")
     alpha: int | None = Field(
@@ -29,15 +43,6 @@ class LoraParams(BaseModel):
     depth: float = Field(
         1.0, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
     )
-    precision: Precision = Field("float32", description=PRECISION)
-    epochs: int = Field(6, ge=1, description="how often everything is studied")
-    steps: int | None = Field(None, ge=1, description="training steps; null: as epochs come to")
-    batch: int = Field(8, ge=1, description="texts or questions of a training step")
-    learning_rate: float = Field(1e-3, gt=0, description="highest of the training")
-
-    def steps_for(self, rows: int) -> int:
-        """Training steps on so many rows."""
-        return self.steps or self.epochs * ceil(rows / self.batch)
 
 
 def products_in(precision: Precision, device: torch.device) -> torch.autocast:

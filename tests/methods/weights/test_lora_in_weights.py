@@ -13,7 +13,7 @@ from harness.testing.conformance import check_method
 from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
 from methods.no_retrieval import NoRetrieval
-from methods.study import lora
+from methods.study import passing, training
 from tests.methods.weights.lab import BUILT, LEARNS, QUICK, KilledError, answers, load, written
 
 ASK = {"q": BUILT}
@@ -62,17 +62,17 @@ def test_with_a_retriever_the_passages_are_read_too(tiny, memory):
 
 
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(lora, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = folder_fingerprint(written(method(steps=5), tiny, tmp_path / "whole"))
-    step, before, steps = lora._step, weights_digest(tiny.model), []
+    step, before, steps = training._step, weights_digest(tiny.model), []
 
     def killed(*args):
-        steps.append(args[2])
+        steps.append(args[3])
         if steps == [1, 2, 3, 4]:
             raise KilledError
         return step(*args)
 
-    monkeypatch.setattr(lora, "_step", killed)
+    monkeypatch.setattr(training, "_step", killed)
     with pytest.raises(KilledError):
         written(method(steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
     assert weights_digest(tiny.model) == before
@@ -105,6 +105,14 @@ def test_the_lora_may_be_of_the_last_layers_alone(tiny, tmp_path, layers):
     assert any("self_attn" in name for name in names) == (layers == "all")
     losses = json.loads((folder / "study.json").read_text())["losses"]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_layers_below_are_read_once_and_nothing_else_changes(tiny, tmp_path, monkeypatch):
+    once = written(method(depth=0.5), tiny, tmp_path / "once")
+    monkeypatch.setattr(passing, "MOST_KEPT", 0)
+    whole = written(method(depth=0.5), tiny, tmp_path / "whole")
+    losses = [json.loads((place / "study.json").read_text())["losses"] for place in (once, whole)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
 def test_plain_text_makes_nothing(tiny, tmp_path):
