@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
-from methods.parametric_qa.write.sequences import Row, pack, target_logits
+from methods.parametric_qa.write.sequences import Packed, Row, pack, target_logits
 from methods.study.prompts import closed_book
 from methods.weight_edits.facts import Cue, Fact
 
@@ -136,6 +136,21 @@ def watched(module: nn.Module, call: Any, *, inputs: bool) -> Iterator[None]:
         hook.remove()
 
 
+class _Passed(Exception):
+    """Ends a reading whose later layers nobody asks for."""
+
+
+def read_through(llm: LocalModel, layer: str, packed: Packed) -> None:
+    """Have the model read rows up to the end of a layer."""
+
+    def stop(_: Any) -> None:
+        raise _Passed
+
+    module = llm.model.get_submodule(layer)
+    with torch.no_grad(), suppress(_Passed), watched(module, stop, inputs=False):
+        target_logits(llm.model, packed)
+
+
 def seen(llm: LocalModel, name: str, given: Sequence[Read], *, inputs: bool) -> Tensor:
     """What the module of this name takes, or gives, at the subjects' ends: [sequences, width]."""
     found: list[Tensor] = []
@@ -148,8 +163,9 @@ def seen(llm: LocalModel, name: str, given: Sequence[Read], *, inputs: bool) -> 
             found.append(values[torch.arange(len(places)), places].float())
             return values
 
-        with torch.no_grad(), watched(llm.model.get_submodule(name), take, inputs=inputs):
-            target_logits(llm.model, packed)
+        # The hook of a layer itself stands before the one that stops.
+        with watched(llm.model.get_submodule(name), take, inputs=inputs):
+            read_through(llm, layer_of(name), packed)
     return torch.cat(found)
 
 

@@ -15,8 +15,8 @@ from harness.errors import InputError
 from harness.files import atomic_file
 from harness.fingerprint import sample_by_hash
 from harness.progress import bar
-from methods.parametric_qa.write.sequences import Row, pack, target_logits
-from methods.weight_edits.inside import watched
+from methods.parametric_qa.write.sequences import Row, pack
+from methods.weight_edits.inside import layer_of, read_through, watched
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -73,11 +73,11 @@ def _add(
         product = (own.T @ own).double().cpu()
         sums[name] = sums[name] + product if name in sums else product
 
-    with torch.no_grad(), ExitStack() as hooks:
+    with ExitStack() as hooks:
         for name in names:
             module = llm.model.get_submodule(name)
             hooks.enter_context(watched(module, partial(add, name), inputs=True))
-        target_logits(llm.model, packed)
+        read_through(llm, layer_of(names[-1]), packed)
 
 
 def _keep(place: Path, number: int, sums: dict[str, Tensor]) -> None:

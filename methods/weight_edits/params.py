@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 class SearchParams(BaseModel):
     """How a value is searched for."""
 
-    steps: int = Field(25, ge=1, le=1000, description="of the search for a fact's value, at most")
+    steps: int = Field(20, ge=1, le=1000, description="of the search for a fact's value, at most")
     learning_rate: float = Field(0.5, gt=0, description="of the search, Adam's")
     keep_essence: float = Field(
         0.0625, ge=0, description="weight of what the model says of the subject as such"
@@ -26,7 +26,7 @@ class EditParams(SearchParams):
         0.35, ge=0, le=1, description="of the last layer that is edited, over the model's layers"
     )
     facts: int = Field(3, ge=1, le=100, description="edited of a changed document, at most")
-    cues: int = Field(4, ge=1, le=100, description="questions and sentences of a fact, at most")
+    cues: int = Field(2, ge=1, le=100, description="questions and sentences of a fact, at most")
     prefixes: int = Field(2, ge=0, le=100, description="texts that each cue is also read after")
     moment_tokens: int = Field(
         20_000, ge=1, description="of passages, over which keys' second moments are counted"

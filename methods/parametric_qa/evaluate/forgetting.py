@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.boards.changing.asking import ask, circumstances
-from harness.boards.changing.before_after import perplexity_terms
+from harness.boards.changing.before_after import answered_twice, perplexity_terms
 from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData
@@ -23,7 +23,6 @@ from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.model_config import ModelConfig
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
-from harness.metrics.answer import exact_match, token_f1
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
@@ -253,21 +252,9 @@ def _asked(
 def _compared(
     task: str, prompt: str, question: Question, before: _Measured, after: _Measured
 ) -> AskedBothWays:
-    key, golds = (task, prompt, question.id), question.golden_answers
-    first, second = before.answers[key], after.answers[key]
-    return AskedBothWays(
-        task,
-        prompt,
-        question.id,
-        question.text,
-        first.answer,
-        second.answer,
-        exact_match(first.answer, golds),
-        exact_match(second.answer, golds),
-        token_f1(first.answer, golds),
-        token_f1(second.answer, golds),
-        "; ".join(dict.fromkeys(filter(None, (first.error, second.error)))),
-    )
+    key = task, prompt, question.id
+    both = before.answers[key], after.answers[key]
+    return AskedBothWays(task, prompt, **answered_twice(question, *both))
 
 
 def _read(before: _Measured, after: _Measured) -> list[ReadBothWays]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.data.corpus import Corpus
 from harness.data.corpus_changes import CorpusChanges
 from harness.errors import ConfigError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
-from harness.llm.requests import ScoreRequest
 from harness.records import Passage
 from harness.testing.conformance import check_method
 from methods.weight_edits import moments
@@ -21,26 +21,26 @@ from methods.weight_edits.facts import facts_of
 from methods.weight_edits.inside import down_projections, seen, sequences
 from methods.weight_edits.memit import MEMIT, spread
 from methods.weight_edits.rome import ROME
-from tests.methods.weights.lab import CORPUS, PASSAGES, KilledError, load, opened, written
+from tests.methods.weights.lab import CORPUS, KilledError, load, opened, written
 
-QUICK = {"prefixes": 1, "cues": 2, "steps": 40, "shots": 0}
-NEW = Passage("d1", "Vell", "The lighthouse of Vell was built by Shakespeare in 1821.")
-SAID = "The lighthouse of Vell was built by"
+QUICK = {"prefixes": 1, "cues": 2, "steps": 4, "shots": 0}
+LEARNS = {"prefixes": 0, "steps": 60, "most_change": 20.0, "decay": 0.0}
+TOWNS = Corpus.from_passages(
+    (
+        Passage("d1", "Paris", "Paris is a river."),
+        Passage("d2", "Hamlet", "Hamlet wrote the play with the prince of Denmark."),
+    )
+)
+NEW = Passage("d1", "Paris", "Paris is a city.")
+OTHER = Passage("d2", "Hamlet", "Hamlet wrote the phrase with the prince of Denmark.")
 
 
 @pytest.fixture(scope="module")
 def tiny(completion_model_dir):
-    return load(completion_model_dir)
-
-
-def revised(method, llm, folder: Path, *updated: Passage, corpus=CORPUS) -> Path:
-    """The folder, brought to what these documents now say one after the other."""
-    for changes in CorpusChanges.of(corpus, updated=updated).one_by_one():
-        method.load(folder)
-        opened(method, llm)
-        method.revise(changes, (), folder)
-    method.load(folder)
-    return folder
+    llm = load(completion_model_dir)
+    # Random attention tells later tokens too little of a subject for any value there to do.
+    llm.model.get_parameter("model.layers.1.self_attn.o_proj.weight").data.mul_(4)
+    return llm
 
 
 def editor(cls, **params):
@@ -48,11 +48,25 @@ def editor(cls, **params):
     return cls(cls.Params(**{**QUICK, **own, **params}))
 
 
-@pytest.fixture(scope="module", params=[ROME, MEMIT])
-def edited(request, tiny, tmp_path_factory):
-    method = editor(request.param)
-    folder = written(method, tiny, tmp_path_factory.mktemp("edits") / "memory")
-    revised(method, tiny, folder, NEW)
+def begun(method, llm, folder: Path) -> Path:
+    """The folder with what the method counted over the towns, loaded."""
+    opened(method, llm)
+    folder.mkdir()
+    method.write(TOWNS, (), folder)
+    method.load(folder)
+    return folder
+
+
+def revised(method, folder: Path, *updated: Passage) -> None:
+    """Bring the memory to what these documents now say, and load it."""
+    method.revise(CorpusChanges.of(TOWNS, updated=updated), (), folder)
+    method.load(folder)
+
+
+@pytest.fixture(params=[ROME, MEMIT])
+def edited(request, tiny, tmp_path):
+    method = editor(request.param, **LEARNS)
+    revised(method, begun(method, tiny, tmp_path / "memory"), NEW)
     return method
 
 
@@ -63,16 +77,16 @@ def logprobs(llm, prompt: str) -> torch.Tensor:
 
 
 def test_what_changed_is_said_and_the_model_left_alone(tiny, edited):
-    said, digest = tiny.encode("by Shakespeare")[-1], weights_digest(tiny.model)
-    about, other = "Of Vell the builder was", "Oster is a port on the river"
-    plain = {prompt: logprobs(tiny, prompt) for prompt in (SAID, about, other)}
-    assert plain[SAID].argmax() != said
+    said, digest = tiny.encode("a city")[-1], weights_digest(tiny.model)
+    asked, about, other = "Paris is a", "Paris was the", "Hamlet wrote the"
+    plain = {prompt: logprobs(tiny, prompt) for prompt in (asked, about, other)}
+    assert plain[asked].argmax() != said
     with tiny.changed(edited.changes):
         now = {prompt: logprobs(tiny, prompt) for prompt in plain}
-    assert now[SAID].argmax() == said
+    assert now[asked].argmax() == said
     assert now[about][said] > plain[about][said]
     moved = {prompt: (now[prompt] - plain[prompt]).norm() for prompt in plain}
-    assert moved[other] < moved[SAID] / 2
+    assert moved[other] < moved[asked] / 2
     assert weights_digest(tiny.model) == digest
     assert all(torch.equal(logprobs(tiny, prompt), plain[prompt]) for prompt in plain)
 
@@ -117,7 +131,7 @@ def test_many_changes_are_the_least_squares_of_both_aims():
 
 
 def test_one_fact_in_one_layer_is_the_closed_form(tiny):
-    (fact,) = facts_of(PASSAGES[0], NEW, 2, 0)
+    (fact,) = facts_of(TOWNS[0], NEW, 2, 0)
     name = down_projections(tiny)[0]
     given, hidden = sequences(tiny, fact, []), tiny.model.config.hidden_size
     key = seen(tiny, name, given, inputs=True).mean(dim=0).double()
@@ -157,37 +171,35 @@ def test_moments_are_means_over_tokens_and_outlive_a_kill(tiny, tmp_path, monkey
 
 
 def test_facts_that_come_later_join_the_others(tiny, tmp_path):
-    other = Passage("d2", "Oster", "Oster is a port on the river Nile. It has 12,400 inhabitants.")
     both = {}
     for cls in (ROME, MEMIT):
-        method = editor(cls, steps=10)
-        folder = written(method, tiny, tmp_path / cls.__name__)
-        revised(method, tiny, folder, NEW)
-        first = edits_in(folder)
-        revised(method, tiny, folder, other)
-        both[cls] = edits_in(folder)
-        ((name, one),), ((_, two),) = first.items(), both[cls].items()
-        assert two.left.shape[1] == 2 * one.left.shape[1] == 2
-        assert torch.equal(two.left[:, :1], one.left) == (cls is ROME)
-    method = editor(MEMIT, steps=10)
-    folder = written(method, tiny, tmp_path / "at-once")
-    method.revise(CorpusChanges.of(CORPUS, updated=[NEW, other]), (), folder)
+        method = editor(cls)
+        folder = begun(method, tiny, tmp_path / cls.__name__)
+        revised(method, folder, NEW)
+        ((name, one),) = edits_in(folder).items()
+        revised(method, folder, OTHER)
+        both[cls] = edits_in(folder)[name]
+        assert both[cls].left.shape[1] == 2 * one.left.shape[1] == 2
+        # ROME goes on from the model as it was edited, MEMIT begins again with all facts.
+        assert torch.equal(both[cls].right[:1], one.right) == (cls is ROME)
+    method = editor(MEMIT)
+    folder = begun(method, tiny, tmp_path / "at-once")
+    revised(method, folder, NEW, OTHER)
     at_once = edits_in(folder)[name]
-    assert torch.allclose(at_once.left, both[MEMIT][name].left, atol=1e-5)
+    assert torch.allclose(at_once.left, both[MEMIT].left, atol=1e-4)
+    assert torch.allclose(at_once.right, both[MEMIT].right, atol=1e-4)
 
 
 def test_documents_that_come_and_go_change_no_weight(tiny, tmp_path):
     method = editor(ROME)
-    folder = written(method, tiny, tmp_path / "memory")
-    method.load(folder)
-    changes = CorpusChanges.of(CORPUS, added=[Passage("d3", "Ilm", "A river.")], deleted=["d1"])
+    folder = begun(method, tiny, tmp_path / "memory")
+    changes = CorpusChanges.of(TOWNS, added=[Passage("d3", "Nile", "A river.")], deleted=["d1"])
     method.revise(changes, (), folder)
     method.load(folder)
     assert not method.changes.edits and method.storage().documents == 2
-    told = CorpusChanges.of(CORPUS, updated=[Passage("d1", "", "it is not known.")])
-    method.revise(told, (), folder)
-    method.load(folder)
-    assert method.storage().left_out == 1 and method.storage().documents == 1
+    revised(method, folder, Passage("d1", "", "it is not known."))
+    assert not method.changes.edits
+    assert method.storage().left_out == method.storage().documents == 1
 
 
 def test_a_model_without_mlps_is_refused(tiny, monkeypatch):
