@@ -29,7 +29,7 @@ READ_VECTORS = {"parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled"}
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {
     "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "prag",
-    "prag-shuffled",
+    "memit", "prag-shuffled", "rome",
 }  # fmt: skip
 
 

@@ -32,13 +32,15 @@ HARD = "number 3 "
 """A question that the server does not answer until it is well."""
 READ_VECTORS = ("parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled")
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
+EDIT = ("memit", "rome")
 CARTRIDGES = ("cartridge", "cartridge-other")
-LOCAL = (*READ_VECTORS, *TRAIN, *CARTRIDGES, "self-rag")
-"""Methods whose vectors, adapters or keys no server takes, or that write tokens of their own."""
+LOCAL = (*READ_VECTORS, *TRAIN, *EDIT, *CARTRIDGES, "self-rag")
+"""Methods whose vectors, adapters, keys or edits no server takes, or that write tokens of their own."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
     **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),
+    **dict.fromkeys(EDIT, "needs the capability 'training' and the capability 'weights', which"),
     "self-rag": "needs the tokens [Retrieval]",
     "corag": "asks in its authors' words, which are not shipped",
     "corag-reworded": "needs training for 'corag'",
