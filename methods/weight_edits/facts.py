@@ -68,10 +68,11 @@ def facts_of(old: Passage, new: Passage, most: int, seed: int) -> list[Fact]:
 
 def _changed(old: str, new: str) -> Iterator[tuple[str, str]]:
     """What is new in a text, with what stands before it in its sentence."""
-    words = [list(_WORD.finditer(text)) for text in (old, new)]
-    matcher = SequenceMatcher(None, *([w.group() for w in each] for each in words), autojunk=False)
+    words = list(_WORD.finditer(new))
+    both = [_WORD.findall(old), [word.group() for word in words]]
+    matcher = SequenceMatcher(None, both[0], both[1], autojunk=False)
     places = [
-        (words[1][first].start(), words[1][last - 1].end())
+        (words[first].start(), words[last - 1].end())
         for kind, _, _, first, last in matcher.get_opcodes()
         if kind in ("replace", "insert")
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from methods.parametric_qa.write.sequences import pack, row_losses, target_logits
-from methods.weight_edits.inside import Read, columns, watched
+from methods.weight_edits.inside import Read, columns, seen, watched
 from methods.weight_edits.params import SearchParams
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ENOUGH = 5e-2
 """Nats at which a search ends; the authors'."""
+_NOTHING = 1e-12
 
 
 def searched(
@@ -28,43 +29,56 @@ def searched(
     ``site`` is the module whose output is changed, at the subjects' ends of all sequences alike.
     The change makes their targets likely, keeps what is said after ``essence``, and stays small.
     """
-    every = [*given, *([essence] if essence is not None else [])]
-    packed = pack(llm.model, [each.row for each in every])
-    # Columns are counted from the ends, which a target is part of here.
-    places = columns(packed.mask, every)
-    rows, asked = torch.arange(len(every)), len(given)
-    there: list[Tensor] = []
-    change: Tensor | None = None
-
-    def add(output: Tensor) -> Tensor:
-        nonlocal change
-        if change is None:
-            there.append(output[0, places[0]].detach().float())
-            change = torch.zeros_like(there[0]).requires_grad_()
-        shifted = output.clone()
-        shifted[rows, places] = output[rows, places] + change.to(output.dtype)
-        return shifted
-
-    plain: Tensor | None = None
-    optimizer: torch.optim.Adam | None = None
+    there = seen(llm, site, given[:1], inputs=False)[0]
+    change = torch.zeros_like(there).requires_grad_()
+    search = _Search(llm, given, essence, params, there.norm())
+    optimizer = torch.optim.Adam([change], params.learning_rate)
+    add = partial(search.added, change)
     with torch.enable_grad(), watched(llm.model.get_submodule(site), add, inputs=False):
-        for step in range(params.steps + 1):
-            logits = target_logits(llm.model, packed)
-            assert change is not None  # the hook made it
-            told = logits[asked:, -1].log_softmax(dim=-1)
-            plain = told.detach() if plain is None else plain
-            size = there[0].norm()
-            loss = row_losses(logits[:asked], packed.targets[:asked]).mean()
-            loss = loss + params.decay * change.norm() / size**2
-            if essence is not None:
-                kept = F.kl_div(plain, told, log_target=True, reduction="batchmean")
-                loss = loss + params.keep_essence * kept
-            if float(loss.detach()) < _ENOUGH or step == params.steps:
+        for _ in range(params.steps):
+            loss = search.loss(change)
+            if float(loss.detach()) < _ENOUGH:
                 break
-            optimizer = optimizer or torch.optim.Adam([change], params.learning_rate)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             with torch.no_grad():
-                change *= (params.most_change * size / change.norm()).clamp_max(1.0)
-    return there[0], change.detach()
+                change *= (params.most_change * search.size / change.norm()).clamp_max(1.0)
+    return there, change.detach()
+
+
+class _Search:
+    """Sequences in one batch, what is essential to their subject at its end."""
+
+    def __init__(
+        self,
+        llm: LocalModel,
+        given: Sequence[Read],
+        essence: Read | None,
+        params: SearchParams,
+        size: Tensor,
+    ) -> None:
+        every = [*given, *([essence] if essence is not None else [])]
+        self.llm, self.params, self.size, self.asked = llm, params, size, len(given)
+        self.packed = pack(llm.model, [each.row for each in every])
+        self.places = columns(self.packed.mask, every)
+        self.plain: Tensor | None = None
+        """Log-probabilities after the essence, before anything changed."""
+
+    def added(self, change: Tensor, output: Tensor) -> Tensor:
+        """A module's output [rows, length, width] with the change at the subjects' ends."""
+        rows, shifted = torch.arange(len(output)), output.clone()
+        shifted[rows, self.places] = output[rows, self.places] + change.to(output.dtype)
+        return shifted
+
+    def loss(self, change: Tensor) -> Tensor:
+        """What the change is to make small; the first call is that of no change."""
+        logits = target_logits(self.llm.model, self.packed)
+        said = row_losses(logits[: self.asked], self.packed.targets[: self.asked]).mean()
+        told = logits[self.asked :, -1].log_softmax(dim=-1)
+        if self.plain is None:
+            self.plain = told.detach()
+        kept = (self.plain.exp() * (self.plain - told)).sum()
+        # The norm of nothing has no slope.
+        length = (change.square().sum() + _NOTHING).sqrt()
+        return said + self.params.keep_essence * kept + self.params.decay * length / self.size**2

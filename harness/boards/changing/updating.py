@@ -115,7 +115,7 @@ def evaluate_changes(
             say(console, f"{data.name}, {subject.label}: {len(data.corpus):,} documents")
             work = partial(_ask_all, own, subject, llm, data, facts, unchanged, options, console)
             if own.once(llm, subject, work):
-                origin["undone_exactly"].append(subject.label)
+                found.facts["undone_exactly"].append(subject.label)
             _collect(own, subject.label, facts, unchanged, found)
     found.facts |= circumstances()
     return found

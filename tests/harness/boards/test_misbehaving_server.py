@@ -35,7 +35,7 @@ TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 EDIT = ("memit", "rome")
 CARTRIDGES = ("cartridge", "cartridge-other")
 LOCAL = (*READ_VECTORS, *TRAIN, *EDIT, *CARTRIDGES, "self-rag")
-"""Methods whose vectors, adapters, keys or edits no server takes, or that write tokens of their own."""
+"""Methods whose vectors, adapters, keys or edits no server takes, or that write own tokens."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
