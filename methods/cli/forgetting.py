@@ -73,7 +73,7 @@ def evaluate_forgetting(
 
     Closed-book answers to evaluated questions, and perplexity of passages that nothing was trained
     on; with --method also questions about old documents, before and after others are added. With
-    --method and --out, what an interrupted call has answered is kept, and the same command goes on.
+    --out, what an interrupted call has answered is kept, and the same command goes on.
     """
     from dataclasses import asdict
 
@@ -93,7 +93,7 @@ def evaluate_forgetting(
     else:
         if param:
             raise ConfigError("-p: of which method? Name it: --method NAME")
-        found, rows, shown = _of_reader({**values, **given(shared=shared, after=after)})
+        found, rows, shown = _of_reader({**values, **given(shared=shared, after=after)}, out)
     if out is not None:
         tables = {
             "questions": [asdict(record) for record in found.questions],
@@ -113,11 +113,11 @@ def _of_methods(values: dict[str, Any], out: Path | None) -> tuple[Any, list[dic
     return found, rows, table(found, rows)
 
 
-def _of_reader(values: dict[str, Any]) -> tuple[Any, list[dict[str, Any]], str]:
+def _of_reader(values: dict[str, Any], out: Path | None) -> tuple[Any, list[dict[str, Any]], str]:
     from methods.parametric_qa.evaluate import forgetting
     from methods.parametric_qa.evaluate.forgetting_table import lines, table
 
     options = checked_options(forgetting.ForgettingOptions, values)
-    found = forgetting.evaluate_forgetting(options, console())
+    found = forgetting.evaluate_forgetting(options, console(), out)
     rows = lines(found)
     return found, rows, table(found, rows)

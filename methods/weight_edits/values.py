@@ -40,7 +40,7 @@ def searched(
             if float(loss.detach()) < _ENOUGH:
                 break
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 change *= (params.most_change * search.size / change.norm()).clamp_max(1.0)
