@@ -76,6 +76,8 @@ def every_method(model: ModelConfig) -> tuple[list[str], dict[str, str]]:
         try:
             (subject,) = subjects_of([MethodEntry(name=name)])
             check_needs(name, subject.cls(subject.params), Expected.of(model))
+            if subject.cls.needs_tokens:  # which a model has is known when it is open
+                raise ConfigError(f"method '{name}' needs its own checkpoint; name it alone")
         except HarnessError as error:
             left_out[name] = str(error)
         else:

@@ -13,9 +13,11 @@ from harness import registry
 from harness.boards.changing import forgetting_table, updating_table
 from harness.boards.changing.forgetting import AskedTwice, Forgetting, ReadTwice
 from harness.boards.changing.material import Material
+from harness.boards.changing.subject import every_method
 from harness.boards.changing.update_records import Change, FactRecord, KeptRecord, Updating
 from harness.boards.task_entry import TaskSource
 from harness.errors import InputError
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.testing.models import RuleModel
 from tests.harness.boards.changing.lab import FullNotes, Notes, last_passage
 from tests.harness.conftest import CommandLine
@@ -89,6 +91,16 @@ def test_a_memory_without_room_forgets_old_documents(evaluate):
     assert summary["facts"]["without_weights"] == ["bm25", "full-notes", "notes"]
     assert len(rows(out / "questions.csv")) == 3 * 4
     assert table.count("0 by construction") == 3 + 1
+
+
+def test_all_are_the_methods_that_the_model_serves():
+    here, left_out = every_method(resolve_model(DEFAULT_MODEL))
+    assert {"no-retrieval", "bm25", "rome", "memit", "prag"} <= {*here}
+    assert "shown gold" in left_out["adaptive-rag-oracle"]
+    assert "needs its own checkpoint" in left_out["self-rag"]
+    assert {*here} | {*left_out} == {*registry.names("methods")}
+    there, lacking = every_method(resolve_model("openai:m@http://localhost:1/v1"))
+    assert "bm25" in there and "'weights'" in lacking["rome"]
 
 
 def test_what_is_divided_is_whole_and_fixed(task):
