@@ -120,7 +120,8 @@ class Reviser:
         """The method over the changed corpus.
 
         One document after the other where everything it has can go on from what there is; all at
-        once where something is made anew, since that takes as long for one document as for many.
+        once where something is made anew, since that takes as long for one document as for many,
+        and where the method says so (``revises_together``).
         Raises RunFailedError if a revision touched what is kept of another document.
         """
         if state.place is not None and not revises(type(state.method)):
@@ -187,6 +188,7 @@ class Reviser:
 
     def _parts(self, state: State, changes: CorpusChanges) -> list[CorpusChanges]:
         goes_on = state.retriever is None or adds_by_itself(state.retriever)
+        goes_on = goes_on and not state.method.revises_together
         stores = state.retriever is not None or state.place is not None
         return list(changes.one_by_one()) if goes_on and stores else [changes]
 

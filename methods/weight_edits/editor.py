@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
 
@@ -40,7 +41,8 @@ DEVIATIONS = (
     "The random prefixes are beginnings of passages; the authors have the model write them.",
     "The key is the mean over all cues and prefixes, and the model's reply to '{subject} is a' is "
     "kept at its end, as the paper says; the authors' code looks at the subject.",
-    "Default layers by depth, that of GPT-2 XL in the paper; the authors trace each model.",
+    "Layers are given by their depth, the defaults chosen for the default model on facts of train "
+    "questions; the authors trace each model.",
 )
 _PREFIX_WORDS = 8
 
@@ -59,6 +61,12 @@ class Editor(Method):
     _folder: Path
     _told: dict[str, Any]
     _edits: Mapping[str, LowRank]
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """Raise ConfigError for a model whose layers do not end with one down projection."""
+        from methods.study.lora import trainable
+
+        self._names(trainable(llm))
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Count the second moments of keys over passages; no weight is changed.

@@ -160,7 +160,8 @@ def seen(llm: LocalModel, name: str, given: Sequence[Read], *, inputs: bool) -> 
         places = columns(packed.mask, batch)
 
         def take(values: Tensor, places: Tensor = places) -> Tensor:
-            found.append(values[torch.arange(len(places)), places].float())
+            rows = torch.arange(len(places), device=places.device)
+            found.append(values[rows, places].float())
             return values
 
         # The hook of a layer itself stands before the one that stops.

@@ -47,9 +47,15 @@ class MEMIT(Editor):
         ),
     )
 
+    # Every edit is solved for with all others.
+    revises_together = True
+
     class Params(Editor.Params):
         """Which weights are edited, how, and how questions are asked."""
 
+        depth: float = Field(
+            0.35, ge=0, le=1, description="of the last layer that is edited, over all layers"
+        )
         layers: int = Field(5, ge=1, le=1000, description="that are edited, up to the last one")
         keep_known: float = Field(
             0.9,

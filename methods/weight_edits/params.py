@@ -23,7 +23,7 @@ class EditParams(SearchParams):
     """Where a fact is edited, from which texts, and how its value is searched for."""
 
     depth: float = Field(
-        0.35, ge=0, le=1, description="of the last layer that is edited, over the model's layers"
+        0.2, ge=0, le=1, description="of the last layer that is edited, over the model's layers"
     )
     facts: int = Field(3, ge=1, le=100, description="edited of a changed document, at most")
     cues: int = Field(2, ge=1, le=100, description="questions and sentences of a fact, at most")

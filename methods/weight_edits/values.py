@@ -67,7 +67,8 @@ class _Search:
 
     def added(self, change: Tensor, output: Tensor) -> Tensor:
         """A module's output [rows, length, width] with the change at the subjects' ends."""
-        rows, shifted = torch.arange(len(output)), output.clone()
+        rows = torch.arange(len(output), device=output.device)
+        shifted = output.clone()
         shifted[rows, self.places] = output[rows, self.places] + change.to(output.dtype)
         return shifted
 
