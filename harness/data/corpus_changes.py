@@ -77,7 +77,7 @@ class Revisable:
     """What a method with a memory may add to its contract; all of it optional."""
 
     revises_together: ClassVar[bool] = False
-    """Whether ``revise`` is given all changes at once, as it takes less than one after the other."""
+    """Whether ``revise`` is given all changes at once, which takes less than one by one."""
 
     def revise(
         self, changes: CorpusChanges, train: Sequence[Question], folder: Path
