@@ -26,6 +26,7 @@ METHODS: dict[str, str] = {
     "lora-in-weights-other": "methods.lora_in_weights.control:LoraInWeightsOther",
     "memory-layer": "methods.memory_layer.method:MemoryLayerMethod",
     "memory-layer-other": "methods.memory_layer.control:MemoryLayerOther",
+    "memit": "methods.weight_edits.memit:MEMIT",
     "parametric-qa": "methods.parametric_qa.method:ParametricQA",
     "parametric-qa-bm25": "methods.parametric_qa.controls:ParametricQABM25",
     "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",
@@ -33,6 +34,7 @@ METHODS: dict[str, str] = {
     "parametric-qa-shuffled": "methods.parametric_qa.controls:ParametricQAShuffled",
     "prag": "methods.prag.method:PRAG",
     "prag-shuffled": "methods.prag.control:PRAGShuffled",
+    "rome": "methods.weight_edits.rome:ROME",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
 }

@@ -242,6 +242,13 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     return own_name(entry.name), cls, params, _inputs(cls(params))
 
 
+def config_of(
+    name: str, method: Method, model: ModelConfig, data: TaskData, seed: int
+) -> RunConfig:
+    """The config of a method, by the name of its entry, asked all questions of ``data``."""
+    return _config(own_name(name), method, _inputs(method), _identity(model), data, seed)
+
+
 def _identity(model: ModelConfig) -> ModelSettings:
     return ModelSettings(name=model.name, **identity(model))
 

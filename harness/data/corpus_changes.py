@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.data.corpus import Corpus
 from harness.errors import InputError
@@ -75,6 +75,9 @@ class CorpusChanges:
 
 class Revisable:
     """What a method with a memory may add to its contract; all of it optional."""
+
+    revises_together: ClassVar[bool] = False
+    """Whether ``revise`` is given all changes at once, which takes less than one by one."""
 
     def revise(
         self, changes: CorpusChanges, train: Sequence[Question], folder: Path

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.data.corpus_changes import CorpusChanges
 from harness.engine import Engine
 from harness.errors import ConfigError, RunFailedError
+from harness.files import check_slug, read_json, write_json
 from harness.llm.base import LanguageModel
 from harness.method import Method, writes_memory
 from harness.retrieval.base import Retriever
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 NOTHING, REVISED, ANEW = "nothing stored", "revised", "written anew"
 EXTENDED, REBUILT = "index extended", "index built anew"
+
+_TOLD = ".json"
+"""What a state took, in the file beside its folder; written when it is whole."""
 
 Stamp = tuple[int, int]
 
@@ -77,7 +81,8 @@ class Reviser:
     """Writes a method's memory in ``folder`` and brings copies of it to changed corpora.
 
     ``make`` gives the method, new. A state that was given stays as it is and can be changed again,
-    otherwise.
+    otherwise. A state with a ``name`` is kept in ``folder``, so that a kill costs little: what was
+    written of it is gone on with, and what it came to is opened again.
     """
 
     def __init__(
@@ -91,14 +96,14 @@ class Reviser:
         self._make, self._llm, self._seed = make, llm, seed
         self._console, self._folder = console, folder
 
-    def begin(self, data: TaskData) -> State:
+    def begin(self, data: TaskData, name: str = "") -> State:
         """The method over the corpus as it is at first."""
         method = self._make()
         retriever, index = self._index(method, data)
         engine = self._open(method, data, retriever)
         if not writes_memory(type(method)):
             return State(method, engine, data, retriever, None, _steps(len(data.corpus), index))
-        place = self._place()
+        place = self._place(name)
         loaded = write_memory(engine, method, data, place, self._console)
         assert loaded is not None  # it writes a memory
         written = Step(0, loaded.written["seconds"], _size(place / "memory"), ANEW)
@@ -109,16 +114,22 @@ class Reviser:
         """The model as the memory of a state changes it; afterwards what it was, bit by bit."""
         return self._llm.changed(state.method.changes)
 
-    def change(self, state: State, changes: CorpusChanges, *, one_by_one: bool = True) -> State:
+    def change(
+        self, state: State, changes: CorpusChanges, name: str = "", *, one_by_one: bool = True
+    ) -> State:
         """The method over the changed corpus.
 
         One document after the other where everything it has can go on from what there is; all at
-        once where something is made anew, since that takes as long for one document as for many.
+        once where something is made anew, since that takes as long for one document as for many,
+        and where the method says so (``revises_together``).
         Raises RunFailedError if a revision touched what is kept of another document.
         """
         if state.place is not None and not revises(type(state.method)):
-            return self._written_anew(state, changes)
-        method, place = self._copied(state)
+            return self._written_anew(state, changes, name)
+        told = self._folder / f"{name}{_TOLD}"
+        if name and told.exists():
+            return self._opened_again(state, changes, name, read_json(told))
+        method, place = self._copied(state, name)
         retriever, data, steps = state.retriever, state.data, list[Step]()
         parts = self._parts(state, changes) if one_by_one else [changes]
         for part in parts:
@@ -132,32 +143,52 @@ class Reviser:
             with calling(data.name, "load"):
                 method.load(place / "memory")
         found = State(method, engine, data, retriever, place, tuple(steps), perf_counter() - start)
-        return replace(found, identical=_identical(state, found, changes))
+        found = replace(found, identical=_identical(state, found, changes))
+        if name and place is not None:
+            kept = {key: getattr(found, key) for key in ("opening", "identical")}
+            write_json(told, {"steps": list(map(asdict, steps)), **kept})
+        return found
 
-    def _written_anew(self, state: State, changes: CorpusChanges) -> State:
+    def _opened_again(
+        self, state: State, changes: CorpusChanges, name: str, told: Mapping[str, Any]
+    ) -> State:
+        """A state of an earlier session, with what it took then."""
+        method, data = self._make(), of_corpus(state.data, changes)
+        retriever, _ = self._index(method, data, changes, state.retriever)
+        engine, place = self._open(method, data, retriever), self._folder / name
+        with calling(data.name, "load"):
+            method.load(place / "memory")
+        steps = tuple(Step(**step) for step in told["steps"])
+        known = told["opening"], told["identical"]
+        return State(method, engine, data, retriever, place, steps, *known)
+
+    def _written_anew(self, state: State, changes: CorpusChanges, name: str) -> State:
         method, data = self._make(), of_corpus(state.data, changes)
         retriever, index = self._index(method, data, changes, state.retriever)
-        engine, place = self._open(method, data, retriever), self._place()
+        engine, place = self._open(method, data, retriever), self._place(name)
         loaded = write_memory(engine, method, data, place, self._console)
         assert loaded is not None  # it writes a memory
         written = Step(0, loaded.written["seconds"], _size(place / "memory"), ANEW)
         steps = _steps(len(changes), index, written)
         return State(method, engine, data, retriever, place, steps, loaded.seconds)
 
-    def _copied(self, state: State) -> tuple[Method, Path | None]:
+    def _copied(self, state: State, name: str) -> tuple[Method, Path | None]:
         """A method that has loaded a copy of the state's memory."""
         method = self._make()
         self._open(method, state.data, state.retriever)
         if state.place is None:
             return method, None
-        place = self._place()
-        shutil.copytree(state.place, place, dirs_exist_ok=True)
+        place = self._place(name)
+        # A revision that was killed may have left anything.
+        shutil.rmtree(place)
+        shutil.copytree(state.place, place)
         with calling(state.data.name, "load"):
             method.load(place / "memory")
         return method, place
 
     def _parts(self, state: State, changes: CorpusChanges) -> list[CorpusChanges]:
         goes_on = state.retriever is None or adds_by_itself(state.retriever)
+        goes_on = goes_on and not state.method.revises_together
         stores = state.retriever is not None or state.place is not None
         return list(changes.one_by_one()) if goes_on and stores else [changes]
 
@@ -208,8 +239,12 @@ class Reviser:
         new = [path for path, stamp in _stamps(memory).items() if there.get(path) != stamp]
         return Step(0, seconds, sum(path.stat().st_size for path in new), REVISED)
 
-    def _place(self) -> Path:
-        return Path(mkdtemp(prefix="state-", dir=self._folder))
+    def _place(self, name: str = "") -> Path:
+        if not name:
+            return Path(mkdtemp(prefix="state-", dir=self._folder))
+        place = self._folder / check_slug(name, "state")
+        place.mkdir(exist_ok=True)
+        return place
 
 
 def of_corpus(data: TaskData, changes: CorpusChanges) -> TaskData:

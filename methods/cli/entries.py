@@ -11,11 +11,15 @@ from harness.errors import ConfigError
 
 MEMORY, TEXT = "parametric-qa", "bm25"
 """What is evaluated where no method is named."""
+ALL = "all"
+"""In the place of a method's name: every method that the model serves."""
 
 Methods = Annotated[
     list[str] | None,
     typer.Option(
-        "--method", help=f"A method; repeat for more. By default {MEMORY}, and {TEXT} beside it."
+        "--method",
+        help=f"A method; repeat for more; {ALL}: every one that the model serves. By default "
+        f"{MEMORY}, and {TEXT} beside it.",
     ),
 ]
 
@@ -25,6 +29,7 @@ def method_entries(
     pairs: list[str] | None,
     own: Mapping[str, Any],
     default: Sequence[str],
+    model: str | None = None,
 ) -> list[dict[str, Any]]:
     """A board's entries of the methods, ``own`` parameters those of Parametric QA.
 
@@ -33,6 +38,8 @@ def method_entries(
     from harness.cli.run import method_params
 
     chosen, params = list(names or default), method_params(pairs)
+    if ALL in chosen:
+        chosen = _every(model)
     if params and len(chosen) > 1:
         raise ConfigError(
             f"-p {next(iter(params))}: of which method? With -p, name one alone: --method NAME"
@@ -43,3 +50,13 @@ def method_entries(
     return [
         {"name": name, "params": {**(own if name == MEMORY else {}), **params}} for name in chosen
     ]
+
+
+def _every(model: str | None) -> list[str]:
+    from harness.boards.changing.subject import every_method
+    from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+
+    found, left_out = every_method(resolve_model(model or DEFAULT_MODEL))
+    for reason in left_out.values():
+        typer.echo(f"left out: {reason}", err=True)
+    return found

@@ -23,7 +23,7 @@ from harness.cli.common import (
 from harness.errors import ConfigError
 from harness.files import check_writable
 from harness.report import checked_options, given, save
-from methods.cli.entries import MEMORY, method_entries
+from methods.cli.entries import ALL, MEMORY, method_entries
 from methods.parametric_qa.cli.tasks import task_entries
 
 _TASKS = [{"name": "nq"}, {"name": "triviaqa"}]
@@ -34,8 +34,8 @@ def evaluate_forgetting(
         list[str] | None,
         typer.Option(
             "--method",
-            help=f"A method; repeat for more. Without it: the reader of {MEMORY} alone, asked also "
-            "as it was tuned.",
+            help=f"A method; repeat for more; {ALL}: every one that the model serves. Without it: "
+            f"the reader of {MEMORY} alone, asked also as it was tuned.",
         ),
     ] = None,
     param: Annotated[
@@ -76,7 +76,8 @@ def evaluate_forgetting(
     """Compare a model before and after a method's weights are in force, and a memory as it grows.
 
     Closed-book answers to evaluated questions, and perplexity of passages that nothing was trained
-    on; with --method also questions about old documents, before and after others are added.
+    on; with --method also questions about old documents, before and after others are added. With
+    --out, what an interrupted call has answered is kept, and the same command goes on.
     """
     from dataclasses import asdict
 
@@ -91,15 +92,16 @@ def evaluate_forgetting(
     if method:
         if after is not None:
             raise ConfigError("--after is a model in the place of a method; leave --method out")
-        entries = method_entries(method, param, given(shared=shared), [])
+        entries = method_entries(method, param, given(shared=shared), [], model)
         sized = given(documents=documents)
-        found, rows, shown = _of_methods({"tasks": _TASKS, **values, **sized, "methods": entries})
+        whole = {"tasks": _TASKS, **values, **sized, "methods": entries}
+        found, rows, shown = _of_methods(whole, out)
     else:
         if param:
             raise ConfigError("-p: of which method? Name it: --method NAME")
         if documents is not None:
             raise ConfigError("--documents: of which method's memory? Name it: --method NAME")
-        found, rows, shown = _of_reader({**values, **given(shared=shared, after=after)})
+        found, rows, shown = _of_reader({**values, **given(shared=shared, after=after)}, out)
     if out is not None:
         tables = {
             "questions": [asdict(record) for record in found.questions],
@@ -109,21 +111,21 @@ def evaluate_forgetting(
     typer.echo(shown)
 
 
-def _of_methods(values: dict[str, Any]) -> tuple[Any, list[dict[str, Any]], str]:
+def _of_methods(values: dict[str, Any], out: Path | None) -> tuple[Any, list[dict[str, Any]], str]:
     from harness.boards.changing import forgetting
     from harness.boards.changing.forgetting_table import lines, table
 
     options = checked_options(forgetting.ForgettingOptions, values)
-    found = forgetting.evaluate_forgetting(options, console())
+    found = forgetting.evaluate_forgetting(options, console(), out)
     rows = lines(found)
     return found, rows, table(found, rows)
 
 
-def _of_reader(values: dict[str, Any]) -> tuple[Any, list[dict[str, Any]], str]:
+def _of_reader(values: dict[str, Any], out: Path | None) -> tuple[Any, list[dict[str, Any]], str]:
     from methods.parametric_qa.evaluate import forgetting
     from methods.parametric_qa.evaluate.forgetting_table import lines, table
 
     options = checked_options(forgetting.ForgettingOptions, values)
-    found = forgetting.evaluate_forgetting(options, console())
+    found = forgetting.evaluate_forgetting(options, console(), out)
     rows = lines(found)
     return found, rows, table(found, rows)

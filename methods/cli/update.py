@@ -66,7 +66,8 @@ def evaluate_update(
 ) -> None:
     """Change facts in the documents of methods and ask for them.
 
-    A document is overwritten, deleted, or joined by one that contradicts it.
+    A document is overwritten, deleted, or joined by one that contradicts it. With --out, what an
+    interrupted call has answered is kept, and the same command goes on.
     """
     from dataclasses import asdict
 
@@ -80,10 +81,13 @@ def evaluate_update(
     values = given(
         task={"name": task_place(task)}
         | task_values(split, questions, train, corpus, data_dir, revision),
-        methods=method_entries(method, param, own, [MEMORY, TEXT] if text else [MEMORY]),
+        methods=method_entries(
+            method, param, own, [MEMORY, TEXT] if text else [MEMORY], model
+        ),
         facts=facts, unchanged=unchanged, model=model, seed=seed, device=device,
     )  # fmt: skip
-    found = updating.evaluate_update(checked_options(updating.UpdateOptions, values), console())
+    options = checked_options(updating.UpdateOptions, values)
+    found = updating.evaluate_update(options, console(), out)
     counted = summary(found)
     if out is not None:
         records = {

@@ -31,8 +31,8 @@ READ_VECTORS = {
 }  # fmt: skip
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {
-    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "memory-layer",
-    "memory-layer-other", "prag", "prag-shuffled",
+    "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "memit",
+    "memory-layer", "memory-layer-other", "prag", "prag-shuffled", "rome",
 }  # fmt: skip
 
 

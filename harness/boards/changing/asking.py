@@ -1,46 +1,70 @@
-"""Questions asked through the engine without a run directory, and what to say about it."""
+"""Questions asked through the engine, their answers kept as they come, and what to say of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import Answered, Engine
+from harness.engine import Engine
 from harness.errors import RunFailedError
 from harness.meters.hardware import describe_hardware, torch_threads
 from harness.method import Method
 from harness.progress import bar
-from harness.records import Prediction, Query
+from harness.records import Hit, Prediction, Query
+from harness.runs.answers import AnswerWriter
+from harness.runs.directory import RunDirectory
+from harness.runs.predictions import read_ids, read_predictions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def ask(
-    engine: Engine, method: Method, queries: Sequence[Query], console: Console, label: str
+    engine: Engine,
+    method: Method,
+    queries: Sequence[Query],
+    console: Console,
+    label: str,
+    place: Path | None = None,
 ) -> dict[str, Prediction]:
     """Predictions of an opened method by question id; a failed one has an ``error`` and no answer.
 
-    Raises RunFailedError if all failed, or if a server left one unanswered.
+    They are kept in the folder ``place`` as they come, and what is there is not asked again.
+    Raises RunFailedError if one kind of failure is all that comes, or if a server left one
+    unanswered.
     """
-    found: dict[str, Prediction] = {}
-    with bar(console, label, len(queries)) as shown:
+    if place is None:
+        with TemporaryDirectory() as folder:
+            return ask(engine, method, queries, console, label, Path(folder) / "answers")
+    with RunDirectory(place, tuple(query.id for query in queries)) as run:
+        left = [query for query in queries if query.id not in run.answered]
+        with bar(console, label, len(queries), len(queries) - len(left)) as shown:
+            keep = AnswerWriter(run, shown.advance)
+            keep.answer(engine, method, left)
+        if keep.unanswered:
+            id_, reason = next(iter(keep.unanswered.items()))
+            raise RunFailedError(
+                f"{label}: question {id_!r} was left unanswered ({reason}); see to the model's "
+                "server and run again"
+            )
+        run.finish()
+    return answers_in(place)
 
-        def keep(done: Answered) -> None:
-            if done.unanswered:
-                raise RunFailedError(
-                    f"{label}: question {done.question_id!r} was left unanswered "
-                    f"({done.unanswered}); see to the model's server and run again"
-                )
-            found[done.question_id] = done.prediction
-            shown.advance()
 
-        engine.run(method, queries, keep)
-    errors = [prediction.error for prediction in found.values() if prediction.error]
-    if found and len(errors) == len(found):
-        raise RunFailedError(f"{label}: all questions failed, the last with {errors[-1]}")
-    return found
+def answers_in(place: Path) -> dict[str, Prediction]:
+    """The predictions that are kept in a folder, by question id."""
+    return {
+        row["question_id"]: Prediction(
+            row["answer"],
+            tuple(map(Hit, row["retrieved_ids"])),
+            read=tuple(read_ids(row)),
+            error=row.get("error"),
+        )
+        for _, row in read_predictions(place / "predictions.jsonl")
+    }
 
 
 def circumstances() -> dict[str, Any]:

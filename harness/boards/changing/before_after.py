@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.files import read_json, write_json, writing
 from harness.llm.base import LanguageModel
 from harness.llm.requests import ScoreRequest
+from harness.metrics.answer import exact_match, token_f1
 from harness.metrics.statistics import difference_ci, perplexity_difference_ci
 from harness.progress import bar
-from harness.records import Passage
+from harness.records import Passage, Prediction, Question
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WHEN = ("before", "after")
 Line = dict[str, Any]
+
+_TOGETHER = 32
+"""Passages that are scored, and kept, at once."""
 
 
 def plain_text(passage: Passage) -> str:
@@ -25,19 +31,55 @@ def plain_text(passage: Passage) -> str:
 
 
 def perplexity_terms(
-    llm: LanguageModel, passages: Sequence[Passage], console: Console, label: str
+    llm: LanguageModel,
+    passages: Sequence[Passage],
+    console: Console,
+    label: str,
+    place: Path | None = None,
 ) -> dict[str, tuple[int, float]]:
     """Tokens and summed negative log-likelihood (nats) of each passage's text, by id.
 
-    The first token is predicted from the model's start token, which is not counted.
+    The first token is predicted from the model's start token, which is not counted. In the folder
+    ``place`` they are kept as they come.
     """
-    requests = [ScoreRequest("", (plain_text(passage).strip(),)) for passage in passages]
     found = {}
-    with bar(console, label, len(requests)) as shown:
-        for index, scores in llm.score(requests):
-            found[passages[index].id] = (scores.token_counts[0], -scores.logprobs[0])
-            shown.advance()
+    with bar(console, label, len(passages)) as shown:
+        for start in range(0, len(passages), _TOGETHER):
+            part = passages[start : start + _TOGETHER]
+            path = None if place is None else place / f"passages-{start}.json"
+            if path is None or not path.exists():
+                rows = _terms(llm, part)
+                if path is not None:
+                    with writing(path):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                    write_json(path, rows)
+            else:
+                rows = read_json(path)
+            found.update({id_: (tokens, nats) for id_, tokens, nats in rows})
+            shown.advance(len(part))
     return found
+
+
+def _terms(llm: LanguageModel, passages: Sequence[Passage]) -> list[tuple[str, int, float]]:
+    requests = [ScoreRequest("", (plain_text(passage).strip(),)) for passage in passages]
+    scores = dict(llm.score(requests))
+    return [
+        (passage.id, scores[n].token_counts[0], -scores[n].logprobs[0])
+        for n, passage in enumerate(passages)
+    ]
+
+
+def answered_twice(question: Question, before: Prediction, after: Prediction) -> dict[str, Any]:
+    """A question, both answers with their EM and F1 from 0 to 1, and what failed."""
+    golds, both = question.golden_answers, dict(zip(WHEN, (before, after), strict=True))
+    return {
+        "question_id": question.id,
+        "question": question.text,
+        **{f"answer_{when}": each.answer for when, each in both.items()},
+        **{f"em_{when}": exact_match(each.answer, golds) for when, each in both.items()},
+        **{f"f1_{when}": token_f1(each.answer, golds) for when, each in both.items()},
+        "error": "; ".join(dict.fromkeys(filter(None, (before.error, after.error)))),
+    }
 
 
 def of_scores(head: Mapping[str, Any], before: Sequence[float], after: Sequence[float]) -> Line:

@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.boards.changing.asking import ask, circumstances
-from harness.boards.changing.before_after import perplexity_terms
+from harness.boards.changing.asking import answers_in, ask, circumstances
+from harness.boards.changing.before_after import answered_twice, perplexity_terms
+from harness.boards.changing.kept import Kept, answers_folder, kept
 from harness.boards.changing.material import Material
 from harness.boards.changing.subject import (
     Subject,
     check_subjects,
     open_subjects_model,
-    restored,
-    shows_weights,
     subjects_of,
     untrained_data,
 )
@@ -32,9 +30,8 @@ from harness.engine import Engine
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method, MethodCard, MethodParams
-from harness.metrics.answer import exact_match, token_f1
 from harness.progress import say
-from harness.records import Prediction, Query, Question
+from harness.records import Prediction, Query
 from harness.runs.revising import Reviser, State
 
 if TYPE_CHECKING:
@@ -43,6 +40,7 @@ if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
 
 CLOSED_BOOK, OLD_DOCUMENTS = "closed book", "old documents"
+BEFORE, AFTER = "before", "after"
 
 
 class ForgettingOptions(BaseModel):
@@ -126,9 +124,12 @@ class _Knows:
     texts: Mapping[str, tuple[int, float]]
 
 
-def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgetting:
+def evaluate_forgetting(
+    options: ForgettingOptions, console: Console, out: Path | None = None
+) -> Forgetting:
     """Measure each method on the same questions and passages, before and after.
 
+    What was answered is kept below ``out``, and an interrupted evaluation goes on there.
     Raises HarnessError for options that do not fit.
     """
     subjects, model = subjects_of(options.methods), resolve_model(options.model)
@@ -153,53 +154,72 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
             "methods": {s.label: s.params.model_dump(mode="json") for s in subjects},
             "corpora": {part.data.name: part.data.corpus_fingerprint for part in material},
             "documents": {p.data.name: [len(p.data.corpus), len(p.added)] for p in material},
-            "undone_exactly": [s.label for s in subjects if s.touches_weights]
-            if shows_weights(llm)
-            else [],
+            "undone_exactly": [],
             "without_weights": [],
             "seed": options.seed,
         }
     )
-    for part in material:
-        _measure(part, subjects, llm, options.seed, console, found)
-    found.facts["without_weights"] = sorted(set(found.facts["without_weights"]))
+    with answers_folder(out) as folder:
+        for part in material:
+            _of_task(folder, part, subjects, llm, options, console, found)
+    for name in ("undone_exactly", "without_weights"):
+        found.facts[name] = sorted(set(found.facts[name]))
     found.facts |= circumstances()
     return found
 
 
-def _measure(
+def _of_task(
+    folder: Path,
     part: Material,
     subjects: Sequence[Subject],
     llm: LanguageModel,
-    seed: int,
+    options: ForgettingOptions,
     console: Console,
     found: Forgetting,
 ) -> None:
-    plain: _Knows | None = None
+    model, name = resolve_model(options.model), part.data.name
+    added, held_out = ([p.id for p in passages] for passages in (part.added, part.held_out))
+    plain = Subject("plain model", _ClosedBook, MethodParams())
+    known: _Knows | None = None
     for subject in subjects:
-        label, name = subject.label, part.data.name
-        if subject.touches_weights and plain is None:
-            plain = _known_by(llm, part, seed, console, f"{name}, plain model")
-        with restored(subject, llm), subject.in_force(llm), TemporaryDirectory() as folder:
-            make = partial(subject.new, part.data)
-            reviser = Reviser(make, llm, seed, console, Path(folder))
-            say(console, f"{name}, {label}: {len(part.data.corpus):,} documents")
-            first = reviser.begin(part.data)
-            with reviser.asking(first):
-                before = _answers(first, part, console, f"{name}, {label}, before")
-                if plain is not None and _in_force(first):
-                    tuned = _known_by(llm, part, seed, console, f"{name}, {label}, closed book")
-                    found.questions += _asked(
-                        part, label, CLOSED_BOOK, plain.answers, tuned.answers
-                    )
-                    found.passages += _read(part, label, plain, tuned)
-                else:
-                    found.facts["without_weights"].append(label)
-            changes = CorpusChanges.of(part.data.corpus, added=part.added)
-            grown = reviser.change(first, changes, one_by_one=False)
-            with reviser.asking(grown):
-                after = _answers(grown, part, console, f"{name}, {label}, after")
-            found.questions += _asked(part, label, OLD_DOCUMENTS, before, after)
+        label = subject.label
+        if subject.touches_weights and known is None:
+            place = kept(folder, plain, model, part.data, options.seed, held_out).folder
+            known = _known_by(llm, part, options.seed, console, f"{name}, plain model", place)
+        own = kept(folder, subject, model, part.data, options.seed, added, held_out)
+        say(console, f"{name}, {label}: {len(part.data.corpus):,} documents")
+        work = partial(_ask_all, own, subject, llm, part, options.seed, console)
+        if own.once(llm, subject, work):
+            found.facts["undone_exactly"].append(label)
+        if known is not None and own.told(BEFORE)["in_force"]:
+            tuned = _known_by(llm, part, options.seed, console, label, own.place(CLOSED_BOOK))
+            found.questions += _asked(part, label, CLOSED_BOOK, known.answers, tuned.answers)
+            found.passages += _read(part, label, known, tuned)
+        else:
+            found.facts["without_weights"].append(label)
+        both = (answers_in(own.place(state)) for state in (BEFORE, AFTER))
+        found.questions += _asked(part, label, OLD_DOCUMENTS, *both)
+
+
+def _ask_all(
+    own: Kept, subject: Subject, llm: LanguageModel, part: Material, seed: int, console: Console
+) -> None:
+    """Ask what is not answered yet, over the old documents, then over all."""
+    label, reviser = (
+        f"{part.data.name}, {subject.label}",
+        Reviser(partial(subject.new, part.data), llm, seed, console, own.states),
+    )
+    first = reviser.begin(part.data, BEFORE)
+    with reviser.asking(first):
+        _answers(first, part, console, f"{label}, before", own.place(BEFORE))
+        if in_force := subject.touches_weights and _in_force(first):
+            called = f"{label}, closed book"
+            _known_by(llm, part, seed, console, called, own.place(CLOSED_BOOK))
+    own.tell(BEFORE, {"in_force": in_force})
+    changes = CorpusChanges.of(part.data.corpus, added=part.added)
+    grown = reviser.change(first, changes, AFTER, one_by_one=False)
+    with reviser.asking(grown):
+        _answers(grown, part, console, f"{label}, after", own.place(AFTER))
 
 
 def _in_force(state: State) -> bool:
@@ -208,20 +228,24 @@ def _in_force(state: State) -> bool:
     return state.method.adapter is not None or bool(changes.adapter or changes.edits)
 
 
-def _answers(state: State, part: Material, console: Console, label: str) -> dict[str, Prediction]:
+def _answers(
+    state: State, part: Material, console: Console, label: str, place: Path
+) -> dict[str, Prediction]:
     queries = [question.query for question in part.data.questions]
-    return ask(state.engine, state.method, queries, console, label)
+    return ask(state.engine, state.method, queries, console, label, place)
 
 
 def _known_by(
-    llm: LanguageModel, part: Material, seed: int, console: Console, label: str
+    llm: LanguageModel, part: Material, seed: int, console: Console, label: str, place: Path
 ) -> _Knows:
+    """What the model, as it is now, says by itself; all that is kept in ``place`` is not asked."""
     method = _ClosedBook(fit_shots(MethodParams(), part.data))
     engine = Engine(llm)
     method.open(engine.lend(prompts=qa_prompts(part.data, method.params.shots, seed), seed=seed))
     queries = [question.query for question in part.data.questions]
-    answers = ask(engine, method, queries, console, label)
-    return _Knows(answers, perplexity_terms(llm, part.held_out, console, f"{label}, passages"))
+    answers = ask(engine, method, queries, console, label, place)
+    texts = perplexity_terms(llm, part.held_out, console, f"{label}, passages", place)
+    return _Knows(answers, texts)
 
 
 def _asked(
@@ -232,34 +256,9 @@ def _asked(
     after: Mapping[str, Prediction],
 ) -> list[AskedTwice]:
     return [
-        _compared(part.data.name, label, measure, question, before, after)
-        for question in part.data.questions
+        AskedTwice(part.data.name, label, measure, **answered_twice(q, before[q.id], after[q.id]))
+        for q in part.data.questions
     ]
-
-
-def _compared(
-    task: str,
-    label: str,
-    measure: str,
-    question: Question,
-    before: Mapping[str, Prediction],
-    after: Mapping[str, Prediction],
-) -> AskedTwice:
-    golds, first, second = question.golden_answers, before[question.id], after[question.id]
-    return AskedTwice(
-        task,
-        label,
-        measure,
-        question.id,
-        question.text,
-        first.answer,
-        second.answer,
-        exact_match(first.answer, golds),
-        exact_match(second.answer, golds),
-        token_f1(first.answer, golds),
-        token_f1(second.answer, golds),
-        "; ".join(dict.fromkeys(filter(None, (first.error, second.error)))),
-    )
 
 
 def _read(part: Material, label: str, before: _Knows, after: _Knows) -> list[ReadTwice]:

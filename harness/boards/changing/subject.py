@@ -14,10 +14,11 @@ from harness.boards.method_entry import load_method, own_name, parse_params
 from harness.boards.needs import check_needs
 from harness.boards.shots import fit_shots
 from harness.data.trained_on import check_untrained, warn_of_unknown
-from harness.errors import ConfigError, RunFailedError
+from harness.errors import ConfigError, HarnessError, RunFailedError
 from harness.llm.catalogue import resolve_model
 from harness.llm.model_config import ModelConfig
 from harness.method import Method, MethodParams
+from harness.registry import names
 from harness.retrieval.open import check_retriever
 from harness.runs.revising import check_revisable
 
@@ -68,6 +69,22 @@ def subjects_of(entries: Sequence[MethodEntry]) -> list[Subject]:
     return found
 
 
+def every_method(model: ModelConfig) -> tuple[list[str], dict[str, str]]:
+    """Names of the methods that can be evaluated with this model, and why the others cannot."""
+    found, left_out = [], {}
+    for name in names("methods"):
+        try:
+            (subject,) = subjects_of([MethodEntry(name=name)])
+            check_needs(name, subject.cls(subject.params), Expected.of(model))
+            if subject.cls.needs_tokens:  # which a model has is known when it is open
+                raise ConfigError(f"method '{name}' needs its own checkpoint; name it alone")
+        except HarnessError as error:
+            left_out[name] = str(error)
+        else:
+            found.append(name)
+    return found, left_out
+
+
 def untrained_data(data: TaskData, subjects: Sequence[Subject], model: ModelConfig) -> TaskData:
     """The task's data without what methods or model were trained on; the same for all methods."""
     learnt = [part for subject in subjects for part in subject.cls(subject.params).trained_on()]
@@ -102,16 +119,16 @@ def open_subjects_model(
 
 
 @contextmanager
-def restored(subject: Subject, llm: LanguageModel) -> Iterator[None]:
-    """Compare the model's weights before and after a method that changes them.
+def restored(subject: Subject, llm: LanguageModel) -> Iterator[bool]:
+    """Compare the model's weights before and after a method that changes them; whether it is done.
 
     Raises RunFailedError if a bit differs.
     """
     if not (subject.touches_weights and shows_weights(llm)):
-        yield
+        yield False
         return
     before = _digest(llm)
-    yield
+    yield True
     if _digest(llm) != before:
         raise RunFailedError(
             f"method '{subject.label}' left the model's weights changed; 'check-method' tells more"

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.boards.changing.asking import ask, circumstances
+from harness.boards.changing.asking import answers_in, ask, circumstances
 from harness.boards.changing.facts import ChangedFact, changed_facts, unchanged_questions
+from harness.boards.changing.kept import Kept, answers_folder, kept
 from harness.boards.changing.subject import (
     Subject,
     check_subjects,
     open_subjects_model,
-    restored,
-    shows_weights,
     subjects_of,
     untrained_data,
 )
@@ -62,8 +61,10 @@ class UpdateOptions(BaseModel):
     device: str | None = None
 
 
-def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
+def evaluate_update(options: UpdateOptions, console: Console, out: Path | None = None) -> Updating:
     """Change facts in all scenarios and ask for them over the task's whole corpus.
+
+    What was answered is kept below ``out``, and an interrupted evaluation goes on there.
 
     In a scenario all facts are changed, each in the one document that holds it. Other passages stay
     as they are, also if one happens to hold an old answer. Raises HarnessError for options that do
@@ -76,7 +77,7 @@ def evaluate_update(options: UpdateOptions, console: Console) -> Updating:
     check_subjects(subjects, data, model)
     set_torch_threads()
     llm = open_subjects_model(options.model, options.device, subjects, data)
-    return evaluate_changes(data, facts, llm, subjects, options, console)
+    return evaluate_changes(data, facts, llm, subjects, options, console, out)
 
 
 def evaluate_changes(
@@ -86,6 +87,7 @@ def evaluate_changes(
     subjects: Sequence[Subject],
     options: UpdateOptions,
     console: Console,
+    out: Path | None = None,
 ) -> Updating:
     """As ``evaluate_update``, of given facts.
 
@@ -100,15 +102,21 @@ def evaluate_changes(
         "corpus_passages": len(data.corpus),
         "facts": len(facts),
         "unchanged": len(unchanged),
-        "undone_exactly": [s.label for s in subjects if s.touches_weights and shows_weights(llm)],
+        "undone_exactly": [],
         "seed": options.seed,
     }
     found = Updating(origin, [], [], [], {}, {})
-    for subject in subjects:
-        with restored(subject, llm), subject.in_force(llm), TemporaryDirectory() as folder:
-            reviser = Reviser(partial(subject.new, data), llm, options.seed, console, Path(folder))
+    told = [[asdict(fact.changed), fact.old, fact.new] for fact in facts]
+    asked = [told, [question.id for question in unchanged]]
+    model = resolve_model(options.model)
+    with answers_folder(out) as folder:
+        for subject in subjects:
+            own = kept(folder, subject, model, data, options.seed, *asked)
             say(console, f"{data.name}, {subject.label}: {len(data.corpus):,} documents")
-            _ask_all(reviser, subject.label, data, facts, unchanged, console, found)
+            work = partial(_ask_all, own, subject, llm, data, facts, unchanged, options, console)
+            if own.once(llm, subject, work):
+                found.facts["undone_exactly"].append(subject.label)
+            _collect(own, subject.label, facts, unchanged, found)
     found.facts |= circumstances()
     return found
 
@@ -125,28 +133,53 @@ def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario)
 
 
 def _ask_all(
-    reviser: Reviser,
-    label: str,
+    own: Kept,
+    subject: Subject,
+    llm: LanguageModel,
     data: TaskData,
     facts: Sequence[ChangedFact],
     unchanged: Sequence[Question],
+    options: UpdateOptions,
     console: Console,
+) -> None:
+    """Ask in every scenario that is not answered yet."""
+    queries = [question.query for question in (*(f.question for f in facts), *unchanged)]
+    reviser = Reviser(partial(subject.new, data), llm, options.seed, console, own.states)
+    first = reviser.begin(data, SCENARIOS[0])
+    for scenario in SCENARIOS:
+        if own.is_told(scenario):
+            continue
+        changes = changes_of(data.corpus, facts, scenario)
+        state = reviser.change(first, changes, scenario) if len(changes) else first
+        with reviser.asking(state):
+            place, called = own.place(scenario), f"{subject.label}, {scenario}"
+            ask(state.engine, state.method, queries, console, called, place)
+        costs = _costs(subject.label, OPERATIONS.get(scenario, "write"), changes, state)
+        own.tell(
+            scenario,
+            {
+                "changes": list(map(asdict, costs)),
+                "opening": state.opening,
+                "identical": len(first.method.digests()) if state is first else state.identical,
+            },
+        )
+
+
+def _collect(
+    own: Kept,
+    label: str,
+    facts: Sequence[ChangedFact],
+    unchanged: Sequence[Question],
     found: Updating,
 ) -> None:
-    queries = [question.query for question in (*(f.question for f in facts), *unchanged)]
+    """Add what was answered, and what it took, in every scenario."""
     answers = {}
-    first = reviser.begin(data)
     for scenario in SCENARIOS:
-        changes = changes_of(data.corpus, facts, scenario)
-        state = reviser.change(first, changes) if len(changes) else first
-        found.changes += _costs(label, OPERATIONS.get(scenario, "write"), changes, state)
-        found.opening.setdefault(label, {})[scenario] = state.opening
-        identical = len(first.method.digests()) if state is first else state.identical
-        if identical:
-            found.identical.setdefault(label, {})[scenario] = identical
-        called = f"{label}, {scenario}"
-        with reviser.asking(state):
-            answers[scenario] = ask(state.engine, state.method, queries, console, called)
+        told, answers[scenario] = own.told(scenario), answers_in(own.place(scenario))
+        found.changes += [Change(**change) for change in told["changes"]]
+        found.opening.setdefault(label, {})[scenario] = told["opening"]
+        if told["identical"]:
+            found.identical.setdefault(label, {})[scenario] = told["identical"]
     found.records += fact_records(label, facts, answers)
     found.kept += kept_records(label, unchanged, answers)
 

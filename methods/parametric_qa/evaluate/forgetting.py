@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.boards.changing.asking import ask, circumstances
-from harness.boards.changing.before_after import perplexity_terms
+from harness.boards.changing.before_after import answered_twice, perplexity_terms
+from harness.boards.changing.kept import answers_folder
 from harness.boards.task_entry import TaskSource
 from harness.data.demonstrations import qa_prompts
 from harness.data.task import TaskData
 from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
-from harness.fingerprint import sample_by_hash
+from harness.files import to_slug
+from harness.fingerprint import fingerprint, sample_by_hash
+from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+from harness.llm.identity import identity
 from harness.llm.model_config import ModelConfig
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
-from harness.metrics.answer import exact_match, token_f1
+from harness.prompts import PROMPT_FORMAT
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
@@ -120,9 +124,12 @@ class _Measured:
     texts: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
 
 
-def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgetting:
+def evaluate_forgetting(
+    options: ForgettingOptions, console: Console, out: Path | None = None
+) -> Forgetting:
     """Measure the model before and after training on the same questions and passages.
 
+    What was answered is kept below ``out``, and an interrupted evaluation goes on there.
     Raises InputError or ConfigError for options that do not fit, CapabilityError for a model that
     is not run in this process.
     """
@@ -136,12 +143,14 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
         parts.check_model(llm.model, llm.name)
         check_style(folder, llm.prompt_style, llm.name)
     adapter = adapter_of(folder) if folder is not None else None
-    before = _measure(llm, material, options.seed, console, "before")
-    if other is None and adapter is None:
-        after = before
-    else:
-        with _tuned(llm, adapter, options) as tuned:
-            after = _measure(tuned, material, options.seed, console, "after")
+    with answers_folder(out) as kept:
+        place = kept / f"reader-{_id(options, other, adapter, material)}"
+        before = _measure(llm, material, options.seed, console, "before", place)
+        if other is None and adapter is None:
+            after = before
+        else:
+            with _tuned(llm, adapter, options) as tuned:
+                after = _measure(tuned, material, options.seed, console, "after", place)
     facts = {
         "model": llm.name,
         "after": options.after or options.shared or DEFAULT_SHARED,
@@ -152,6 +161,22 @@ def evaluate_forgetting(options: ForgettingOptions, console: Console) -> Forgett
         **circumstances(),
     }
     return Forgetting(facts, _asked(material, before, after), _read(before, after))
+
+
+def _id(
+    options: ForgettingOptions,
+    other: ModelConfig | None,
+    adapter: Path | None,
+    material: Sequence[_Material],
+) -> str:
+    """What decides all that is measured, hashed."""
+    models = [identity(model) for model in (resolve_model(options.model), other) if model]
+    asked = [
+        (part.data.corpus_fingerprint, [q.id for q in part.data.questions]) for part in material
+    ]
+    read = [passage.id for part in material for passage in part.held_out]
+    tuned = None if adapter is None else adapter_fingerprint(adapter)
+    return fingerprint([models, tuned, options.seed, PROMPT_FORMAT, asked, read])[:12]
 
 
 def held_out_passages(task: TrainingTask, seen: frozenset[str], count: int) -> list[Passage]:
@@ -217,7 +242,12 @@ def _tuned(
 
 
 def _measure(
-    llm: LocalModel, material: Sequence[_Material], seed: int, console: Console, when: str
+    llm: LocalModel,
+    material: Sequence[_Material],
+    seed: int,
+    console: Console,
+    when: str,
+    place: Path,
 ) -> _Measured:
     measured = _Measured()
     for part in material:
@@ -227,9 +257,11 @@ def _measure(
             shots = qa_prompts(part.data, method.params.shots, seed)
             engine = Engine(llm)
             method.open(engine.lend(prompts=shots, seed=seed))
-            found = ask(engine, method, queries, console, f"{name}, {prompt}, {when}")
+            label, own = f"{name}, {prompt}, {when}", place / to_slug(f"{when}-{name}-{prompt}")
+            found = ask(engine, method, queries, console, label, own)
             measured.answers |= {(name, prompt, id_): value for id_, value in found.items()}
-        texts = perplexity_terms(llm, part.held_out, console, f"{name}, passages, {when}")
+        label, own = f"{name}, passages, {when}", place / to_slug(f"{when}-{name}-passages")
+        texts = perplexity_terms(llm, part.held_out, console, label, own)
         measured.texts |= {(name, id_): value for id_, value in texts.items()}
     return measured
 
@@ -253,21 +285,9 @@ def _asked(
 def _compared(
     task: str, prompt: str, question: Question, before: _Measured, after: _Measured
 ) -> AskedBothWays:
-    key, golds = (task, prompt, question.id), question.golden_answers
-    first, second = before.answers[key], after.answers[key]
-    return AskedBothWays(
-        task,
-        prompt,
-        question.id,
-        question.text,
-        first.answer,
-        second.answer,
-        exact_match(first.answer, golds),
-        exact_match(second.answer, golds),
-        token_f1(first.answer, golds),
-        token_f1(second.answer, golds),
-        "; ".join(dict.fromkeys(filter(None, (first.error, second.error)))),
-    )
+    key = task, prompt, question.id
+    both = before.answers[key], after.answers[key]
+    return AskedBothWays(task, prompt, **answered_twice(question, *both))
 
 
 def _read(before: _Measured, after: _Measured) -> list[ReadBothWays]:

@@ -32,10 +32,10 @@ HARD = "number 3 "
 """A question that the server does not answer until it is well."""
 READ_VECTORS = ("parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled")
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
-LAYERS = ("memory-layer", "memory-layer-other")
+LAYERS = ("memory-layer", "memory-layer-other", "memit", "rome")
 CARTRIDGES = ("cartridge", "cartridge-other")
 LOCAL = (*READ_VECTORS, *TRAIN, *LAYERS, *CARTRIDGES, "self-rag")
-"""Methods whose vectors, adapters or keys no server takes, or that write tokens of their own."""
+"""Methods whose vectors, adapters, keys or weights no server takes, or that write own tokens."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),

@@ -31,6 +31,12 @@ class Search(Method):
         return Prediction(reply.first_line, passages)
 
 
+class Together(Following):
+    """Takes all changes at once."""
+
+    revises_together = True
+
+
 class Growing(WordRetriever):
     """Goes on from what it has, as far as anybody can tell."""
 
@@ -89,6 +95,7 @@ def answers(state, data):
         (Search, WordRetriever, [(4, REBUILT)]),
         (Following, Growing, [(1, f"{EXTENDED}, {REVISED}")] * 4),
         (Following, WordRetriever, [(4, f"{REBUILT}, {REVISED}")]),
+        (Together, Growing, [(4, f"{EXTENDED}, {REVISED}")]),
         (Good, Growing, [(4, f"{EXTENDED}, {ANEW}")]),
     ],
 )

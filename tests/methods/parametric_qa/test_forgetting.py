@@ -185,7 +185,7 @@ def test_without_an_adapter_the_model_is_measured_once_and_the_table_says_so(
     labels = []
     real = forgetting.perplexity_terms
     monkeypatch.setattr(
-        forgetting, "perplexity_terms", lambda *args: labels.append(args[-1]) or real(*args)
+        forgetting, "perplexity_terms", lambda *args: labels.append(args[3]) or real(*args)
     )
     table, summary, *_ = measured(call, tmp_path / "out", "--shared", shared)
     assert labels == ["small, passages, before"]
@@ -225,6 +225,14 @@ def test_the_table_holds_means_differences_and_intervals(call, monkeypatch, tmp_
 
 def test_the_same_command_gives_the_same_figures(call, adapter, shared, tmp_path):
     one, two = (measured(call, tmp_path / name, "--shared", shared) for name in ("one", "two"))
+    assert one[1]["summary"] == two[1]["summary"] and one[2:] == two[2:]
+
+
+def test_what_was_measured_is_not_measured_again(call, adapter, shared, tmp_path, monkeypatch):
+    one = measured(call, tmp_path / "out", "--shared", shared)
+    monkeypatch.setattr("harness.llm.local.LocalModel.generate", None)
+    monkeypatch.setattr("harness.llm.local.LocalModel.score", None)
+    two = measured(call, tmp_path / "out", "--shared", shared)
     assert one[1]["summary"] == two[1]["summary"] and one[2:] == two[2:]
 
 

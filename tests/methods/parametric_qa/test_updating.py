@@ -266,7 +266,7 @@ def test_the_tables_agree_with_the_records(call, data, tmp_path):
     assert summary["identical"]["parametric-qa"]["overwritten"] == len(data.corpus) - 5
     assert data.corpus.fingerprint[:12] in table and "not comparable with published" in table
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["changes.csv", "facts.csv", "summary.json", "unchanged.csv"]
+    assert names == ["answers", "changes.csv", "facts.csv", "summary.json", "unchanged.csv"]
 
 
 def test_the_same_seed_gives_the_same_records(call, tmp_path):

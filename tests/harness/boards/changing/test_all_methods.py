@@ -13,53 +13,17 @@ from harness import registry
 from harness.boards.changing import forgetting_table, updating_table
 from harness.boards.changing.forgetting import AskedTwice, Forgetting, ReadTwice
 from harness.boards.changing.material import Material
+from harness.boards.changing.subject import every_method
 from harness.boards.changing.update_records import Change, FactRecord, KeptRecord, Updating
 from harness.boards.task_entry import TaskSource
 from harness.errors import InputError
-from harness.llm.requests import as_text
-from harness.method import Method, MethodCard
-from harness.records import Hit, Prediction, StorageReport
+from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.testing.models import RuleModel
+from tests.harness.boards.changing.lab import FullNotes, Notes, last_passage
 from tests.harness.conftest import CommandLine
 from tests.methods.parametric_qa.small_tasks import FOUNDERS, YEARS, write_task
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-class Notes(Method):
-    """Keeps every passage; reads the one whose title the question names."""
-
-    card = MethodCard("Notes", "Keeps passages.")
-    most = 1000
-
-    def write(self, corpus, train, folder):
-        kept = list(corpus)[-self.most :]
-        notes = {passage.title: [passage.id, passage.text] for passage in kept}
-        (folder / "notes.json").write_text(json.dumps(notes))
-
-    def load(self, folder):
-        self.notes = json.loads((folder / "notes.json").read_text())
-
-    def storage(self):
-        return StorageReport({"text": len(json.dumps(self.notes))}, len(self.notes))
-
-    async def answer(self, query):
-        title = next((title for title in self.notes if title in query.text), None)
-        id_, text = self.notes[title] if title else ["", "nothing"]
-        reply = await self.llm.generate(f"Passage: {text}")
-        return Prediction(reply.text, [Hit(id_, 1.0)] if id_ else [])
-
-
-class FullNotes(Notes):
-    """Has room for the last twenty passages alone."""
-
-    card = MethodCard("Full notes", "Forgets.")
-    most = 8
-
-
-def last_passage(request) -> str:
-    """What a reader says that reads the last passage of its prompt aloud."""
-    return ([x for x in as_text(request.prompt).splitlines() if x[:9] == "Passage: "] or ["?"])[-1]
 
 
 @pytest.fixture
@@ -127,6 +91,16 @@ def test_a_memory_without_room_forgets_old_documents(evaluate):
     assert summary["facts"]["without_weights"] == ["bm25", "full-notes", "notes"]
     assert len(rows(out / "questions.csv")) == 3 * 4
     assert table.count("0 by construction") == 3 + 1
+
+
+def test_all_are_the_methods_that_the_model_serves():
+    here, left_out = every_method(resolve_model(DEFAULT_MODEL))
+    assert {"no-retrieval", "bm25", "rome", "memit", "prag"} <= {*here}
+    assert "shown gold" in left_out["adaptive-rag-oracle"]
+    assert "needs its own checkpoint" in left_out["self-rag"]
+    assert {*here} | {*left_out} == {*registry.names("methods")}
+    there, lacking = every_method(resolve_model("openai:m@http://localhost:1/v1"))
+    assert "bm25" in there and "'weights'" in lacking["rome"]
 
 
 def test_what_is_divided_is_whole_and_fixed(task):

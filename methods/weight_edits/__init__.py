@@ -1,0 +1,1 @@
+"""ROME and MEMIT: facts that changed are written into the weights of a few MLPs."""
