@@ -138,5 +138,7 @@ class SpanEncoder(DocumentEncoder):
 def _first(decoder: Any, layers: int) -> Any:
     """A view of the decoder with its first layers alone; nothing of the decoder is changed."""
     view = copy.copy(decoder)
+    # Accelerate gives rounded models a forward of their own, which would run the whole decoder.
+    view.__dict__.pop("forward", None)
     view._modules = {**decoder._modules, "layers": decoder.layers[:layers]}
     return view
