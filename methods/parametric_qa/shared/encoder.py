@@ -6,7 +6,7 @@ document and then learned memory tokens, whose last hidden states, projected, ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from methods.parametric_qa.shared.parts import SharedParts
 
 CONFIG_FILE, TENSORS_FILE = "encoder.json", "encoder.safetensors"
+MOST = 2**21
+"""Pairs of positions that one pass of a training reads."""
 SPREAD = 0.1
 """How far memory tokens begin from the mean embedding, in standard deviations of embeddings."""
 
@@ -159,8 +161,8 @@ class Encoder(DocumentEncoder):
         for document in documents:
             text = embed(torch.tensor([*self.start, *document], device=device))
             rows.append(torch.cat([text, self.tokens.to(text)]))
-        states = last_states(model.get_decoder(), rows)[:, -slots:]
-        return states.float()
+        found = last_states(model.get_decoder(), rows)
+        return torch.stack([states[-slots:] for states in found]).float()
 
     def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
@@ -168,8 +170,37 @@ class Encoder(DocumentEncoder):
         return codes
 
 
-def last_states(decoder: Any, rows: Sequence[Tensor]) -> Tensor:
-    """Last hidden states [rows, longest, hidden] of input vectors, the shorter rows at the end."""
+def last_states(decoder: Any, rows: Sequence[Tensor]) -> list[Tensor]:
+    """Last hidden states [length, hidden] of each row of input vectors.
+
+    In training, rows of unlike lengths are read apart: one long document would else make attention
+    to it, which is kept for the gradient, as wide in all rows.
+    """
+    lengths = [len(row) for row in rows]
+    found: dict[int, Tensor] = {}
+    for group in alike(lengths) if torch.is_grad_enabled() else [range(len(rows))]:
+        states = _padded_states(decoder, [rows[place] for place in group])
+        found |= {p: own[-lengths[p] :] for p, own in zip(group, states, strict=True)}
+    return [found[place] for place in range(len(rows))]
+
+
+def alike(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of rows that are read together, the short ones first.
+
+    Rows times the square of the longest are within ``MOST``, unless one alone is longer.
+    """
+    group: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if group and (len(group) + 1) * lengths[place] ** 2 > MOST:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def _padded_states(decoder: Any, rows: Sequence[Tensor]) -> Tensor:
+    """Last hidden states [rows, longest, hidden], the shorter rows at the end."""
     length, device = max(map(len, rows)), rows[0].device
     inputs = torch.stack([F.pad(row, (0, 0, length - len(row), 0)) for row in rows])
     padding = [length - len(row) for row in rows]

@@ -90,12 +90,12 @@ class SpanEncoder(DocumentEncoder):
 
     def states(self, model: Any, documents: Sequence[Sequence[int]]) -> list[Tensor]:
         """What the first layers think at each document's tokens, float32 [length, hidden]."""
-        embed, decoder = model.get_input_embeddings(), model.get_decoder()
+        embed, first = model.get_input_embeddings(), _first(model.get_decoder(), self.layers)
         device = embed.weight.device
         rows = [embed(torch.tensor([*self.start, *ids], device=device)) for ids in documents]
-        with self.adapter.on(first := _first(decoder, self.layers)):
-            found = last_states(first, rows).float()
-        return [row[-len(ids) :] for row, ids in zip(found, documents, strict=True)]
+        with self.adapter.on(first):
+            found = last_states(first, rows)
+        return [row[len(self.start) :].float() for row in found]
 
     def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
@@ -138,5 +138,7 @@ class SpanEncoder(DocumentEncoder):
 def _first(decoder: Any, layers: int) -> Any:
     """A view of the decoder with its first layers alone; nothing of the decoder is changed."""
     view = copy.copy(decoder)
+    # Accelerate gives rounded models a forward of their own, which would run the whole decoder.
+    view.__dict__.pop("forward", None)
     view._modules = {**decoder._modules, "layers": decoder.layers[:layers]}
     return view

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from harness.records import Passage, Question
 from methods.parametric_qa.evaluate.encoder import evaluate_encoder
 from methods.parametric_qa.evaluate.encoder_table import lines, table
 from methods.parametric_qa.shared import bundle as bundles
+from methods.parametric_qa.shared import encoder as encoders
 from methods.parametric_qa.shared.bundle import Bundle, adapter_of, contents_fingerprint
 from methods.parametric_qa.shared.encoder import encoder_codes
 from methods.parametric_qa.shared.initial import span_codes
@@ -86,15 +88,26 @@ def test_a_trained_one_reads_what_comes_before_and_no_other_document(llm):
     assert (other[-1] - codes[0, -1]).abs().max() > 1e-3
 
 
-def test_only_the_first_layers_are_run_and_the_model_is_left_as_it_was(llm):
-    ran = []
-    layers = llm.model.get_decoder().layers
-    hooks = [layer.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, layer in
-             enumerate(layers)]  # fmt: skip
+def test_in_training_a_long_document_is_read_apart(llm, monkeypatch):
+    documents, encoder = tokens(llm), moved(untrained(llm))
+    together = encoder(llm.model, documents)
+    monkeypatch.setattr(encoders, "MOST", max(map(len, documents)) ** 2)
+    torch.testing.assert_close(encoder(llm.model, documents), together, atol=1e-4, rtol=1e-4)
+    assert list(encoders.alike([90, 1, 2, 50])) == [[1, 2], [3], [0]]
+
+
+def test_only_the_first_layers_are_run_and_the_model_is_left_as_it_was(llm, monkeypatch):
+    ran, decoder = [], llm.model.get_decoder()
+    layers = decoder.layers
+    # As accelerate leaves a rounded model.
+    monkeypatch.setitem(decoder.__dict__, "forward", partial(type(decoder).forward, decoder))
+    hooks = [
+        layer.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, layer in enumerate(layers)
+    ]
     encoder_codes(llm, untrained(llm, layers=1), tokens(llm)[:1])
     for hook in hooks:
         hook.remove()
-    assert ran == [0] and llm.model.get_decoder().layers is layers
+    assert ran == [0] and decoder.layers is layers and "forward" in decoder.__dict__
     assert not any(module._forward_hooks for module in llm.model.modules())
 
 
