@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
+    "evaluate-retrieval": "methods.cli.retrieval:evaluate_retrieval",
     "evaluate-update": "methods.cli.update:evaluate_update",
     "map-memories": "methods.parametric_qa.cli.map:map_memories",
 }
