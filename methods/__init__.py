@@ -12,6 +12,7 @@ METHODS: dict[str, str] = {
     "graph-ppr": "methods.graph_ppr.method:GraphPPR",
     "graph-ppr-shuffled": "methods.graph_ppr.method:GraphPPRShuffled",
     "hipporag": "methods.hipporag.method:HippoRAG",
+    "hipporag-shuffled": "methods.hipporag.method:HippoRAGShuffled",
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",

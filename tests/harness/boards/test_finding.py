@@ -34,7 +34,8 @@ def task(tmp_path: Path) -> list[str]:
         for n in range(12)
     ]
     corpus = [{"id": f"d{n}", "contents": text} for n, text in enumerate(texts)]
-    files = {"questions": rows, "train": rows[:0], "corpus": corpus}
+    train = [{"id": "t", "question": "Who is at home in Town3?", "golden_answers": [people[3]]}]
+    files = {"questions": rows, "train": train, "corpus": corpus}
     paths = {name: write_lines(tmp_path / f"{name}.jsonl", each) for name, each in files.items()}
     return ["--task", "friends", *(f"--{name}={path}" for name, path in paths.items())]
 
@@ -94,8 +95,10 @@ def test_a_method_that_asks_needs_a_model(
     cli: CommandLine, task: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("methods.hipporag.method.HippoRAG.check_write", lambda *_: None)
-    line = cli.refuses("evaluate-retrieval", "--method", "hipporag", *task)
-    assert "name one: --model NAME" in line
+    done = cli("evaluate-retrieval", "--method", "hipporag", *task)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("error: the method asks a model before it has")
+    assert done.err.endswith("name one: --model NAME\n")
 
 
 def test_questions_without_gold_measure_nothing(
