@@ -126,8 +126,8 @@ def _check_whole(config: ModelConfig, kind: str, found: dict[str, Any]) -> None:
     lacking, over = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     if lacking:
         raise InputError(
-            f"{len(lacking):,} weights of a {kind} are not in its files, such as {lacking[0]}; they "
-            "would be random"
+            f"{len(lacking):,} weights of a {kind} are not in its files, such as {lacking[0]}; "
+            "they would be random"
         )
     if over:
         logger.warning(
