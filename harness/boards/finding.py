@@ -126,12 +126,10 @@ def evaluate_finding(
     if not asked:
         raise InputError(f"task '{data.name}' names no gold passages; nothing can be measured")
     check_subjects(subjects, data, model)
-    set_torch_threads()
-    llm = (
-        NoModel()
-        if options.model is None
-        else open_subjects_model(options.model, options.device, subjects, data)
-    )
+    llm: LanguageModel = NoModel()
+    if options.model is not None:
+        set_torch_threads()
+        llm = open_subjects_model(options.model, options.device, subjects, data)
     facts = {
         "model": llm.name,
         "methods": {s.label: s.params.model_dump(mode="json") for s in subjects},
@@ -220,11 +218,15 @@ def _cells(line: dict[str, Any]) -> list[str]:
     cells = [line["method"], f"{line['n']:,}"]
     for name in MEASURES:
         cells.append(_percent(line, name, ""))
-        gained = f"{name}_gained"
-        cells += [_percent(line, gained, "+"), f"{line[f'{name}_p']:.4f}"] if gained in line else [
-            "—", "—",
-        ]  # fmt: skip
+        if f"{name}_gained" in line:
+            cells += [_percent(line, f"{name}_gained", "+"), _p(line[f"{name}_p"])]
+        else:
+            cells += ["—", "—"]
     return cells
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 
 def _percent(line: dict[str, Any], name: str, sign: str) -> str:
