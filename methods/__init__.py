@@ -14,6 +14,7 @@ METHODS: dict[str, str] = {
     "graph-ppr": "methods.graph_ppr.method:GraphPPR",
     "graph-ppr-shuffled": "methods.graph_ppr.method:GraphPPRShuffled",
     "hipporag": "methods.hipporag.method:HippoRAG",
+    "hipporag-shuffled": "methods.hipporag.method:HippoRAGShuffled",
     "ircot": "methods.ircot.method:IRCoT",
     "corag": "methods.corag.method:CoRAG",
     "corag-prompted": "methods.corag.method:CoRAGPrompted",
@@ -46,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-encoder": "methods.parametric_qa.cli.evaluate_encoder:evaluate_encoder",
     "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
+    "evaluate-retrieval": "methods.cli.retrieval:evaluate_retrieval",
     "evaluate-update": "methods.cli.update:evaluate_update",
     "map-memories": "methods.parametric_qa.cli.map:map_memories",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from harness.llm.model_config import ModelConfig
 
+logger = logging.getLogger(__name__)
 
 # transformers reads a tokenizer.model with them.
 _READERS = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
@@ -87,7 +89,7 @@ def load_tokenizer(config: ModelConfig, path: str) -> Any:
 def load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     """The model in evaluation mode, frozen, in the config's dtype, which must not be ``auto``.
 
-    Raises InputError if it cannot be read or does not fit in memory.
+    Raises InputError if it cannot be read, does not fit in memory or lacks weights.
     """
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
@@ -99,18 +101,40 @@ def load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
     if config.quantization is not None:
         options["quantization_config"] = _quantization(config.quantization, options["dtype"])
     with explained(config, "the weights", path, _weights_fix(path)):
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             path,
             revision=config.revision,
             trust_remote_code=config.trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
+        _check_whole(config, type(model).__name__, found)
     # A checkpoint's own sampling defaults must not leak into greedy decoding.
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=eos)
     _never_repack(model)
     return model.eval().requires_grad_(False)
+
+
+def _check_whole(config: ModelConfig, kind: str, found: dict[str, Any]) -> None:
+    """Raise InputError for weights that transformers would draw at random; warn of those left over.
+
+    A model with parts of its own, such as a memory, is opened without them as the architecture that
+    its config names.
+    """
+    lacking, over = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    if lacking:
+        raise InputError(
+            f"{len(lacking):,} weights of a {kind} are not in its files, such as {lacking[0]}; "
+            "they would be random"
+        )
+    if over:
+        logger.warning(
+            "model '%s': %s weights in its files are no part of a %s, such as %s; they are left "
+            "out, so it is not the model that was trained with them",
+            config.name, f"{len(over):,}", kind, over[0],
+        )  # fmt: skip
 
 
 def _tokenizer_fix() -> str:
@@ -158,8 +182,6 @@ def _never_repack(model: Any) -> None:
 
 
 def _quantization(kind: str, dtype: torch.dtype) -> Any:
-    import logging
-
     from transformers import BitsAndBytesConfig
 
     # It would say in every layer of every step that int8 casts its inputs to float16.

@@ -61,11 +61,16 @@ def default_device() -> str:
 
 
 def set_torch_threads() -> None:
-    """Use the cores that are ours: more threads than that is far slower than fewer."""
-    import torch
+    """Use the cores that are ours: more threads than that is far slower than fewer.
 
-    if torch.get_num_threads() != wanted_threads():
-        torch.set_num_threads(wanted_threads())
+    A run with a model behind a server may never load torch; where it is not loaded yet, it will
+    find in the environment what is wanted.
+    """
+    wanted, torch = wanted_threads(), sys.modules.get("torch")
+    if torch is None:
+        os.environ["OMP_NUM_THREADS"] = str(wanted)
+    elif torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)
 
 
 def wanted_threads() -> int:

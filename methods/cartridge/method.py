@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.errors import ConfigError
 from harness.files import write_json
-from harness.method import Method, MethodCard, MethodParams
+from harness.method import Method, MethodCard, MethodParams, later
+from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query, Question, StorageReport
 from methods.cartridge.study import ask
 from methods.other_pool import DEFAULT_OTHER, OTHER, OtherPool, open_pool
+from methods.study.made import LONGEST_QUESTION, questions_about
 from methods.study.params import PRECISION, Precision
+from methods.study.questions import Asked, questions_of
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -38,7 +42,10 @@ class Cartridge(Method):
         source="HazyResearch/cartridges, whose code is not followed",
         deviations=(
             "Self-study is made by rule: questions whose answers are names, dates and numbers of "
-            "the passages, and the passages' own text. The paper's model makes conversations.",
+            "the passages, and the passages' own text.",
+            "With -p study=model the model asks about each passage and answers as it reads it, as "
+            "in the paper: here by eight fixed requests, one question and one short answer each; "
+            "the paper has five kinds of openings, longer conversations and many of them.",
             "The teacher reads the instruction, the demonstrations and one passage; the paper's, "
             "chunks of up to 4,096 tokens.",
             "The student is asked the question alone: instruction and demonstrations (-p shots) "
@@ -55,8 +62,16 @@ class Cartridge(Method):
         """Parameters of training and reading."""
 
         positions: int = Field(128, ge=2, le=65_536, description="length of the prefix")
+        study: Literal["rules", "model"] = later(
+            "rules",
+            description="what makes questions and answers: rules, or the model that reads a "
+            "passage; its text is studied in either case",
+        )
         questions: int = Field(
-            8, ge=0, le=256, description="questions made of a passage by rule, at most"
+            8, ge=0, le=256, description="questions made of a passage, at most (model: 8 at most)"
+        )
+        temperature: float = later(
+            0.7, ge=0, le=2, description="of the questions that the model makes"
         )
         steps: int = Field(400, ge=1, description="training steps")
         batch: int = Field(8, ge=1, description="questions or texts of a step")
@@ -79,29 +94,33 @@ class Cartridge(Method):
             raise ConfigError(f"model '{found.name}' cannot be trained with; take a local one")
         return found
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Train the prefix of all passages.
+    async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Have the model ask and answer, if it is to; then train the prefix of all passages.
 
         Raises ConfigError if they have fewer tokens than it has positions.
         """
         from methods.cartridge import training
 
         passages, params = self._passages(corpus), self.params
+        asked = await self.each(passages, self._asked, "questions about passages")
         recipe = training.Recipe(
-            params.questions,
-            params.steps,
-            params.batch,
-            params.learning_rate,
-            params.precision,
-            self.seed,
+            params.steps, params.batch, params.learning_rate, params.precision, self.seed
         )
         with TemporaryDirectory() as temporary:
             scratch = self.scratch or Path(temporary)
-            rows = training.lessons(self.model, self.prompts, passages, recipe, scratch)
+            rows = training.lessons(self.model, self.prompts, passages, asked, scratch)
             start = self._start(passages)
             trained, losses = training.train(self.model, start, rows, recipe, scratch)
         trained.save(folder / FILE)
-        counts = {"lessons": len(rows), "tokens": sum(len(x.row.target) for x in rows)}
+        counts = {
+            "questions": sum(map(len, asked)),
+            "made_tokens": self._tokens(
+                f" {x.question} {x.answer}" for each in asked for x in each
+            ),
+            "source_tokens": self._tokens(passage.contents for passage in passages),
+            "lessons": len(rows),
+            "tokens": sum(len(lesson.row.target) for lesson in rows),
+        }
         write_json(folder / STUDY, {"documents": len(passages), **counts, "losses": losses})
 
     def load(self, folder: Path) -> None:
@@ -127,6 +146,35 @@ class Cartridge(Method):
 
     def _passages(self, corpus: Corpus) -> list[Passage]:
         return list(corpus)
+
+    async def _asked(self, passage: Passage) -> list[Asked]:
+        """Questions about a passage, each with its answer."""
+        if self.params.study == "rules":
+            return questions_of(passage, self.params.questions, self.seed)
+        pairs = await asyncio.gather(
+            *(
+                self._conversation(passage, p)
+                for p in questions_about(passage, self.params.questions)
+            )
+        )
+        known = {each.question: each for each in pairs if each.question and each.answer}
+        return list(known.values())
+
+    async def _conversation(self, passage: Passage, prompt: Prompt) -> Asked:
+        """A question that the model makes, and what it answers when it reads the passage."""
+        said = await self.llm.generate(
+            prompt, max_tokens=LONGEST_QUESTION, one_line=True, temperature=self.params.temperature
+        )
+        if not said.first_line:
+            return Asked("", "")
+        reply = await self.llm.generate(
+            self.prompts.read(Query("", said.first_line), [passage]),
+            max_tokens=self.params.max_tokens, one_line=True,
+        )  # fmt: skip
+        return Asked(said.first_line, reply.first_line)
+
+    def _tokens(self, texts: Iterable[str]) -> int:
+        return sum(map(self.model.count_tokens, texts))
 
     def _start(self, passages: Sequence[Passage]) -> KeyValues:
         """Keys and values of the first tokens of what full-context reads."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.prompts import Prompt, QAPrompts
 from harness.records import Passage, Query
-from methods.study.questions import questions_of
+from methods.study.questions import Asked
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -39,14 +39,14 @@ def ask(question: str) -> Prompt:
 
 
 def rows_of(
-    llm: LocalModel, prompts: QAPrompts, passage: Passage, questions: int, seed: int
+    llm: LocalModel, prompts: QAPrompts, passage: Passage, asked: Sequence[Asked]
 ) -> list[Row]:
-    """Questions made of a passage by rule, at most so many, and its text.
+    """Questions that were made of a passage, and its text.
 
     The teacher reads what a reader of the passage reads: instruction, demonstrations, passage.
     """
     rows = []
-    for each in questions_of(passage, questions, seed):
+    for each in asked:
         whole = prompts.read(Query("", each.question), (passage,))
         rows.append(_row(llm, "question", whole, ask(each.question), each.answer))
     about = Prompt(f"Passage about: {passage.title}", reply_start="Text:")

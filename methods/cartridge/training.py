@@ -26,6 +26,7 @@ from methods.cartridge.study import Row, rows_of
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
 from methods.study.params import Precision, products_in
+from methods.study.questions import Asked
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -40,7 +41,6 @@ WARM = 0.1
 class Recipe:
     """How a cartridge is trained."""
 
-    questions: int
     steps: int
     batch: int
     learning_rate: float
@@ -67,14 +67,17 @@ def lessons(
     llm: LocalModel,
     prompts: QAPrompts,
     passages: Sequence[Passage],
-    recipe: Recipe,
+    asked: Sequence[Sequence[Asked]],
     scratch: Path,
 ) -> list[Lesson]:
-    """All rows of the passages with their teacher's expectations, kept passage by passage."""
+    """All rows of the passages with their teacher's expectations, kept passage by passage.
+
+    ``asked``: what is asked about each passage.
+    """
     found: list[Lesson] = []
     with bar(Console(stderr=True), "study of passages", len(passages)) as shown:
         for place, passage in enumerate(passages):
-            rows = rows_of(llm, prompts, passage, recipe.questions, recipe.seed)
+            rows = rows_of(llm, prompts, passage, asked[place])
             path = scratch / f"teacher-{place}.safetensors"
             if not path.exists():
                 save_tensors(path, _expectations(llm, rows))

@@ -53,6 +53,10 @@ class GraphRead(RetrieveThenRead):
         self._graph = Graph.load(folder, len(corpus))
         self._parts = {INDEX: folder_bytes(folder)}
 
+    def arranged(self, graph: Graph) -> Graph:
+        """The graph as it is saved; a control saves another."""
+        return graph
+
     def storage(self) -> StorageReport:
         """Text and index of the retriever, and the files of the graph."""
         report = super().storage()
@@ -136,14 +140,21 @@ class GraphPPR(GraphRead):
 
     async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Find the phrases of every passage; the model is asked nothing."""
-        self.graph_of(corpus).save(folder)
-
-    def graph_of(self, corpus: Corpus) -> Graph:
-        """The graph of a corpus."""
-        return Graph.of([phrases_of(passage.title, passage.text) for passage in corpus])
+        graph = Graph.of([phrases_of(passage.title, passage.text) for passage in corpus])
+        self.arranged(graph).save(folder)
 
 
-class GraphPPRShuffled(GraphPPR):
+class Shuffled(GraphRead):
+    """What controls share in whose graph the passages are permuted by the seed."""
+
+    def arranged(self, graph: Graph) -> Graph:
+        """The graph in which every passage has another one's phrases."""
+        count = graph.passages.shape[0]
+        order = Random(f"{self.seed} passages").sample(range(count), count)  # noqa: S311
+        return Graph(graph.phrases, graph.passages[order], graph.edges)
+
+
+class GraphPPRShuffled(Shuffled, GraphPPR):
     """The control: every passage has the phrases of another one."""
 
     card = MethodCard(
@@ -153,9 +164,3 @@ class GraphPPRShuffled(GraphPPR):
         source=GraphPPR.card.source,
         deviations=("All that graph-ppr's card says; the passages are permuted by the seed.",),
     )
-
-    def graph_of(self, corpus: Corpus) -> Graph:
-        """The graph with its passages permuted."""
-        graph = super().graph_of(corpus)
-        order = Random(f"{self.seed} passages").sample(range(len(corpus)), len(corpus))  # noqa: S311
-        return Graph(graph.phrases, graph.passages[order], graph.edges)

@@ -15,7 +15,7 @@ from harness.files import write_json
 from harness.method import MethodCard
 from harness.records import Passage, Query, Question
 from methods.graph_ppr.graph import PHRASES, Graph
-from methods.graph_ppr.method import INDEX, PAPER, GraphRead
+from methods.graph_ppr.method import INDEX, PAPER, GraphRead, Shuffled
 from methods.graph_ppr.phrases import normal
 from methods.hipporag.parse import Triple, parse_entities, parse_triples
 from methods.hipporag.prompts import (
@@ -111,7 +111,7 @@ class HippoRAG(GraphRead):
             pair = min(one, other), max(one, other)
             edges[pair] = edges.get(pair, 0.0) + cosine
             counts["synonyms"] += 1
-        Graph.of(ends, edges).save(folder)
+        self.arranged(Graph.of(ends, edges)).save(folder)
         np.save(folder / VECTORS, vectors, allow_pickle=False)
         write_json(folder / READ, {name: counts[name] for name in sorted(counts)})
 
@@ -168,6 +168,18 @@ class HippoRAG(GraphRead):
         # One at a time: in a batch the last bits of a vector depend on its neighbours.
         vectors = np.concatenate([encode(self._encoder, [name]) for name in names])
         return [self._phrases[place] for place in nearest(self._vectors, vectors)]
+
+
+class HippoRAGShuffled(Shuffled, HippoRAG):
+    """The control: the triples are those of the corpus, but stand in other passages."""
+
+    card = MethodCard(
+        title="HippoRAG, shuffled",
+        summary="Control of hipporag: each passage has the ends of another one's triples.",
+        paper=PAPER,
+        source=HippoRAG.card.source,
+        deviations=("All that hipporag's card says; the passages are permuted by the seed.",),
+    )
 
 
 def joined(

@@ -34,6 +34,25 @@ IMPLICATIONS = (
     ("Write what somebody who has read the passage now knows.", "They know:"),
     ("Rewrite the passage as statements that need no context.", "Statements:"),
 )
+ASKS = (
+    "Ask who somebody in the passage is, or who did something.",
+    "Ask what something that the passage names is.",
+    "Ask when something in the passage was or happened.",
+    "Ask where something in the passage is or happened.",
+    "Ask which of several things the passage speaks of.",
+    "Ask how something in the passage came about.",
+    "Ask for a number that the passage tells.",
+    "Ask for what the passage says of its subject.",
+)
+"""What a question about a passage may be for."""
+LONGEST_QUESTION = 40
+"""Tokens of a question that is made."""
+
+
+def questions_about(passage: Passage, most: int) -> list[Prompt]:
+    """At most so many prompts for questions about a passage, each another kind of question."""
+    wants = "Write one question that names what it is about and that the passage answers."
+    return [Prompt(ask, wants, passages=(passage,), reply_start="Question:") for ask in ASKS[:most]]
 
 
 def prompts_for(way: Way, passage: Passage, most: int) -> list[Prompt]:

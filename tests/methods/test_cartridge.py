@@ -76,6 +76,45 @@ def test_killed_and_continued_it_has_the_same_bytes(tiny, tmp_path, monkeypatch)
         assert (again / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_the_model_asks_and_answers_what_it_studies(tiny, tmp_path, monkeypatch):
+    """Killed as it trains and continued, it asks nothing anew and has the same bytes."""
+    values = {**VALUES, "study": "model", "questions": 2, "steps": 3}
+    files, studied, asked = write_task(tmp_path / "files", 4), [], []
+    lessons, generate = training.lessons, tiny.generate
+
+    def run(out: Path) -> Path:
+        plan = make_plan(files, Cartridge(Cartridge.Params(**values)))
+        return execute(plan, tmp_path / out, tiny, None, quiet())
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "lessons", lambda *a: studied.append(lessons(*a)) or studied[-1])
+    counts = read_performance(run(tmp_path / "whole")).write
+    (whole,) = (tmp_path / "whole").glob("toy/.memory/*/memory")
+    told = json.loads((whole / STUDY).read_text())
+    rows = [lesson.row for lesson in studied[0] if lesson.row.kind == "question"]
+    assert 5 < len(rows) <= told["questions"] <= 20  # two of each of ten passages
+    assert len({tiny.tokenizer.decode(row.student) for row in rows}) == len(rows)
+    # An empty question is not answered, an empty answer not studied.
+    assert 20 + told["questions"] <= counts.llm_calls <= 40
+    assert told["made_tokens"] > 0 and 20 < counts.completion_tokens < counts.prompt_tokens
+    assert told["source_tokens"] == sum(
+        tiny.count_tokens(f"Person {n}\nNumber {n} is called name{n}.") for n in range(10)
+    )
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_step", killed)
+        run(tmp_path / "part")
+    monkeypatch.setattr(
+        tiny, "generate", lambda requests: asked.extend(requests) or generate(requests)
+    )
+    run(tmp_path / "part")
+    assert len(asked) == 4  # the run's own questions
+    (again,) = (tmp_path / "part").glob("toy/.memory/*/memory")
+    for name in (FILE, STUDY):
+        assert (again / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_a_run_asks_the_question_alone_and_weighs_the_file(tiny, tmp_path):
     files = write_task(tmp_path / "files", 6)
     method = Cartridge(Cartridge.Params(**{**VALUES, "steps": 2, "shots": 2}))

@@ -12,7 +12,7 @@ from harness.files import folder_bytes, read_json
 from harness.records import Passage, Query
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel, ScriptedModel, WordRetriever, pick_words
-from methods.hipporag.method import HippoRAG, joined
+from methods.hipporag.method import HippoRAG, HippoRAGShuffled, joined
 from methods.hipporag.parse import parse_entities, parse_triples
 from methods.hipporag.prompts import ENTITIES, FACTS
 from methods.hipporag.synonyms import encode, nearest, synonyms
@@ -102,8 +102,8 @@ def test_ends_count_for_each_triple_and_edges_for_each_in_either_direction() -> 
     assert edges == {("a", "b"): 2.0, ("a", "a"): 1.0}
 
 
-def made(folder: Path, **params) -> HippoRAG:
-    method = HippoRAG(HippoRAG.Params(shots=0, k=2, synonyms=0.3, **params))
+def made(folder: Path, cls=HippoRAG, **params) -> HippoRAG:
+    method = cls(cls.Params(shots=0, k=2, synonyms=0.3, **params))
     open_with(method, ScriptedModel(SAID), WordRetriever(CORPUS), CORPUS)
     remember(method, CORPUS, folder=folder)
     return method
@@ -125,6 +125,23 @@ def test_a_walk_over_triples_and_a_synonym_finds_both_hops(tmp_path: Path) -> No
     assert weights[method._graph.phrases["kingdom of norland"]] == pytest.approx(
         float(near[0] @ near[1]), abs=1e-4
     )
+
+
+def test_the_control_walks_the_same_and_comes_to_other_passages(tmp_path: Path) -> None:
+    folders = [tmp_path / "of", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    of, other = made(folders[0]), made(folders[1], HippoRAGShuffled)
+    one, two = of._graph, other._graph
+    assert list(one.phrases) == list(two.phrases)
+    assert (one.edges != two.edges).nnz == 0
+    rows = [graph.passages.toarray().tolist() for graph in (one, two)]
+    assert rows[0] != rows[1] and sorted(rows[0]) == sorted(rows[1])
+    found = {}
+    for method in (of, other):
+        opened = open_with(method, ScriptedModel(SAID), WordRetriever(CORPUS), CORPUS)
+        opened.run([QUERY], lambda a, m=method: found.update({m: a.prediction.ranked_ids}))
+    assert found[of] == ["d0", "d1"] != found[other]
 
 
 def test_what_could_not_be_parsed_is_counted(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(source, wheel)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An empty environment with the wheel."""
+    """An environment with the wheel, and with a package of others once a test put it there."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     made = Environment(folder)

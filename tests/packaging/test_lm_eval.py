@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.conftest import Environment
+from tests.stub import Stub, Words
 
 pytestmark = pytest.mark.slow
 
@@ -25,15 +26,16 @@ for place in ("first on the import path", "not on it"):
 
 
 def test_as_a_plug_in_of_lm_eval_it_works_or_names_the_clash(
-    environment: Environment, tmp_path: Path, tiny_model_dir: Path
+    environment: Environment, tmp_path: Path
 ) -> None:
     for name in ("tasks", "methods"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('mine was run')\n")
-    done = environment(
-        "python", "-c", TWICE, "lm-eval", "--model", "memory", "--tasks", "memory_nq",
-        "--limit", 1, "--model_args", f"method=no-retrieval,llm=path:{tiny_model_dir}",
-        cwd=tmp_path,
-    )  # fmt: skip
+    with Stub(Words(lambda prompt: prompt.split()[-2])) as server:
+        done = environment(
+            "python", "-c", TWICE, "lm-eval", "--model", "memory", "--tasks", "memory_nq",
+            "--limit", 1, "--model_args", f"method=no-retrieval,llm=openai:m@{server.url}",
+            cwd=tmp_path,
+        )  # fmt: skip
     refused, found = done.stdout.split("its folder first on the import path: 2\n")
     assert refused == ""
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

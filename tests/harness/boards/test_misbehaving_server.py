@@ -20,7 +20,8 @@ from harness.runs.manifest import read_manifest
 from harness.testing.models import hashed_probability
 from methods.corag.checkout import read_checkout
 from tests.harness.conftest import CommandLine
-from tests.harness.lab import write_task
+from tests.harness.lab import write_lines, write_task
+from tests.harness.retrieval.helpers import HashEncoder
 from tests.methods.adaptive_lab import build_tiny_encoder
 from tests.methods.corag_checkout import write_checkout
 from tests.stub import FAULTS, Asked, Fault, Stub, Words
@@ -105,6 +106,11 @@ def methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[s
     checkout = write_checkout(tmp_path)
     monkeypatch.setattr("methods.corag.method.AUTHORS", read_checkout(checkout).prompts_fingerprint)
     router = str(build_tiny_encoder(tmp_path / "router"))
+    # Not the encoder itself, which is loaded for seconds each time that it is opened.
+    monkeypatch.setattr("harness.retrieval.dense.SentenceEncoder", lambda _: HashEncoder())
+    monkeypatch.setattr("methods.hipporag.method.HippoRAG.open_encoder", lambda _: HashEncoder())
+    others = [{"id": f"o{n}", "contents": f"Other {n}\nIt is {n} in Rome."} for n in range(30)]
+    other = str(write_lines(tmp_path / "other.jsonl", others))
     steps, chain = {"max_steps": 2}, {"retriever": "bm25", "max_path_length": 1}
     tuned = {**chain, "task_description": "answer"}
     learns = {"router": router, "bias_tasks": [], "epochs": 1, "max_length": 32}
@@ -117,6 +123,7 @@ def methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[s
         "corag": {**tuned, "prompts": str(checkout), "strategy": "best_of_n", "chains": 2},
         "corag-prompted": chain,
         "corag-reworded": tuned,
+        "full-context-other": {"passages": other},
         "ircot": steps,
         "parametric-qa-bm25": {"shared": None},
         "parametric-qa-closed-book": {"shared": None},

@@ -14,30 +14,42 @@ import pytest
 from harness.runs.directory import find_runs
 from tests.harness.lab import write_task
 
+QUESTIONS = 200
+"""More than are asked at once."""
 # The signal: nohup, a shell's "&" and some CI runners leave it ignored, and children inherit that.
 START = """
-import signal, sys
+import os, signal, sys, time
+HELD = {held!r}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from _pytest.monkeypatch import MonkeyPatch
 import harness.cli.main, harness.llm.open
 from tests.harness.lab import CountingModel, without_torch
+class Held(CountingModel):
+    def generate(self, requests):
+        while self.calls and os.path.exists(HELD):
+            time.sleep(0.01)
+        return super().generate(requests)
 without_torch(MonkeyPatch())
-harness.llm.open.open_model = lambda *_, **__: CountingModel(seconds={seconds})
+harness.llm.open.open_model = lambda *_, **__: Held()
 harness.cli.main.main()
 """
 NAMES = """
 import sys
 from harness.cli.main import main
-try:
-    main()
-except SystemExit as stopped:
-    heavy = {"torch", "transformers", "lm_eval", "faiss", "sentence_transformers", "datasets"}
-    print("code", stopped.code, "heavy", sorted(heavy & set(sys.modules)))
+for line in sys.argv[1:]:
+    sys.argv[1:] = line.split()
+    try:
+        main()
+    except SystemExit as stopped:
+        heavy = {"torch", "transformers", "lm_eval", "faiss", "sentence_transformers", "datasets"}
+        print(f"\\nafter {line}: code {stopped.code} heavy {sorted(heavy & set(sys.modules))}")
 """
 
 
-def start(arguments: list[object], seconds: float = 0.0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", START.format(seconds=seconds), *map(str, arguments)]
+def start(arguments: list[object]) -> subprocess.Popen[str]:
+    """A run that begins no second batch while a file ``held`` lies beside its folder."""
+    held = Path(str(arguments[-1])).with_name("held")
+    command = [sys.executable, "-c", START.format(held=str(held)), *map(str, arguments)]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -61,7 +73,7 @@ def wait_for_answers(out: Path) -> None:
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[object]:
-    files = write_task(tmp_path / "files", 600)
+    files = write_task(tmp_path / "files", QUESTIONS)
     return [
         "run", "--method", "no-retrieval", "--task", "toy", "--latency-queries", "2", "-p",
         "shots=0", "--questions", files / "questions.jsonl", "--corpus", files / "corpus.jsonl",
@@ -69,54 +81,65 @@ def arguments(tmp_path: Path) -> list[object]:
     ]  # fmt: skip
 
 
-def modules(*arguments: object) -> str:
-    command = [sys.executable, "-c", NAMES, *map(str, arguments)]
+@pytest.fixture
+def held(tmp_path: Path) -> Path:
+    """As long as this file is there, a run answers no more than one batch."""
+    path = tmp_path / "held"
+    path.touch()
+    return path
+
+
+def loads_no_heavy_library(*lines: str) -> None:
+    """Command lines, one after the other in one process, that each ends well."""
+    command = [sys.executable, "-c", NAMES, *lines]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=60)
-    return done.stdout.splitlines()[-1]
+    told = [line for line in done.stdout.splitlines() if " heavy [" in line]
+    assert told == [f"after {line}: code 0 heavy []" for line in lines]
 
 
-@pytest.mark.parametrize("command", ["--help", "list methods", "list tasks", "list models",
-                                     "list encoders", "list boards", "describe bm25"])  # fmt: skip
-def test_looking_things_up_loads_no_heavy_library(command: str) -> None:
-    assert modules(*command.split()) == "code 0 heavy []"
+def test_looking_things_up_loads_no_heavy_library() -> None:
+    loads_no_heavy_library("--help", "list methods", "list tasks", "list models", "list encoders",
+                           "list boards", "describe bm25")  # fmt: skip
 
 
 def test_a_finished_run_loads_no_heavy_library(arguments, tmp_path: Path) -> None:
     assert finish(start(arguments))[0] == 0
-    before = time.monotonic()
-    assert modules(*arguments) == "code 0 heavy []"
+    run, before = " ".join(map(str, arguments)), time.monotonic()
+    loads_no_heavy_library(
+        run, *(f"{name} {tmp_path / 'runs'}" for name in ("score", "leaderboard"))
+    )
     assert time.monotonic() - before < 15
-    assert modules("score", tmp_path / "runs") == "code 0 heavy []"
-    assert modules("leaderboard", tmp_path / "runs") == "code 0 heavy []"
 
 
 @pytest.mark.slow
-def test_interrupted_runs_continue(arguments, tmp_path: Path) -> None:
+def test_interrupted_runs_continue(arguments, held: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    process = start(arguments, seconds=0.3)
+    process = start(arguments)
     wait_for_answers(out)
     os.kill(process.pid, signal.SIGINT)
     code, errors = finish(process)
+    held.unlink()
     assert code == 130
     assert errors[-1] == "stopped; the same command continues where it was"
     assert not any("Traceback" in line for line in errors)
     (folder,) = find_runs(out)
     answered = (folder / "predictions.jsonl").read_bytes().count(b"\n")
-    assert 0 < answered < 600
+    assert 0 < answered < QUESTIONS
     code, errors = finish(start(arguments))
     assert code == 0
     (whole,) = find_runs(out)
-    assert (whole / "predictions.jsonl").read_bytes().count(b"\n") == 600
-    assert any("600/600" in line for line in errors)
+    assert (whole / "predictions.jsonl").read_bytes().count(b"\n") == QUESTIONS
+    assert any(f"{QUESTIONS}/{QUESTIONS}" in line for line in errors)
 
 
 @pytest.mark.slow
-def test_two_processes_never_write_the_same_run(arguments, tmp_path: Path) -> None:
-    first = start(arguments, seconds=0.5)
+def test_two_processes_never_write_the_same_run(arguments, held: Path, tmp_path: Path) -> None:
+    first = start(arguments)
     wait_for_answers(tmp_path / "runs")
     code, errors = finish(start(arguments))
+    held.unlink()
     assert code == 2
     assert "another process is writing this run; wait for it or stop it" in errors[-1]
     assert finish(first)[0] == 0
     (folder,) = find_runs(tmp_path / "runs")
-    assert (folder / "predictions.jsonl").read_bytes().count(b"\n") == 600
+    assert (folder / "predictions.jsonl").read_bytes().count(b"\n") == QUESTIONS

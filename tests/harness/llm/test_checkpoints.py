@@ -138,3 +138,31 @@ def test_the_catalogue_names_a_revision_of_self_rags_model_with_safetensors():
     assert entry.revision == "refs/pr/7"
     assert "safetensors" in entry.notes
     assert entry.settings()["revision"] == "refs/pr/7"
+
+
+def rewritten(folder: Path, change) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_weights_that_are_not_there_are_never_drawn_at_random(tiny_model_dir, tmp_path):
+    name = "model.layers.1.mlp.down_proj.weight"
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path / "less"))
+    rewritten(folder, lambda tensors: tensors.pop(name))
+    assert f"such as {name}; they would be random" in refusal(folder)
+
+
+def test_weights_that_the_architecture_has_no_place_for_are_told(tiny_model_dir, tmp_path, caplog):
+    """As those of a checkpoint with a memory of its own, opened as the model beneath."""
+    import torch
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path / "more"))
+    load(folder)
+    assert "left out" not in caplog.text
+    rewritten(folder, lambda tensors: tensors.update({"memory": torch.zeros(2, 8, 64)}))
+    load(folder)
+    assert "1 weights in its files are no part of a LlamaForCausalLM, such as memory" in caplog.text

@@ -18,7 +18,7 @@ from tests.methods.parametric_qa.training_lab import recipe
 
 EVALUATIONS = {
     "evaluate-write": ["--passages", 3, "--steps", 1, "--max-tokens", 8],
-    "evaluate-update": ["--facts", 2],
+    "evaluate-update": ["--facts", 2, "--unchanged", 1, "--no-text"],
     "evaluate-forgetting": ["--limit", 2, "--passages", 2],
 }
 
@@ -107,7 +107,10 @@ def test_evaluations_leave_out_what_the_parts_learnt_from(
     (shared / "shared.json").write_text(json.dumps(values))
     out = tmp_path / "out"
     options = [*EVALUATIONS[command], "--shared", shared, "--out", out]
-    more = {"evaluate-update": ["--facts", 6], "evaluate-forgetting": ["--limit", 12]}[command]
+    more = {
+        "evaluate-update": ["--facts", 6, "--unchanged", 50],
+        "evaluate-forgetting": ["--limit", 12],
+    }[command]
     call(command, *places["card"], *options, *more)
     assert "1 of 12 questions left out" in caplog.text
     files = [path.read_text() for path in out.glob("*.csv")]

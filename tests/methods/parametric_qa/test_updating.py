@@ -62,8 +62,11 @@ def evaluate(data, llm, shared):
     """What becomes of given facts in parametric-qa, with parameters, and other methods."""
 
     def run(facts, *others, **params):
-        own = {"name": "parametric-qa", "params": {"shared": str(shared), **params}}
-        methods = (own, *({"name": name} for name in others))
+        own = {"shared": str(shared), "max_tokens": 4, **params}
+        methods = (
+            {"name": "parametric-qa", "params": own},
+            *({"name": name, "params": {"max_tokens": 4}} for name in others),
+        )
         options = UpdateOptions(task="small", methods=methods, facts=len(facts))
         return evaluate_changes(data, facts, llm, subjects_of(options.methods), options, quiet())
 
