@@ -31,11 +31,14 @@ METHODS: dict[str, str] = {
     "prag-shuffled": "methods.prag.control:PRAGShuffled",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
+    "xrag": "methods.xrag.method:XRAG",
+    "xrag-shuffled": "methods.xrag.control:XRAGShuffled",
 }
 """Method -> ``module:Class``."""
 
 COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
+    "train-bridge": "methods.xrag.cli:train_bridge",
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
