@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from methods.xrag.bridge import Bridge
 
 MAX_TOKENS, BATCH = 32, 16
-MOST = 400
+MOST = 240
 """Held-out questions that a bridge is measured on."""
 OWN, OTHER, NONE = "own vector", "another's vector", "no vector"
 

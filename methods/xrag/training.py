@@ -16,7 +16,7 @@ from torch import Tensor
 from harness.data.trained_on import write_record
 from harness.errors import ConfigError, RunFailedError
 from harness.files import writing
-from harness.fingerprint import fingerprint
+from harness.fingerprint import fingerprint, known_sha256
 from harness.llm.weights import model_fingerprint
 from harness.progress import bar
 from methods.cartridge.network import divergence
@@ -254,7 +254,14 @@ def _account(
     from harness.runs.provenance import harness_version
 
     return {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": {
+            **recipe.model_dump(mode="json", exclude={"tasks"}),
+            # Files by what they hold: where they lay is nobody's.
+            "tasks": {
+                task.name: {file.name: known_sha256(file) for file in task.given_files}
+                for task in recipe.tasks
+            },
+        },
         "training": {
             "train questions": {task.name: len(task.train) for task in tasks},
             "free passages": {task.name: len(task.free) for task in tasks},
