@@ -99,11 +99,13 @@ def trained(
     llm.close()
     llm = open_model(config, device=device)
     assert isinstance(llm, LocalModel)
-    found = measure(llm, Bridge.load(out), encoder, tasks)
+    found = measure(llm, Bridge.load(out), encoder, tasks, plan.measured)
     write_json(out / MEASURED, found)
     yield f"held-out train questions: {found['questions']}"
     for read, value in found["f1"].items():
         yield f"  {read}: F1 {100 * value:.1f}, loss {found['loss'][read]:.3f}"
-    for read, pair in found["against"].items():
-        low, high = (100 * bound for bound in pair["interval"])
-        yield f"  F1 over {read}: {100 * pair['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    for read, pairs in found["against"].items():
+        for name, scale, digits in (("f1", 100, 1), ("loss", 1, 3)):
+            values = (pairs[name]["difference"], *pairs[name]["interval"])
+            mean, low, high = (f"{scale * value:+.{digits}f}" for value in values)
+            yield f"  own vector less {read}: {name} {mean} [{low}, {high}]"

@@ -65,6 +65,10 @@ class Recipe(_Part):
     validate_every: int = Field(100, ge=1, description="steps between validations")
     validation_questions: int = Field(64, ge=1, description="of one validation while it trains")
 
+    measured: int = Field(
+        240, ge=0, description="held-out questions that the trained bridge is measured on"
+    )
+
     @model_validator(mode="after")
     def _something_is_learnt(self) -> Self:
         if self.tuning.steps and not self.tuning.nll + self.tuning.kl:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.data.trained_on import write_record
-from harness.errors import ConfigError, RunFailedError
+from harness.errors import ConfigError, InputError, RunFailedError
 from harness.files import writing
 from harness.fingerprint import fingerprint, known_sha256
 from harness.llm.weights import model_fingerprint
@@ -59,7 +59,8 @@ def train(
 
     ``llm`` may be in another floating-point type afterwards; ``before`` is what it had learnt from.
     ``curves.csv`` holds losses and validation. An earlier bridge in ``out`` is replaced once all is
-    trained. Raises RunFailedError for a loss that is NaN, ConfigError for rounded weights.
+    trained. Raises RunFailedError for a loss that is NaN, ConfigError for rounded weights,
+    InputError where nothing is left to learn from.
     """
     if llm.config.quantization is not None:
         raise ConfigError(
@@ -95,11 +96,17 @@ class Training:
         table = llm.model.get_input_embeddings().weight
         self.bridge = Bridge.untrained(config, table, recipe.seed)
         self.weights = dict(self.bridge.named_parameters())
-        own = [recipe.model_dump(mode="json"), config.model_dump()]
+        own = [recipe.model_dump(mode="json", exclude={"measured"}), config.model_dump()]
         self.key = fingerprint([*own, *(task.corpus.fingerprint for task in tasks)])[:12]
         tuning = recipe.tuning
         taught = tuning.taught if tuning.kl else 0
         self.material = Material(llm, tasks, tuning.shots, taught, recipe.seed)
+        if not self.material.train or not self.material.passages:
+            raise InputError(
+                f"recipe '{recipe.name}': {len(self.material.passages)} passages and "
+                f"{len(self.material.train)} train questions are left to learn from, beside those "
+                f"that are held out and {tuning.shots} demonstrations of each task; give more"
+            )
         self.curves = Curves(out / "curves.csv")
 
     def run(self, console: Console) -> None:
@@ -171,7 +178,7 @@ class Training:
         if state is not None:
             self.curves.before = state["seconds"]
             self.curves.rows = [tuple(row) for row in state["curves"]]
-        if first == 0:
+        if not self.curves.rows:
             self._note(before)
         with bar(console, name, stage.steps, first) as shown:
             for step in range(first + 1, stage.steps + 1):

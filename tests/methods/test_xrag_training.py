@@ -158,13 +158,13 @@ def load_nothing():
     return None
 
 
-def test_a_loss_that_is_no_number_stops_it_and_weights_that_are_rounded_are_refused(
-    completion_model_dir, tmp_path, monkeypatch
-):
+def test_what_cannot_be_learnt_is_refused(completion_model_dir, tmp_path, monkeypatch):
     nothing = torch.tensor(float("nan"), requires_grad=True)
     monkeypatch.setattr(training.Training, "telling_loss", lambda self, source: nothing)
     with pytest.raises(RunFailedError, match="loss of step 1 of pretraining is nan; lower"):
         trained(completion_model_dir, tmp_path)
+    with pytest.raises(InputError, match="0 train questions are left to learn from"):
+        trained(completion_model_dir, tmp_path, tuning={"shots": 100})
     llm = load_tiny(completion_model_dir)
     llm.config = llm.config.model_copy(update={"quantization": "nf4"})
     with pytest.raises(ConfigError, match="quantization nf4"):
@@ -190,9 +190,10 @@ def test_the_command_tells_what_held_out_questions_say(completion_model_dir, tmp
     found = json.loads((tmp_path / "out" / "validation.json").read_text())
     assert found["questions"] == len(task.validation) and set(found["f1"]) == set(found["loss"])
     assert lines[0] == f"held-out train questions: {len(task.validation)}"
-    assert lines[-1].startswith("  F1 over no vector: ")
-    low, high = found["against"]["another's vector"]["interval"]
-    assert low <= found["f1"]["own vector"] - found["f1"]["another's vector"] <= high
+    assert lines[-1].startswith("  own vector less no vector: loss ")
+    for name in ("f1", "loss"):
+        low, high = found["against"]["another's vector"][name]["interval"]
+        assert low <= found[name]["own vector"] - found[name]["another's vector"] <= high
 
 
 def test_recipes_that_ship_are_valid_and_others_are_explained(tmp_path):
