@@ -57,13 +57,18 @@ class Bridge(nn.Module):
         read: Tensor = self.projector(vectors)
         return read
 
+    def segments(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """The like for soft prompts: [1, hidden] of each of [passages, dimensions]."""
+        read: Tensor = self(vectors)
+        return read.unsqueeze(1).unbind(0)
+
     @classmethod
     def untrained(cls, config: BridgeConfig, table: Tensor, seed: int) -> Self:
         """Random weights, for vectors of mean 0 and deviation 1: what comes out is spread as the
         model's input embeddings ``table`` [tokens, hidden] are."""
         bridge, source = cls(config), torch.Generator().manual_seed(seed)
         table = table.detach().float().cpu()
-        first, last = bridge.projector[0], bridge.projector[2]
+        first, last = bridge._linear(0), bridge._linear(2)
         with torch.no_grad():
             first.weight.normal_(0, config.dimensions**-0.5, generator=source)
             first.bias.zero_()
@@ -77,7 +82,7 @@ class Bridge(nn.Module):
         """The bridge of vectors as they are, if this one is of (vector - shift) / scale."""
         made = type(self)(self.config)
         made.load_state_dict(self.state_dict())
-        first = made.projector[0]
+        first = made._linear(0)
         with torch.no_grad():
             first.weight.div_(scale)
             first.bias.sub_(first.weight @ shift)
@@ -87,6 +92,11 @@ class Bridge(nn.Module):
     def bytes(self) -> int:
         """Bytes of its numbers as they are saved, two each."""
         return 2 * sum(tensor.numel() for tensor in self.state_dict().values())
+
+    def _linear(self, place: int) -> nn.Linear:
+        layer = self.projector[place]
+        assert isinstance(layer, nn.Linear)  # as they are made above
+        return layer
 
     def save(self, folder: Path, extra: Mapping[str, Any]) -> None:
         """Write the numbers in float16, then ``bridge.json``; ``extra`` is for who reads that."""

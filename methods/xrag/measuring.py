@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from harness.llm.requests import GenerateRequest
 from harness.metrics.answer import token_f1
@@ -18,14 +19,13 @@ from methods.xrag.material import Asked, Material, Vectors, others
 from methods.xrag.prompts import reading_prompt
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.llm.local import LocalModel
     from harness.retrieval.encoders import Encoder
     from methods.parametric_qa.train.training_data import TrainingTask
     from methods.xrag.bridge import Bridge
 
 MAX_TOKENS, BATCH = 32, 16
+Segments = Sequence[Tensor]
 OWN, OTHER, NONE = "own vector", "another's vector", "no vector"
 
 
@@ -77,14 +77,19 @@ def measure(
 
 def _against(own: Score, other: Score) -> dict[str, Any]:
     """What the own vector gives more than another, paired by question."""
-    pairs = {"f1": (own.f1, other.f1, difference_ci), "loss": (own.loss, other.loss, _drawn_ci)}
-    found = {}
-    for name, (first, second, interval) in pairs.items():
-        differences = np.subtract(first, second)
-        low, high = interval(differences)
-        mean = float(differences.mean())
-        found[name] = {"difference": round(mean, 4), "interval": [round(low, 4), round(high, 4)]}
-    return found
+    return {
+        "f1": _paired(own.f1, other.f1, difference_ci),
+        "loss": _paired(own.loss, other.loss, _drawn_ci),
+    }
+
+
+def _paired(
+    own: list[float], other: list[float], interval: Callable[[Floats], tuple[float, float]]
+) -> dict[str, Any]:
+    differences = np.subtract(own, other)
+    low, high = interval(differences)
+    mean = float(differences.mean())
+    return {"difference": round(mean, 4), "interval": [round(low, 4), round(high, 4)]}
 
 
 def _drawn_ci(differences: Floats) -> tuple[float, float]:
@@ -94,26 +99,29 @@ def _drawn_ci(differences: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _bridged(bridge: Bridge, vectors: Vectors, read: Sequence[Asked] | None) -> Tensor | None:
-    """What the model reads [questions, hidden]."""
+def _bridged(bridge: Bridge, vectors: Vectors, read: Sequence[Asked] | None) -> Segments | None:
+    """What the model reads, [1, hidden] of each."""
     if read is None:
         return None
     with torch.no_grad():
-        return bridge(torch.stack([vectors.plain(each.task, each.passage) for each in read]))
+        plain = [vectors.plain(each.task, each.passage) for each in read]
+        return bridge.segments(torch.stack(plain))
 
 
 def _score(
-    llm: LocalModel, material: Material, asked: Sequence[Asked], read: Tensor | None
+    llm: LocalModel, material: Material, asked: Sequence[Asked], read: Segments | None
 ) -> Score:
-    segments = [()] * len(asked) if read is None else [(one,) for one in read.split(1)]
+    shown: list[tuple[Tensor, ...]] = [()] * len(asked)
+    if read is not None:
+        shown = [(one,) for one in read]
     count = int(read is not None)
     prompts = [reading_prompt(each.question.text, count) for each in asked]
     stop = ("\n",) if llm.prompt_style == "completion" else ()
     requests = [
         GenerateRequest(
-            prompt.render(llm.prompt_style), MAX_TOKENS, stop, soft_prompts=shown, one_line=True
+            prompt.render(llm.prompt_style), MAX_TOKENS, stop, soft_prompts=each, one_line=True
         )
-        for prompt, shown in zip(prompts, segments, strict=True)
+        for prompt, each in zip(prompts, shown, strict=True)
     ]
     said = dict(llm.generate(requests))
     f1 = [token_f1(said[n].first_line, x.question.golden_answers) for n, x in enumerate(asked)]
@@ -121,16 +129,16 @@ def _score(
 
 
 def answer_losses(
-    llm: LocalModel, material: Material, asked: Sequence[Asked], read: Tensor | None
+    llm: LocalModel, material: Material, asked: Sequence[Asked], read: Segments | None
 ) -> Tensor:
-    """Of golden answers [questions], in nats a token, after what is read [questions, hidden]."""
+    """Of golden answers [questions], in nats a token, after what is read, [1, hidden] of each."""
     found = [torch.empty(0)]
     with torch.no_grad():
         for start in range(0, len(asked), BATCH):
             part = asked[start : start + BATCH]
             rows = [material.answering(each, int(read is not None)) for each in part]
             if read is not None:
-                shown = read[start : start + BATCH].split(1)
+                shown = read[start : start + BATCH]
                 rows = [replace(row, memories=[x]) for row, x in zip(rows, shown, strict=True)]
             packed = pack(llm.model, rows)
             found.append(row_losses(target_logits(llm.model, packed), packed.targets).cpu())

@@ -147,8 +147,7 @@ class XRAG(Method):
 
         if not ids:
             return ()
-        vectors = torch.from_numpy(self._retriever.vectors(ids))
-        return self._bridge(vectors).split(1)
+        return self._bridge.segments(torch.from_numpy(self._retriever.vectors(ids)))
 
     @property
     def _retriever(self) -> Retriever:

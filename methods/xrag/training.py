@@ -156,8 +156,8 @@ class Training:
             return {}
         views = {"own": asked, "other": others(asked)}
         with torch.no_grad():
-            read = {name: self.bridge(self._vectors(x)) for name, x in views.items()}
-        shown = {**read, "none": None} if alone else read
+            read = {name: self.bridge.segments(self._vectors(x)) for name, x in views.items()}
+        shown = {**read, **({"none": None} if alone else {})}
         losses = {n: answer_losses(self.llm, self.material, asked, x) for n, x in shown.items()}
         return {name: float(each.mean()) for name, each in losses.items()}
 
@@ -230,7 +230,7 @@ class Training:
 
     def _predicted(self, rows: Sequence[Row], vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and targets of rows with their vectors, bridged, put in."""
-        read = self.bridge(vectors).split(1)
+        read = self.bridge.segments(vectors)
         whole = [replace(row, memories=[one]) for row, one in zip(rows, read, strict=True)]
         packed = pack(self.llm.model, whole)
         return target_logits(self.llm.model, packed), packed.targets
