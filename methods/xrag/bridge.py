@@ -10,7 +10,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from harness.errors import ConfigError, InputError, did_you_mean, problem_of
+from harness.errors import (
+    ConfigError,
+    InputError,
+    RunFailedError,
+    did_you_mean,
+    problem_of,
+)
 from harness.files import read_json, write_json, writing
 from harness.llm.weights import model_fingerprint
 from harness.prompts import PromptStyle
@@ -91,7 +97,8 @@ class Bridge(nn.Module):
     @property
     def bytes(self) -> int:
         """Bytes of its numbers as they are saved, two each."""
-        return 2 * sum(tensor.numel() for tensor in self.state_dict().values())
+        numbers: int = sum(tensor.numel() for tensor in self.state_dict().values())
+        return 2 * numbers
 
     def _linear(self, place: int) -> nn.Linear:
         layer = self.projector[place]
@@ -99,8 +106,16 @@ class Bridge(nn.Module):
         return layer
 
     def save(self, folder: Path, extra: Mapping[str, Any]) -> None:
-        """Write the numbers in float16, then ``bridge.json``; ``extra`` is for who reads that."""
+        """Write the numbers in float16, then ``bridge.json``; ``extra`` is for who reads that.
+
+        Raises RunFailedError for numbers that float16 cannot hold; nothing is changed then.
+        """
         numbers = {name: tensor.half() for name, tensor in self.state_dict().items()}
+        if not all(tensor.isfinite().all() for tensor in numbers.values()):
+            raise RunFailedError(
+                f"{folder}: the bridge has numbers that float16 cannot hold; train it with a lower "
+                "learning_rate, or on vectors that differ more"
+            )
         with writing(folder):
             (folder / CONFIG_FILE).unlink(missing_ok=True)
         save_tensors(folder / TENSORS_FILE, numbers)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from harness.records import Question
     from harness.retrieval.encoders import Encoder
 
-_LEAST = 1e-6
+_LEAST = 0.01
+"""Of the mean deviation: numbers that hardly differ, as one of MiniLM's, are not blown up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Vectors:
         free = torch.cat(
             [self._rows[t.name][[t.corpus.position(id_) for id_ in t.free]] for t in tasks]
         )
-        self.shift, self.scale = free.mean(dim=0), free.std(dim=0).clamp_min(_LEAST)
+        self.shift, spread = free.mean(dim=0), free.std(dim=0)
+        self.scale = spread.clamp_min(_LEAST * float(spread.mean()))
 
     def plain(self, task: TrainingTask, passage: str) -> Tensor:
         """The vector [dimensions] of a passage, as the encoder gave it."""

@@ -19,7 +19,7 @@ from methods.parametric_qa.train.curves import read_curves
 from methods.parametric_qa.train.training_data import training_task
 from methods.xrag import cli, training
 from methods.xrag.bridge import CONFIG_FILE, TENSORS_FILE, Bridge
-from methods.xrag.material import Material, others
+from methods.xrag.material import Material, Vectors, others
 from methods.xrag.method import XRAG
 from methods.xrag.recipe import RECIPES, Recipe, read_recipe
 from tests.harness.lab import quiet, write_lines
@@ -124,6 +124,27 @@ def test_the_saved_bridge_takes_vectors_as_the_encoder_gives_them(tmp_path, comp
     assert torch.allclose(read, made((vectors - shift) / scale), atol=1e-2)
     out = made(torch.randn(400, 8))
     assert 0.5 < (out.std(dim=0) / table.std(dim=0)).median() < 2
+
+
+class HalfDead(HashEncoder):
+    """One number of its vectors is almost the same for all texts, as one of MiniLM's is."""
+
+    def encode_passages(self, texts):
+        found = super().encode_passages(texts)
+        found[:, 3] = 0.25 + 1e-3 * found[:, 3]
+        return found
+
+
+def test_numbers_that_hardly_differ_are_not_blown_up(completion_model_dir, tmp_path):
+    llm, task = load_tiny(completion_model_dir), toy_task()
+    vectors = Vectors([task], HalfDead(16, "half-dead-16"))
+    shown = torch.stack([vectors.of(task, id_) for id_ in task.corpus.ids])
+    assert shown[:, 3].abs().max() < 1 < shown[:, 2].abs().max()
+    made = Bridge.untrained(config_of(llm, dimensions=16), torch.randn(9, 64), 0)
+    made.folded(vectors.shift, vectors.scale).save(tmp_path, {})
+    with pytest.raises(RunFailedError, match="float16 cannot hold"):
+        made.folded(torch.zeros(16), torch.full((16,), 1e-7)).save(tmp_path, {})
+    assert Bridge.load(tmp_path)(torch.randn(2, 16)).isfinite().all()
 
 
 def test_a_teacher_reads_the_passage_and_expects_what_the_model_does(completion_model_dir):
