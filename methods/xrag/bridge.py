@@ -14,7 +14,6 @@ from harness.errors import (
     ConfigError,
     InputError,
     RunFailedError,
-    did_you_mean,
     problem_of,
 )
 from harness.files import read_json, write_json, writing
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 CONFIG_FILE, TENSORS_FILE = "bridge.json", "bridge.safetensors"
 CONTENTS = (CONFIG_FILE, TENSORS_FILE)
 """What makes up a bridge in a folder; checkpoints and learning curves do not."""
-SHIPPED = Path(__file__).parent / "trained"
 _AGAIN = "train the bridge again or restore the folder"
 
 
@@ -156,18 +154,12 @@ def read_config(folder: Path) -> BridgeConfig:
         raise InputError(f"{path}: 'shape' is missing; {_AGAIN}") from None
 
 
-def shipped_names() -> list[str]:
-    """Bridges that come with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG_FILE}"))
-
-
 def find_bridge(name: str) -> Path:
-    """The folder of a shipped bridge, or one given by its path. Raises InputError."""
-    if name in shipped_names():
-        return SHIPPED / name
+    """The folder of a bridge. Raises InputError if it holds none."""
     folder = Path(name).expanduser()
-    if (folder / CONFIG_FILE).is_file():
-        return folder
-    if "/" in name or folder.is_dir():
-        raise InputError(f"{folder}: holds no {CONFIG_FILE}; give a folder of a trained bridge")
-    raise InputError(f"no bridge '{name}'{did_you_mean(name, shipped_names())}")
+    if not (folder / CONFIG_FILE).is_file():
+        raise InputError(
+            f"{folder}: holds no {CONFIG_FILE}; give the folder that 'memory-harness train-bridge' "
+            "wrote"
+        )
+    return folder
