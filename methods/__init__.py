@@ -38,11 +38,14 @@ METHODS: dict[str, str] = {
     "rome": "methods.weight_edits.rome:ROME",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
+    "xrag": "methods.xrag.method:XRAG",
+    "xrag-shuffled": "methods.xrag.control:XRAGShuffled",
 }
 """Method -> ``module:Class``."""
 
 COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
+    "train-bridge": "methods.xrag.cli:train_bridge",
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-encoder": "methods.parametric_qa.cli.evaluate_encoder:evaluate_encoder",

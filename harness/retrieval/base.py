@@ -12,6 +12,9 @@ from harness.errors import ConfigError, did_you_mean
 from harness.records import Passage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
 
@@ -44,6 +47,8 @@ class Retriever(ABC):
     """What a run's config calls all retrievers of the class; by default, the name of the one."""
     built: Built | None = None
     """How its index came to be; None of one that does not tell."""
+    encoder_key: str | None = None
+    """Names what decides the vectors that passages are found by; None of one without any."""
 
     @classmethod
     def open(
@@ -103,6 +108,13 @@ class Retriever(ABC):
     @abstractmethod
     def storage(self) -> dict[str, int]:
         """Bytes on disk by part (``sparse index``, ``dense index``); the text is not included."""
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors [ids, dimensions] that passages are found by; of one with ``encoder_key``."""
+        raise ConfigError(
+            f"retriever '{self.name}' keeps no vectors of passages; take a dense encoder, such as "
+            "all-minilm-l6-v2"
+        )
 
     def revised(self, changes: CorpusChanges) -> Retriever | None:
         """A retriever over the changed corpus, made of this one in less than opening one there.

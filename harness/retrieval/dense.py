@@ -70,7 +70,7 @@ class DenseRetriever(Retriever):
 
         ``number_bytes``: bytes a number takes where the vectors are kept.
         """
-        self.name = encoder.name
+        self.name, self.encoder_key = encoder.name, encoder.key
         self._corpus = corpus
         self._encoder = encoder
         self._index = index
@@ -90,6 +90,12 @@ class DenseRetriever(Retriever):
     def storage(self) -> dict[str, int]:
         """Bytes of the vectors on disk: passages x dimensions x bytes a number."""
         return {"dense index": int(self._index.ntotal) * int(self._index.d) * self._number_bytes}
+
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        """The rows of the index, as they are kept."""
+        places = np.array([self._corpus.position(id_) for id_ in ids], np.int64)
+        found: Vectors = np.asarray(self._index.reconstruct_batch(places), np.float32)
+        return found
 
     def revised(self, changes: CorpusChanges) -> DenseRetriever:
         """Encode what is new; the vectors of all other passages stay."""

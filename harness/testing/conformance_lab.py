@@ -27,10 +27,11 @@ from harness.llm.base import LanguageModel
 from harness.method import Method, MethodParams, writes_memory
 from harness.records import Passage, Query, Question
 from harness.runs.write_phase import write
-from harness.testing.models import RuleModel, WordRetriever, small_task
+from harness.testing.models import RuleModel, small_task
 from harness.testing.observed import Case, CountingEngine, EndlessError, NoGold, Observed
 from harness.testing.outcomes import Outcomes, difference
 from harness.testing.places import Code
+from harness.testing.vectors import WordVectors
 from harness.testing.watch import HungError, Watch
 
 WRITE_PATIENCE = 10
@@ -157,7 +158,7 @@ class Lab:
             check_needs(self.cls.__name__, method, model)
         except CapabilityError as error:
             raise _ask_for_model(error) from error
-        retriever = WordRetriever(passages, case.most) if retrieves else None
+        retriever = WordVectors(passages, case.most) if retrieves else None
         engine = CountingEngine(model, retriever, passages, window=case.window)
         engine.rules, engine.max_calls, engine.watch = case.rules, self.max_calls, self.watch
         engine.backwards = case.backwards

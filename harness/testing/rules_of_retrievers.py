@@ -141,6 +141,18 @@ def _follows(tried: _Tried) -> Wrongs:
         yield "revised() finds others than one that is opened over the changed corpus", fix
 
 
+def _vectors(tried: _Tried) -> Wrongs:
+    ids = list(tried.corpus.ids)
+    if tried.opened.encoder_key is None:
+        return
+    whole = tried.opened.vectors(ids)
+    if whole.ndim != 2 or len(whole) != len(ids) or whole.dtype.name != "float32":
+        yield f"vectors() gives {whole.dtype.name}, {whole.shape}", "give float32, a row an id"
+    elif any((tried.opened.vectors([id_]) != whole[[row]]).any() for row, id_ in enumerate(ids)):
+        # NaN differs from itself, too.
+        yield "a passage has another vector among others", "give each the vector that is kept"
+
+
 def _storage(tried: _Tried) -> Wrongs:
     parts: Any = tried.opened.storage()
     if unknown := sorted(set(parts) - INDEX_PARTS):
@@ -162,6 +174,7 @@ _RULES: dict[str, Callable[[_Tried], Wrongs]] = {
     "k cuts one ranking": _bounds,
     "corpus and parameters alone decide what is found": _again,
     "another corpus does not change it": _follows,
+    "a passage's vector does not depend on the others": _vectors,
     "storage() reports bytes by part": _storage,
 }
 RULES = (_OPENS, *_RULES)

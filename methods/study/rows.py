@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from harness.prompts import Prompt
 from harness.records import Passage
 from methods.parametric_qa.write.sequences import Row, end_token
 from methods.study.prompts import closed_book
@@ -36,12 +37,17 @@ def question_rows(llm: LocalModel, asked: Sequence[Asked]) -> list[Row]:
     """Each question as the model is asked without passages; its answer and its end are learnt."""
     rows = []
     for each in asked:
-        prompt = closed_book(each.question).render(llm.prompt_style)
-        before = "" if llm.prompt_style == "chat" else " "
-        end = llm.turn_end or "\n"
-        ids, (target,) = llm.pairs(prompt, [f"{before}{each.answer}{end}"])
+        ids, target = reply_ids(llm, closed_book(each.question), each.answer)
         rows.append(Row([ids], [], target))
     return rows
+
+
+def reply_ids(llm: LocalModel, prompt: Prompt, reply: str) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt, and of a reply with what ends it: the line, or a chat's turn."""
+    before = "" if llm.prompt_style == "chat" else " "
+    said = f"{before}{reply}{llm.turn_end or chr(10)}"
+    ids, (target,) = llm.pairs(prompt.render(llm.prompt_style), [said])
+    return ids, target
 
 
 def batches(rows: Sequence[Row], size: int, steps: int, seed: int) -> Iterator[list[Row]]:

@@ -39,7 +39,7 @@ def follow(cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_retriever(follow, tmp_path: Path) -> None:
     printed = follow("A retriever")
-    assert "8 rules kept, 0 broken" in printed["check-retriever"]
+    assert "9 rules kept, 0 broken" in printed["check-retriever"]
     (manifest,) = (tmp_path / "runs").rglob("manifest.json")
     config = json.loads(manifest.read_text())["config"]
     assert config["retriever"] == {"kind": "first-words", "words": 20}

@@ -14,6 +14,7 @@ from harness.retrieval.open import open_retriever, retriever_config
 from harness.testing.findings import BrokenRuleError
 from harness.testing.models import WordRetriever, small_task
 from harness.testing.rules_of_retrievers import RULES, check_retriever
+from harness.testing.vectors import WordVectors
 from tests.harness.conftest import CommandLine
 
 
@@ -81,6 +82,17 @@ class Failing(WordRetriever):
         return [super(Failing, self).search([query.split()[0]], k)[0] for query in queries]
 
 
+class Centred(WordVectors):
+    def vectors(self, ids):
+        found = super().vectors(ids)
+        return found - found.mean(axis=0)
+
+
+class Flat(WordVectors):
+    def vectors(self, ids):
+        return super().vectors(ids)[:, 0]
+
+
 class Unwritable(WordRetriever):
     @classmethod
     def config(cls, settings):
@@ -96,6 +108,8 @@ def test_a_good_retriever_keeps_every_rule():
     registry.register("retrievers", "words", Words)
     registry.register("retrievers", "most", Most)
     assert check_retriever("words") == check_retriever("most,most=2") == RULES
+    registry.register("retrievers", "vectors", WordVectors)
+    assert check_retriever("vectors") == RULES
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,8 @@ def test_a_good_retriever_keeps_every_rule():
         (Stuck, r"revised\(\) finds others than one that is opened over the changed corpus"),
         (Odd, r"unknown parts \['index'\].*\n.*index = 1.5, not a number of bytes"),
         (Failing, "IndexError: list index out of range; answer any text, also an empty one"),
+        (Centred, "a passage has another vector among others; give each the vector that is kept"),
+        (Flat, r"vectors\(\) gives float32, \(10,\); give float32, a row an id"),
         (Unwritable, "give numbers, texts, lists, dictionaries alone"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
