@@ -64,7 +64,7 @@ class Editor(Method):
 
     def check_model(self, llm: LanguageModel) -> None:
         """Raise ConfigError for a model whose layers do not end with one down projection."""
-        from methods.study.lora import trainable
+        from methods.study.training import trainable
 
         self._names(trainable(llm))
 
@@ -73,7 +73,7 @@ class Editor(Method):
 
         Raises ConfigError for a model that cannot be edited.
         """
-        from methods.study.lora import trainable
+        from methods.study.training import trainable
         from methods.weight_edits.moments import moments, sampled
 
         llm = trainable(self.llm.model)
@@ -94,7 +94,7 @@ class Editor(Method):
 
     def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
         """Edit the facts of documents that were updated; added and deleted ones change nothing."""
-        from methods.study.lora import trainable
+        from methods.study.training import trainable
 
         told = read_json(folder / FACTS)
         llm, again = trainable(self.llm.model), {new.id for new in changes.updated}
