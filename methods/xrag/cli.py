@@ -101,6 +101,11 @@ def trained(
     assert isinstance(llm, LocalModel)
     found = measure(llm, Bridge.load(out), encoder, tasks, plan.measured)
     write_json(out / MEASURED, found)
+    yield from told(found)
+
+
+def told(found: Mapping[str, Any]) -> Iterator[str]:
+    """What ``measure`` found, as lines."""
     yield f"held-out train questions: {found['questions']}"
     for read, value in found["f1"].items():
         yield f"  {read}: F1 {100 * value:.1f}, loss {found['loss'][read]:.3f}"
