@@ -53,8 +53,8 @@ class Cartridge(Method):
             "It begins as keys and values of the first tokens of full-context's prompt, so of the "
             "instruction and the demonstrations, then of passages; the paper's, of the corpus.",
             "The loss is over the teacher's 20 likeliest tokens at each place of a reply.",
-            "With the default model it is not shown to hold its pool (see its README); no full-size "
-            "run was made.",
+            "With the default model it is not shown to hold its pool (see its README); no run at "
+            "full size was made.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"key-value-prompts", "training"})
