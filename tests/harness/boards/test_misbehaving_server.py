@@ -32,7 +32,8 @@ KINDS = [*FAULTS.values(), Fault(drops=True, delay=1.5 * PATIENCE)]
 HARD = "number 3 "
 """A question that the server does not answer until it is well."""
 READ_VECTORS = (
-    "parametric-qa", "parametric-qa-gold", "parametric-qa-shuffled", "xrag", "xrag-shuffled"
+    "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-gold",
+    "parametric-qa-shuffled", "xrag", "xrag-shuffled",
 )  # fmt: skip
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 LAYERS = ("memory-layer", "memory-layer-other", "memit", "rome")

@@ -277,7 +277,7 @@ def test_a_model_without_tags_takes_no_more_memory(tiny_model_dir, monkeypatch):
     rooms = []
     init = Decoder.__init__
     monkeypatch.setattr(
-        Decoder, "__init__", lambda self, *args: rooms.append(args[-1]) or init(self, *args)
+        Decoder, "__init__", lambda self, *args: rooms.append(args[3]) or init(self, *args)
     )
     replies(opened(tiny_model_dir), REQUESTS)
     assert rooms == [32]
