@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from harness.files import folder_bytes
 from harness.method import MethodCard
 from harness.records import Passage, Prediction, Query, StorageReport
 from harness.retrieval.prebuilt import RETRIEVER
+from methods.others import others
 from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
 
@@ -126,6 +126,4 @@ class CompressorShuffled(Compressor):
 
     def _read(self, found: Sequence[Passage], query: Query) -> list[str]:
         used = {passage.id for passage in found}
-        others = [id_ for id_ in self._bank.ids if id_ not in used] or list(self._bank.ids)
-        source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
-        return source.sample(others, min(self.params.k, len(others)))
+        return others(self._bank.ids, used, self.params.k, self.seed, query)

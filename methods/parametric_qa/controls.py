@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from harness.data.trained_on import TrainedOn
 from harness.method import Method, MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
+from methods.others import others
 from methods.parametric_qa.choose import Chosen
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.prompts import reading_prompt
@@ -80,9 +80,7 @@ class ParametricQAShuffled(ParametricQA):
 
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
         used = {c.id for c in chosen}
-        others = [id_ for id_ in self._bank.ids if id_ not in used] or list(self._bank.ids)
-        source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
-        return source.sample(others, min(self.params.k, len(others)))
+        return others(self._bank.ids, used, self.params.k, self.seed, query)
 
 
 class ParametricQAClosedBook(Method):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.method import MethodCard
 from harness.records import Passage, Query
+from methods.others import others
 from methods.prag.method import PRAG
 
 
@@ -27,6 +27,5 @@ class PRAGShuffled(PRAG):
 
     def _chosen(self, query: Query, found: Sequence[Passage]) -> list[Path]:
         used = {passage.id for passage in found}
-        others = [id_ for id_ in self._places if id_ not in used] or list(self._places)
-        source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
-        return [self._lora(id_) for id_ in source.sample(others, min(len(found), len(others)))]
+        chosen = others(list(self._places), used, len(found), self.seed, query)
+        return [self._lora(id_) for id_ in chosen]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from harness.method import MethodCard
 from harness.records import Passage, Query
+from methods.others import others
 from methods.xrag.method import XRAG
 
 
@@ -27,6 +27,4 @@ class XRAGShuffled(XRAG):
     def _chosen(self, query: Query, found: Sequence[Passage]) -> list[str]:
         used, corpus = {passage.id for passage in found}, self.retriever.corpus
         assert corpus is not None  # the retriever is over one
-        others = [id_ for id_ in corpus.ids if id_ not in used] or list(corpus.ids)
-        source = random.Random(f"{self.seed} shuffled {query.id}")  # noqa: S311
-        return source.sample(others, min(self.params.k, len(found), len(others)))
+        return others(corpus.ids, used, min(self.params.k, len(found)), self.seed, query)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from methods.parametric_qa.shared.contextual import Size
+from methods.recipes import Part, parsed, values_of
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "contextual"
 
@@ -20,10 +19,8 @@ class SizeShare(Size):
     share: float = Field(0.0, ge=0)
 
 
-class Recipe(BaseModel):
+class Recipe(Part):
     """Everything that decides what training gives, beside the data and the time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     model: str | dict[str, Any]
@@ -85,15 +82,5 @@ class Recipe(BaseModel):
 
 def read_recipe(name: str) -> Recipe:
     """A shipped recipe by name, or a YAML file. Errors name the file, the key and the fix."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-    try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(values)
-    except FileNotFoundError:
-        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-        raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        found = problem_of(error)
-        raise ConfigError(f"{path}: '{found.where}': {found.message}") from error
+    source = name if name.endswith((".yaml", ".yml")) else f"recipe '{name}'"
+    return parsed(Recipe, values_of(name, RECIPES), source)

@@ -25,11 +25,12 @@ from methods.parametric_qa.shared.bundle import Bundle, adapter_of, find_bundle
 from methods.parametric_qa.shared.open_bundle import trained_bundle
 from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
 from methods.parametric_qa.train.features import Features
-from methods.parametric_qa.train.recipe import Recipe, parse_recipe
+from methods.parametric_qa.train.recipe import Recipe
 from methods.parametric_qa.train.row_sources import guard_of, source_task
 from methods.parametric_qa.train.training_data import read_training_tasks
 from methods.parametric_qa.write.codes import first_codes
 from methods.parametric_qa.write.sequences import Row, pack, target_logits, token_losses
+from methods.recipes import parsed
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -113,7 +114,7 @@ def _recipe(folder: Path) -> Recipe:
     values = read_json(path).get("recipe")
     if values is None:
         raise ConfigError(f"{path}: no recipe, so nobody knows which questions were held out")
-    return parse_recipe(values, str(path))
+    return parsed(Recipe, values, str(path))
 
 
 def _views(

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from harness.boards.file import task_beside
-from harness.boards.task_entry import TaskSource
-from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.method import later
 from methods.parametric_qa.shared.bundle import SelectorConfig
 from methods.parametric_qa.shared.encoders import InitName
 from methods.parametric_qa.shared.span_encoder import LAYERS, RANK
+from methods.recipes import Part, TaskRecipe, read
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Losses(_Part):
+class Losses(Part):
     """How often each loss is taken: shares of the steps, by weight. 0 switches one off."""
 
     answer: float = Field(1.0, ge=0, description="the golden answer, after memories and question")
@@ -38,7 +30,7 @@ class Losses(_Part):
     follow: float = Field(0.0, ge=0, description="its second half, after a memory of its first")
 
 
-class SelectorTraining(_Part):
+class SelectorTraining(Part):
     """InfoNCE on gold documents with in-batch and BM25 hard negatives."""
 
     steps: int = Field(200, ge=0)
@@ -52,7 +44,7 @@ class SelectorTraining(_Part):
     )
 
 
-class Tuning(_Part):
+class Tuning(Part):
     """What of the language model is trained."""
 
     mode: Literal["frozen", "lora", "full"] = Field(
@@ -66,21 +58,16 @@ class Tuning(_Part):
     )
 
 
-class EncoderShape(_Part):
+class EncoderShape(Part):
     """Which of the model's layers read a document for spans+encoder, and its adapter's rank."""
 
     layers: int = Field(LAYERS, ge=1, description="first layers of the model, at most all")
     rank: int = Field(RANK, ge=1)
 
 
-class Recipe(_Part):
+class Recipe(TaskRecipe):
     """Everything that decides what training gives, beside the data."""
 
-    name: str
-    model: str | dict[str, Any]
-    tasks: tuple[TaskSource, ...] = Field(
-        min_length=1, description="names, or entries as a board has them"
-    )
     sources: tuple[str, ...] = later(
         (), description="other rows to learn from: files SOURCE.jsonl.gz in the folder --rows"
     )
@@ -126,38 +113,7 @@ class Recipe(_Part):
     validate_every: int = Field(100, ge=1, description="steps between validations")
     validation_questions: int = Field(96, ge=0)
 
-    def changed(self, changes: Mapping[str, Any]) -> Recipe:
-        """The recipe with other values; ``{"tuning": {"rank": 8}}`` leaves the mode as it is.
-
-        Raises ConfigError naming the value that is refused.
-        """
-        own: dict[str, Any] = {**dict(self), **changes}
-        for key, value in changes.items():
-            before = getattr(self, key, None)
-            if isinstance(before, BaseModel) and isinstance(value, Mapping):
-                own[key] = {**before.model_dump(), **value}
-        return parse_recipe(own, f"recipe '{self.name}'")
-
 
 def read_recipe(name: str) -> Recipe:
     """A shipped recipe by name, or a YAML file. Errors name the file, the key and the fix."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-        raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    recipe = parse_recipe(values, str(path))
-    tasks = tuple(task_beside(task, path) for task in recipe.tasks)
-    return recipe.model_copy(update={"tasks": tasks})
-
-
-def parse_recipe(values: Any, source: str) -> Recipe:
-    """Validate a recipe's values; ``source`` begins the error."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        found = problem_of(error)
-        raise ConfigError(f"{source}: '{found.where}': {found.message}") from error
+    return read(Recipe, name, RECIPES)
