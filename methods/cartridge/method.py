@@ -40,6 +40,7 @@ class Cartridge(Method):
         paper="Eyuboglu et al., Cartridges: lightweight and general-purpose long context "
         "representations via self-study, 2025 (arXiv 2506.06266)",
         source="HazyResearch/cartridges, whose code is not followed",
+        version=2,
         deviations=(
             "Self-study is made by rule: questions whose answers are names, dates and numbers of "
             "the passages, and the passages' own text.",
@@ -205,6 +206,7 @@ class CartridgeOther(OtherPool, Cartridge):
         title="Cartridge of another pool",
         summary="A prefix as large, trained on as many passages of another pool; a floor.",
         source="a control of cartridge",
+        version=2,
         deviations=(
             "The other pool's first passages are taken, as many as the pool has.",
             "Another task's pool may hold an answer by chance; format is learnt from any.",
