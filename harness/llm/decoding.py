@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
-from harness.llm.apart import beginning_apart
 from harness.llm.batches import neighbours
 from harness.llm.kvcache import KVCache, cache_name, keep_rows, parameters_of, plain_layers
 from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix, shared_length, takes_gaps
@@ -26,7 +25,7 @@ class Decoder:
     """A model that has read a batch of prompts; ``logits`` [rows, vocabulary] are what it expects.
 
     ``prompts`` are token ids [length] or embeddings [length, hidden] that follow ``prefixes``, or
-    a beginning that all share and no row holds (apart.py).
+    a beginning that all share and no row holds: within ``beginning_apart`` (apart.py).
     """
 
     def __init__(
@@ -135,12 +134,9 @@ class Decoder:
             places = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -length:]
             options["position_ids"] = places + self.beginning.length
         model, options["attention_mask"] = self.runtime.model, mask
-        if not self.beginning.length:
-            output = model(use_cache=True, logits_to_keep=1, **options)
-        else:
-            with beginning_apart(model):
-                layers = self.beginning.cache.layers
-                output = model(use_cache=True, logits_to_keep=1, beginning=layers, **options)
+        if self.beginning.length:
+            options["beginning"] = self.beginning.cache.layers
+        output = model(use_cache=True, logits_to_keep=1, **options)
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -205,14 +206,15 @@ def _write(
     """Token ids [rows, at most ``max_tokens``] written after the prompts."""
     import torch
 
-    from harness.llm.apart import apart
+    from harness.llm.apart import apart, beginning_apart
     from harness.llm.decoding import Decoder
 
     most = requests[0].max_tokens + _room(runtime, requests[0])
-    with torch.inference_mode():
+    given = requests[0].prefix is not None
+    beginning = apart(runtime.model, prefixes) if given else NO_PREFIX
+    attention = beginning_apart(runtime.model) if beginning.length else nullcontext()
+    with torch.inference_mode(), attention:
         rows = left_to_read(runtime, prompts, requests, prefixes)
-        given = requests[0].prefix is not None
-        beginning = apart(runtime.model, prefixes) if given else NO_PREFIX
         decoder = Decoder(runtime, rows, prefixes, most, beginning)
         for row, (prompt, request) in enumerate(zip(prompts, requests, strict=True)):
             keep(runtime, prompt, request, partial(decoder.row_layers, row))
