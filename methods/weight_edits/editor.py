@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from harness.files import atomic_file, read_json, write_json
+from harness.files import read_json, write_json
 from harness.llm.changes import Changes
 from harness.llm.edit import LowRank
 from harness.method import Method, MethodParams
@@ -73,13 +73,14 @@ class Editor(Method):
 
         Raises ConfigError for a model that cannot be edited.
         """
+        from methods.parametric_qa.shared.parts import save_tensors
         from methods.study.training import trainable
         from methods.weight_edits.moments import moments, sampled
 
         llm = trainable(self.llm.model)
         names = self._names(llm)
         texts = sampled(llm, corpus, self.params.moment_tokens)
-        save(folder / MOMENTS, moments(llm, names, texts, self.scratch))
+        save_tensors(folder / MOMENTS, moments(llm, names, texts, self.scratch))
         write_json(
             folder / FACTS,
             {
@@ -202,14 +203,6 @@ def edits_in(folder: Path) -> dict[str, LowRank]:
     parts = read(folder / EDITS)
     names: Iterable[str] = dict.fromkeys(part.rpartition(" ")[0] for part in parts)
     return {name: LowRank(parts[f"{name} left"], parts[f"{name} right"]) for name in names}
-
-
-def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors; a crash leaves the old file or the new one."""
-    from safetensors.torch import save as as_bytes
-
-    with atomic_file(path) as file:
-        file.write(as_bytes({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
 
 
 def read(path: Path) -> dict[str, Tensor]:

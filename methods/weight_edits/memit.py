@@ -17,7 +17,6 @@ from methods.weight_edits.editor import (
     Editor,
     parts_of,
     read,
-    save,
 )
 from methods.weight_edits.facts import Fact
 
@@ -82,6 +81,7 @@ class MEMIT(Editor):
     ) -> None:
         import torch
 
+        from methods.parametric_qa.shared.parts import save_tensors
         from methods.weight_edits.inside import essence, layer_of, sequences
         from methods.weight_edits.values import searched
 
@@ -93,11 +93,11 @@ class MEMIT(Editor):
             there, change = searched(llm, layer_of(names[-1]), own, kept_as, self.params)
             values.append((there + change)[None].cpu())
         wanted = torch.cat(values)
-        save(folder / VALUES, {"values": wanted})
+        save_tensors(folder / VALUES, {"values": wanted})
         edits = spread(
             llm, {name: moments[name] for name in names}, given, wanted, self.params.keep_known
         )
-        save(folder / EDITS, parts_of(edits))
+        save_tensors(folder / EDITS, parts_of(edits))
 
 
 def spread(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import InputError
-from harness.files import atomic_file
 from harness.fingerprint import sample_by_hash
 from harness.progress import bar
+from methods.parametric_qa.shared.parts import save_tensors
 from methods.parametric_qa.write.sequences import Row, pack
 from methods.weight_edits.inside import layer_of, read_through, watched
 
@@ -81,10 +81,7 @@ def _add(
 
 
 def _keep(place: Path, number: int, sums: dict[str, Tensor]) -> None:
-    from safetensors.torch import save
-
-    with atomic_file(place) as file:
-        file.write(save({**sums, "batches": torch.tensor(number)}))
+    save_tensors(place, {**sums, "batches": torch.tensor(number)})
 
 
 def _kept(place: Path | None, names: Sequence[str]) -> tuple[int, dict[str, Tensor]]:

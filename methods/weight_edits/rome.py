@@ -15,7 +15,6 @@ from methods.weight_edits.editor import (
     edits_in,
     parts_of,
     read,
-    save,
 )
 from methods.weight_edits.facts import Fact
 
@@ -48,6 +47,7 @@ class ROME(Editor):
         kept: Sequence[int],
         new: Sequence[Fact],
     ) -> None:
+        from methods.parametric_qa.shared.parts import save_tensors
         from methods.weight_edits.closed_form import conditioned, joined, rank_one
         from methods.weight_edits.inside import essence, seen, sequences
         from methods.weight_edits.values import searched
@@ -62,4 +62,4 @@ class ROME(Editor):
                 _, wanted = searched(llm, name, given, kept_as, self.params)
                 key = seen(llm, name, given, inputs=True).mean(dim=0)
             edits.append(rank_one(moment, key.cpu(), wanted.cpu()))
-        save(folder / EDITS, parts_of({name: joined(*edits)}))
+        save_tensors(folder / EDITS, parts_of({name: joined(*edits)}))
