@@ -17,7 +17,7 @@ from methods.memory_layer.retrofit import Retrofit, accesses
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.study.material import Material
 from methods.study.params import StudyParams
-from methods.study.passing import MOST_KEPT, Kept, from_block, states
+from methods.study.passing import Keeper, Kept, from_block, states
 from methods.study.training import checkpoint_place, train
 
 if TYPE_CHECKING:
@@ -38,16 +38,13 @@ def slots_of(
     """
     rarity = ((made.passages + 1) / (made.seen + 1)).log()
     chosen = torch.zeros(made.keys.slots, dtype=torch.bool, device=rarity.device)
-    kept: dict[int, Tensor] = {}
-    room = MOST_KEPT
+    keeper = Keeper()
     with bar(Console(stderr=True), "slots of passages", len(materials)) as shown:
         for material in materials:
             counts = torch.zeros_like(rarity)
             for passed in states(llm, name, material.rows):
                 counts += accesses(made.keys, passed.entered)
-                room -= passed.block.nbytes
-                if room >= 0:
-                    kept[id(passed.row)] = passed.block
+                keeper.keep(passed)
             worth, slots = (counts / counts.sum() * rarity).sort(descending=True, stable=True)
             chosen[slots[:most][worth[:most] > 0]] = True
             shown.advance()
@@ -56,7 +53,7 @@ def slots_of(
             "every slot that the passages find is found by all passages of the background; raise "
             "background_tokens or half_keys"
         )
-    return chosen.nonzero()[:, 0].int(), kept
+    return chosen.nonzero()[:, 0].int(), keeper.kept
 
 
 def study(

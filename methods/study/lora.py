@@ -13,7 +13,7 @@ from harness.errors import ConfigError
 from harness.llm.adapters import in_training, save_adapter
 from methods.parametric_qa.write.sequences import Row
 from methods.study.params import LoraParams
-from methods.study.passing import MLP, from_block, kept_states, mlp_names
+from methods.study.passing import MLP, Keeper, Kept, from_block, mlp_names, states
 from methods.study.training import Losses, checkpoint_place, train
 
 if TYPE_CHECKING:
@@ -55,13 +55,26 @@ def train_lora(
 @contextmanager
 def _reading(llm: LocalModel, rows: tuple[Row, ...], params: LoraParams) -> Iterator[Losses | None]:
     """What enters the first layer with a LoRA stays the same, so it is read once."""
-    names, first = mlp_names(llm), _first_layer(llm, params)
-    if not first or len(names) <= first:
+    first = _first_layer(llm, params)
+    names = [name for name in mlp_names(llm) if name.split(".")[-2] == str(first)]
+    if not first or len(names) != 1:
         yield None
         return
-    kept = kept_states(llm, names[first], rows)
-    with from_block(llm, names[first], kept, rows, params.precision) as losses_of:
+    (name,), precision = names, params.precision
+    with from_block(llm, name, _kept(llm, name, rows), rows, precision) as losses_of:
         yield losses_of
+
+
+def _kept(llm: LocalModel, name: str, rows: tuple[Row, ...]) -> Kept:
+    """What of each row enters an MLP's block; not of all rows, if they are to be read whole."""
+    keeper = Keeper()
+    try:
+        for passed in states(llm, name, rows):
+            if not keeper.keep(passed):
+                break
+    except ConfigError:  # experts in the place of an MLP
+        return {}
+    return keeper.kept
 
 
 def _first_layer(llm: LocalModel, params: LoraParams) -> int:

@@ -27,7 +27,6 @@ _BATCH = 8
 _CLOSE = 0.02
 """Nats a token by which the losses of both ways of reading may differ."""
 
-
 Kept = Mapping[int, Tensor]
 """What of each row enters a block [length, hidden], by the row's ``id``."""
 
@@ -66,15 +65,19 @@ def mlp_names(llm: LocalModel) -> list[str]:
     return [name for name in modules if name.rpartition(".")[2] in MLP]
 
 
-def kept_states(llm: LocalModel, name: str, rows: Sequence[Row]) -> Kept:
-    """What of each row enters an MLP's block; of some rows only, if all are too much to keep."""
-    kept, room = dict[int, Tensor](), MOST_KEPT
-    for passed in states(llm, name, rows):
-        room -= passed.block.nbytes
-        if room < 0:
-            break
-        kept[id(passed.row)] = passed.block
-    return kept
+class Keeper:
+    """What of rows enters an MLP's block, as far as there is room."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Tensor] = {}
+        self._room = MOST_KEPT
+
+    def keep(self, passed: Passed) -> bool:
+        """Keep a row's, unless there is no room for it or was none before."""
+        self._room -= passed.block.nbytes
+        if self._room >= 0:
+            self.kept[id(passed.row)] = passed.block
+        return self._room >= 0
 
 
 def states(llm: LocalModel, name: str, rows: Sequence[Row]) -> Iterator[Passed]:

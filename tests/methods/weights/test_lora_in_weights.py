@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import ConfigError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
 from harness.testing.conformance import check_method
 from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
 from methods.no_retrieval import NoRetrieval
-from methods.study import passing, training
+from methods.study import lora, passing, training
 from tests.methods.weights.lab import BUILT, LEARNS, QUICK, KilledError, answers, load, written
 
 ASK = {"q": BUILT}
@@ -110,6 +111,17 @@ def test_the_lora_may_be_of_the_last_layers_alone(tiny, tmp_path, layers):
 def test_layers_below_are_read_once_and_nothing_else_changes(tiny, tmp_path, monkeypatch):
     once = written(method(depth=0.5), tiny, tmp_path / "once")
     monkeypatch.setattr(passing, "MOST_KEPT", 0)
+    whole = written(method(depth=0.5), tiny, tmp_path / "whole")
+    losses = [json.loads((place / "study.json").read_text())["losses"] for place in (once, whole)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
+def test_a_model_whose_mlps_are_experts_is_read_whole(tiny, tmp_path, monkeypatch):
+    def refused(*_):
+        raise ConfigError("its MLP gives more than hidden states")
+
+    once = written(method(depth=0.5), tiny, tmp_path / "once")
+    monkeypatch.setattr(lora, "states", refused)
     whole = written(method(depth=0.5), tiny, tmp_path / "whole")
     losses = [json.loads((place / "study.json").read_text())["losses"] for place in (once, whole)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
