@@ -103,6 +103,7 @@ def evaluate_changes(
         "facts": len(facts),
         "unchanged": len(unchanged),
         "undone_exactly": [],
+        "revised_together": [s.label for s in subjects if s.cls.revises_together],
         "seed": options.seed,
     }
     found = Updating(origin, [], [], [], {}, {})
