@@ -77,12 +77,13 @@ def trained(
     from harness.llm.local import LocalModel
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device, set_torch_threads
+    from harness.retrieval.catalogue import encoder_entry
     from harness.retrieval.encoders import open_encoder
     from methods.parametric_qa.train.training_data import read_training_tasks
     from methods.xrag.bridge import Bridge
     from methods.xrag.measuring import measure
     from methods.xrag.recipe import read_recipe
-    from methods.xrag.training import train
+    from methods.xrag.training import check, train
 
     plan = read_recipe(name).changed(changes)
     config = resolve_model(plan.model).on(device or default_device())
@@ -90,7 +91,9 @@ def trained(
         raise ConfigError(
             f"model '{config.name}' shows no weights; take a local transformers model"
         )
+    encoder_entry(plan.encoder)
     tasks = read_training_tasks(plan.tasks)
+    check(plan, config, tasks)
     set_torch_threads()
     encoder = open_encoder(plan.encoder, device=device)
     llm = open_model(config, device=device)

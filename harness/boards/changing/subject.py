@@ -75,7 +75,7 @@ def every_method(model: ModelConfig) -> tuple[list[str], dict[str, str]]:
     for name in names("methods"):
         try:
             (subject,) = subjects_of([MethodEntry(name=name)])
-            check_needs(name, subject.cls(subject.params), Expected.of(model))
+            _check_files(subject.label, subject.cls(subject.params), model)
             if subject.cls.needs_tokens:  # which a model has is known when it is open
                 raise ConfigError(f"method '{name}' needs its own checkpoint; name it alone")
         except HarnessError as error:
@@ -97,11 +97,21 @@ def check_subjects(subjects: Sequence[Subject], data: TaskData, model: ModelConf
     """Raise HarnessError for what would stop an evaluation, before any model is loaded."""
     for subject in subjects:
         method = subject.new(data)
-        check_needs(subject.label, method, Expected.of(model))
+        _check_files(subject.label, method, model)
         check_data(method, data)
         if method.retriever_name is not None:
             check_retriever(method.retriever_name, data.corpus, method.retriever_settings)
         method.check_write(data.train)
+
+
+def _check_files(label: str, method: Method, model: ModelConfig) -> None:
+    """Raise HarnessError for a model of another kind, and for files of the method that are missing
+    or do not fit it."""
+    from harness.boards.run import inputs_of
+
+    check_needs(label, method, Expected.of(model))
+    inputs_of(method)
+    method.check_entry(model)
 
 
 def open_subjects_model(

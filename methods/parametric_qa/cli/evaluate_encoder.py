@@ -24,7 +24,7 @@ def evaluate_encoder(
     ] = None,
 ) -> None:
     """Ask train questions that training held out, of an encoder's memories and of span means."""
-    from harness.llm.catalogue import DEFAULT_MODEL
+    from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
     from harness.meters.hardware import set_torch_threads
     from methods.parametric_qa.evaluate import encoder
     from methods.parametric_qa.evaluate.encoder_table import lines, table
@@ -32,10 +32,10 @@ def evaluate_encoder(
 
     if out is not None:
         check_writable(out)
+    name = model or DEFAULT_MODEL
+    trained = encoder.read_trained(shared, rows, resolve_model(name))
     set_torch_threads()
-    found = encoder.evaluate_encoder(
-        open_local(model or DEFAULT_MODEL, device), shared, rows, questions
-    )
+    found = encoder.evaluate_encoder(open_local(name, device), trained, questions)
     if out is not None:
         save(out, {"questions": found.rows()}, {"facts": found.facts, "lines": lines(found)})
     typer.echo(table(found))

@@ -25,6 +25,7 @@ from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.identity import identity
 from harness.llm.model_config import ModelConfig
+from harness.llm.style import prompt_style
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
 from harness.prompts import PROMPT_FORMAT
@@ -136,12 +137,14 @@ def evaluate_forgetting(
     folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
     other = resolve_model(options.after) if options.after else None
     material = _material(options, _account(folder, other))
-    parts = SharedParts.load(base_of(folder)) if folder is not None else None
+    parts = None
+    if folder is not None:
+        parts, model = SharedParts.load(base_of(folder)), resolve_model(options.model)
+        check_style(folder, prompt_style(model), model.name)
     set_torch_threads()
     llm = open_local(options.model, options.device)
-    if parts is not None and folder is not None:
+    if parts is not None:
         parts.check_model(llm.model, llm.name)
-        check_style(folder, llm.prompt_style, llm.name)
     adapter = adapter_of(folder) if folder is not None else None
     with answers_folder(out) as kept:
         place = kept / f"reader-{_id(options, other, adapter, material)}"
