@@ -1,24 +1,55 @@
 """Dealt pools: the runs over all pools of one size, joined to one run over all questions.
 
 Questions that were dealt into several pools (``harness.data.dealing``) were answered in as many
-runs. Tables and pictures have them as one run: its questions are those of all pools, paired by
-their ids with any other method's, and its costs are those of all pools together (``dealt_costs``).
+runs. All that reads runs (``read_runs``) has them as one: its questions are those of all pools,
+paired by their ids with any other method's, and its costs are those of all pools together
+(``dealt_costs``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from harness.errors import InputError
 from harness.fingerprint import canonical_json, fingerprint
 from harness.runs.dealt import Dealt
 from harness.runs.manifest import FINISHED, INCOMPLETE, RUNNING, Manifest, TaskConfig
-from leaderboards.collect import Floats, Run, Unfinished
+from leaderboards.collect import Floats, Found, Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.dealt_costs import joined_costs
+
+
+def read_runs(runs_dir: Path, *, strict: bool = False) -> Found:
+    """The runs below a folder as ``collect`` reads them, those over pools of one size as one.
+
+    Raises what ``collect`` does, and InputError if all that ended are some pools of a size.
+    """
+    found = collect(runs_dir, strict=strict)
+    runs, unfinished = joined(found.runs, found.unfinished)
+    if not runs:
+        raise InputError(
+            f"{runs_dir}: no finished run, since each lacks some of its pools; run the same board "
+            "again"
+        )
+    return Found(runs, unfinished, found.notes)
+
+
+def size_of(settings: Mapping[str, Any]) -> str:
+    """The corpus of a table, by its size: ``20 documents``, ``pools of 4 documents``.
+
+    Empty if the runs do not tell.
+    """
+    documents = settings.get("task.passages")
+    if documents is None:
+        return ""
+    pools = "pools of " if settings.get("task.dealt") else ""
+    return f"{pools}{documents:,} documents"
 
 
 def joined(

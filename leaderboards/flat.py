@@ -36,6 +36,8 @@ _PLACE = (
     Place("task", "text", lambda table: table.tasks[0] if table.kind == "task" else None),
     Place("split", "text", lambda table: table.settings.get("task.split")),
     Place("limit", "int", lambda table: table.settings.get("task.limit")),
+    Place("documents", "int", lambda table: table.settings.get("task.passages")),
+    Place("pools", "int", lambda table: _pools(table)),
     Place("model", "text", lambda table: table.model),
     Place("questions", "int", lambda table: table.questions),
     Place("hardware", "text", lambda table: table.hardware or None),
@@ -102,6 +104,12 @@ def _own(row: Row) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "run_ids": list(row.run_ids),
     }
+
+
+def _pools(table: Table) -> int | None:
+    """Into how many pools of so many documents the questions were dealt; None if into none."""
+    dealt = table.settings.get("task.dealt")
+    return dealt["pools"] if dealt else None
 
 
 def _settings_id(table: Table) -> str:
