@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
+    from methods.memory_layer.kept import Retrofit
     from methods.memory_layer.network import MemoryLayer
-    from methods.memory_layer.retrofit import Retrofit
     from methods.study.material import Material
 
 STUDY = "study.json"
@@ -170,19 +170,16 @@ class MemoryLayerMethod(Method):
 
     def _retrofit(self, llm: LocalModel, name: str, background: Corpus) -> Retrofit:
         from methods.memory_layer.retrofit import background_rows, retrofit
+        from methods.study.training import checkpoint_place
 
-        params = self.params
-        rows = background_rows(llm, background, params.background_tokens)
-        return retrofit(
-            llm,
-            name,
-            rows,
-            heads=params.heads,
-            half_keys=params.half_keys,
-            k=params.k,
-            replaced=params.mlp == "replaced",
-            seed=self.seed,
-        )
+        params, scratch = self.params, self.scratch
+        rows = tuple(background_rows(llm, background, params.background_tokens))
+        shape = {"heads": params.heads, "half_keys": params.half_keys, "k": params.k}
+        replaced, place = params.mlp == "replaced", None
+        if scratch is not None:
+            own = {**shape, "name": name, "replaced": replaced}
+            place = checkpoint_place(scratch, "retrofit", rows, own, self.seed)
+        return retrofit(llm, name, rows, **shape, replaced=replaced, seed=self.seed, place=place)
 
     def _material(self, llm: LocalModel, passage: Passage) -> Material:
         from methods.study.material import of_questions, of_text
