@@ -52,7 +52,7 @@ class Retrofit:
 
 
 def read(llm: LocalModel, name: str, rows: Sequence[Row], place: Path | None) -> Iterator[Read]:
-    """What passes through an MLP of each row, the shortest first; what ``place`` has, from there."""
+    """What passes through an MLP of each row, the shortest first; from ``place`` what it has."""
     order = sorted(rows, key=lambda row: row.length)
     for first in range(0, len(order), KEPT_EVERY):
         file = None if place is None else place / _PART.format(first)

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.common import Device, Model
 from harness.files import check_writable
 from harness.report import save
+from methods.options import SourceRows
 
 
 def evaluate_encoder(
     shared: Annotated[str, typer.Option(help="Shared parts with an encoder: a name or a folder.")],
     questions: Annotated[int, typer.Option(help="Held-out questions, at most.", min=2)] = 150,
-    rows: Annotated[
-        Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    rows: SourceRows = None,
+    model: Model = None,
+    device: Device = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for questions.csv, summary.json.")
     ] = None,
