@@ -18,6 +18,7 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
     from methods.memory_layer.kept import Retrofit
@@ -107,6 +108,13 @@ class MemoryLayerMethod(Method):
     def inputs(self) -> Mapping[str, str]:
         """The background."""
         return {"background": open_pool(self.params.background).fingerprint}
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """The model has an MLP that the layer can stand in for."""
+        from methods.study.passing import mlp_name
+        from methods.study.training import trainable
+
+        mlp_name(trainable(llm), self.params.depth)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Fit the layer to the background; then train what the corpus uses of it, resumable.
