@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.metrics import Documents
+from harness.runs.dealt import called
 from harness.runs.directory import find_runs
 from harness.runs.gold import gold_of, gold_rows
 from harness.runs.manifest import TaskConfig, read_manifest
@@ -60,7 +61,7 @@ def _find(folder: Path, question_id: str, answered: set[str]) -> dict[str, Any] 
 def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     config = read_manifest(folder).config
     gold = _gold(folder, config.task, row["question_id"])
-    yield f"{config.task.name} / {config.method.name} / {config.model.name} ({folder})"
+    yield f"{called(config.task)} / {config.method.name} / {config.model.name} ({folder})"
     yield f"question {row['question_id']}: {_visible(gold.get('question', '(not on file)'))}"
     for number, step in enumerate(row["steps"], start=1):
         yield f"{number:3}. {_step(step, full)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.data.trained_on import TrainedOn
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
+from harness.runs.dealt import called
 from harness.runs.gold import gold_path
 from harness.runs.manifest import RunConfig, is_finished, read_manifest
 from harness.runs.measuring import USUAL, Measuring
@@ -45,9 +46,7 @@ class RunPlan:
     def label(self) -> str:
         """What progress bars and messages call this run."""
         method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
-        task, hand = self.config.task, self.data.dealt
-        pool = "" if hand is None else f", {task.passages:,} documents {hand.number}/{hand.pools}"
-        return f"{task.name}{pool} / {method}"
+        return f"{called(self.config.task)} / {method}"
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""

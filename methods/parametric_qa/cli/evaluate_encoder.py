@@ -24,16 +24,16 @@ def evaluate_encoder(
     ] = None,
 ) -> None:
     """Ask train questions that training held out, of an encoder's memories and of span means."""
-    from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
+    from harness.llm.catalogue import DEFAULT_MODEL
     from harness.meters.hardware import set_torch_threads
     from methods.parametric_qa.evaluate import encoder
     from methods.parametric_qa.evaluate.encoder_table import lines, table
-    from methods.parametric_qa.evaluate.evaluate_write import open_local
+    from methods.parametric_qa.evaluate.evaluate_write import local_entry, open_local
 
     if out is not None:
         check_writable(out)
     name = model or DEFAULT_MODEL
-    trained = encoder.read_trained(shared, rows, resolve_model(name))
+    trained = encoder.read_trained(shared, rows, local_entry(name))
     set_torch_threads()
     found = encoder.evaluate_encoder(open_local(name, device), trained, questions)
     if out is not None:

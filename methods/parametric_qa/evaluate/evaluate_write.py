@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.data.corpus import Corpus
+    from harness.llm.model_config import ModelConfig
     from harness.records import Passage
 
 SLOTS = 8
@@ -132,14 +133,20 @@ def choose(corpus: Corpus, count: int, name: str) -> list[Passage]:
 
 def open_local(model: str, device: str | None) -> LocalModel:
     """A model whose inputs can be vectors. Raises CapabilityError for one that runs elsewhere."""
+    llm = open_model(local_entry(model), device=device)
+    assert isinstance(llm, LocalModel)  # by its kind
+    return llm
+
+
+def local_entry(model: str) -> ModelConfig:
+    """The entry of a model whose inputs can be vectors. Raises CapabilityError for another."""
     config = resolve_model(model)
-    llm = open_model(config, device=device) if config.kind == "transformers" else None
-    if not isinstance(llm, LocalModel):
+    if config.kind != "transformers":
         raise CapabilityError(
             f"model '{config.name}' cannot read vectors; memories need a model that transformers "
             "runs in this process, such as hf:ORG/NAME"
         )
-    return llm
+    return config
 
 
 def trained_parts(options: EvaluateOptions) -> SharedParts | None:
@@ -149,7 +156,7 @@ def trained_parts(options: EvaluateOptions) -> SharedParts | None:
     """
     if options.shared is None:
         return None
-    parts, model = SharedParts.load(base_of(options.shared)), resolve_model(options.model)
+    parts, model = SharedParts.load(base_of(options.shared)), local_entry(options.model)
     check_style(options.shared, prompt_style(model), model.name)
     for name in ("slots", "z_dim"):
         asked, there = getattr(options, name), getattr(parts.config, name)

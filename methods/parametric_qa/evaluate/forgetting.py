@@ -32,7 +32,7 @@ from harness.prompts import PROMPT_FORMAT
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
-from methods.parametric_qa.evaluate.evaluate_write import open_local
+from methods.parametric_qa.evaluate.evaluate_write import local_entry, open_local
 from methods.parametric_qa.reader import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import adapter_of, base_of, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_text
@@ -135,11 +135,11 @@ def evaluate_forgetting(
     is not run in this process.
     """
     folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
-    other = resolve_model(options.after) if options.after else None
+    other = local_entry(options.after) if options.after else None
     material = _material(options, _account(folder, other))
     parts = None
     if folder is not None:
-        parts, model = SharedParts.load(base_of(folder)), resolve_model(options.model)
+        parts, model = SharedParts.load(base_of(folder)), local_entry(options.model)
         check_style(folder, prompt_style(model), model.name)
     set_torch_threads()
     llm = open_local(options.model, options.device)
