@@ -29,6 +29,10 @@ _MUST_AGREE = {
 }
 
 
+_Side = Mapping[str, Sequence[Run]]
+"""The runs of one of the two, by task."""
+
+
 def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str:
     """Markdown: one line a task that both folders hold, and the ``changed`` questions of each.
 
@@ -49,12 +53,8 @@ def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str
         compare_entries(task, *pair, metric) for task, pair in zip(tasks, pairs, strict=True)
     ]
     notes = [
-        f"{name}: {note}" for name, (_, told) in zip("AB", found, strict=True) for note in told
-    ]
-    notes += [
-        note
-        for one in compared
-        for note in _notes(one.task, sides[0][one.task], sides[1][one.task], one.pair.questions)
+        *_apart(sides, [told for _, told in found]),
+        *(note for one in compared for note in _notes(one, sides)),
     ]
     told = dict.fromkeys(cautions(side for pair in pairs for side in pair))
     parts = [
@@ -156,7 +156,7 @@ def _check(a: Run, b: Run) -> None:
         )
 
 
-def _described(name: str, side: Mapping[str, Sequence[Run]], tasks: Sequence[str]) -> str:
+def _described(name: str, side: _Side, tasks: Sequence[str]) -> str:
     """What a letter stands for."""
     runs = [run for task in tasks for run in side[task]]
     methods = dict.fromkeys(full_label(run.manifest) for run in runs)
@@ -171,8 +171,18 @@ def _described(name: str, side: Mapping[str, Sequence[Run]], tasks: Sequence[str
     )
 
 
-def _notes(task: str, a: Sequence[Run], b: Sequence[Run], n: int) -> Iterator[str]:
+def _apart(sides: Sequence[_Side], unfinished: Sequence[Sequence[str]]) -> Iterator[str]:
+    """What only one of the two has, and what one has not finished."""
+    for name, side, other, told in zip("AB", sides, sides[::-1], unfinished, strict=True):
+        if alone := [task for task in side if task not in other]:
+            yield f"In {name} alone, so not compared: {'; '.join(alone)}."
+        yield from (f"{name}: {note}" for note in told)
+
+
+def _notes(compared: Compared, sides: Sequence[_Side]) -> Iterator[str]:
     """What else differs between the two, and which questions are missing."""
+    task, n = compared.task, compared.pair.questions
+    a, b = (side[task] for side in sides)
     one, other = (runs[0].manifest for runs in (a, b))
     settings = [
         {"method": m.config.method.name, "params": m.config.method.params,
