@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.metrics import Documents
-from harness.runs.dealt import called
 from harness.runs.directory import find_runs
 from harness.runs.gold import gold_of, gold_rows
 from harness.runs.manifest import TaskConfig, read_manifest
 from harness.runs.predictions import documents_of, read_predictions
 from harness.runs.stamp import PREDICTIONS, STAMP, read_stamp
+from harness.runs.task_config import called
 from harness.runs.unanswered import read_unanswered
 
 SHORT = 240

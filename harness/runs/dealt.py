@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.runs.record import Count, Record
-
-if TYPE_CHECKING:
-    from harness.runs.manifest import TaskConfig
 
 
 class Dealt(Record):
@@ -24,10 +21,3 @@ class Dealt(Record):
     def together(self) -> dict[str, Any]:
         """What all pools of a size say alike."""
         return {name: value for name, value in self.written().items() if name != "number"}
-
-
-def called(task: TaskConfig) -> str:
-    """A task's name and, of a dealt pool, which one of how many of its size."""
-    if task.dealt is None:
-        return task.name
-    return f"{task.name}, {task.passages:,} documents {task.dealt.number}/{task.dealt.pools}"

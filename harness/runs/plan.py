@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from harness.data.trained_on import TrainedOn
 from harness.llm.model_config import ModelConfig
 from harness.method import Method
-from harness.runs.dealt import called
 from harness.runs.gold import gold_path
 from harness.runs.manifest import RunConfig, is_finished, read_manifest
 from harness.runs.measuring import USUAL, Measuring
 from harness.runs.performance import read_performance
 from harness.runs.predictions import has_errors
 from harness.runs.stamp import is_scored
+from harness.runs.task_config import called
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData

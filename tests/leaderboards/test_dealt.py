@@ -16,6 +16,7 @@ import pytest
 import harness.llm.open
 from harness.boards.config import parse_board
 from harness.boards.whole import run_whole
+from harness.cli.show import story
 from harness.errors import InputError
 from harness.runs.performance import Latency, Performance, Storage, Usage, Write
 from leaderboards.analysis.report import Written, analyse
@@ -140,6 +141,9 @@ def test_flat_rows_and_exported_answers_name_size_and_pool(runs: Path, tmp_path:
     assert set(asked.values()) == {1}
     assert {row["pool"] for row in rows if row["documents"] == "4"} == {*"12345"}
     assert {row["pool"] for row in rows if row["documents"] == "20"} == {""}
+    (one, *_) = (row for row in rows if (row["documents"], row["pool"]) == ("4", "3"))
+    told = story(runs, one["question_id"])
+    assert "toy, 4 documents 3/5 / bm25 / " in told and "toy / bm25 / " in told
     of_rows = [(row["label"], row["documents"]) for row in rows]
     assert len(list(groupby(of_rows))) == len(set(of_rows)) == 5
 

@@ -136,7 +136,7 @@ def evaluate_forgetting(
     shared = None if options.after else options.shared or DEFAULT_SHARED
     bundle = check_shared(shared, local_entry(options.model))
     other = local_entry(options.after) if options.after else None
-    material = _material(options, _account(bundle and bundle.folder, other))
+    material = _material(options, _account(bundle.folder if bundle else None, other))
     set_torch_threads()
     llm = open_local(options.model, options.device)
     if bundle is not None:
