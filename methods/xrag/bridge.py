@@ -143,7 +143,8 @@ class Bridge(nn.Module):
         if style != trained:
             raise ConfigError(
                 f"the bridge was trained on {trained} prompts, but '{name}' is asked in {style} "
-                f"style; set prompt_style: {trained}"
+                f"style; set prompt_style: {trained} if it is '{self.config.model}', else take "
+                "that model, or train a bridge for this one: memory-harness train-bridge"
             )
 
 
