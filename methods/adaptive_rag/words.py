@@ -24,7 +24,7 @@ class FewWords:
         weight, pad = self._table.weight, self._table.padding_idx
         kept = sorted({*ids, *([] if pad is None else [pad])})
         self._kept = torch.tensor(kept, device=weight.device)
-        self._words = _Words.from_pretrained(
+        self._words = _Words.from_pretrained(  # type: ignore[no-untyped-call]
             weight.data[self._kept],
             freeze=False,
             padding_idx=None if pad is None else kept.index(pad),
