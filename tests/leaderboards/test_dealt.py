@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from harness.runs.performance import Latency, Performance, Storage, Usage, Write
 from leaderboards.analysis.report import Written, analyse
 from leaderboards.beside import beside
 from leaderboards.board import build
-from leaderboards.collect import collect
+from leaderboards.collect import Run, collect
 from leaderboards.compare import compare
 from leaderboards.compare_runs import compare_runs
 from leaderboards.dealt import joined
@@ -91,6 +92,26 @@ def test_the_ids_of_a_joined_run_are_sorted_with_their_own_scores(runs: Path) ->
     for part in run.parts:
         alone |= dict(zip(part.question_ids, part.scores["f1"], strict=True))
     assert [alone[id_] for id_ in run.question_ids] == run.scores["f1"].tolist()
+
+
+def test_pools_whose_letters_need_no_later_revision_are_of_the_row_of_the_others(
+    runs: Path,
+) -> None:
+    found = [r for r in collect(runs).runs if r.manifest.config.method.name == "bm25"]
+    plain, *others = [run for run in found if run.manifest.config.task.passages == 4]
+    (row,), left = joined([plain, *(revised(run, 2) for run in others)], [])
+    assert not left and len(row.parts) == 5 and len(row.question_ids) == 10
+    assert (row.manifest.config.retriever or {})["revision"] == 2
+    mixed = [revised(run, 2 + place % 2) for place, run in enumerate(others)]
+    whole, left = joined([plain, *mixed], [])
+    assert not whole and [each.answered for each in left] == [6, 6]
+
+
+def revised(run: Run, revision: int) -> Run:
+    config = run.manifest.config
+    retriever = {**(config.retriever or {}), "revision": revision}
+    changed = config.model_copy(update={"retriever": retriever})
+    return replace(run, manifest=run.manifest.model_copy(update={"config": changed}))
 
 
 def test_a_size_lacking_a_pool_stands_in_no_table_and_is_told(runs: Path, tmp_path: Path) -> None:
