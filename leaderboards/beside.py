@@ -12,7 +12,7 @@ from harness.report import bullets
 from leaderboards.board import Table, build
 from leaderboards.cells import MISSING
 from leaderboards.columns import Column, find_columns
-from leaderboards.dealt import size_of
+from leaderboards.dealt import of_several_sizes, size_of
 from leaderboards.rows import DEFAULT_K, Row
 from leaderboards.writers.grid import Grid
 from leaderboards.writers.markdown import pipes
@@ -26,7 +26,7 @@ def beside(own: Path, other: Path, names: tuple[str, str]) -> str:
     InputError for broken runs and for boards without a table in common.
     """
     boards = [build(folder, DEFAULT_K).tables for folder in (own, other)]
-    sized = set().union(*map(_of_several_sizes, boards))
+    sized = set[tuple[str, ...]]().union(*map(_sized, boards))
     mine, theirs = (_tables(tables, sized) for tables in boards)
     shared = [key for key in theirs if key in mine]
     means = [key for key in shared if len(key.tasks) > 1]
@@ -53,12 +53,9 @@ class _Asked(NamedTuple):
         return ", ".join(filter(None, (*self.tasks, self.size)))
 
 
-def _of_several_sizes(tables: Iterable[Table]) -> set[tuple[str, ...]]:
+def _sized(tables: Iterable[Table]) -> set[tuple[str, ...]]:
     """Sets of tasks that a board has tables of over corpora of several sizes."""
-    sizes: dict[tuple[str, ...], set[str]] = {}
-    for table in tables:
-        sizes.setdefault(_Asked.of(table).tasks, set()).add(size_of(table.settings))
-    return {tasks for tasks, known in sizes.items() if len(known) > 1}
+    return of_several_sizes((_Asked.of(table).tasks, table.settings) for table in tables)
 
 
 def _tables(tables: Iterable[Table], sized: Collection[tuple[str, ...]]) -> dict[_Asked, Table]:

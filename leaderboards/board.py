@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
 from leaderboards.collect import Run, Unfinished
 from leaderboards.cost import common_hardware
-from leaderboards.dealt import read_runs, size_of
+from leaderboards.dealt import of_several_sizes, read_runs, size_of
 from leaderboards.external import placed
 from leaderboards.floors import Floor, find_floors
 from leaderboards.judged import judge_lines
@@ -164,10 +164,6 @@ def _read(
 def _groups(
     finished: Sequence[Run], unfinished: Sequence[Unfinished], labels: Labels
 ) -> list[Group]:
-    sizes: dict[str, set[int | None]] = {}
-    for run in finished:
-        task = run.manifest.config.task
-        sizes.setdefault(task.name, set()).add(task.passages)
     groups = []
     for runs in _split(
         finished, lambda run: canonical_json(run.manifest.comparable(run.metrics_version))
@@ -175,7 +171,7 @@ def _groups(
         members = defaultdict(list)
         for run in runs:
             members[labels[identity(run.manifest)]].append(run)
-        would_join, task = runs[0].manifest.comparable(None), runs[0].manifest.config.task
+        would_join = runs[0].manifest.comparable(None)
         groups.append(
             Group(
                 settings=runs[0].manifest.comparable(runs[0].metrics_version),
@@ -185,10 +181,10 @@ def _groups(
                 unfinished=tuple(
                     u for u in unfinished if u.manifest.comparable(None) == would_join
                 ),
-                tells_size=len(sizes[task.name]) > 1,
             )
         )
-    return sorted(groups, key=_place)
+    sized = of_several_sizes((group.task, group.settings) for group in groups)
+    return sorted((replace(g, tells_size=g.task in sized) for g in groups), key=_place)
 
 
 def _place(group: Group) -> tuple[str, str, int, str]:

@@ -15,7 +15,7 @@ from harness.report import bullets, pipe_table
 from harness.runs.predictions import read_predictions
 from leaderboards.collect import Run
 from leaderboards.compare import Compared, cautions, compare_entries, heading, table
-from leaderboards.dealt import read_runs, size_of
+from leaderboards.dealt import of_several_sizes, read_runs, size_of
 from leaderboards.entries import Entry, make_entries
 from leaderboards.labels import full_label
 from leaderboards.unanswered import without
@@ -42,7 +42,7 @@ def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str
     paired, naming what differs.
     """
     found = [_read(a), _read(b)]
-    sized = set().union(*(_of_several_sizes(runs) for runs, _ in found))
+    sized = set[str]().union(*(_sized(runs) for runs, _ in found))
     sides = [_by_task(folder, runs, sized) for folder, (runs, _) in zip((a, b), found, strict=True)]
     tasks = [task for task in sides[0] if task in sides[1]]
     if not tasks:
@@ -77,12 +77,10 @@ def _read(folder: Path) -> tuple[list[Run], list[str]]:
     return runs, [unfinished_note(e, full_label(e.manifest), task=True) for e in dealt]
 
 
-def _of_several_sizes(runs: Iterable[Run]) -> set[str]:
+def _sized(runs: Iterable[Run]) -> set[str]:
     """Tasks that were asked over corpora of several sizes."""
-    sizes: dict[str, set[int | None]] = defaultdict(set)
-    for run in runs:
-        sizes[run.manifest.config.task.name].add(run.manifest.config.task.passages)
-    return {task for task, known in sizes.items() if len(known) > 1}
+    manifests = (run.manifest for run in runs)
+    return of_several_sizes((m.config.task.name, m.comparable(None)) for m in manifests)
 
 
 def _by_task(

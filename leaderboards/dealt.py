@@ -8,11 +8,11 @@ paired by their ids with any other method's, and its costs are those of all pool
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,10 +23,9 @@ from harness.runs.manifest import FINISHED, INCOMPLETE, RUNNING, Manifest, TaskC
 from leaderboards.collect import Floats, Found, Run, Unfinished, collect
 from leaderboards.cost import common_hardware
 from leaderboards.dealt_costs import joined_costs
-from leaderboards.labels import of_any_revision
+from leaderboards.labels import FIRST, of_any_revision, revision
 
-_FIRST = 1
-"""The revision of a retriever whose config has none."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 def read_runs(runs_dir: Path, *, strict: bool = False) -> Found:
@@ -56,6 +55,14 @@ def size_of(settings: Mapping[str, Any]) -> str:
     return f"{pools}{documents:,} documents"
 
 
+def of_several_sizes(corpora: Iterable[tuple[Key, Mapping[str, Any]]]) -> set[Key]:
+    """What comes with corpora of several sizes, as settings of tables tell them."""
+    sizes = defaultdict[Key, set[str]](set)
+    for key, settings in corpora:
+        sizes[key].add(size_of(settings))
+    return {key for key, known in sizes.items() if len(known) > 1}
+
+
 def joined(
     runs: Sequence[Run], unfinished: Sequence[Unfinished]
 ) -> tuple[list[Run], list[Unfinished]]:
@@ -70,7 +77,7 @@ def joined(
         others = [each for each in members if isinstance(each, Unfinished)]
         parts = {number: run for run in reversed(ended) if (number := _number(run.manifest))}
         ordered = [parts[number] for number in sorted(parts)]
-        first = max((each.manifest for each in members), key=_revision)
+        first = max((each.manifest for each in members), key=revision)
         versions = {run.metrics_version for run in ordered}
         if len(ordered) == _pools(first) and len(versions) == 1:
             whole.append(_joined(ordered))
@@ -92,15 +99,10 @@ def _sets(found: Iterable[Run | Unfinished]) -> Iterator[list[Run | Unfinished]]
     for each in found:
         if _dealt(each.manifest) is not None:
             alike = sets.setdefault(_key(each.manifest), {})
-            alike.setdefault(_revision(each.manifest), []).append(each)
+            alike.setdefault(revision(each.manifest), []).append(each)
     for alike in sets.values():
-        first = alike.pop(_FIRST, [])
+        first = alike.pop(FIRST, [])
         yield from ([*later, *first] for later in alike.values() or [[]])
-
-
-def _revision(manifest: Manifest) -> int:
-    revision = (manifest.config.retriever or {}).get("revision", _FIRST)
-    return revision if isinstance(revision, int) else _FIRST
 
 
 def _dealt(manifest: Manifest) -> Dealt | None:
@@ -140,7 +142,7 @@ def _joined(parts: Sequence[Run]) -> Run:
     is_incomplete = any(not run.manifest.is_finished for run in parts)
     manifests = [run.manifest for run in parts]
     hardware = common_hardware(parts)
-    called = max(manifests, key=_revision)
+    called = max(manifests, key=revision)
     manifest = _manifest(called, manifests, INCOMPLETE if is_incomplete else FINISHED)
     return replace(
         parts[0],

@@ -14,7 +14,7 @@ from harness.escape import one_line, shortened
 from harness.fingerprint import fingerprint
 from leaderboards.board import Table
 from leaderboards.columns import Column, Field, Kind
-from leaderboards.dealt import size_of
+from leaderboards.dealt import of_several_sizes
 from leaderboards.rounding import plain
 from leaderboards.rows import Row
 from leaderboards.view import ALL, View
@@ -84,10 +84,8 @@ def _fields(view: View) -> list[Field]:
 
 
 def _places(view: View) -> Sequence[Place]:
-    sizes: dict[tuple[str, ...], set[str]] = {}
-    for table in view.board.tables:
-        sizes.setdefault(table.tasks, set()).add(size_of(table.settings))
-    return [*_PLACE, *_SIZE] if any(len(known) > 1 for known in sizes.values()) else _PLACE
+    sized = of_several_sizes((table.tasks, table.settings) for table in view.board.tables)
+    return [*_PLACE, *_SIZE] if sized else _PLACE
 
 
 def _record(

@@ -20,6 +20,8 @@ from leaderboards.external import shown_as
 
 LONGEST = 24
 """Characters of a short name with parameters that tell rows apart, its mark left out."""
+FIRST = 1
+"""The revision of a retriever whose config has none."""
 _LONGEST_ALONE = 20
 _LONGEST_METHOD = 28
 _LONGEST_VALUE = 60
@@ -108,9 +110,14 @@ def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
 def of_any_revision(manifest: Manifest) -> dict[str, Any]:
     """What makes a row, but for its retriever's revision, which its corpus may decide."""
     retriever = manifest.config.retriever or {}
-    # A number is a release's; an encoder's is a commit.
     same = {k: v for k, v in retriever.items() if k != "revision" or not isinstance(v, int)}
     return {**manifest.identity(), "retriever": same}
+
+
+def revision(manifest: Manifest) -> int:
+    """Its retriever's, which a release raises; that of an encoder is a commit, and no number."""
+    found = (manifest.config.retriever or {}).get("revision", FIRST)
+    return found if isinstance(found, int) else FIRST
 
 
 def short_names(rows: Iterable[Labelled]) -> dict[str, Name]:

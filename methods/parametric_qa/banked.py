@@ -10,24 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError
-from harness.method import Method
 from harness.records import Passage, Question
-from methods.parametric_qa.reader import (
-    SharedParams,
-    check_reader,
-    check_shared,
-    reader_adapter,
-    shared_record,
-)
+from methods.parametric_qa.reader import SharedParams, TunedReader, check_shared
 
 if TYPE_CHECKING:
     import torch
 
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
-    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
     from harness.llm.model_config import ModelConfig
     from harness.llm.requests import Capability
@@ -55,7 +46,7 @@ class BankParams(SharedParams):
         return self
 
 
-class Banked(Method):
+class Banked(TunedReader):
     """Write every passage into a code; a reader reads some of them as soft prompts."""
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"soft-prompts"})
@@ -78,21 +69,12 @@ class Banked(Method):
         return None
 
     @property
-    def adapter(self) -> Path | None:
-        """The tuned reader's adapter."""
-        return reader_adapter(self.params.shared)
-
-    @property
     def inputs(self) -> Mapping[str, str]:
         """The shared parts' content."""
         from methods.parametric_qa.shared.bundle import contents_fingerprint, find_bundle
 
         shared = self.params.shared
         return {"shared": contents_fingerprint(find_bundle(shared))} if shared else {}
-
-    def trained_on(self) -> tuple[TrainedOn, ...]:
-        """What the shared parts were trained on."""
-        return shared_record(self.params.shared)
 
     @property
     def model(self) -> LocalModel:
@@ -116,10 +98,6 @@ class Banked(Method):
         bundle = check_shared(self.params.shared, model, self.size)
         if self.params.init == "encoder" and (bundle is None or bundle.encoder is None):
             raise ConfigError(NO_ENCODER)
-
-    def check_model(self, llm: LanguageModel) -> None:
-        """Trained shared parts are for one model and one style of prompts."""
-        check_reader(self.params.shared, llm)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Write every passage into a bank; untrained shared parts are saved beside it.

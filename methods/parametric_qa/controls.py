@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.data.trained_on import TrainedOn
-from harness.method import Method, MethodCard
+from harness.method import MethodCard
 from harness.records import Prediction, Query
 from methods.bm25 import BM25
 from methods.others import others
 from methods.parametric_qa.choose import Chosen
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.prompts import reading_prompt
-from methods.parametric_qa.reader import (
-    DEFAULT_SHARED,
-    SharedParams,
-    check_reader,
-    check_shared,
-    reader_adapter,
-    shared_record,
-)
-
-if TYPE_CHECKING:
-    from harness.llm.base import LanguageModel
-    from harness.llm.model_config import ModelConfig
+from methods.parametric_qa.reader import DEFAULT_SHARED, SharedParams, TunedReader
 
 PAPER = ParametricQA.card.paper
 SOURCE = "a control of parametric-qa"
@@ -85,7 +71,7 @@ class ParametricQAShuffled(ParametricQA):
         return others(self._bank.ids, used, self.params.k, self.seed, query)
 
 
-class ParametricQAClosedBook(Method):
+class ParametricQAClosedBook(TunedReader):
     """The tuned reader without any memory: what tuning alone gives."""
 
     card = MethodCard(
@@ -107,23 +93,6 @@ class ParametricQAClosedBook(Method):
 
     params: Params
 
-    @property
-    def adapter(self) -> Path | None:
-        """The tuned reader's adapter."""
-        return reader_adapter(self.params.shared)
-
-    def check_entry(self, model: ModelConfig) -> None:
-        """The shared parts are whole, and for one style of prompts."""
-        check_shared(self.params.shared, model)
-
-    def check_model(self, llm: LanguageModel) -> None:
-        """The reader was tuned for one model and one style of prompts."""
-        check_reader(self.params.shared, llm)
-
-    def trained_on(self) -> tuple[TrainedOn, ...]:
-        """What the reader was tuned on."""
-        return shared_record(self.params.shared)
-
     async def answer(self, query: Query) -> Prediction:
         """Ask as parametric-qa asks, with nothing before the question."""
         prompt = reading_prompt(query.text, 0, self.prompts.demonstrations)
@@ -131,7 +100,7 @@ class ParametricQAClosedBook(Method):
         return Prediction(answer=reply.first_line)
 
 
-class ParametricQABM25(BM25):
+class ParametricQABM25(TunedReader, BM25):
     """BM25's passages as text, read by the tuned reader."""
 
     card = MethodCard(
@@ -151,20 +120,3 @@ class ParametricQABM25(BM25):
         shared: str | None = Field(DEFAULT_SHARED, description="shared parts with a tuned reader")
 
     params: Params
-
-    @property
-    def adapter(self) -> Path | None:
-        """The tuned reader's adapter."""
-        return reader_adapter(self.params.shared)
-
-    def check_entry(self, model: ModelConfig) -> None:
-        """The shared parts are whole, and for one style of prompts."""
-        check_shared(self.params.shared, model)
-
-    def check_model(self, llm: LanguageModel) -> None:
-        """The reader was tuned for one model and one style of prompts."""
-        check_reader(self.params.shared, llm)
-
-    def trained_on(self) -> tuple[TrainedOn, ...]:
-        """What the reader was tuned on."""
-        return shared_record(self.params.shared)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from harness.data.trained_on import TrainedOn, read_record
-from harness.method import MethodParams
+from harness.method import Method, MethodParams
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
@@ -49,23 +49,37 @@ def check_shared(shared: str | None, model: ModelConfig, size: str | None = None
     return Bundle.load(folder).cut(size)
 
 
-def check_reader(shared: str | None, llm: LanguageModel) -> None:
-    """Raise ConfigError unless trained shared parts are for the model, and for its prompts' style.
+class TunedReader(Method):
+    """A method whose answers are those of the tuned reader of its shared parts."""
 
-    The model is as it is without their adapter.
-    """
-    from harness.llm.local import LocalModel
-    from methods.parametric_qa.shared.bundle import base_of, check_style, find_bundle
-    from methods.parametric_qa.shared.parts import SharedParts
+    @property
+    def shared(self) -> str | None:
+        """The shared parts, by name or folder; None for untrained ones."""
+        return getattr(self.params, "shared", None)
 
-    if shared is not None and isinstance(llm, LocalModel):
-        folder = find_bundle(shared)
-        SharedParts.load(base_of(folder)).check_model(llm.model, llm.name)
-        check_style(folder, llm.prompt_style, llm.name)
+    @property
+    def adapter(self) -> Path | None:
+        """The tuned reader's adapter."""
+        return reader_adapter(self.shared)
 
+    def trained_on(self) -> tuple[TrainedOn, ...]:
+        """What the shared parts were trained on; nothing if there are none."""
+        from methods.parametric_qa.shared.bundle import find_bundle
 
-def shared_record(shared: str | None) -> tuple[TrainedOn, ...]:
-    """What trained shared parts learnt from; nothing if there are none."""
-    from methods.parametric_qa.shared.bundle import find_bundle
+        name = self.shared
+        return (read_record(find_bundle(name), f"shared parts '{name}'"),) if name else ()
 
-    return (read_record(find_bundle(shared), f"shared parts '{shared}'"),) if shared else ()
+    def check_entry(self, model: ModelConfig) -> None:
+        """The shared parts are whole, and for one style of prompts."""
+        check_shared(self.shared, model)
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """The shared parts are for one model, as it is without their adapter."""
+        from harness.llm.local import LocalModel
+        from methods.parametric_qa.shared.bundle import base_of, check_style, find_bundle
+        from methods.parametric_qa.shared.parts import SharedParts
+
+        if self.shared is not None and isinstance(llm, LocalModel):
+            folder = find_bundle(self.shared)
+            SharedParts.load(base_of(folder)).check_model(llm.model, llm.name)
+            check_style(folder, llm.prompt_style, llm.name)
