@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.data.trained_on import TrainedOn
     from harness.llm.base import LanguageModel
     from harness.llm.changes import Changes
+    from harness.llm.model_config import ModelConfig
     from harness.llm.requests import Capability
     from harness.writing.under_way import UnderWay
 
@@ -171,10 +172,7 @@ class Method(Revisable, ABC):
 
     @property
     def retriever_name(self) -> str | None:
-        """Name of the retriever to open over the corpus, or the place of a prebuilt index.
-
-        None retrieves nothing.
-        """
+        """Name of the retriever over the corpus, or a prebuilt index's place; None for none."""
         return getattr(self.params, "retriever", None)
 
     @property
@@ -214,11 +212,14 @@ class Method(Revisable, ABC):
         """What a manifest records beside the config, such as where a file of ``inputs`` lay."""
         return {}
 
-    def check_task(self, task: TaskCard) -> None:
-        """Raise ConfigError if the method cannot be asked this task's questions.
+    def check_entry(self, model: ModelConfig) -> None:
+        """Raise HarnessError if files or parameters do not fit the model, as its entry shows.
 
-        Called before a model is loaded.
+        Called before a model is loaded; ``check_model`` has what its weights alone tell.
         """
+
+    def check_task(self, task: TaskCard) -> None:
+        """Raise ConfigError for a task that it cannot be asked, before a model is loaded."""
 
     def check_write(self, train: Sequence[Question]) -> None:
         """Raise HarnessError if ``write`` would stop at its parameters, files or train questions.

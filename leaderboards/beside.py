@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from harness.report import bullets
 from leaderboards.board import Table, build
 from leaderboards.cells import MISSING
 from leaderboards.columns import Column, find_columns
+from leaderboards.dealt import size_of
 from leaderboards.rows import DEFAULT_K, Row
 from leaderboards.writers.grid import Grid
 from leaderboards.writers.markdown import pipes
@@ -20,34 +21,61 @@ from leaderboards.writers.markdown import pipes
 def beside(own: Path, other: Path, names: tuple[str, str]) -> str:
     """The rows of ``own`` beside those of ``other``, in the order of ``other``, as markdown.
 
-    Of the mean over tasks where both have it, else of each task that both have. ``names`` are what
-    the two are called. Raises InputError for broken runs and for boards without a table in common.
+    Of the mean over tasks where both have it, else of each task that both have, over corpora of the
+    same size where one of them has several. ``names`` are what the two are called. Raises
+    InputError for broken runs and for boards without a table in common.
     """
-    mine, theirs = _tables(own), _tables(other)
+    boards = [build(folder, DEFAULT_K).tables for folder in (own, other)]
+    sized = set().union(*map(_of_several_sizes, boards))
+    mine, theirs = (_tables(tables, sized) for tables in boards)
     shared = [key for key in theirs if key in mine]
-    means = [key for key in shared if len(key) > 1]
+    means = [key for key in shared if len(key.tasks) > 1]
     if not shared:
-        known = "; ".join(sorted({", ".join(tasks) for tasks in theirs}))
+        known = "; ".join(sorted({key.text for key in theirs}))
         raise InputError(f"{own}: no table over the tasks of {other} ({known})")
-    parts = [_part(mine[key], theirs[key], names) for key in means or shared]
+    parts = [_part(key, mine[key], theirs[key], names) for key in means or shared]
     return "\n\n".join(parts) + "\n"
 
 
-def _tables(runs: Path) -> dict[tuple[str, ...], Table]:
-    """The first table of each set of tasks."""
-    found: dict[tuple[str, ...], Table] = {}
-    for table in build(runs, DEFAULT_K).tables:
-        found.setdefault(tuple(sorted(table.tasks)), table)
+class _Asked(NamedTuple):
+    """Sets of tasks, and how large their corpora are, if that is to be the same."""
+
+    tasks: tuple[str, ...]
+    size: str
+
+    @classmethod
+    def of(cls, table: Table, sized: Collection[tuple[str, ...]] = ()) -> _Asked:
+        tasks = tuple(sorted(table.tasks))
+        return cls(tasks, size_of(table.settings) if tasks in sized else "")
+
+    @property
+    def text(self) -> str:
+        return ", ".join(filter(None, (*self.tasks, self.size)))
+
+
+def _of_several_sizes(tables: Iterable[Table]) -> set[tuple[str, ...]]:
+    """Sets of tasks that a board has tables of over corpora of several sizes."""
+    sizes: dict[tuple[str, ...], set[str]] = {}
+    for table in tables:
+        sizes.setdefault(_Asked.of(table).tasks, set()).add(size_of(table.settings))
+    return {tasks for tasks, known in sizes.items() if len(known) > 1}
+
+
+def _tables(tables: Iterable[Table], sized: Collection[tuple[str, ...]]) -> dict[_Asked, Table]:
+    """The first table of each set of tasks and, of those, of each size."""
+    found: dict[_Asked, Table] = {}
+    for table in tables:
+        found.setdefault(_Asked.of(table, sized), table)
     return found
 
 
-def _part(mine: Table, theirs: Table, names: tuple[str, str]) -> str:
+def _part(asked: _Asked, mine: Table, theirs: Table, names: tuple[str, str]) -> str:
     f1 = find_columns([*mine.rows, *theirs.rows], DEFAULT_K)["f1"]
     pairs = _pairs(mine.rows, theirs.rows)
     headings = ("Method", *(f"{markdown_text(name)}: F1 [95% CI]" for name in reversed(names)))
     lines = [(markdown_text(p.name), _text(f1, p.there), _text(f1, p.here)) for p in pairs]
     grid = Grid(headings, tuple(lines))
-    title = f"## {markdown_text(f'{names[0]} beside {names[1]}: ' + ', '.join(theirs.tasks))}"
+    title = f"## {markdown_text(f'{names[0]} beside {names[1]}: {asked.text}')}"
     return "\n\n".join([title, pipes(grid), bullets(_notes(mine, theirs, pairs, names))])
 
 

@@ -12,9 +12,9 @@ from harness.errors import InputError
 from harness.fingerprint import canonical_json
 from harness.runs.manifest import Hardware, Manifest
 from leaderboards import captions
-from leaderboards.collect import Run, Unfinished, collect
+from leaderboards.collect import Run, Unfinished
 from leaderboards.cost import common_hardware
-from leaderboards.dealt import joined
+from leaderboards.dealt import read_runs, size_of
 from leaderboards.external import placed
 from leaderboards.floors import Floor, find_floors
 from leaderboards.judged import judge_lines
@@ -30,6 +30,7 @@ from leaderboards.rows import (
 )
 from leaderboards.significance import promises
 from leaderboards.unanswered import over_the_same_questions
+from leaderboards.unfinished import unfinished_note
 
 Item = TypeVar("Item")
 Labels = Mapping[str, str]
@@ -83,6 +84,8 @@ class Group:
     entries: Entries
     hardware: Hardware
     unfinished: tuple[Unfinished, ...] = field(default=())
+    tells_size: bool = False
+    """Whether there are tables of the same task over corpora of other sizes."""
 
     @property
     def manifest(self) -> Manifest:
@@ -97,8 +100,16 @@ class Group:
     @property
     def title(self) -> str:
         """Task, split and model, for a heading."""
+        return self._title("")
+
+    @property
+    def table_title(self) -> str:
+        """The same, and the size of the corpus where that tells tables apart."""
+        return self._title(size_of(self.settings) if self.tells_size else "")
+
+    def _title(self, size: str) -> str:
         task, model = self.manifest.config.task, self.manifest.config.model.called
-        return f"{task.name} ({task.split}): {model}"
+        return f"{task.name} ({task.split}){size and f', {size}'}: {model}"
 
 
 def build(
@@ -126,7 +137,7 @@ def build(
         ]
     placed = {id(u) for group in groups for u in group.unfinished}
     loose = [u for u in unfinished if id(u) not in placed]
-    notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in loose]
+    notes += [unfinished_note(u, labels[identity(u.manifest)], task=True) for u in loose]
     return Leaderboard(tuple(tables), (*notes, *damaged))
 
 
@@ -136,15 +147,14 @@ def read_groups(runs_dir: Path, *, across_corpora: bool = False) -> tuple[list[G
     ``across_corpora``: the tables of growing corpora are to stand on the same questions.
     """
     groups, unfinished, labels, damaged = _read(runs_dir, across_corpora=across_corpora)
-    notes = [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
+    notes = [unfinished_note(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     return groups, [*notes, *damaged]
 
 
 def _read(
     runs_dir: Path, *, across_corpora: bool = False, strict: bool = False
 ) -> tuple[list[Group], list[Unfinished], Labels, list[str]]:
-    found = collect(runs_dir, strict=strict)
-    (ended, unfinished), damaged = joined(found.runs, found.unfinished), found.notes
+    ended, unfinished, damaged = read_runs(runs_dir, strict=strict)
     runs, left_out = over_the_same_questions(placed(ended), across_corpora=across_corpora)
     unfinished += left_out
     labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
@@ -154,6 +164,10 @@ def _read(
 def _groups(
     finished: Sequence[Run], unfinished: Sequence[Unfinished], labels: Labels
 ) -> list[Group]:
+    sizes: dict[str, set[int | None]] = {}
+    for run in finished:
+        task = run.manifest.config.task
+        sizes.setdefault(task.name, set()).add(task.passages)
     groups = []
     for runs in _split(
         finished, lambda run: canonical_json(run.manifest.comparable(run.metrics_version))
@@ -161,7 +175,7 @@ def _groups(
         members = defaultdict(list)
         for run in runs:
             members[labels[identity(run.manifest)]].append(run)
-        would_join = runs[0].manifest.comparable(None)
+        would_join, task = runs[0].manifest.comparable(None), runs[0].manifest.config.task
         groups.append(
             Group(
                 settings=runs[0].manifest.comparable(runs[0].metrics_version),
@@ -171,11 +185,16 @@ def _groups(
                 unfinished=tuple(
                     u for u in unfinished if u.manifest.comparable(None) == would_join
                 ),
+                tells_size=len(sizes[task.name]) > 1,
             )
         )
-    return sorted(
-        groups, key=lambda g: (g.manifest.config.model.called, g.task, canonical_json(g.settings))
-    )
+    return sorted(groups, key=_place)
+
+
+def _place(group: Group) -> tuple[str, str, int, str]:
+    """Where a table stands: by its model, its task, and the size of its corpus."""
+    config, settings = group.manifest.config, canonical_json(group.settings)
+    return config.model.called, group.task, config.task.passages or 0, settings
 
 
 def _scope(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,11 +259,11 @@ def _task_table(
     notes = captions.row_notes(rows, group.hardware)
     notes += damaged
     notes += [
-        captions.unfinished(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
+        unfinished_note(u, labels[identity(u.manifest)], task=False) for u in group.unfinished
     ]
     return Table(
         kind="task",
-        title=group.title,
+        title=group.table_title,
         tasks=(task.name,),
         model=model,
         questions=questions,

@@ -10,14 +10,13 @@ from harness.escape import one_line, shortened
 from harness.report import NOT_COMPARABLE
 from harness.runs.manifest import Hardware
 from harness.runs.usage import MANY
-from leaderboards.collect import Run, Unfinished
+from leaderboards.collect import Run
 from leaderboards.entries import Entry
 from leaderboards.external import external_lines
 from leaderboards.labels import full_label, written
 from leaderboards.rows import Row
 from leaderboards.unanswered import why_unanswered
 
-NOT_FINISHED = "Not finished, so left out"
 _REMOTE = (
     "Memory: the model answered from a server or did not say where it ran, so the memory of the "
     "harness's own process is left out."
@@ -189,22 +188,6 @@ def _counts(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{shortened(one_line(kind), 60)} {count:,}" for kind, count in ordered)
 
 
-def unfinished(run: Unfinished, name: str, *, task: bool) -> str:
-    """Tell how far a run has come that is not in the table."""
-    config = run.manifest.config
-    where = f" on {config.task.name} with {config.model.called}" if task else ""
-    told = (
-        f"{NOT_FINISHED}: {name}{where}, seed {config.seed}, "
-        f"{run.manifest.status}: {run.answered:,}/{config.task.asked:,} answered"
-    )
-    if not run.manifest.has_ended or run.manifest.external:
-        return f"{told}."
-    return (
-        f"{told}, the others left unanswered by the model's server; running the same board again "
-        "asks them again."
-    )
-
-
 def missing(methods: Mapping[str, Collection[str]]) -> str:
     """Name the methods that some of the tasks lack: ``ircot (no hotpotqa); ...``."""
     gaps = {
@@ -296,5 +279,5 @@ def _origin(runs: Sequence[Run]) -> str:
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    names = one.keys() | other.keys()
-    return [n.removeprefix("task.") for n in names if one.get(n) != other.get(n)]
+    names = (n for n in one.keys() | other.keys() if one.get(n) != other.get(n))
+    return ["pools" if n == "task.dealt" else n.removeprefix("task.") for n in names]

@@ -13,10 +13,11 @@ from harness.escape import markdown_text
 from harness.metrics.statistics import Interval, Pair, compare_pair, hierarchical_ci, holm
 from harness.report import bullets, pipe_table
 from leaderboards.board import read_groups
-from leaderboards.captions import NOT_FINISHED, failed
+from leaderboards.captions import failed
 from leaderboards.collect import Floats
 from leaderboards.entries import Entries, Entry
 from leaderboards.labels import Labelled, find_label, meant, short_names
+from leaderboards.unfinished import NOT_FINISHED
 
 _LEGEND = (
     "Effect: mean difference over the standard deviation of the differences (d_z). Won: questions "
@@ -50,7 +51,7 @@ def compare(runs_dir: Path, a: str, b: str, metric: str = "f1") -> str:
     ConfigError for labels or scores that are not there.
     """
     groups, notes = read_groups(runs_dir)
-    tables = [(group.title, group.entries) for group in groups]
+    tables = [(group.table_title, group.entries) for group in groups]
     a, b = (_row(given, [entries for _, entries in tables], notes) for given in (a, b))
     found = [
         compare_entries(task, entries[a], entries[b], metric)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,13 @@ from harness.escape import markdown_text, one_line
 from harness.fingerprint import canonical_json
 from harness.report import bullets, pipe_table
 from harness.runs.predictions import read_predictions
-from leaderboards.collect import Run, collect
+from leaderboards.collect import Run
 from leaderboards.compare import Compared, cautions, compare_entries, heading, table
+from leaderboards.dealt import read_runs, size_of
 from leaderboards.entries import Entry, make_entries
 from leaderboards.labels import full_label
 from leaderboards.unanswered import without
+from leaderboards.unfinished import unfinished_note
 
 _LONGEST_ANSWER = 60
 _MUST_AGREE = {
@@ -27,50 +29,90 @@ _MUST_AGREE = {
 }
 
 
+_Side = Mapping[str, Sequence[Run]]
+"""The runs of one of the two, by task."""
+
+
 def compare_runs(a: Path, b: Path, metric: str = "f1", changed: int = 20) -> str:
     """Markdown: one line a task that both folders hold, and the ``changed`` questions of each.
 
     ``a`` and ``b`` are run folders, or folders that hold one run of a task: one method and model,
-    in as many seeds as there are. Raises InputError for runs that cannot be paired, naming what
-    differs.
+    in as many seeds as there are. A task over corpora of several sizes has a line for each; dealt
+    pools of a size are one run over all their questions. Raises InputError for runs that cannot be
+    paired, naming what differs.
     """
-    sides = [_read(a), _read(b)]
-    tasks = sorted(sides[0].keys() & sides[1].keys())
+    found = [_read(a), _read(b)]
+    sized = set().union(*(_of_several_sizes(runs) for runs, _ in found))
+    sides = [_by_task(folder, runs, sized) for folder, (runs, _) in zip((a, b), found, strict=True)]
+    tasks = [task for task in sides[0] if task in sides[1]]
     if not tasks:
-        names = [", ".join(sorted(side)) for side in sides]
+        names = [", ".join(side) for side in sides]
         raise InputError(f"no task in both: {a} has {names[0]}, {b} has {names[1]}")
     pairs = [_paired(sides[0][task], sides[1][task]) for task in tasks]
-    found = [compare_entries(task, *pair, metric) for task, pair in zip(tasks, pairs, strict=True)]
+    compared = [
+        compare_entries(task, *pair, metric) for task, pair in zip(tasks, pairs, strict=True)
+    ]
     notes = [
-        note
-        for one in found
-        for note in _notes(one.task, sides[0][one.task], sides[1][one.task], one.pair.questions)
+        *_apart(sides, [told for _, told in found]),
+        *(note for one in compared for note in _notes(one, sides)),
     ]
     told = dict.fromkeys(cautions(side for pair in pairs for side in pair))
     parts = [
         bullets(_described(name, side, tasks) for name, side in zip("AB", sides, strict=True)),
-        heading(found, "A", "B", metric),
-        table(found, "A", "B"),
+        heading(compared, "A", "B", metric),
+        table(compared, "A", "B"),
         bullets([*notes, *told]),
-        *(_changes(one, *pair, changed) for one, pair in zip(found, pairs, strict=True)),
+        *(_changes(one, *pair, changed) for one, pair in zip(compared, pairs, strict=True)),
     ]
     return "\n\n".join(filter(None, parts))
 
 
-def _read(folder: Path) -> dict[str, tuple[Run, ...]]:
-    """The runs of each task, which must be of one method and model."""
+def _read(folder: Path) -> tuple[list[Run], list[str]]:
+    """The runs below a folder, and which of the pools of a size are not all there."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a run's folder or one that holds it")
-    tasks: dict[str, list[Run]] = defaultdict(list)
     # Fewer seeds than there are would be another comparison.
-    for run in collect(folder, strict=True).runs:
-        tasks[run.manifest.config.task.name].append(run)
-    for task, runs in tasks.items():
-        kinds = {canonical_json(_kind(run)): run.folder for run in runs}
+    runs, unfinished, _ = read_runs(folder, strict=True)
+    dealt = (each for each in unfinished if each.manifest.config.task.dealt)
+    return runs, [unfinished_note(e, full_label(e.manifest), task=True) for e in dealt]
+
+
+def _of_several_sizes(runs: Iterable[Run]) -> set[str]:
+    """Tasks that were asked over corpora of several sizes."""
+    sizes: dict[str, set[int | None]] = defaultdict(set)
+    for run in runs:
+        sizes[run.manifest.config.task.name].add(run.manifest.config.task.passages)
+    return {task for task, known in sizes.items() if len(known) > 1}
+
+
+def _by_task(
+    folder: Path, runs: Iterable[Run], sized: Collection[str]
+) -> dict[str, tuple[Run, ...]]:
+    """The runs of each task, of each size of those ``sized``; of one method and model each."""
+    tasks: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=_place):
+        name = run.manifest.config.task.name
+        size = size_of(run.manifest.comparable(None)) if name in sized else ""
+        tasks[f"{name}, {size}" if size else name].append(run)
+    for task, members in tasks.items():
+        kinds = {canonical_json(_kind(run)): run for run in members}
         if len(kinds) > 1:
-            folders = ", ".join(map(str, sorted(kinds.values())))
-            raise InputError(f"{folder}: several runs of {task}; name one of {folders}")
-    return {task: tuple(runs) for task, runs in tasks.items()}
+            named = sorted({str(_folder(run)) for run in kinds.values()})
+            fix = f"name one of {', '.join(named)}"
+            if len(named) < len(kinds):
+                fix = f"name two rows: memory-harness compare {folder} BASE OTHER"
+            raise InputError(f"{folder}: several runs of {task}; {fix}")
+    return {task: tuple(members) for task, members in tasks.items()}
+
+
+def _place(run: Run) -> tuple[str, int]:
+    task = run.manifest.config.task
+    return task.name, task.passages or 0
+
+
+def _folder(run: Run) -> Path:
+    """Where a run lies; of one over dealt pools, the folder that holds them all."""
+    return run.folder.parent if run.parts else run.folder
 
 
 def _kind(run: Run) -> dict[str, object]:
@@ -114,13 +156,14 @@ def _check(a: Run, b: Run) -> None:
         )
 
 
-def _described(name: str, side: Mapping[str, Sequence[Run]], tasks: Sequence[str]) -> str:
+def _described(name: str, side: _Side, tasks: Sequence[str]) -> str:
     """What a letter stands for."""
     runs = [run for task in tasks for run in side[task]]
     methods = dict.fromkeys(full_label(run.manifest) for run in runs)
     models = dict.fromkeys(run.manifest.config.model.called for run in runs)
     seeds = sorted({run.manifest.config.seed for run in runs})
-    folders = dict.fromkeys(str(run.folder) for run in runs)
+    every = {_folder(run): None for run in runs}
+    folders = [str(each) for each in every if not every.keys() & {*each.parents}]
     return (
         f"{name}: {', '.join(methods)} with {', '.join(models)}, "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))} "
@@ -128,8 +171,18 @@ def _described(name: str, side: Mapping[str, Sequence[Run]], tasks: Sequence[str
     )
 
 
-def _notes(task: str, a: Sequence[Run], b: Sequence[Run], n: int) -> Iterator[str]:
+def _apart(sides: Sequence[_Side], unfinished: Sequence[Sequence[str]]) -> Iterator[str]:
+    """What only one of the two has, and what one has not finished."""
+    for name, side, other, told in zip("AB", sides, sides[::-1], unfinished, strict=True):
+        if alone := [task for task in side if task not in other]:
+            yield f"In {name} alone, so not compared: {'; '.join(alone)}."
+        yield from (f"{name}: {note}" for note in told)
+
+
+def _notes(compared: Compared, sides: Sequence[_Side]) -> Iterator[str]:
     """What else differs between the two, and which questions are missing."""
+    task, n = compared.task, compared.pair.questions
+    a, b = (side[task] for side in sides)
     one, other = (runs[0].manifest for runs in (a, b))
     settings = [
         {"method": m.config.method.name, "params": m.config.method.params,
@@ -181,7 +234,8 @@ def _changes(one: Compared, a: Entry, b: Entry, most: int) -> str:
 
 
 def _answers(run: Run, wanted: Collection[str]) -> dict[str, str]:
-    rows = (row for _, row in read_predictions(run.folder / "predictions.jsonl"))
+    files = (part.folder / "predictions.jsonl" for part in run.on_disk)
+    rows = (row for file in files for _, row in read_predictions(file))
     return {r["question_id"]: str(r["answer"]) for r in rows if r["question_id"] in wanted}
 
 

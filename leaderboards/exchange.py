@@ -17,6 +17,7 @@ def export(
 ) -> None:
     """Write every answer of the finished runs as one table, a row an answer.
 
+    documents: how many the corpus holds; pool: which one, where questions were dealt into several.
     Lists are lists in Parquet; in CSV their values stand between ' | ', and a bar or backslash in
     a value has a backslash before it.
     """

@@ -16,9 +16,10 @@ from harness.errors import ConfigError, InputError
 from harness.escape import csv_text, utf8
 from harness.files import atomic_file, check_writable, writing
 from harness.runs.predictions import read_ids, read_predictions, tells_read
-from leaderboards import captions
-from leaderboards.collect import Golds, Run, collect
+from leaderboards.collect import Golds, Run
+from leaderboards.dealt import read_runs
 from leaderboards.labels import identity, row_labels
+from leaderboards.unfinished import unfinished_note
 
 SEPARATOR = " | "
 """Between the values of a list in a CSV cell, in which a bar is written ``\\|``."""
@@ -26,6 +27,7 @@ SEPARATOR = " | "
 _RUN = {
     "task": "text", "split": "text", "model": "text", "method": "text", "label": "text",
     "seed": "whole", "run_id": "text", "oracle": "yes or no", "external": "text",
+    "documents": "whole", "pool": "whole",
 }  # fmt: skip
 _QUESTION = {
     "question_id": "text", "question": "text", "golden_answers": "list", "gold_doc_ids": "list",
@@ -46,6 +48,7 @@ Write = Callable[[BinaryIO, Columns, Iterable[Row]], int]
 def export(runs_dir: Path, out: Path) -> tuple[int, list[str]]:
     """Write every answer of the finished runs below ``runs_dir``; the count, and what to know.
 
+    Answers over dealt pools follow each other, those of a size once all of its pools are there.
     Texts pass through one at a time: memory holds scores and ids. Raises ConfigError for a name
     that ends in neither .csv nor .parquet, InputError if no run is left or the gold is missing.
     """
@@ -53,10 +56,10 @@ def export(runs_dir: Path, out: Path) -> tuple[int, list[str]]:
     if writer is None:
         raise ConfigError(f"-o {out}: name a file that ends in {' or '.join(_WRITERS)}")
     check_writable(out.parent)
-    runs, unfinished, notes = collect(runs_dir)
+    runs, unfinished, notes = read_runs(runs_dir)
     # As the leaderboard names them.
     labels = row_labels([*(run.manifest for run in runs), *(u.manifest for u in unfinished)])
-    notes += [captions.unfinished(u, labels[identity(u.manifest)], task=True) for u in unfinished]
+    notes += [unfinished_note(u, labels[identity(u.manifest)], task=True) for u in unfinished]
     lost = sum(len(run.unanswered) for run in runs)
     notes += [f"Questions left unanswered by a server, so without a row: {lost:,}"] if lost else []
     with writing(out):
@@ -72,14 +75,14 @@ def _columns(runs: Sequence[Run]) -> dict[str, str]:
 
 def _rows(runs: Iterable[Run], labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     golds = Golds()
-    for run in runs:
-        gold = golds.of(run.folder, run.manifest)
+    for run, part in ((one, part) for one in runs for part in one.on_disk):
+        gold = golds.of(part.folder, part.manifest)
         if gold is None:
             raise InputError(
-                f"{run.folder}: the gold of its questions is missing; run the same board again"
+                f"{part.folder}: the gold of its questions is missing; run the same board again"
             )
-        whole = _of_run(run, labels[identity(run.manifest)])
-        for _, row in read_predictions(run.folder / "predictions.jsonl"):
+        whole = _of_run(part, labels[identity(run.manifest)])
+        for _, row in read_predictions(part.folder / "predictions.jsonl"):
             id_ = row["question_id"]
             yield whole | _of_question(gold[id_]) | _scores(run, id_) | _of_answer(row)
 
@@ -96,6 +99,8 @@ def _of_run(run: Run, label: str) -> dict[str, Any]:
         "run_id": run.manifest.run_id,
         "oracle": run.manifest.method_card.oracle,
         "external": external.source if external else None,
+        "documents": config.task.passages,
+        "pool": config.task.dealt.number if config.task.dealt else None,
     }
 
 

@@ -14,6 +14,7 @@ from harness.escape import one_line, shortened
 from harness.fingerprint import fingerprint
 from leaderboards.board import Table
 from leaderboards.columns import Column, Field, Kind
+from leaderboards.dealt import size_of
 from leaderboards.rounding import plain
 from leaderboards.rows import Row
 from leaderboards.view import ALL, View
@@ -41,19 +42,24 @@ _PLACE = (
     Place("hardware", "text", lambda table: table.hardware or None),
     Place("settings_id", "text", lambda table: _settings_id(table)),
 )
+_SIZE = (
+    Place("documents", "int", lambda table: table.settings.get("task.passages")),
+    Place("pools", "int", lambda table: _pools(table)),
+)
+"""Told where tables of a task differ in it, so that all other boards have the columns they had."""
 
 
 def kinds(view: View) -> dict[str, Kind]:
     """The names of the values of a record, in their order, and what they are."""
-    places = {place.name: place.kind for place in _PLACE}
+    places = {place.name: place.kind for place in _places(view)}
     return places | {"row_id": "text"} | {field.name: field.kind for field in _fields(view)}
 
 
 def records(view: View) -> list[dict[str, Any]]:
     """One record per row of every table, text on one line, numbers rounded for all machines."""
-    fields = _fields(view)
+    places, fields = _places(view), _fields(view)
     return [
-        {name: _clean(value) for name, value in _record(table, row, fields).items()}
+        {name: _clean(value) for name, value in _record(table, row, places, fields).items()}
         for table in view.board.tables
         for row in table.rows
     ]
@@ -77,8 +83,17 @@ def _fields(view: View) -> list[Field]:
     return list({field.name: field for column in columns for field in column.fields}.values())
 
 
-def _record(table: Table, row: Row, fields: Sequence[Field]) -> dict[str, Any]:
-    place = {place.name: place.value(table) for place in _PLACE}
+def _places(view: View) -> Sequence[Place]:
+    sizes: dict[tuple[str, ...], set[str]] = {}
+    for table in view.board.tables:
+        sizes.setdefault(table.tasks, set()).add(size_of(table.settings))
+    return [*_PLACE, *_SIZE] if any(len(known) > 1 for known in sizes.values()) else _PLACE
+
+
+def _record(
+    table: Table, row: Row, places: Sequence[Place], fields: Sequence[Field]
+) -> dict[str, Any]:
+    place = {place.name: place.value(table) for place in places}
     own = {field.name: field.value(row) for field in fields}
     return place | {"row_id": _row_id(table, row)} | own
 
@@ -102,6 +117,12 @@ def _own(row: Row) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "run_ids": list(row.run_ids),
     }
+
+
+def _pools(table: Table) -> int | None:
+    """Into how many pools of so many documents the questions were dealt; None if into none."""
+    dealt = table.settings.get("task.dealt")
+    return dealt["pools"] if dealt else None
 
 
 def _settings_id(table: Table) -> str:

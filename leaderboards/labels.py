@@ -95,7 +95,7 @@ def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
     """
     tables: dict[str, dict[str, set[str]]] = {}
     for manifest in manifests:
-        alike = tables.setdefault(canonical_json(_of_any_revision(manifest)), {})
+        alike = tables.setdefault(canonical_json(of_any_revision(manifest)), {})
         table = canonical_json(manifest.comparable(None))
         alike.setdefault(identity(manifest), set()).add(table)
     rows: dict[str, str] = {}
@@ -105,7 +105,8 @@ def _row_identities(manifests: Sequence[Manifest]) -> dict[str, str]:
     return rows
 
 
-def _of_any_revision(manifest: Manifest) -> dict[str, Any]:
+def of_any_revision(manifest: Manifest) -> dict[str, Any]:
+    """What makes a row, but for its retriever's revision, which its corpus may decide."""
     retriever = manifest.config.retriever or {}
     # A number is a release's; an encoder's is a commit.
     same = {k: v for k, v in retriever.items() if k != "revision" or not isinstance(v, int)}

@@ -44,13 +44,14 @@ def check_plan(plan: RunPlan, root: Path) -> None:
     """Raise InputError for data that are not enough, CapabilityError for a model of another kind.
 
     ConfigError for a task that the method cannot be asked, HarnessError for an encoder that cannot
-    be got, for a prebuilt index that is not of the corpus, and for what would stop the writing of a
-    memory that ``root`` does not hold.
+    be got, for a prebuilt index that is not of the corpus, for files of the method that are missing
+    or do not fit the model, and for what would stop the writing of a memory that ``root`` lacks.
     """
     from harness.retrieval.open import check_retriever
 
     check_data(plan.method, plan.data)
     check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
+    plan.method.check_entry(plan.model)
     if plan.method.retriever_name is not None:
         settings = plan.method.retriever_settings
         check_retriever(plan.method.retriever_name, plan.data.corpus, settings)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.boards.changing.asking import ask, circumstances, circumstances_line, methods_line
 from harness.boards.changing.subject import (
     Subject,
+    check_files,
     check_subjects,
     open_subjects_model,
     subjects_of,
@@ -121,11 +122,12 @@ def evaluate_finding(
                 "retrieved; measure it with 'run'"
             )
     model = resolve_model(options.model or DEFAULT_MODEL)
+    check_files(subjects, model)
     data = untrained_data(options.task.load(options.limit), subjects, model)
     asked = [question for question in data.questions if question.gold_doc_ids]
     if not asked:
         raise InputError(f"task '{data.name}' names no gold passages; nothing can be measured")
-    check_subjects(subjects, data, model)
+    check_subjects(subjects, data)
     llm: LanguageModel = NoModel()
     if options.model is not None:
         set_torch_threads()

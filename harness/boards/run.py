@@ -239,14 +239,14 @@ def _parsed(entry: MethodEntry) -> tuple[str, type[Method], MethodParams, dict[s
     cls = load_method(entry.name)
     params = parse_params(cls, entry.name, entry.params)
     # Here, once for all runs of an entry: the files may be large.
-    return own_name(entry.name), cls, params, _inputs(cls(params))
+    return own_name(entry.name), cls, params, inputs_of(cls(params))
 
 
 def config_of(
     name: str, method: Method, model: ModelConfig, data: TaskData, seed: int
 ) -> RunConfig:
     """The config of a method, by the name of its entry, asked all questions of ``data``."""
-    return _config(own_name(name), method, _inputs(method), _identity(model), data, seed)
+    return _config(own_name(name), method, inputs_of(method), _identity(model), data, seed)
 
 
 def _identity(model: ModelConfig) -> ModelSettings:
@@ -260,8 +260,8 @@ def _style_of(model: ModelConfig) -> str:
     return f" (prompt_style {model.prompt_style}, since {model.style_reason})"
 
 
-def _inputs(method: Method) -> dict[str, str]:
-    """What the method's files hold, its adapter's among them."""
+def inputs_of(method: Method) -> dict[str, str]:
+    """What the method's files hold, its adapter's among them. InputError if one is missing."""
     own = dict(method.inputs)
     return (
         own if method.adapter is None else {**own, "adapter": adapter_fingerprint(method.adapter)}

@@ -53,6 +53,8 @@ TrainFile = Annotated[Path | None, typer.Option(help="Train questions, in the sa
 CorpusFile = Annotated[Path | None, typer.Option(help="Corpus, FlashRAG's JSONL or Parquet.")]
 DataDir = Annotated[Path | None, typer.Option(help="Local folder of full datasets.")]
 Revision = Annotated[str | None, typer.Option(help="Commit of the hub dataset.")]
+BatchSize = Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)]
+RunsOut = Annotated[Path, typer.Option(help="Folder for the runs.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 
 

@@ -16,6 +16,7 @@ from harness.cli.common import (
     Plugins,
     Questions,
     Revision,
+    RunsOut,
     Split,
     TrainFile,
     load_plugins,
@@ -33,7 +34,7 @@ def import_results(
     folder: Annotated[Path, typer.Argument(help="Of FlashRAG, its save_dir with date and note.")],
     task: Annotated[str, typer.Option(help=f"Whose questions they answer. {TASK_HELP}")],
     name: Annotated[str, typer.Option(help="What the row is called.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    out: RunsOut = Path("runs"),
     partial: Annotated[
         bool, typer.Option("--partial", help="Take only the questions that both have.")
     ] = False,

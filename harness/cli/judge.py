@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import Device, RunsFolder, console
+from harness.cli.common import BatchSize, Device, RunsFolder, console
 from harness.errors import RunFailedError
 
 
@@ -21,7 +21,7 @@ def judge(
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove the verdicts of another judge.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
+    batch_size: BatchSize = None,
     device: Device = None,
 ) -> None:
     """Ask a language model of every answer whether it is right, and record its verdicts.

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.common import (
     TASK_HELP,
+    BatchSize,
     CorpusFile,
     DataDir,
     Device,
@@ -19,6 +20,7 @@ from harness.cli.common import (
     Questions,
     RetryErrors,
     Revision,
+    RunsOut,
     Split,
     TrainFile,
     load_plugins,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 def run(
     board: Annotated[str | None, typer.Argument(help="Board name or YAML file.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    out: RunsOut = Path("runs"),
     method: Annotated[str | None, typer.Option(help="Run this method alone.")] = None,
     task: Annotated[str | None, typer.Option(help=f"Run on this task alone. {TASK_HELP}")] = None,
     param: Annotated[list[str] | None, typer.Option("-p", help="Method parameter, k=10.")] = None,
@@ -67,7 +69,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes that answer runs at once.", min=1)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
+    batch_size: BatchSize = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
     plugin: Plugins = None,

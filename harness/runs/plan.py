@@ -15,6 +15,7 @@ from harness.runs.measuring import USUAL, Measuring
 from harness.runs.performance import read_performance
 from harness.runs.predictions import has_errors
 from harness.runs.stamp import is_scored
+from harness.runs.task_config import called
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData
@@ -45,9 +46,7 @@ class RunPlan:
     def label(self) -> str:
         """What progress bars and messages call this run."""
         method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
-        task, hand = self.config.task, self.data.dealt
-        pool = "" if hand is None else f", {task.passages:,} documents {hand.number}/{hand.pools}"
-        return f"{task.name}{pool} / {method}"
+        return f"{called(self.config.task)} / {method}"
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""

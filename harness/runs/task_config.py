@@ -29,3 +29,10 @@ def task_config(data: TaskData, *, tells_hops: bool = False) -> TaskConfig:
         **({"hops": hops} if tells_hops and hops else {}),
         **({"dealt": Dealt(**asdict(data.dealt))} if data.dealt else {}),
     )
+
+
+def called(task: TaskConfig) -> str:
+    """A task's name and, of a dealt pool, which one of how many of its size."""
+    if task.dealt is None:
+        return task.name
+    return f"{task.name}, {task.passages:,} documents {task.dealt.number}/{task.dealt.pools}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from leaderboards.board import Leaderboard, Table
 from leaderboards.columns import Column
+from leaderboards.dealt import size_of
 from leaderboards.floors import floors_line
 from leaderboards.labels import numbered
 from leaderboards.page.columns import about, cell, columns_of
@@ -110,12 +111,10 @@ def _short_title(table: Table, board: Leaderboard) -> str:
     alike = [t for t in board.tables if (t.kind, t.tasks) == (table.kind, table.tasks)]
     if len({t.model for t in board.tables}) > 1:
         parts.append(table.model)
-    for setting, of in (
-        ("task.split", "{}"),
-        ("task.limit", "n = {}"),
-        ("task.passages", "{} docs"),
-    ):
+    for setting, of in (("task.split", "{}"), ("task.limit", "n = {}")):
         if len({str(t.settings.get(setting)) for t in alike}) > 1:
             value = table.settings.get(setting)
             parts.append(of.format(f"{value:,}" if isinstance(value, int) else value or "all"))
+    if len({size_of(t.settings) for t in alike}) > 1:
+        parts.append(size_of(table.settings).replace("documents", "docs") or "all docs")
     return " \u00b7 ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,10 @@ class Router(ABC):
     @abstractmethod
     def loss(self, texts: Sequence[str], labels: Sequence[str]) -> torch.Tensor:
         """The mean training loss of a batch, a scalar."""
+
+    def training_on(self, texts: Sequence[str]) -> AbstractContextManager[None]:
+        """What every step on these texts stands in; it changes no step."""
+        return nullcontext()
 
     def probabilities(self, text: str) -> dict[str, float]:
         """The probability of each label; alone and unpadded, so no other question matters."""
@@ -75,6 +79,17 @@ class EncoderRouter(Router):
 
         wanted = torch.tensor([LABELS.index(label) for label in labels], device=self.model.device)
         return torch.nn.functional.cross_entropy(self.logits(texts), wanted)
+
+    def training_on(self, texts: Sequence[str]) -> AbstractContextManager[None]:
+        """The words of no text have no gradient, and AdamW without decay leaves them."""
+        import torch
+
+        from methods.adaptive_rag.words import FewWords
+
+        # Other tables have weights beside their rows, or a forward of their own.
+        if type(self.model.get_input_embeddings()) is not torch.nn.Embedding:
+            return nullcontext()
+        return FewWords(self.model, self._tokens(texts).input_ids.unique().tolist())
 
 
 class Seq2SeqRouter(Router):

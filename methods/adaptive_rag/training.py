@@ -94,17 +94,20 @@ def _epochs(
     """Train one epoch after the other, yielding each one's number when it is done."""
     import torch
 
-    optimizer = torch.optim.AdamW(
-        router.model.parameters(), lr=recipe.learning_rate, weight_decay=0.0
-    )
+    training = router.training_on([example.text for example in examples])
+    with training:
+        optimizer = torch.optim.AdamW(
+            router.model.parameters(), lr=recipe.learning_rate, weight_decay=0.0
+        )
     steps = recipe.epochs * -(-len(examples) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     for number in range(1, recipe.epochs + 1):
         router.model.train()
-        for batch in batches(examples, recipe.batch_size, f"{seed} {number}"):
-            _step(router, batch, optimizer)
-            schedule.step()
-            advance(len(batch))
+        with training:
+            for batch in batches(examples, recipe.batch_size, f"{seed} {number}"):
+                _step(router, batch, optimizer)
+                schedule.step()
+                advance(len(batch))
         yield number
 
 

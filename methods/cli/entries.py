@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import ConfigError
+from methods.options import MEMORY
 
-MEMORY, TEXT = "parametric-qa", "bm25"
-"""What is evaluated where no method is named."""
+TEXT = "bm25"
+"""What is evaluated beside Parametric QA where no method is named."""
 ALL = "all"
 """In the place of a method's name: every method that the model serves."""
 

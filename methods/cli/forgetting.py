@@ -23,8 +23,8 @@ from harness.cli.common import (
 from harness.errors import ConfigError
 from harness.files import check_writable
 from harness.report import checked_options, given, save
-from methods.cli.entries import ALL, MEMORY, method_entries
-from methods.parametric_qa.cli.tasks import task_entries
+from methods.cli.entries import ALL, method_entries
+from methods.options import MEMORY, Param, SharedParts, task_entries
 
 _TASKS = [{"name": "nq"}, {"name": "triviaqa"}]
 
@@ -38,12 +38,8 @@ def evaluate_forgetting(
             f"the reader of {MEMORY} alone, asked also as it was tuned.",
         ),
     ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("-p", help="Parameter of the one method, k=10.")
-    ] = None,
-    shared: Annotated[
-        str | None, typer.Option(help=f"Shared parts of {MEMORY}: a shipped name or a folder.")
-    ] = None,
+    param: Param = None,
+    shared: SharedParts = None,
     task: Annotated[
         list[str] | None, typer.Option(help="Task; repeat for more (default nq, triviaqa).")
     ] = None,

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import (
-    TASK_HELP,
     CorpusFile,
     DataDir,
     Device,
@@ -25,6 +24,7 @@ from harness.cli.common import (
 from harness.files import check_writable
 from harness.report import checked_options, given, save
 from methods.cli.entries import TEXT, method_entries
+from methods.options import OneTask, Param
 
 
 def evaluate_retrieval(
@@ -35,12 +35,8 @@ def evaluate_retrieval(
             help=f"A method (default {TEXT}); repeat for more, compared with the first.",
         ),
     ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("-p", help="Parameter of the one method, damping=0.3.")
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help=f"Whose questions and corpus are used. {TASK_HELP}")
-    ] = "musique",
+    param: Param = None,
+    task: OneTask = "musique",
     split: Split = None,
     questions: Questions = None,
     train: TrainFile = None,

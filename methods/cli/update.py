@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.common import (
-    TASK_HELP,
     CorpusFile,
     DataDir,
     Device,
@@ -25,17 +24,14 @@ from harness.cli.common import (
 )
 from harness.files import check_writable
 from harness.report import checked_options, given, save
-from methods.cli.entries import MEMORY, TEXT, Methods, method_entries
+from methods.cli.entries import TEXT, Methods, method_entries
+from methods.options import MEMORY, OneTask, Param, SharedParts
 
 
 def evaluate_update(
     method: Methods = None,
-    param: Annotated[
-        list[str] | None, typer.Option("-p", help="Parameter of the one method, k=10.")
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help=f"Whose questions and corpus are used. {TASK_HELP}")
-    ] = "nq",
+    param: Param = None,
+    task: OneTask = "nq",
     split: Split = None,
     questions: Questions = None,
     train: TrainFile = None,
@@ -46,9 +42,7 @@ def evaluate_update(
     unchanged: Annotated[
         int, typer.Option(help="Questions about documents that do not change, at most.")
     ] = 50,
-    shared: Annotated[
-        str | None, typer.Option(help=f"Shared parts of {MEMORY}: a shipped name or a folder.")
-    ] = None,
+    shared: SharedParts = None,
     steps: Annotated[
         int | None, typer.Option(help=f"Optimisation steps on a code of {MEMORY}, 0 to 1000.")
     ] = None,

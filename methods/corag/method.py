@@ -19,7 +19,7 @@ from methods.corag.wording import REWORDED, Wording, read_wording
 from methods.decomposition import stepless
 
 if TYPE_CHECKING:
-    from harness.llm.base import LanguageModel
+    from harness.llm.model_config import ModelConfig
 
 PAPER = "Wang et al., Chain-of-Retrieval Augmented Generation, NeurIPS 2025, arXiv:2501.14342"
 
@@ -141,12 +141,14 @@ class CoRAG(Tuned):
             )
         return wording
 
-    def check_model(self, llm: LanguageModel) -> None:
+    def check_entry(self, model: ModelConfig) -> None:
         """The strings are for one user turn of the model's chat template."""
-        if llm.prompt_style != "chat":
+        from harness.llm.style import prompt_style
+
+        if prompt_style(model) != "chat":
             raise ConfigError(
-                f"model '{llm.name}': CoRAG was tuned on turns of a chat, and this entry completes "
-                "plain text; set prompt_style: chat"
+                f"model '{model.name}': CoRAG was tuned on turns of a chat, and this entry "
+                "completes plain text; set prompt_style: chat"
             )
 
 

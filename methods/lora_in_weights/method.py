@@ -19,6 +19,7 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
     from methods.study.material import Material
@@ -89,6 +90,12 @@ class LoraInWeights(Method):
     params: Params
     _folder: Path
     _documents: int
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """The model has the layers that are to have the LoRA."""
+        from methods.study.lora import check_layers
+
+        check_layers(llm, self.params)
 
     async def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Have the model make its texts, if it is to; then train the LoRA, both resumable.

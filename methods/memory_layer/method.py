@@ -18,10 +18,11 @@ from methods.study.prompts import closed_book
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
     from harness.llm.requests import Capability
+    from methods.memory_layer.kept import Retrofit
     from methods.memory_layer.network import MemoryLayer
-    from methods.memory_layer.retrofit import Retrofit
     from methods.study.material import Material
 
 STUDY = "study.json"
@@ -108,6 +109,13 @@ class MemoryLayerMethod(Method):
         """The background."""
         return {"background": open_pool(self.params.background).fingerprint}
 
+    def check_model(self, llm: LanguageModel) -> None:
+        """The model has an MLP that the layer can stand in for."""
+        from methods.study.passing import mlp_name
+        from methods.study.training import trainable
+
+        mlp_name(trainable(llm), self.params.depth)
+
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Fit the layer to the background; then train what the corpus uses of it, resumable.
 
@@ -170,19 +178,16 @@ class MemoryLayerMethod(Method):
 
     def _retrofit(self, llm: LocalModel, name: str, background: Corpus) -> Retrofit:
         from methods.memory_layer.retrofit import background_rows, retrofit
+        from methods.study.training import checkpoint_place
 
-        params = self.params
-        rows = background_rows(llm, background, params.background_tokens)
-        return retrofit(
-            llm,
-            name,
-            rows,
-            heads=params.heads,
-            half_keys=params.half_keys,
-            k=params.k,
-            replaced=params.mlp == "replaced",
-            seed=self.seed,
-        )
+        params, scratch = self.params, self.scratch
+        rows = tuple(background_rows(llm, background, params.background_tokens))
+        shape = {"heads": params.heads, "half_keys": params.half_keys, "k": params.k}
+        replaced, place = params.mlp == "replaced", None
+        if scratch is not None:
+            own = {**shape, "name": name, "replaced": replaced}
+            place = checkpoint_place(scratch, "retrofit", rows, own, self.seed)
+        return retrofit(llm, name, rows, **shape, replaced=replaced, seed=self.seed, place=place)
 
     def _material(self, llm: LocalModel, passage: Passage) -> Material:
         from methods.study.material import of_questions, of_text

@@ -6,7 +6,7 @@ Forward passes over a background of passages and closed forms; nothing of the mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from harness.errors import ConfigError
 from harness.progress import bar
+from methods.memory_layer.kept import Retrofit, keep, kept, linear_of, read
 from methods.memory_layer.network import Keys
 from methods.parametric_qa.write.sequences import Row
-from methods.study.passing import states
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
 HALF = 32
 """Dimensions of a half query, at most; it is one of four parts of what is left of a state."""
 _ROUNDS, _RIDGE = 8, 0.03
-
-
-@dataclass(frozen=True, slots=True)
-class Retrofit:
-    """What all corpora share of a memory layer.
-
-    ``seen`` [slots] are the background's passages that find a slot, of ``passages``. ``linear`` is
-    the map in the MLP's place, if it is replaced, and ``missed`` the share of the outputs' variance
-    that it misses.
-    """
-
-    keys: Keys
-    scale: float
-    seen: Tensor
-    passages: int
-    linear: nn.Linear | None
-    missed: float | None
 
 
 def background_rows(llm: LocalModel, background: Corpus, tokens: int) -> list[Row]:
@@ -69,14 +52,18 @@ def retrofit(
     k: int,
     replaced: bool,
     seed: int,
+    place: Path | None = None,
 ) -> Retrofit:
     """Keys for an MLP of this name and, if it is to be replaced, a linear map, from a background.
 
-    Raises ConfigError if the background has fewer tokens than there are half keys.
+    An interrupted one goes on from ``place``, a folder for exactly this one, and ends in the same
+    bytes. Raises ConfigError if the background has fewer tokens than there are half keys.
     """
+    if (made := kept(place, k, llm.device)) is not None:
+        return made
     passed = []
     with bar(Console(stderr=True), "background", len(rows)) as shown:
-        for one in states(llm, name, rows):
+        for one in read(llm, name, rows, place):
             passed.append(one)
             shown.advance()
     entered = torch.cat([one.entered for one in passed])
@@ -97,7 +84,10 @@ def retrofit(
         seen += accesses(keys, one.entered) > 0
     # Of the usual token: the first of a text may be a thousand times as large.
     scale = float(left.square().mean(dim=1).sqrt().median())
-    return Retrofit(keys, scale, seen, len(rows), linear, missed)
+    made = Retrofit(keys, scale, seen, len(rows), linear, missed)
+    if place is not None:
+        keep(place, made)
+    return made
 
 
 def accesses(keys: Keys, hidden: Tensor) -> Tensor:
@@ -147,7 +137,5 @@ def linear_map(entered: Tensor, left: Tensor) -> nn.Linear:
     square = centred.T @ centred
     ridge = _RIDGE * square.diagonal().mean() * torch.eye(len(square), device=square.device)
     weight = torch.linalg.solve(square + ridge, centred.T @ wanted).T
-    found = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
-    found.weight.data = weight.contiguous()
-    found.bias.data = left.mean(dim=0) - weight @ entered.mean(dim=0)
-    return found.requires_grad_(False)
+    bias = left.mean(dim=0) - weight @ entered.mean(dim=0)
+    return linear_of(weight.contiguous(), bias)

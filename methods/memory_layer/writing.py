@@ -12,8 +12,9 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 from harness.progress import bar
+from methods.memory_layer.kept import Retrofit, linear_of
 from methods.memory_layer.network import Keys, MemoryLayer
-from methods.memory_layer.retrofit import Retrofit, accesses
+from methods.memory_layer.retrofit import accesses
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.study.material import Material
 from methods.study.params import StudyParams
@@ -103,9 +104,7 @@ def opened(llm: LocalModel, name: str, folder: Path, k: int, scale: float) -> Me
     keys = Keys(shared["mean"], shared["project"], shared["codes"], k)
     linear = None
     if "weight" in shared:
-        outs, ins = shared["weight"].shape
-        linear = torch.nn.Linear(ins, outs, device=llm.device)
-        linear.load_state_dict({"weight": shared["weight"], "bias": shared["bias"]})
+        linear = linear_of(shared["weight"], shared["bias"])
     return layer_of(llm, name, keys, linear, scale, own["changed"], own["values"])
 
 

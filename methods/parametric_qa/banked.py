@@ -14,7 +14,13 @@ from harness.data.trained_on import TrainedOn
 from harness.errors import ConfigError
 from harness.method import Method
 from harness.records import Passage, Question
-from methods.parametric_qa.reader import SharedParams, check_reader, reader_adapter, shared_record
+from methods.parametric_qa.reader import (
+    SharedParams,
+    check_reader,
+    check_shared,
+    reader_adapter,
+    shared_record,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from harness.data.corpus_changes import CorpusChanges
     from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from harness.llm.requests import Capability
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle
@@ -99,21 +106,20 @@ class Banked(Method):
             )
         return found
 
+    def check_entry(self, model: ModelConfig) -> None:
+        """Trained shared parts are whole, of this size, and for one style of prompts.
+
+        Where they have no encoder, no first code can be one's.
+        """
+        from methods.parametric_qa.write.codes import NO_ENCODER
+
+        bundle = check_shared(self.params.shared, model, self.size)
+        if self.params.init == "encoder" and (bundle is None or bundle.encoder is None):
+            raise ConfigError(NO_ENCODER)
+
     def check_model(self, llm: LanguageModel) -> None:
         """Trained shared parts are for one model and one style of prompts."""
         check_reader(self.params.shared, llm)
-
-    def check_write(self, train: Sequence[Question]) -> None:
-        """Raise ConfigError for first codes by an encoder where the shared parts have none."""
-        if self.params.init != "encoder":
-            return
-        from methods.parametric_qa.shared.bundle import find_bundle
-        from methods.parametric_qa.shared.encoders import find_encoder
-        from methods.parametric_qa.write.codes import NO_ENCODER
-
-        shared = self.params.shared
-        if shared is None or find_encoder(find_bundle(shared)) is None:
-            raise ConfigError(NO_ENCODER)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Write every passage into a bank; untrained shared parts are saved beside it.

@@ -20,12 +20,14 @@ from methods.parametric_qa.reader import (
     DEFAULT_SHARED,
     SharedParams,
     check_reader,
+    check_shared,
     reader_adapter,
     shared_record,
 )
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
+    from harness.llm.model_config import ModelConfig
 
 PAPER = ParametricQA.card.paper
 SOURCE = "a control of parametric-qa"
@@ -110,6 +112,10 @@ class ParametricQAClosedBook(Method):
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
 
+    def check_entry(self, model: ModelConfig) -> None:
+        """The shared parts are whole, and for one style of prompts."""
+        check_shared(self.params.shared, model)
+
     def check_model(self, llm: LanguageModel) -> None:
         """The reader was tuned for one model and one style of prompts."""
         check_reader(self.params.shared, llm)
@@ -150,6 +156,10 @@ class ParametricQABM25(BM25):
     def adapter(self) -> Path | None:
         """The tuned reader's adapter."""
         return reader_adapter(self.params.shared)
+
+    def check_entry(self, model: ModelConfig) -> None:
+        """The shared parts are whole, and for one style of prompts."""
+        check_shared(self.params.shared, model)
 
     def check_model(self, llm: LanguageModel) -> None:
         """The reader was tuned for one model and one style of prompts."""

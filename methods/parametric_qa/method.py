@@ -14,10 +14,12 @@ from harness.method import MethodCard, later
 from harness.records import Hit, Passage, Prediction, Query, StorageReport
 from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
+from methods.parametric_qa.reader import check_shared
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.model_config import ModelConfig
     from methods.parametric_qa.choose import Chooser, Chosen
     from methods.parametric_qa.shared.selection import SelectionName
 
@@ -120,6 +122,17 @@ class ParametricQA(Banked):
         ranked = [Hit(c.id, c.score) for c in chosen]
         return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
+    def check_entry(self, model: ModelConfig) -> None:
+        """Some shared parts select in one round alone."""
+        super().check_entry(model)
+        if self.params.hops == 1:
+            return
+        bundle = check_shared(self.params.shared, model, self.size)
+        if bundle is not None and bundle.question_encoder is not None:
+            raise ConfigError(
+                "shared parts that select by the question's state do so in one round; set hops: 1"
+            )
+
     def load(self, folder: Path) -> None:
         """Open the bank and compute the keys of its memories.
 
@@ -129,10 +142,6 @@ class ParametricQA(Banked):
         from methods.parametric_qa.choose import Chooser
 
         super().load(folder)
-        if self.params.hops > 1 and self._bundle.question_encoder is not None:
-            raise ConfigError(
-                "shared parts that select by the question's state do so in one round; set hops: 1"
-            )
         self._chooser = Chooser(self.model, self._bundle, self._bank)
 
     def storage(self) -> StorageReport:

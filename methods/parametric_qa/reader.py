@@ -12,6 +12,8 @@ from harness.method import MethodParams
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
+    from harness.llm.model_config import ModelConfig
+    from methods.parametric_qa.shared.bundle import Bundle
 
 DEFAULT_SHARED = "smollm2-135m-instruct"
 
@@ -32,6 +34,19 @@ def reader_adapter(shared: str | None) -> Path | None:
     from methods.parametric_qa.shared.bundle import adapter_of, find_bundle
 
     return adapter_of(find_bundle(shared)) if shared else None
+
+
+def check_shared(shared: str | None, model: ModelConfig, size: str | None = None) -> Bundle | None:
+    """Raise HarnessError unless trained shared parts are whole, have this size, and are for prompts
+    of the style that the model is asked in; the parts, if there are any."""
+    from harness.llm.style import prompt_style
+    from methods.parametric_qa.shared.bundle import Bundle, check_style, find_bundle
+
+    if shared is None:
+        return None
+    folder = find_bundle(shared)
+    check_style(folder, prompt_style(model), model.name)
+    return Bundle.load(folder).cut(size)
 
 
 def check_reader(shared: str | None, llm: LanguageModel) -> None:

@@ -21,6 +21,7 @@ from methods.study.prompts import closed_book
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
+    from harness.llm.base import LanguageModel
     from harness.llm.requests import Capability
 
 INDEX, ADAPTERS = "passages.json", "adapters"
@@ -80,6 +81,12 @@ class PRAG(Method):
     params: Params
     _folder: Path
     _places: dict[str, str]
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """The model has the layers that are to have the LoRA."""
+        from methods.study.lora import check_layers
+
+        check_layers(llm, self.params)
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
         """Train a LoRA on every passage; those that are done are kept through an interruption.

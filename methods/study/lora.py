@@ -14,9 +14,10 @@ from harness.llm.adapters import in_training, save_adapter
 from methods.parametric_qa.write.sequences import Row
 from methods.study.params import LoraParams
 from methods.study.passing import MLP, Keeper, Kept, from_block, mlp_names, states
-from methods.study.training import Losses, checkpoint_place, train
+from methods.study.training import Losses, checkpoint_place, train, trainable
 
 if TYPE_CHECKING:
+    from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
 
 
@@ -50,6 +51,12 @@ def train_lora(
             losses = train(llm, model, rows, params, seed, place, label, losses_of)
         save_adapter(model, folder, llm.name)
     return losses
+
+
+def check_layers(llm: LanguageModel, params: LoraParams) -> None:
+    """Raise ConfigError for a model that lacks the layers that are to have the LoRA."""
+    if params.layers == "mlp":
+        mlp_layers(trainable(llm))
 
 
 @contextmanager

@@ -23,7 +23,8 @@ MLP = frozenset({"mlp", "feed_forward", "ffn"})
 """What a model's MLPs are called."""
 MOST_KEPT = 2**31
 """Bytes of states that are kept; rows that come to more are read whole in every step."""
-_BATCH = 8
+BATCH = 8
+"""Rows that are read together."""
 _CLOSE = 0.02
 """Nats a token by which the losses of both ways of reading may differ."""
 
@@ -86,8 +87,8 @@ def states(llm: LocalModel, name: str, rows: Sequence[Row]) -> Iterator[Passed]:
     Raises ConfigError for a module whose output is no tensor, such as a mixture of experts.
     """
     order = sorted(rows, key=lambda row: row.length)
-    for first in range(0, len(order), _BATCH):
-        batch = order[first : first + _BATCH]
+    for first in range(0, len(order), BATCH):
+        batch = order[first : first + BATCH]
         *passed, mask = _pass(llm, name, batch)
         for number, row in enumerate(batch):
             yield Passed(row, *(part[number][mask[number]] for part in passed))

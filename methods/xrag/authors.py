@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,7 @@ def own_bridge(llm: LocalModel) -> Bridge:
     Raises ConfigError for a model that is no checkpoint of xRAG, InputError for one whose files
     hold no projector of two layers.
     """
-    if TRAINED_FOR not in llm.trained_for:
-        raise ConfigError(
-            f"no bridge is named, and '{llm.name}' is no checkpoint of xRAG that holds one; train "
-            "one (memory-harness train-bridge) and name its folder: -p bridge=FOLDER"
-        )
+    check_trained(llm.name, llm.trained_for)
     tensors = _projector(llm.config)
     if not tensors.keys() >= {FIRST}:
         raise InputError(
@@ -61,6 +58,15 @@ def own_bridge(llm: LocalModel) -> Bridge:
             f"({reason}); take a checkpoint of projector_type mlp2x_gelu"
         ) from error
     return bridge.eval().requires_grad_(False)
+
+
+def check_trained(name: str, trained_for: Collection[str]) -> None:
+    """Raise ConfigError for a model that is no checkpoint of the authors."""
+    if TRAINED_FOR not in trained_for:
+        raise ConfigError(
+            f"no bridge is named, and '{name}' is no checkpoint of xRAG that holds one; train "
+            "one (memory-harness train-bridge) and name its folder: -p bridge=FOLDER"
+        )
 
 
 def _projector(config: ModelConfig) -> dict[str, Tensor]:

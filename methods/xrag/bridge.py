@@ -135,10 +135,16 @@ class Bridge(nn.Module):
                 f"'{llm.name}' as it is now; take that model, or train a bridge for this one: "
                 "memory-harness train-bridge"
             )
-        if llm.prompt_style != config.prompt_style:
+        self.check_style(llm.prompt_style, llm.name)
+
+    def check_style(self, style: PromptStyle, name: str) -> None:
+        """Raise ConfigError unless it is for prompts of the style in which ``name`` is asked."""
+        trained = self.config.prompt_style
+        if style != trained:
             raise ConfigError(
-                f"the bridge was trained on {config.prompt_style} prompts, but '{llm.name}' is "
-                f"asked in {llm.prompt_style} style; set prompt_style: {config.prompt_style}"
+                f"the bridge was trained on {trained} prompts, but '{name}' is asked in {style} "
+                f"style; set prompt_style: {trained} if it is '{self.config.model}', else take "
+                "that model, or train a bridge for this one: memory-harness train-bridge"
             )
 
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.common import (
-    TASK_HELP,
     CorpusFile,
     DataDir,
     Device,
     Questions,
     Revision,
     Split,
+    TrainFile,
     console,
     task_values,
 )
 from harness.files import check_writable, write_json
 from harness.report import given
-from methods.parametric_qa.cli.tasks import task_entries
+from methods.options import OtherModel, OtherSeed, OtherTasks, RecipeName, task_entries
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,23 +30,18 @@ MEASURED = "validation.json"
 
 
 def train_bridge(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
+    recipe: RecipeName,
     out: Annotated[Path, typer.Option(help="Folder for the bridge.")],
-    task: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Other tasks than the recipe's; repeat for more. {TASK_HELP}"),
-    ] = None,
+    task: OtherTasks = None,
     split: Split = None,
     questions: Questions = None,
-    train_file: Annotated[
-        Path | None, typer.Option("--train", help="Train questions, in the same form.")
-    ] = None,
+    train: TrainFile = None,
     corpus: CorpusFile = None,
     data_dir: DataDir = None,
     revision: Revision = None,
-    model: Annotated[str | None, typer.Option(help="Another model than the recipe's.")] = None,
+    model: OtherModel = None,
     encoder: Annotated[str | None, typer.Option(help="Another dense encoder.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed.", min=0)] = None,
+    seed: OtherSeed = None,
     device: Device = None,
 ) -> None:
     """Train the bridge of xrag; the same command continues where it was.
@@ -55,7 +50,7 @@ def train_bridge(
     questions: a run that asks one of them stops. Use the result with -p bridge=FOLDER.
     """
     check_writable(out)
-    values = task_values(split, questions, train_file, corpus, data_dir, revision)
+    values = task_values(split, questions, train, corpus, data_dir, revision)
     entries = task_entries(task, values)
     changes = given(model=model, encoder=encoder, seed=seed, tasks=entries)
     for line in trained(recipe, out, changes, device, console()):
@@ -77,12 +72,13 @@ def trained(
     from harness.llm.local import LocalModel
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device, set_torch_threads
+    from harness.retrieval.catalogue import encoder_entry
     from harness.retrieval.encoders import open_encoder
     from methods.parametric_qa.train.training_data import read_training_tasks
     from methods.xrag.bridge import Bridge
     from methods.xrag.measuring import measure
     from methods.xrag.recipe import read_recipe
-    from methods.xrag.training import train
+    from methods.xrag.training import check, train
 
     plan = read_recipe(name).changed(changes)
     config = resolve_model(plan.model).on(device or default_device())
@@ -90,7 +86,9 @@ def trained(
         raise ConfigError(
             f"model '{config.name}' shows no weights; take a local transformers model"
         )
+    encoder_entry(plan.encoder)
     tasks = read_training_tasks(plan.tasks)
+    check(plan, config, tasks)
     set_torch_threads()
     encoder = open_encoder(plan.encoder, device=device)
     llm = open_model(config, device=device)

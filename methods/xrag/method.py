@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.llm.base import LanguageModel
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from harness.llm.requests import Capability
     from harness.retrieval.base import Retriever
     from methods.xrag.bridge import Bridge
@@ -96,14 +97,28 @@ class XRAG(Method):
         name = self.params.bridge
         return (read_record(find_bridge(name), f"bridge '{name}'"),) if name else ()
 
-    def check_model(self, llm: LanguageModel) -> None:
-        """A bridge is for one model and one encoder."""
-        bridge = self._open_bridge(llm)
-        if (wanted := bridge.config.encoder) != (given := _encoder(self.params.retriever)):
+    def check_entry(self, model: ModelConfig) -> None:
+        """A bridge is for one encoder and one style of prompts; without one, for a checkpoint."""
+        from harness.llm.style import prompt_style
+        from methods.xrag.authors import ENCODER, check_trained
+        from methods.xrag.bridge import Bridge, find_bridge
+
+        if self.params.bridge is None:
+            check_trained(model.name, model.trained_for)
+            wanted = ENCODER
+        else:
+            bridge = Bridge.load(find_bridge(self.params.bridge))
+            bridge.check_style(prompt_style(model), model.name)
+            wanted = bridge.config.encoder
+        if wanted != (given := _encoder(self.params.retriever)):
             raise ConfigError(
                 f"the bridge takes vectors of the encoder '{wanted}', not of '{given}': set "
                 f"retriever: {wanted}, or train a bridge for the other: memory-harness train-bridge"
             )
+
+    def check_model(self, llm: LanguageModel) -> None:
+        """A bridge is for one model."""
+        self._open_bridge(llm)
 
     def open(self, lent: Lent) -> None:
         """Open the bridge, too. Raises ConfigError if it is not for this model and encoder."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from harness.data.trained_on import TrainedOn
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from harness.retrieval.encoders import Encoder
     from methods.parametric_qa.train.training_data import TrainingTask
     from methods.xrag.recipe import Recipe, Stage
@@ -59,14 +60,9 @@ def train(
 
     ``llm`` may be in another floating-point type afterwards; ``before`` is what it had learnt from.
     ``curves.csv`` holds losses and validation. An earlier bridge in ``out`` is replaced once all is
-    trained. Raises RunFailedError for a loss that is NaN, ConfigError for rounded weights,
-    InputError where nothing is left to learn from.
+    trained. Raises RunFailedError for a loss that is NaN, and what ``check`` does.
     """
-    if llm.config.quantization is not None:
-        raise ConfigError(
-            f"recipe '{recipe.name}': '{llm.name}' has quantization {llm.config.quantization}, and "
-            "a bridge is trained before weights as they are; leave quantization out"
-        )
+    check(recipe, llm.config, tasks)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with bar(console, "vectors of passages", sum(len(task.corpus) for task in tasks)) as shown:
@@ -77,6 +73,24 @@ def train(
     training.bridge.folded(vectors.shift, vectors.scale).save(out, account)
     write_record(out, {task.name: task.questions for task in tasks}, before)
     return out
+
+
+def check(recipe: Recipe, model: ModelConfig, tasks: Sequence[TrainingTask]) -> None:
+    """Raise what stops a training, before any model is loaded: ConfigError for rounded weights,
+    InputError where nothing is left to learn from."""
+    if model.quantization is not None:
+        raise ConfigError(
+            f"recipe '{recipe.name}': '{model.name}' has quantization {model.quantization}, and a "
+            "bridge is trained before weights as they are; leave quantization out"
+        )
+    shots, passages = recipe.tuning.shots, sum(len(task.free) for task in tasks)
+    questions = sum(max(0, len(task.train) - shots) for task in tasks)
+    if not passages or not questions:
+        raise InputError(
+            f"recipe '{recipe.name}': {passages} passages and {questions} train questions are left "
+            f"to learn from, beside those that are held out and {shots} demonstrations of each "
+            "task; give more"
+        )
 
 
 class Training:
@@ -101,12 +115,6 @@ class Training:
         tuning = recipe.tuning
         taught = tuning.taught if tuning.kl else 0
         self.material = Material(llm, tasks, tuning.shots, taught, recipe.seed)
-        if not self.material.train or not self.material.passages:
-            raise InputError(
-                f"recipe '{recipe.name}': {len(self.material.passages)} passages and "
-                f"{len(self.material.train)} train questions are left to learn from, beside those "
-                f"that are held out and {tuning.shots} demonstrations of each task; give more"
-            )
         self.curves = Curves(out / "curves.csv")
 
     def run(self, console: Console) -> None:

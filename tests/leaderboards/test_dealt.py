@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,21 @@ import pytest
 import harness.llm.open
 from harness.boards.config import parse_board
 from harness.boards.whole import run_whole
+from harness.cli.show import story
+from harness.errors import InputError
 from harness.runs.performance import Latency, Performance, Storage, Usage, Write
 from leaderboards.analysis.report import Written, analyse
+from leaderboards.beside import beside
 from leaderboards.board import build
-from leaderboards.collect import collect
+from leaderboards.collect import Run, collect
+from leaderboards.compare import compare
+from leaderboards.compare_runs import compare_runs
 from leaderboards.dealt import joined
 from leaderboards.dealt_costs import _latency
+from leaderboards.export import export
+from leaderboards.flat import records
+from leaderboards.page.data import _short_title
+from leaderboards.view import view
 from tests.harness.lab import CountingModel, quiet, without_torch, write_task
 
 SIZES = (4, 10, 20)
@@ -81,6 +94,26 @@ def test_the_ids_of_a_joined_run_are_sorted_with_their_own_scores(runs: Path) ->
     assert [alone[id_] for id_ in run.question_ids] == run.scores["f1"].tolist()
 
 
+def test_pools_whose_letters_need_no_later_revision_are_of_the_row_of_the_others(
+    runs: Path,
+) -> None:
+    found = [r for r in collect(runs).runs if r.manifest.config.method.name == "bm25"]
+    plain, *others = [run for run in found if run.manifest.config.task.passages == 4]
+    (row,), left = joined([plain, *(revised(run, 2) for run in others)], [])
+    assert not left and len(row.parts) == 5 and len(row.question_ids) == 10
+    assert (row.manifest.config.retriever or {})["revision"] == 2
+    mixed = [revised(run, 2 + place % 2) for place, run in enumerate(others)]
+    whole, left = joined([plain, *mixed], [])
+    assert not whole and [each.answered for each in left] == [6, 6]
+
+
+def revised(run: Run, revision: int) -> Run:
+    config = run.manifest.config
+    retriever = {**(config.retriever or {}), "revision": revision}
+    changed = config.model_copy(update={"retriever": retriever})
+    return replace(run, manifest=run.manifest.model_copy(update={"config": changed}))
+
+
 def test_a_size_lacking_a_pool_stands_in_no_table_and_is_told(runs: Path, tmp_path: Path) -> None:
     some = tmp_path / "runs"
     shutil.copytree(runs, some)
@@ -105,6 +138,75 @@ def test_the_failures_of_all_pools_are_analysed(
     lines = (tmp_path / "out" / "failures.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 * 10
     assert "Sizes of the corpus: 4, 10, 20 documents" in text
+
+
+def test_sizes_are_told_apart_by_their_titles(runs: Path) -> None:
+    board = build(runs)
+    sizes = ("pools of 4", "pools of 10", "20")
+    assert [table.title.split(", ")[1] for table in board.tables] == [
+        f"{size} documents: smollm2-135m-instruct" for size in sizes
+    ]
+    shown = [_short_title(table, board) for table in board.tables]
+    assert shown == [f"toy \u00b7 {size} docs" for size in sizes]
+    assert "they differ in corpus_fingerprint, passages, pools." in board.tables[0].caption[0]
+
+
+def test_flat_rows_and_exported_answers_name_size_and_pool(runs: Path, tmp_path: Path) -> None:
+    found = {(row["documents"], row["pools"]) for row in records(view(runs))}
+    assert found == {(4, 5), (10, 2), (20, None)}
+    count, notes = export(runs, tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert count == len(rows) == 5 * 10 and not notes
+    asked = Counter((row["label"], row["documents"], row["question_id"]) for row in rows)
+    assert set(asked.values()) == {1}
+    assert {row["pool"] for row in rows if row["documents"] == "4"} == {*"12345"}
+    assert {row["pool"] for row in rows if row["documents"] == "20"} == {""}
+    (one, *_) = (row for row in rows if (row["documents"], row["pool"]) == ("4", "3"))
+    told = story(runs, one["question_id"])
+    assert "toy, 4 documents 3/5 / bm25 / " in told and "toy / bm25 / " in told
+    of_rows = [(row["label"], row["documents"]) for row in rows]
+    assert len(list(groupby(of_rows))) == len(set(of_rows)) == 5
+
+
+def test_two_rows_and_two_folders_are_paired_over_all_questions_of_a_size(runs: Path) -> None:
+    lines = compare(runs, "bm25 (k=2)", "no-retrieval").splitlines()
+    for line, size in zip(lines[4:], (4, 10), strict=True):
+        assert f"pools of {size} documents" in line and line.split("|")[2].strip() == "10"
+    places = [runs / "toy" / method for method in ("bm25", "no-retrieval")]
+    text = compare_runs(*places)
+    assert f"({places[0]})" in text
+    assert "In A alone, so not compared: toy, 20 documents." in text
+    (line,) = [x for x in text.splitlines() if x.startswith("| toy, pools of 4 documents ")]
+    assert line.split("|")[2].strip() == "10"
+    for cell, place in zip(line.split("|")[3:5], places, strict=True):
+        parts = [r for r in collect(place).runs if r.manifest.config.task.passages == 4]
+        mean = np.concatenate([part.scores["f1"] for part in parts]).mean()
+        assert float(cell) == pytest.approx(100 * mean, abs=0.051)
+    with pytest.raises(InputError, match=r"several runs of toy, pools of 4 documents; name one"):
+        compare_runs(runs, runs)
+    assert beside(runs, runs, ("a", "b")).count("## a beside b: toy, ") == len(SIZES)
+
+
+def test_pools_that_are_not_all_there_are_told_by_every_reader(runs: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(runs, half)
+    shutil.rmtree(half / "toy" / "no-retrieval")
+    parts = {
+        (task.passages, task.dealt.number if task.dealt else 0): run.folder
+        for run in collect(half).runs
+        if (task := run.manifest.config.task)
+    }
+    shutil.rmtree(parts[4, 3])
+    count, notes = export(half, tmp_path / "some.csv")
+    assert count == 2 * 10 and "8/10 answered" in notes[0] and "pools of 4 documents" in notes[0]
+    text = compare_runs(half, runs / "toy" / "no-retrieval")
+    assert "A: Not finished" in text and "| toy, pools of 10 documents |" in text
+    for place in (parts[10, 1], parts[20, 0]):
+        shutil.rmtree(place)
+    for read in (build, lambda folder: export(folder, tmp_path / "none.csv")):
+        with pytest.raises(InputError, match="no finished run, since each lacks some of its pools"):
+            read(half)
 
 
 def test_the_page_holds_the_questions_and_passages_of_all_pools(runs: Path) -> None:

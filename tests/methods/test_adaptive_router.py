@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from harness.errors import ConfigError, InputError
+from methods.adaptive_rag import training
 from methods.adaptive_rag.labels import Labelled
 from methods.adaptive_rag.method import AdaptiveRAG
 from methods.adaptive_rag.router import (
     EncoderRouter,
+    Router,
     Seq2SeqRouter,
     find_router,
     open_router,
@@ -77,6 +79,23 @@ def test_training_repeats_with_a_seed_and_changes_with_it(trained, places):
     assert weights(one.router) == weights(again.router)
     assert weights(one.router) != weights(other.router)
     assert (one.epoch, one.accuracy) == (again.epoch, again.accuracy)
+
+
+def test_words_that_no_text_has_are_left_out_of_training_and_change_nothing(places, monkeypatch):
+    words = []
+    true_step = training._step
+
+    def step(router, batch, optimizer):
+        words.append(len(router.model.get_input_embeddings().weight))
+        true_step(router, batch, optimizer)
+
+    monkeypatch.setattr(training, "_step", step)
+    short = Recipe(2, 5e-3, 8, 32)
+    few = train_router(places["encoder"], TRAIN[:12], VALIDATION, short, 0)
+    monkeypatch.setattr(EncoderRouter, "training_on", Router.training_on)
+    whole = train_router(places["encoder"], TRAIN[:12], VALIDATION, short, 0)
+    assert weights(few.router) == weights(whole.router)
+    assert words[0] < words[-1] == len(few.router.model.get_input_embeddings().weight)
 
 
 def test_training_leaves_the_global_generator_alone(places):

@@ -99,9 +99,10 @@ def test_corag_asks_in_the_authors_words_alone(known):
 
 def test_corag_is_refused_on_a_model_that_is_not_asked_in_turns(known):
     method = CoRAG(CoRAG.Params(prompts=str(known)))
-    method.check_model(RuleModel(style="chat"))
-    with pytest.raises(ConfigError, match="model 'rules': CoRAG was tuned on turns of a chat"):
-        method.check_model(RuleModel(style="completion"))
+    entries = [ModelConfig(name="m", path="m", prompt_style=s) for s in ("chat", "completion")]
+    method.check_entry(entries[0])
+    with pytest.raises(ConfigError, match="model 'm': CoRAG was tuned on turns of a chat"):
+        method.check_entry(entries[1])
 
 
 def described(cls, task, **params):

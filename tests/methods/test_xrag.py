@@ -111,6 +111,7 @@ def test_a_bridge_is_refused_by_another_model_style_or_encoder(tiny, bridge, tmp
         folder = save_bridge(tiny, tmp_path, **values)
         method = XRAG(XRAG.Params(bridge=str(folder), retriever=retriever))
         with pytest.raises(ConfigError, match=match):
+            method.check_entry(tiny.config)
             method.check_model(tiny)
 
     refused("not for 'tiny' as it is now", model_fingerprint="0")

@@ -16,6 +16,7 @@ from harness.boards.changing.kept import Kept, answers_folder, kept
 from harness.boards.changing.material import Material
 from harness.boards.changing.subject import (
     Subject,
+    check_files,
     check_subjects,
     open_subjects_model,
     subjects_of,
@@ -133,6 +134,7 @@ def evaluate_forgetting(
     Raises HarnessError for options that do not fit.
     """
     subjects, model = subjects_of(options.methods), resolve_model(options.model)
+    check_files(subjects, model)
     material = [
         Material.of(
             untrained_data(source.load(), subjects, model),
@@ -143,7 +145,7 @@ def evaluate_forgetting(
         for source in dict.fromkeys(options.tasks)
     ]
     for part in material:
-        check_subjects(subjects, part.data, model)
+        check_subjects(subjects, part.data)
         if any(subject.touches_weights for subject in subjects):
             part.check_held_out()
     set_torch_threads()

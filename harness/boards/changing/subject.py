@@ -75,7 +75,7 @@ def every_method(model: ModelConfig) -> tuple[list[str], dict[str, str]]:
     for name in names("methods"):
         try:
             (subject,) = subjects_of([MethodEntry(name=name)])
-            check_needs(name, subject.cls(subject.params), Expected.of(model))
+            check_files([subject], model)
             if subject.cls.needs_tokens:  # which a model has is known when it is open
                 raise ConfigError(f"method '{name}' needs its own checkpoint; name it alone")
         except HarnessError as error:
@@ -83,6 +83,18 @@ def every_method(model: ModelConfig) -> tuple[list[str], dict[str, str]]:
         else:
             found.append(name)
     return found, left_out
+
+
+def check_files(subjects: Sequence[Subject], model: ModelConfig) -> None:
+    """Raise HarnessError for a model of another kind than methods need, and for files of methods
+    that are missing or do not fit it; before any data are read."""
+    from harness.boards.run import inputs_of
+
+    for subject in subjects:
+        method = subject.cls(subject.params)
+        check_needs(subject.label, method, Expected.of(model))
+        inputs_of(method)
+        method.check_entry(model)
 
 
 def untrained_data(data: TaskData, subjects: Sequence[Subject], model: ModelConfig) -> TaskData:
@@ -93,11 +105,11 @@ def untrained_data(data: TaskData, subjects: Sequence[Subject], model: ModelConf
     return check_untrained(data, learnt, leave_out=True)
 
 
-def check_subjects(subjects: Sequence[Subject], data: TaskData, model: ModelConfig) -> None:
-    """Raise HarnessError for what would stop an evaluation, before any model is loaded."""
+def check_subjects(subjects: Sequence[Subject], data: TaskData) -> None:
+    """Raise HarnessError for what would stop an evaluation of these data, before any model is
+    loaded; ``check_files`` came before."""
     for subject in subjects:
         method = subject.new(data)
-        check_needs(subject.label, method, Expected.of(model))
         check_data(method, data)
         if method.retriever_name is not None:
             check_retriever(method.retriever_name, data.corpus, method.retriever_settings)

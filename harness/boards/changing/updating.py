@@ -15,6 +15,7 @@ from harness.boards.changing.facts import ChangedFact, changed_facts, unchanged_
 from harness.boards.changing.kept import Kept, answers_folder, kept
 from harness.boards.changing.subject import (
     Subject,
+    check_files,
     check_subjects,
     open_subjects_model,
     subjects_of,
@@ -72,9 +73,10 @@ def evaluate_update(options: UpdateOptions, console: Console, out: Path | None =
     """
     subjects = subjects_of(options.methods)
     model = resolve_model(options.model)
+    check_files(subjects, model)
     data = untrained_data(options.task.load(), subjects, model)
     facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, data.name)
-    check_subjects(subjects, data, model)
+    check_subjects(subjects, data)
     set_torch_threads()
     llm = open_subjects_model(options.model, options.device, subjects, data)
     return evaluate_changes(data, facts, llm, subjects, options, console, out)
@@ -103,6 +105,7 @@ def evaluate_changes(
         "facts": len(facts),
         "unchanged": len(unchanged),
         "undone_exactly": [],
+        "revised_together": [s.label for s in subjects if s.cls.revises_together],
         "seed": options.seed,
     }
     found = Updating(origin, [], [], [], {}, {})

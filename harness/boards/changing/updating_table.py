@@ -230,6 +230,8 @@ def _cost_caption(found: Updating) -> list[str]:
         + ", ".join(f"{method} {seconds:.2f}" for method, seconds in opening.items())
         + ".",
     ]
+    if names := ", ".join(found.facts["revised_together"]):
+        lines.insert(1, f"By the method's choice revised for all documents at once: {names}.")
     for method, counts in found.identical.items():
         same = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         lines.append(

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.common import Device, Model
 from harness.files import check_writable
 from harness.report import save
+from methods.options import SourceRows
 
 
 def evaluate_encoder(
     shared: Annotated[str, typer.Option(help="Shared parts with an encoder: a name or a folder.")],
     questions: Annotated[int, typer.Option(help="Held-out questions, at most.", min=2)] = 150,
-    rows: Annotated[
-        Path | None, typer.Option(help="Folder of the recipe's sources, SOURCE.jsonl.gz.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    rows: SourceRows = None,
+    model: Model = None,
+    device: Device = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for questions.csv, summary.json.")
     ] = None,
@@ -28,14 +28,14 @@ def evaluate_encoder(
     from harness.meters.hardware import set_torch_threads
     from methods.parametric_qa.evaluate import encoder
     from methods.parametric_qa.evaluate.encoder_table import lines, table
-    from methods.parametric_qa.evaluate.evaluate_write import open_local
+    from methods.parametric_qa.evaluate.evaluate_write import local_entry, open_local
 
     if out is not None:
         check_writable(out)
+    name = model or DEFAULT_MODEL
+    trained = encoder.read_trained(shared, rows, local_entry(name))
     set_torch_threads()
-    found = encoder.evaluate_encoder(
-        open_local(model or DEFAULT_MODEL, device), shared, rows, questions
-    )
+    found = encoder.evaluate_encoder(open_local(name, device), trained, questions)
     if out is not None:
         save(out, {"questions": found.rows()}, {"facts": found.facts, "lines": lines(found)})
     typer.echo(table(found))

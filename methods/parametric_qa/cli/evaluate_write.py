@@ -10,6 +10,8 @@ import typer
 from harness.cli.common import (
     CorpusFile,
     DataDir,
+    Device,
+    Model,
     Questions,
     Revision,
     Split,
@@ -19,7 +21,7 @@ from harness.cli.common import (
 )
 from harness.files import check_writable
 from harness.report import checked_options, given, save
-from methods.parametric_qa.cli.tasks import task_entry
+from methods.options import task_entry
 
 if TYPE_CHECKING:
     from methods.parametric_qa.evaluate.evaluate_write import EvaluateOptions
@@ -45,9 +47,9 @@ def evaluate_write(
     stop_below: Annotated[float, typer.Option(help="Loss at which a passage is done.")] = 0.0,
     max_tokens: Annotated[int | None, typer.Option(help="Cut passages to so many.")] = None,
     shared: Annotated[Path | None, typer.Option(help="Folder of trained shared parts.")] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    model: Model = None,
     seed: Annotated[int, typer.Option(help="Of random first codes.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    device: Device = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for documents.csv, summary.json.")
     ] = None,

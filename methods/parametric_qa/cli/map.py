@@ -10,6 +10,8 @@ import typer
 from harness.cli.common import (
     CorpusFile,
     DataDir,
+    Device,
+    Model,
     Questions,
     Revision,
     Split,
@@ -20,7 +22,7 @@ from harness.errors import ConfigError
 from harness.escape import csv_text
 from harness.files import check_writable
 from harness.report import given
-from methods.parametric_qa.cli.tasks import task_entry
+from methods.options import task_entry
 
 _LABELS = {"z": "mean z", "map": "the map", "words": "TF-IDF of the text", "chance": "chance"}
 
@@ -37,9 +39,9 @@ def map_memories(
     revision: Revision = None,
     documents: Annotated[int | None, typer.Option(help="How many (default: all).", min=1)] = None,
     projection: Annotated[str, typer.Option(help="tsne or umap.")] = "tsne",
-    model: Annotated[str | None, typer.Option(help="Catalogue name, hf:ORG/NAME, path:…")] = None,
+    model: Model = None,
     seed: Annotated[int, typer.Option(help="Of the projection.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    device: Device = None,
 ) -> None:
     """Map memories in two dimensions; do passages of one article lie together?"""
     from harness.boards.task_entry import TaskSource

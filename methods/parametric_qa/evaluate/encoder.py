@@ -21,8 +21,8 @@ from harness.llm.requests import GenerateRequest
 from harness.metrics.answer import exact_match, token_f1
 from methods.parametric_qa.memory.quantise import quantised
 from methods.parametric_qa.prompts import reading_prompt
-from methods.parametric_qa.shared.bundle import Bundle, adapter_of, find_bundle
-from methods.parametric_qa.shared.open_bundle import trained_bundle
+from methods.parametric_qa.reader import check_shared
+from methods.parametric_qa.shared.bundle import Bundle, adapter_of
 from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Recipe
@@ -34,7 +34,9 @@ from methods.recipes import parsed
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from harness.records import Question
+    from methods.parametric_qa.train.training_data import TrainingTask
 
 BATCH = 16
 LONGEST = 32
@@ -76,32 +78,50 @@ class EncoderEvaluation:
         ]
 
 
-def evaluate_encoder(
-    llm: LocalModel, shared: str, rows: Path | None, questions: int
-) -> EncoderEvaluation:
-    """Ask at most ``questions`` held-out questions, in turn from each task and source.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Shared parts with an encoder, and what they were trained on."""
 
-    Raises ConfigError for shared parts without an encoder or an account of their training.
+    shared: str
+    bundle: Bundle
+    recipe: Recipe
+    tasks: list[TrainingTask]
+
+
+def read_trained(shared: str, rows: Path | None, model: ModelConfig) -> Trained:
+    """All that is asked without the model; ``rows`` is the folder of the recipe's sources.
+
+    Raises ConfigError for shared parts without an encoder or an account of their training, or of
+    another style than the model's.
     """
-    folder = find_bundle(shared)
-    bundle = trained_bundle(llm, shared, None)
-    bundle.parts.check_model(llm.model, llm.name)
-    if bundle.encoder is None:
+    bundle = check_shared(shared, model)
+    if bundle is None or bundle.folder is None or bundle.encoder is None:
         raise ConfigError(f"shared parts '{shared}' have no encoder; train one (init)")
-    recipe = _recipe(folder)
+    recipe = _recipe(bundle.folder)
     tasks = read_training_tasks(recipe.tasks)
     if recipe.sources:
         guard = guard_of(recipe.tasks)
         tasks += [source_task(name, rows, guard) for name in recipe.sources]
-    features = Features(llm, tasks)
+    return Trained(shared, bundle, recipe, tasks)
+
+
+def evaluate_encoder(llm: LocalModel, trained: Trained, questions: int) -> EncoderEvaluation:
+    """Ask at most ``questions`` held-out questions, in turn from each task and source.
+
+    Raises ConfigError for shared parts of another model.
+    """
+    bundle, recipe = trained.bundle, trained.recipe
+    assert bundle.folder is not None  # it was read
+    bundle.parts.check_model(llm.model, llm.name)
+    features = Features(llm, trained.tasks)
     asked = features.validation(questions)
-    with llm.adapted(adapter_of(folder)), torch.no_grad():
+    with llm.adapted(adapter_of(bundle.folder)), torch.no_grad():
         views = _views(llm, bundle, features, asked)
         nats = {view: _nats(llm, features, asked, read) for view, read in views.items()}
         written = {view: _answers(llm, asked, views[view]) for view in ("encoder", "spans")}
     facts = {
         "model": llm.name,
-        "shared": shared,
+        "shared": trained.shared,
         "recipe": recipe.name,
         "sources": {name: sum(task == name for task, _ in asked) for name in features.tasks},
         **circumstances(),

@@ -18,6 +18,7 @@ from harness.fingerprint import sample_by_hash
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
+from harness.llm.style import prompt_style
 from harness.meters.hardware import describe_hardware, set_torch_threads
 from methods.parametric_qa.evaluate.reconstruction import Reconstruction, reconstruct
 from methods.parametric_qa.memory.quantise import quantised
@@ -25,13 +26,14 @@ from methods.parametric_qa.shared.bundle import adapter_of, base_of, check_style
 from methods.parametric_qa.shared.encoders import find_encoder
 from methods.parametric_qa.shared.initial import document_tokens
 from methods.parametric_qa.shared.parts import SharedParts
-from methods.parametric_qa.write.codes import first_codes
+from methods.parametric_qa.write.codes import NO_ENCODER, first_codes
 from methods.parametric_qa.write.writing import WriteSettings, Written, optimise
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.data.corpus import Corpus
+    from harness.llm.model_config import ModelConfig
     from harness.records import Passage
 
 SLOTS = 8
@@ -89,6 +91,9 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     name, corpus = options.task.corpus()
     passages = choose(corpus, options.passages, name)
     trained = trained_parts(options)
+    encoder = find_encoder(options.shared) if options.shared is not None else None
+    if options.init == "encoder" and encoder is None:
+        raise ConfigError(NO_ENCODER)
     set_torch_threads()
     llm = open_local(options.model, options.device)
     parts = fitting_parts(llm, trained, options).to(llm.device).requires_grad_(False)
@@ -96,7 +101,6 @@ def evaluate_write(options: EvaluateOptions, out: Path | None, console: Console)
     names = [passage.id for passage in passages]
     scratch = out / ".scratch" if out is not None else None
     adapter = adapter_of(options.shared) if options.shared is not None else None
-    encoder = find_encoder(options.shared) if options.shared is not None else None
     if encoder is not None:
         encoder.join(parts)
     with llm.adapted(adapter):
@@ -129,21 +133,31 @@ def choose(corpus: Corpus, count: int, name: str) -> list[Passage]:
 
 def open_local(model: str, device: str | None) -> LocalModel:
     """A model whose inputs can be vectors. Raises CapabilityError for one that runs elsewhere."""
+    llm = open_model(local_entry(model), device=device)
+    assert isinstance(llm, LocalModel)  # by its kind
+    return llm
+
+
+def local_entry(model: str) -> ModelConfig:
+    """The entry of a model whose inputs can be vectors. Raises CapabilityError for another."""
     config = resolve_model(model)
-    llm = open_model(config, device=device) if config.kind == "transformers" else None
-    if not isinstance(llm, LocalModel):
+    if config.kind != "transformers":
         raise CapabilityError(
             f"model '{config.name}' cannot read vectors; memories need a model that transformers "
             "runs in this process, such as hf:ORG/NAME"
         )
-    return llm
+    return config
 
 
 def trained_parts(options: EvaluateOptions) -> SharedParts | None:
-    """The parts that ``options`` name, if any. Raises ConfigError if they have another shape."""
+    """The parts that ``options`` name, if any.
+
+    Raises ConfigError if they have another shape, or are for another style of prompts.
+    """
     if options.shared is None:
         return None
-    parts = SharedParts.load(base_of(options.shared))
+    parts, model = SharedParts.load(base_of(options.shared)), local_entry(options.model)
+    check_style(options.shared, prompt_style(model), model.name)
     for name in ("slots", "z_dim"):
         asked, there = getattr(options, name), getattr(parts.config, name)
         if asked not in (None, there):
@@ -159,14 +173,12 @@ def fitting_parts(
 ) -> SharedParts:
     """Trained parts, or untrained ones of the shape asked for.
 
-    Raises ConfigError for parts that were trained with another model or style of prompts.
+    Raises ConfigError for parts that were trained with another model.
     """
     if trained is None:
         width = llm.model.get_input_embeddings().weight.shape[1]
         return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
     trained.check_model(llm.model, llm.name)
-    if options.shared is not None:
-        check_style(options.shared, llm.prompt_style, llm.name)
     return trained
 
 

@@ -24,18 +24,18 @@ from harness.fingerprint import fingerprint, sample_by_hash
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.llm.identity import identity
+from harness.llm.loading import load_tokenizer
 from harness.llm.model_config import ModelConfig
+from harness.llm.open import weights_of
 from harness.meters.hardware import set_torch_threads
 from harness.method import Method
 from harness.prompts import PROMPT_FORMAT
 from harness.records import Passage, Prediction, Question
 from methods.no_retrieval import NoRetrieval
 from methods.parametric_qa.controls import ParametricQAClosedBook
-from methods.parametric_qa.evaluate.evaluate_write import open_local
-from methods.parametric_qa.reader import DEFAULT_SHARED
-from methods.parametric_qa.shared.bundle import adapter_of, base_of, check_style, find_bundle
+from methods.parametric_qa.evaluate.evaluate_write import local_entry, open_local
+from methods.parametric_qa.reader import DEFAULT_SHARED, check_shared, reader_adapter
 from methods.parametric_qa.shared.initial import document_text
-from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.train.account import Account, read_account
 from methods.parametric_qa.train.training_data import TrainingTask, read_training_tasks
 
@@ -133,22 +133,22 @@ def evaluate_forgetting(
     Raises InputError or ConfigError for options that do not fit, CapabilityError for a model that
     is not run in this process.
     """
-    folder = None if options.after else find_bundle(options.shared or DEFAULT_SHARED)
-    other = resolve_model(options.after) if options.after else None
-    material = _material(options, _account(folder, other))
-    parts = SharedParts.load(base_of(folder)) if folder is not None else None
+    shared = None if options.after else options.shared or DEFAULT_SHARED
+    bundle = check_shared(shared, local_entry(options.model))
+    other = local_entry(options.after) if options.after else None
+    material = _material(options, _account(bundle.folder if bundle else None, other))
     set_torch_threads()
     llm = open_local(options.model, options.device)
-    if parts is not None and folder is not None:
-        parts.check_model(llm.model, llm.name)
-        check_style(folder, llm.prompt_style, llm.name)
-    adapter = adapter_of(folder) if folder is not None else None
+    if bundle is not None:
+        bundle.parts.check_model(llm.model, llm.name)
+    if other is not None:
+        _check_vocabulary(llm, other)
+    adapter = reader_adapter(shared)
     with answers_folder(out) as kept:
         place = kept / f"reader-{_id(options, other, adapter, material)}"
         before = _measure(llm, material, options.seed, console, "before", place)
-        if other is None and adapter is None:
-            after = before
-        else:
+        after = before
+        if other is not None or adapter is not None:
             with _tuned(llm, adapter, options) as tuned:
                 after = _measure(tuned, material, options.seed, console, "after", place)
     facts = {
@@ -229,16 +229,19 @@ def _tuned(
         with llm.adapted(adapter):
             yield llm
         return
-    vocabulary = llm.tokenizer.get_vocab()
     # Not both at once: a large model fills the machine alone.
     llm.close()
-    other = open_local(options.after, options.device)
-    if other.tokenizer.get_vocab() != vocabulary:
+    yield open_local(options.after, options.device)
+
+
+def _check_vocabulary(llm: LocalModel, other: ModelConfig) -> None:
+    # Before hours of questions: a tokenizer is read in no time.
+    tokenizer = load_tokenizer(other, weights_of(other))
+    if tokenizer.get_vocab() != llm.tokenizer.get_vocab():
         raise ConfigError(
-            f"'{options.after}' has another vocabulary than '{options.model}', so perplexities "
-            "cannot be compared; give --model the model that it was trained from"
+            f"'{other.name}' has another vocabulary than '{llm.name}', so perplexities cannot be "
+            "compared; give --model the model that it was trained from"
         )
-    yield other
 
 
 def _measure(

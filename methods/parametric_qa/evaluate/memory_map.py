@@ -20,7 +20,7 @@ from harness.boards.task_entry import TaskSource
 from harness.errors import ConfigError
 from harness.llm.catalogue import DEFAULT_MODEL
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.reader import DEFAULT_SHARED
+from methods.parametric_qa.reader import DEFAULT_SHARED, check_shared
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -69,8 +69,7 @@ def map_memories(
     or ConfigError for what does not fit.
     """
     from harness.meters.hardware import set_torch_threads
-    from methods.parametric_qa.evaluate.evaluate_write import choose, open_local
-    from methods.parametric_qa.shared.bundle import find_bundle
+    from methods.parametric_qa.evaluate.evaluate_write import choose, local_entry, open_local
     from methods.parametric_qa.shared.open_bundle import trained_bundle
 
     name, corpus = task.corpus()
@@ -78,7 +77,7 @@ def map_memories(
     if len(passages) < LEAST:
         raise ConfigError(f"a map of {len(passages)} documents shows nothing; take {LEAST} or more")
     # Their errors, before a model is loaded and memories are written.
-    find_bundle(shared)
+    check_shared(shared, local_entry(model))
     if projection == "umap":
         _umap()
     set_torch_threads()

@@ -26,6 +26,7 @@ from methods.parametric_qa.shared.parts import (
     TENSORS_FILE,
     SharedParts,
     load_tensors,
+    read_shape,
     save_tensors,
 )
 from methods.parametric_qa.shared.rounding import GRIDS, Grid
@@ -215,9 +216,11 @@ def check_style(folder: Path, style: PromptStyle, name: str) -> None:
     """
     trained = read_json(folder / CONFIG_FILE).get("prompt_style", "completion")
     if trained != style:
+        shape, _ = read_shape(base_of(folder) / CONFIG_FILE, "restore the folder")
         raise ConfigError(
             f"{folder}: trained on {trained} prompts, but '{name}' is asked in {style} style; set "
-            f"prompt_style: {trained}, or train shared parts for this style: memory-harness train"
+            f"prompt_style: {trained} if it is '{shape.model}', else take that model, or train "
+            "shared parts for this one: memory-harness train"
         )
 
 

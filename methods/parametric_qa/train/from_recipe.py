@@ -57,12 +57,13 @@ def train(
 def checked_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
     """A recipe with some of its values changed; loads neither data nor model.
 
-    Raises ConfigError naming a change that it refuses, settings that contradict each other, or a
-    model that there is not.
+    Raises ConfigError naming a change that it refuses, settings that contradict each other, a model
+    that there is not or that the recipe cannot train, and what ``read_start`` raises.
     """
     from harness.llm.catalogue import resolve_model
     from methods.parametric_qa.train.recipe import read_recipe
-    from methods.parametric_qa.train.training import check_recipe
+    from methods.parametric_qa.train.start import read_start
+    from methods.parametric_qa.train.training import check_entry, check_recipe
 
     recipe = read_recipe(name).changed(changes)
     check_recipe(recipe)
@@ -71,4 +72,6 @@ def checked_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
         raise ConfigError(
             f"model '{config.name}' cannot be trained; take a local transformers model"
         )
+    check_entry(recipe, config)
+    read_start(recipe, config)
     return recipe

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.data.trained_on import TrainedOn, read_record
 from harness.errors import ConfigError
+from harness.llm.style import prompt_style
 from methods.parametric_qa.shared.bundle import (
     Bundle,
     adapter_of,
@@ -19,6 +20,7 @@ from methods.parametric_qa.shared.bundle import (
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from methods.parametric_qa.train.recipe import Recipe
 
 
@@ -49,15 +51,26 @@ class Start:
 def started(recipe: Recipe, llm: LocalModel) -> Start | None:
     """What a recipe starts from; None if from the model alone.
 
-    Raises ConfigError for parts of another model, style or shape than the recipe's.
+    Raises what ``read_start`` does, and ConfigError for parts of another model.
+    """
+    start = read_start(recipe, llm.config)
+    if start is not None:
+        start.bundle.parts.check_model(llm.model, llm.name)
+    return start
+
+
+def read_start(recipe: Recipe, model: ModelConfig) -> Start | None:
+    """The like without a model loaded.
+
+    Raises ConfigError for parts of another style than the model's, or another shape than the
+    recipe's.
     """
     if recipe.start is None:
         return None
     folder = find_bundle(recipe.start)
+    check_style(folder, prompt_style(model), model.name)
     bundle = Bundle.load(folder)
     shape = bundle.parts.config
-    bundle.parts.check_model(llm.model, llm.name)
-    check_style(folder, llm.prompt_style, llm.name)
     for name in ("slots", "z_dim", "sharpness"):
         if getattr(recipe, name) != getattr(shape, name):
             raise ConfigError(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from harness.data.trained_on import TrainedOn
     from harness.llm.local import LocalModel
+    from harness.llm.model_config import ModelConfig
     from methods.parametric_qa.shared.selection import Selector
     from methods.parametric_qa.train.training_data import TrainingTask
 
@@ -58,7 +59,7 @@ def train(
     that the recipe cannot train, InputError for a passage too long for an encoder, and
     RunFailedError for a loss that is NaN.
     """
-    check_model(recipe, llm)
+    check_entry(recipe, llm.config)
     start = started(recipe, llm)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -248,16 +249,16 @@ def _account(
     }
 
 
-def check_model(recipe: Recipe, llm: LocalModel) -> None:
+def check_entry(recipe: Recipe, model: ModelConfig) -> None:
     """Raise ConfigError for a model that the recipe's mode of tuning cannot train."""
-    if llm.config.quantization is not None and recipe.tuning.mode == "full":
+    if model.quantization is not None and recipe.tuning.mode == "full":
         raise ConfigError(
-            f"recipe '{recipe.name}': mode full cannot train rounded weights, and '{llm.name}' has "
-            f"quantization {llm.config.quantization}; take mode lora or leave quantization out"
+            f"recipe '{recipe.name}': mode full cannot train rounded weights, and '{model.name}' "
+            f"has quantization {model.quantization}; take mode lora or leave quantization out"
         )
-    if llm.config.adapter is not None:
+    if model.adapter is not None:
         raise ConfigError(
-            f"recipe '{recipe.name}': '{llm.name}' has an adapter of its own; take the model "
+            f"recipe '{recipe.name}': '{model.name}' has an adapter of its own; take the model "
             "without it, or one that it was merged into"
         )
 

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import InputError
 from harness.llm import gguf
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
-from harness.llm.open import _weights, open_model
+from harness.llm.open import open_model, weights_of
 from harness.llm.requests import GenerateRequest
 from tests.stub import Stub, Words
 
@@ -33,11 +33,11 @@ def test_opens_each_kind(tiny_model_dir):
 def test_weights_of_each_spec(tmp_path, monkeypatch):
     converted = []
     monkeypatch.setattr(gguf, "materialise", lambda c: converted.append(c.name) or "/made")
-    assert _weights(resolve_model(DEFAULT_MODEL)) == "/made"
-    assert _weights(resolve_model("gguf:/m/a.gguf")) == "/made"
+    assert weights_of(resolve_model(DEFAULT_MODEL)) == "/made"
+    assert weights_of(resolve_model("gguf:/m/a.gguf")) == "/made"
     assert converted == [DEFAULT_MODEL, "a"]
-    assert _weights(resolve_model("hf:org/name")) == "org/name"
+    assert weights_of(resolve_model("hf:org/name")) == "org/name"
     (tmp_path / "config.json").write_text("{}")
-    assert _weights(resolve_model(f"path:{tmp_path}")) == str(tmp_path)
+    assert weights_of(resolve_model(f"path:{tmp_path}")) == str(tmp_path)
     with pytest.raises(InputError, match="no transformers model folder"):
-        _weights(resolve_model(f"path:{tmp_path}/none"))
+        weights_of(resolve_model(f"path:{tmp_path}/none"))

@@ -293,7 +293,10 @@ def test_what_cannot_be_is_one_line(call, arguments, words):
     assert words in errors.splitlines()[-1] and errors.splitlines()[-1].startswith("error: ")
 
 
-def test_a_model_of_another_vocabulary_is_refused(call, shared, tmp_path):
+def test_a_model_of_another_vocabulary_is_refused_before_any_question(
+    call, shared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(forgetting, "_measure", lambda *_: pytest.fail("asked"))
     other = build_tiny_model(tmp_path / "other")
     text = (other / "tokenizer.json").read_text()
     vocabulary = json.loads(text)["model"]["vocab"]

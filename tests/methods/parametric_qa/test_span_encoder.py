@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.errors import ConfigError, InputError
 from harness.records import Passage, Question
-from methods.parametric_qa.evaluate.encoder import evaluate_encoder
+from methods.parametric_qa.evaluate.encoder import evaluate_encoder, read_trained
 from methods.parametric_qa.evaluate.encoder_table import lines, table
 from methods.parametric_qa.shared import bundle as bundles
 from methods.parametric_qa.shared import encoder as encoders
@@ -252,7 +252,7 @@ def test_an_evaluation_pairs_the_encoder_with_spans_on_what_was_held_out(
     )
     run(tiny_model_dir, task, tmp_path, start="first", **ALONE | {"alone": 0}, steps=0)
     llm = load_tiny(tiny_model_dir)
-    found = evaluate_encoder(llm, str(tmp_path), None, 3)
+    found = evaluate_encoder(llm, read_trained(str(tmp_path), None, llm.config), 3)
     assert [record.id for record in found.questions] == [q.id for q in held.validation][:3]
     by_view = {(line["measure"], line["against"]): line for line in lines(found)}
     assert by_view["perplexity", "spans"]["difference"] == 0 == by_view["f1", "spans"]["difference"]
@@ -260,11 +260,12 @@ def test_an_evaluation_pairs_the_encoder_with_spans_on_what_was_held_out(
     for record in found.questions:
         assert record.nats["other"] != record.nats["encoder"]
     moved(encoder := SpanEncoder.load(tmp_path)).save(tmp_path)
-    again = {line["against"]: line for line in lines(evaluate_encoder(llm, str(tmp_path), None, 3))}
+    trained = read_trained(str(tmp_path), None, llm.config)
+    again = {line["against"]: line for line in lines(evaluate_encoder(llm, trained, 3))}
     assert encoder.add.weight.any() and again["spans"]["difference"] != 0
     assert "first" in table(found) or str(tmp_path) in table(found)
     with pytest.raises(ConfigError, match="have no encoder; train one"):
-        evaluate_encoder(llm, str(shipped), None, 3)
+        read_trained(str(shipped), None, llm.config)
 
 
 def rows(folder: Path, count: int = 90) -> Path:

@@ -11,6 +11,7 @@ from harness.errors import ConfigError
 from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
 from harness.testing.conformance import check_method
+from methods.memory_layer import kept, writing
 from methods.memory_layer.control import MemoryLayerOther
 from methods.memory_layer.method import MemoryLayerMethod
 from methods.no_retrieval import NoRetrieval
@@ -104,6 +105,36 @@ def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, method, tmp_path, monke
     again = written(method(steps=5), tiny, tmp_path / "again", tmp_path / "scratch")
     assert steps == [1, 2, 3, 4, 3, 4, 5], "it goes on from the checkpoint"
     assert folder_fingerprint(again) == whole
+
+
+def test_a_kill_in_the_retrofit_reads_no_part_of_the_background_twice(
+    tiny, method, tmp_path, monkeypatch
+):
+    one = {"steps": 2, "mlp": "replaced"}
+    whole, read, parts = written(method(**one), tiny, tmp_path / "whole"), kept.states, []
+
+    def killed(llm, name, rows):
+        parts.append([row.parts for row in rows])
+        if len(parts) == 2:
+            raise KilledError
+        return read(llm, name, rows)
+
+    def stopped(*_):
+        raise KilledError
+
+    def again(name):
+        return written(method(**one), tiny, tmp_path / name, tmp_path / "scratch")
+
+    monkeypatch.setattr(kept, "states", killed)
+    with pytest.raises(KilledError):
+        again("killed")
+    with monkeypatch.context() as later, pytest.raises(KilledError):
+        later.setattr(writing, "slots_of", stopped)
+        again("stopped")
+    assert parts[2] == parts[1] and parts.count(parts[0]) == 1
+    known = len(parts)
+    assert folder_fingerprint(again("done")) == folder_fingerprint(whole)
+    assert len(parts) == known > 2, "the retrofit is kept when it is made"
 
 
 def test_a_map_may_stand_in_the_place_of_the_mlp(tiny, method, tmp_path):

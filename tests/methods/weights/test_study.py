@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from harness.errors import ConfigError
 from harness.records import Passage
 from harness.sentences import split_sentences
+from methods.lora_in_weights.method import LoraInWeights
+from methods.memory_layer.method import MemoryLayerMethod
+from methods.prag.method import PRAG
+from methods.study import lora, passing
 from methods.study.made import entities, prompts_for
 from methods.study.questions import Asked, permuted, questions_of, spans_of
 from methods.study.rows import batches, question_rows, text_rows
@@ -109,3 +114,19 @@ def test_the_model_is_asked_for_pairs_of_entities_or_in_several_ways():
     ]
     assert len(prompts_for("active-reading", VELL, 4)) == 4
     assert len({p.ask for p in prompts_for("self-edits", VELL, 9)}) == 3
+
+
+def test_a_model_without_the_layers_is_refused_before_anything_is_written(
+    completion_model_dir, monkeypatch
+):
+    llm = load(completion_model_dir)
+    methods = [cls(cls.Params(layers="mlp")) for cls in (LoraInWeights, PRAG)]
+    methods += [MemoryLayerMethod()]
+    for method in methods:
+        method.check_model(llm)
+    for module in (lora, passing):
+        monkeypatch.setattr(module, "MLP", frozenset({"another"}))
+    for method in methods:
+        with pytest.raises(ConfigError, match="has no layer"):
+            method.check_model(llm)
+    LoraInWeights(LoraInWeights.Params(layers="all")).check_model(llm)

@@ -155,7 +155,8 @@ def kept(method, scenario, number, same, f1):
 
 def updating() -> Updating:
     facts = {"task": "toy", "corpus_fingerprint": "ab" * 32, "corpus_passages": 1234, "facts": 4}
-    found = Updating(FACTS | facts | {"unchanged": 3}, [], [], [], {}, {})
+    facts |= {"unchanged": 3, "revised_together": ["c", "d"]}
+    found = Updating(FACTS | facts, [], [], [], {}, {})
     for method, followed in (("a", 3), ("b", 0)):
         for number in range(4):
             found.records += [

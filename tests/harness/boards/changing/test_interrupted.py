@@ -19,7 +19,7 @@ METHODS = [part for name in ("bm25", "notes", "living") for part in ("--method",
 class Living(Notes):
     """Brings its notes to a changed corpus; the first time it is killed on the way."""
 
-    dies = True
+    revises_together, dies = True, True
 
     def revise(self, changes, train, folder):
         new = {passage.title: [passage.id, passage.text] for passage in changes.corpus}
@@ -126,6 +126,7 @@ def test_the_same_command_asks_nothing_again_and_tells_the_same(
         done = cli("evaluate-update", "--task", task, *arguments, "--out", out)
         tables.append((done.out, json.loads((out / "summary.json").read_text())))
     assert tables[0] == tables[1]
+    assert "By the method's choice revised for all documents at once: living." in tables[0][0]
     assert killed.asked == 3 * 4 * 7
     # Other facts are another evaluation, of which nothing is answered yet.
     assert cli("evaluate-update", "--task", task, *METHODS, "--facts", 3, "--out", out).code == 0
