@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import shutil
+import signal
 import ssl
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 from filelock import FileLock
 
 from harness import registry
+from harness.data import task as task_data
 from harness.data.corpus import Corpus
 from tests.tiny import build_tiny_model
 from tests.tiny_thinker import TEMPLATES, build_tiny_thinkers
@@ -43,6 +45,9 @@ for _name in (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.umask(0o022)
+# nohup, a shell's "&" and some CI runners leave it ignored: tests that send it would wait a minute.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Child programs import ``tests``, and boards name files below this folder.
 os.chdir(Path(__file__).parents[1])
 _USERS_CACHE = os.environ.get("MEMORY_HARNESS_CACHE")
@@ -77,15 +82,35 @@ os.fsync = _no_fsync
 ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 _open_corpus = Corpus.open
 _open_once = cache(_open_corpus)
+_read_task = task_data._read
+_tasks_read: dict[str, task_data.TaskData] = {}
+
+
+def _ships(path: str | Path | None) -> bool:
+    """Whether a file is one of a task's samples, which no test changes."""
+    return path is not None and Path(path).is_absolute() and Path(path).is_relative_to(_TASKS)
 
 
 def _open(path: str | Path) -> Corpus:
-    """A corpus; one that ships, which no test changes, is read once by each process."""
-    is_shipped = Path(path).is_absolute() and Path(path).is_relative_to(_TASKS)
-    return _open_once(path) if is_shipped else _open_corpus(path)
+    """A corpus; one that ships is read once by each process."""
+    return _open_once(path) if _ships(path) else _open_corpus(path)
+
+
+def _read(task: Any, split: str, files: Any, *cut: int | None) -> task_data.TaskData:
+    """A task's data, validated; those that ship are read once by each process.
+
+    A log line about them is then written once, too.
+    """
+    if not all(map(_ships, (files.questions, files.train, files.corpus))):
+        return _read_task(task, split, files, *cut)
+    key = repr((task.name, task.card, split, files, cut))
+    if key not in _tasks_read:
+        _tasks_read[key] = _read_task(task, split, files, *cut)
+    return _tasks_read[key]
 
 
 Corpus.open = staticmethod(_open)  # type: ignore[method-assign, assignment]
+task_data._read = _read
 
 
 class _Garbage:

@@ -228,6 +228,8 @@ class _QuietServer(ThreadingHTTPServer):
 def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and body are two packets: the second waits 40 ms for word of the first.
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             super().setup()

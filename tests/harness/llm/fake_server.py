@@ -18,6 +18,9 @@ def fake_server(answer: Answer) -> Iterator[str]:
     """Serve ``answer(path, body, headers) -> (status, json)``; yields the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
+        # Headers and body are two packets: the second waits 40 ms for word of the first.
+        disable_nagle_algorithm = True
+
         def _respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else {}
@@ -35,7 +38,9 @@ def fake_server(answer: Answer) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Polls often, so that a test ends at once.
+    serve = {"poll_interval": 0.01}
+    threading.Thread(target=server.serve_forever, kwargs=serve, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"
     finally:

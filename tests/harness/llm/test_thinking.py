@@ -145,7 +145,6 @@ def test_no_reply_depends_on_its_batch(folder, budget):
     assert any(reply.thoughts for reply in alone)
     for size in (1, 3, 16):
         llm.runtime = replace(llm.runtime, batch_size=size, replays=Replays())
-        assert replies(llm, requests) == alone
         order = rng.sample(range(len(requests)), len(requests))
         assert replies(llm, [requests[n] for n in order]) == [alone[n] for n in order]
 

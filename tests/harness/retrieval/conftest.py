@@ -18,6 +18,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def indexes(
+    cache: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BM25 indexes of shipped corpora are built by the first test and opened by the others."""
+    monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "indexes"))
+
+
 @pytest.fixture(scope="session")
 def sample() -> Callable[[str], tuple[Corpus, list[Question]]]:
     """The shipped corpus and dev questions of a task."""

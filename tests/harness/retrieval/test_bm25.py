@@ -137,6 +137,7 @@ def test_the_best_k_are_a_full_sort_cut_off(values: list[int], repeats: int, k: 
     assert top_positive(scores, k).tolist() == expected
 
 
+@pytest.mark.usefixtures("indexes")
 def test_results_do_not_depend_on_the_other_queries(
     sample: Callable[[str], tuple[Corpus, list[Question]]],
 ) -> None:
@@ -150,6 +151,7 @@ def test_results_do_not_depend_on_the_other_queries(
     ]
 
 
+@pytest.mark.usefixtures("indexes")
 @pytest.mark.parametrize("task", FLOORS)
 def test_recall_on_the_shipped_questions(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
@@ -163,6 +165,7 @@ def test_recall_on_the_shipped_questions(
     assert np.mean(recalls) >= FLOORS[task]
 
 
+@pytest.mark.usefixtures("indexes")
 def test_thousands_of_queries_take_seconds(
     sample: Callable[[str], tuple[Corpus, list[Question]]],
 ) -> None:

@@ -21,6 +21,7 @@ LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa",)]
 SMALL = ["nq", "triviaqa"]
 
 
+@pytest.mark.usefixtures("indexes")
 @pytest.mark.parametrize("task", [*SMALL, *LARGE])
 def test_a_sound_index_passes(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
@@ -31,6 +32,7 @@ def test_a_sound_index_passes(
     check_index(retriever, corpus, retriever.folder, samples=200)
 
 
+@pytest.mark.usefixtures("indexes")
 @pytest.mark.parametrize("task", SMALL)
 def test_shuffled_passages_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
@@ -44,6 +46,7 @@ def test_shuffled_passages_are_caught(
         check_index(retriever, corpus, retriever.folder)
 
 
+@pytest.mark.usefixtures("indexes")
 @pytest.mark.parametrize("task", SMALL)
 def test_unstemmed_queries_on_a_stemmed_index_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
