@@ -16,7 +16,7 @@ from harness.files import write_json
 from harness.method import Method, MethodCard, MethodParams, later
 from harness.prompts import Prompt
 from harness.records import Passage, Prediction, Query, Question, StorageReport
-from methods.cartridge.study import ask
+from methods.cartridge.study import Learnt, ask
 from methods.other_pool import DEFAULT_OTHER, OTHER, OtherPool, open_pool
 from methods.study.made import LONGEST_QUESTION, questions_about
 from methods.study.params import PRECISION, Precision
@@ -79,6 +79,14 @@ class Cartridge(Method):
         batch: int = Field(8, ge=1, description="questions or texts of a step")
         learning_rate: float = Field(0.02, gt=0, description="highest of the training")
         precision: Precision = Field("float32", description=PRECISION)
+        learnt: Learnt = later(
+            "teacher",
+            description="teacher: what the model expects when it reads the passage; answers: the "
+            "answers and texts themselves, without a teacher; both: the sum of both losses",
+        )
+        depth: float = later(
+            1.0, gt=0, le=1, description="share of the model's layers, the last ones, trained"
+        )
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
     params: Params
@@ -105,12 +113,13 @@ class Cartridge(Method):
 
         passages, params = self._passages(corpus), self.params
         asked = await self.each(passages, self._asked, "questions about passages")
-        recipe = training.Recipe(
-            params.steps, params.batch, params.learning_rate, params.precision, self.seed
-        )
+        names = [name for name in training.Recipe.__annotations__ if name != "seed"]
+        recipe = training.Recipe(**{n: getattr(params, n) for n in names}, seed=self.seed)
         with TemporaryDirectory() as temporary:
             scratch = self.scratch or Path(temporary)
-            rows = training.lessons(self.model, self.prompts, passages, asked, scratch)
+            rows = training.lessons(
+                self.model, self.prompts, passages, asked, params.learnt, scratch
+            )
             start = self._start(passages)
             trained, losses = training.train(self.model, start, rows, recipe, scratch)
         trained.save(folder / FILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.prompts import Prompt, QAPrompts
 from harness.records import Passage, Query
@@ -13,6 +13,8 @@ from methods.study.questions import Asked
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
 
+Learnt = Literal["teacher", "answers", "both"]
+"""What a cartridge learns to give: what the teacher expects, the answers themselves, or both."""
 LONGEST = 160
 """Tokens of a passage that are learnt as its text."""
 
@@ -28,9 +30,19 @@ class Row:
     target: list[int]
 
     @property
+    def read(self) -> tuple[list[int], list[int]]:
+        """The student's prompt, and what it writes."""
+        return self.student, self.target
+
+    @property
     def length(self) -> int:
         """Tokens that the student reads and writes."""
         return len(self.student) + len(self.target)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows that are near in it share a batch with little padding."""
+        return len(self.target), self.length
 
 
 def ask(question: str) -> Prompt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
@@ -21,12 +21,22 @@ from harness.llm.reading import read_tokens
 from harness.progress import bar
 from harness.prompts import QAPrompts
 from harness.records import Passage
-from methods.cartridge.network import Taught, Trainable, divergence, target_logits, taught
-from methods.cartridge.study import Row, rows_of
+from methods.cartridge.network import (
+    Lesson,
+    Taught,
+    Trainable,
+    loss_of,
+    target_logits,
+    taught,
+)
+from methods.cartridge.study import Learnt, Row, rows_of
+from methods.cartridge.upper import Reader, first_layer, reader_of
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
 from methods.study.params import Precision, products_in
+from methods.study.passing import BATCH
 from methods.study.questions import Asked
+from methods.study.training import short_rows
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -45,6 +55,8 @@ class Recipe:
     batch: int
     learning_rate: float
     precision: Precision
+    depth: float
+    learnt: Learnt
     seed: int
 
     def rate(self, step: int) -> float:
@@ -55,29 +67,26 @@ class Recipe:
         return self.learning_rate * (self.steps - step) / max(1, self.steps - warm)
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """A row to be studied, and what the teacher expects of it."""
-
-    row: Row
-    teacher: Taught
-
-
 def lessons(
     llm: LocalModel,
     prompts: QAPrompts,
     passages: Sequence[Passage],
     asked: Sequence[Sequence[Asked]],
+    learnt: Learnt,
     scratch: Path,
 ) -> list[Lesson]:
     """All rows of the passages with their teacher's expectations, kept passage by passage.
 
-    ``asked``: what is asked about each passage.
+    ``asked``: what is asked about each passage. The teacher is asked if anything of it is learnt.
     """
     found: list[Lesson] = []
     with bar(Console(stderr=True), "study of passages", len(passages)) as shown:
         for place, passage in enumerate(passages):
             rows = rows_of(llm, prompts, passage, asked[place])
+            shown.advance()
+            if learnt == "answers":
+                found += map(Lesson, rows)
+                continue
             path = scratch / f"teacher-{place}.safetensors"
             if not path.exists():
                 save_tensors(path, _expectations(llm, rows))
@@ -85,7 +94,6 @@ def lessons(
             for number, row in enumerate(rows):
                 known = Taught(tensors[f"{number} ids"].long(), tensors[f"{number} logprobs"])
                 found.append(Lesson(row, known))
-            shown.advance()
     return found
 
 
@@ -96,11 +104,13 @@ def _expectations(llm: LocalModel, rows: Sequence[Row]) -> dict[str, Tensor]:
         numbers, alike = zip(*numbered, strict=True)
         shared = alike[0].teacher[: common_prefix([row.teacher for row in alike])]
         held = read_tokens(llm.runtime, shared, kind, None).first(len(shared))
-        with torch.no_grad():
-            logits = target_logits(llm, held, [(row.teacher, row.target) for row in alike])
-        for number, expected in zip(numbers, map(taught, logits), strict=True):
-            found[f"{number} ids"] = expected.ids.int()
-            found[f"{number} logprobs"] = expected.logprobs
+        for first in range(0, len(alike), BATCH):
+            part = alike[first : first + BATCH]
+            with torch.no_grad():
+                logits = target_logits(llm, held, [(row.teacher, row.target) for row in part])
+            for number, expected in zip(numbers[first:], map(taught, logits), strict=False):
+                found[f"{number} ids"] = expected.ids.int()
+                found[f"{number} logprobs"] = expected.logprobs
     return found
 
 
@@ -111,47 +121,52 @@ def train(
 
     Goes on from the last checkpoint, to the same bytes.
     """
-    cartridge = Trainable(start)
+    first = first_layer(llm, recipe.depth)
+    cartridge = Trainable(start, first)
     weights = dict(cartridge.named_parameters())
     optimizer = torch.optim.Adam(weights.values(), lr=recipe.learning_rate)
     state = load_checkpoint(scratch, weights, optimizer) or {"step": 0, "losses": []}
-    first, losses = state["step"], list(state["losses"])
-    per_epoch = ceil(len(lessons) / recipe.batch)
-    with bar(Console(stderr=True), "cartridge", recipe.steps, first) as shown:
-        for step in range(first, recipe.steps):
-            epoch, place = divmod(step, per_epoch)
-            batch = _batches(lessons, recipe, epoch)[place]
+    done, losses = state["step"], list(state["losses"])
+    progress = bar(Console(stderr=True), "cartridge", recipe.steps, done)
+    with short_rows(llm), reader_of(llm, start, first, lessons) as read, progress as shown:
+        for step, batch in enumerate(_batches(lessons, recipe)):
+            if step < done:
+                continue
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step)
-            losses.append(_step(llm, cartridge, batch, optimizer, recipe))
+            losses.append(_step(read, cartridge, batch, optimizer, recipe))
             shown.advance()
             if (step + 1) % KEPT_EVERY == 0:
                 save_checkpoint(scratch, step + 1, weights, optimizer, {"losses": losses})
     return cartridge.frozen(), losses
 
 
-def _batches(lessons: Sequence[Lesson], recipe: Recipe, epoch: int) -> list[list[Lesson]]:
-    """Every lesson once, in batches of about equal lengths (little is padded), shuffled."""
-    source = random.Random(f"{recipe.seed} cartridge {epoch}")  # noqa: S311
-    order = source.sample(list(lessons), len(lessons))
-    order.sort(key=lambda lesson: lesson.row.length)
-    firsts = list(range(0, len(order), recipe.batch))
-    source.shuffle(firsts)
-    return [order[first : first + recipe.batch] for first in firsts]
+def _batches(lessons: Sequence[Lesson], recipe: Recipe) -> Iterator[list[Lesson]]:
+    """A batch for every step, of about equal lengths (little is padded).
+
+    Every lesson comes once before any comes again; the order follows from the seed.
+    """
+    per_epoch = ceil(len(lessons) / recipe.batch)
+    for epoch in range(ceil(recipe.steps / per_epoch)):
+        source = random.Random(f"{recipe.seed} cartridge {epoch}")  # noqa: S311
+        order = source.sample(list(lessons), len(lessons))
+        order.sort(key=lambda lesson: lesson.row.shape)
+        firsts = list(range(0, len(order), recipe.batch))
+        source.shuffle(firsts)
+        for first in firsts[: recipe.steps - epoch * per_epoch]:
+            yield order[first : first + recipe.batch]
 
 
 def _step(
-    llm: LocalModel,
+    read: Reader,
     cartridge: Trainable,
     batch: Sequence[Lesson],
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
 ) -> float:
-    rows = [(lesson.row.student, lesson.row.target) for lesson in batch]
-    with products_in(recipe.precision, llm.device):
-        found = target_logits(llm, cartridge.prefix(), rows)
-    losses = [divergence(x, lesson.teacher) for x, lesson in zip(found, batch, strict=True)]
-    loss = torch.stack(losses).sum() / sum(len(lesson.row.target) for lesson in batch)
+    with products_in(recipe.precision, cartridge.keys[0].device):
+        found = read(cartridge.prefix(), batch)
+    loss = loss_of(found, batch, recipe.learnt)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

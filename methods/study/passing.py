@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ Kept = Mapping[int, Tensor]
 """What of each row enters a block [length, hidden], by the row's ``id``."""
 
 
-class _ReachedError(Exception):
+class ReachedError(Exception):
     """Ends a forward pass at the layer that was looked at."""
 
 
@@ -104,7 +104,7 @@ def _pass(llm: LocalModel, name: str, rows: Sequence[Row]) -> list[Tensor]:
 
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         seen.update(entered=inputs[0], left=output)
-        raise _ReachedError
+        raise ReachedError
 
     packed, mlp = pack(llm.model, rows), llm.model.get_submodule(name)
     block = llm.model.get_submodule(name.rpartition(".")[0])
@@ -114,7 +114,7 @@ def _pass(llm: LocalModel, name: str, rows: Sequence[Row]) -> list[Tensor]:
     ]
     try:
         target_logits(llm.model, packed)
-    except _ReachedError:
+    except ReachedError:
         pass
     finally:
         for hook in hooks:
@@ -141,29 +141,44 @@ def from_block(
     While open, the model lacks the blocks below. A model that does more to its inputs than to
     pass them on, or whose blocks are no list, is read whole: the losses of both are compared.
     """
-    above, own = _list_of(llm.model, name)
-    losses = _losses(llm.model, kept, precision)
+    losses, trial = _losses(llm.model, kept, precision), rows[:2]
 
     def whole(batch: Sequence[Row]) -> Tensor:
         return losses_by_reading(llm.model, batch, precision)
 
-    if above is None or not all(id(row) in kept for row in rows):
+    if not all(id(row) in kept for row in rows):
         yield whole
         return
-    blocks, trial = getattr(above, own), rows[:2]
-    number = int(name.split(".")[-2])
+    with without_below(llm, name, lambda: whole(trial), lambda: losses(trial)) as cut:
+        yield losses if cut else whole
+
+
+@contextmanager
+def without_below(
+    llm: LocalModel, name: str, whole: Callable[[], Tensor], above: Callable[[], Tensor]
+) -> Iterator[bool]:
+    """The model without the blocks below an MLP's; whole, and False, where that is not the same.
+
+    ``above`` gives losses with what enters the block, ``whole`` those of the same rows as they
+    are read by the whole model.
+    """
+    holder, own = _list_of(llm.model, name)
+    if holder is None:
+        yield False
+        return
+    blocks, number = getattr(holder, own), int(name.split(".")[-2])
     with torch.no_grad():
-        expected = whole(trial)
+        expected = whole()
     try:
-        setattr(above, own, nn.ModuleList(list(blocks)[number:]))
+        setattr(holder, own, nn.ModuleList(list(blocks)[number:]))
         with torch.no_grad():
-            found = losses(trial)
+            found = above()
         if (found - expected).abs().max() <= _CLOSE:
-            yield losses
+            yield True
             return
     finally:
-        setattr(above, own, blocks)
-    yield whole
+        setattr(holder, own, blocks)
+    yield False
 
 
 def _list_of(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:

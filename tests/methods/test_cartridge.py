@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.errors import ConfigError
+from harness.llm import apart
 from harness.llm.keyvalues import KeyValues
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
@@ -16,8 +18,9 @@ from harness.runs.execute import execute
 from harness.runs.performance import read_performance
 from harness.testing.conformance import check_method
 from harness.testing.models import small_task
-from methods.cartridge import training
+from methods.cartridge import network, training, upper
 from methods.cartridge.method import FILE, STUDY, Cartridge, CartridgeOther
+from methods.cartridge.study import Row
 from tests.harness.lab import make_plan, quiet, write_lines, write_task
 from tests.harness.programs import make_engine, remember
 
@@ -57,8 +60,75 @@ def test_it_learns_and_only_behind_the_first_position(tiny, tmp_path):
         assert not one.keys[:, :, 1:].equal(other.keys[:, :, 1:])
 
 
+@pytest.mark.parametrize("held_apart", [True, False])
+def test_what_does_not_change_is_read_once(tiny, tmp_path, monkeypatch, held_apart):
+    """Reading from the first trained layer on trains the same, and leaves the layers below."""
+    values, losses, layers, blocks = {"depth": 0.5, "steps": 4, "learning_rate": 0.1}, [], [], []
+    step = training._step
+
+    def watched(*arguments):
+        blocks.append(len(tiny.model.model.layers))
+        return step(*arguments)
+
+    monkeypatch.setattr(training, "_step", watched)
+    monkeypatch.setattr(network, "takes", lambda _: held_apart)
+    for name, room in (("above", upper.MOST_KEPT), ("whole", 0)):
+        monkeypatch.setattr(upper, "MOST_KEPT", room)
+        folder = written(tiny, tmp_path / name, tmp_path / f"{name} scratch", **values)
+        losses.append(json.loads((folder / STUDY).read_text())["losses"])
+        layers.append(KeyValues.load(folder / FILE, tiny.model, tiny.name).layers)
+    assert blocks == [1] * 4 + [2] * 4
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
+    start = KeyValues.load(
+        written(tiny, tmp_path / "start", tmp_path / "s", steps=1, learning_rate=1e-9) / FILE,
+        tiny.model,
+        tiny.name,
+    )
+    assert len(start.layers) == 2 == len(tiny.model.model.layers)
+    for found in layers:
+        assert found[0].keys.allclose(start.layers[0].keys, atol=1e-6)
+        assert (found[1].keys - start.layers[1].keys).abs().max() > 0.05
+
+
+def test_a_depth_of_one_layer_at_least_is_trained(tiny):
+    assert [upper.first_layer(tiny, depth) for depth in (0.01, 0.5, 1)] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("learnt", ["teacher", "answers", "both"])
+def test_it_learns_from_a_teacher_from_the_answers_or_from_both(tiny, tmp_path, learnt):
+    """A loss of both is the sum; without a teacher nothing is asked of it."""
+    values = {"learnt": learnt, "questions": 1, "learning_rate": 0.2}
+    folder = written(tiny, tmp_path / "memory", tmp_path / "scratch", **values)
+    losses = json.loads((folder / STUDY).read_text())["losses"]
+    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
+    assert any((tmp_path / "scratch").glob("teacher-*")) == (learnt != "answers")
+
+
+def test_the_loss_of_both_is_the_sum_of_two():
+    source = torch.Generator().manual_seed(0)
+    logits = [torch.randn(n, 50, generator=source) for n in (2, 3)]
+    expected = [network.taught(torch.randn(n, 50, generator=source)) for n in (2, 3)]
+    rows = [Row("question", [], [1], [7] * n) for n in (2, 3)]
+    taught = [network.Lesson(*each) for each in zip(rows, expected, strict=True)]
+    both, teacher, answers = (
+        float(network.loss_of(logits, taught, learnt)) for learnt in ("both", "teacher", "answers")
+    )
+    assert both == pytest.approx(teacher + answers)
+    by_hand = -torch.cat(logits).log_softmax(-1)[:, 7].mean()
+    assert answers == pytest.approx(float(by_hand))
+    own = torch.cat(logits).log_softmax(-1)
+    ids = torch.cat([each.ids for each in expected])
+    known = torch.cat([each.logprobs for each in expected])
+    by_hand = sum(
+        p.exp() * (p - own[place, i])
+        for place in range(5)
+        for i, p in zip(ids[place], known[place], strict=True)
+    )
+    assert teacher == pytest.approx(float(by_hand) / 5)
+
+
 def test_killed_and_continued_it_has_the_same_bytes(tiny, tmp_path, monkeypatch):
-    whole = written(tiny, tmp_path / "whole", tmp_path / "a")
+    whole = written(tiny, tmp_path / "whole", tmp_path / "a", depth=0.5)
     step, done = training._step, []
 
     def killed(*arguments):
@@ -69,9 +139,10 @@ def test_killed_and_continued_it_has_the_same_bytes(tiny, tmp_path, monkeypatch)
 
     monkeypatch.setattr(training, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
-        written(tiny, tmp_path / "part", tmp_path / "b")
+        written(tiny, tmp_path / "part", tmp_path / "b", depth=0.5)
     monkeypatch.undo()
-    again = written(tiny, tmp_path / "part", tmp_path / "b")
+    apart._takes.clear()  # as in a new process, which finds the teacher's expectations kept
+    again = written(tiny, tmp_path / "part", tmp_path / "b", depth=0.5)
     for name in (FILE, STUDY):
         assert (again / name).read_bytes() == (whole / name).read_bytes()
 
