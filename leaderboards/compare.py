@@ -114,7 +114,7 @@ def heading(found: Sequence[Compared], a: str, b: str, metric: str) -> str:
         text for name, text in _TESTS.items() if any(one.pair.test == name for one in found)
     )
     corrected = (
-        f"{tests}; then corrected for {len(found)} tasks (Holm)" if len(found) > 1 else tests
+        f"{tests}; then corrected for {len(found)} rows (Holm)" if len(found) > 1 else tests
     )
     return (
         f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}, "

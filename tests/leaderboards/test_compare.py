@@ -93,7 +93,7 @@ def test_em_is_tested_by_mcnemar_and_tasks_are_corrected_for(runs: Path, write_r
         write_run("bm25", task)
         write_run("ircot", task, skill=skill)
     text = compare(runs, "bm25", "ircot", "em")
-    assert "p: McNemar's exact test; then corrected for 2 tasks (Holm)" in text
+    assert "p: McNemar's exact test; then corrected for 2 rows (Holm)" in text
     by_task = {line.split()[1]: numbers(line) for line in text.splitlines()[4:]}
     raw = []
     for task in ("musique", "nq"):
