@@ -113,9 +113,7 @@ def heading(found: Sequence[Compared], a: str, b: str, metric: str) -> str:
     tests = " or, of scores between 0 and 1, the ".join(
         text for name, text in _TESTS.items() if any(one.pair.test == name for one in found)
     )
-    corrected = (
-        f"{tests}; then corrected for {len(found)} rows (Holm)" if len(found) > 1 else tests
-    )
+    corrected = f"{tests}; then corrected for {len(found)} rows (Holm)" if len(found) > 1 else tests
     return (
         f"{metric}, percentages; difference: {markdown_text(b)} minus {markdown_text(a)}, "
         f"with its 95% interval. {_LEGEND.format(test=corrected)}"

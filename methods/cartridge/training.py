@@ -30,11 +30,11 @@ from methods.cartridge.network import (
     taught,
 )
 from methods.cartridge.study import Learnt, Row, rows_of
-from methods.cartridge.upper import Reader, first_layer, reader_of
+from methods.cartridge.upper import Reader, reader_of
 from methods.parametric_qa.shared.parts import save_tensors
 from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpoint
 from methods.study.params import Precision, products_in
-from methods.study.passing import BATCH
+from methods.study.passing import BATCH, first_layer
 from methods.study.questions import Asked
 from methods.study.training import short_rows
 

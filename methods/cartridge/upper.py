@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from harness.llm.apart import takes
 from harness.llm.keyvalues import KeyValues
 from harness.llm.prefix import SharedPrefix
+from harness.progress import bar
 from methods.cartridge.network import Lesson, Trainable, loss_of, target_logits
 from methods.study.passing import BATCH, MOST_KEPT, ReachedError, mlp_names, without_below
 
@@ -20,12 +22,6 @@ if TYPE_CHECKING:
 
 Reader = Callable[[SharedPrefix, Sequence[Lesson]], list[Tensor]]
 """Logits [length of the target, vocabulary] of each lesson after a prefix."""
-
-
-def first_layer(llm: LocalModel, depth: float) -> int:
-    """The number of the first of the last layers that are this share of all."""
-    count = len(llm.model.get_decoder().layers)
-    return count - max(1, round(depth * count))
 
 
 @contextmanager
@@ -74,14 +70,16 @@ def _entered(
     found: dict[int, Tensor] = {}
     room = MOST_KEPT
     order = sorted(lessons, key=lambda lesson: lesson.row.length)
-    for place in range(0, len(order), BATCH):
-        batch = order[place : place + BATCH]
-        states = _pass(llm, start, name, batch)
-        for lesson, row in zip(batch, states, strict=True):
-            found[id(lesson)] = row[len(row) - (lesson.row.length - 1) :].clone()
-            room -= found[id(lesson)].nbytes
-        if room < 0:
-            break
+    with bar(Console(stderr=True), "states of rows", len(order)) as shown:
+        for place in range(0, len(order), BATCH):
+            batch = order[place : place + BATCH]
+            states = _pass(llm, start, name, batch)
+            for lesson, row in zip(batch, states, strict=True):
+                found[id(lesson)] = row[len(row) - (lesson.row.length - 1) :].clone()
+                room -= found[id(lesson)].nbytes
+            if room < 0:
+                break
+            shown.advance(len(batch))
     return found
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.console import Console
 
 from harness.errors import ConfigError
 from harness.llm.adapters import in_training, save_adapter
+from harness.progress import bar
 from methods.parametric_qa.write.sequences import Row
 from methods.study.params import LoraParams
-from methods.study.passing import MLP, Keeper, Kept, from_block, mlp_names, states
+from methods.study.passing import MLP, Keeper, Kept, first_layer, from_block, mlp_names, states
 from methods.study.training import Losses, checkpoint_place, train, trainable
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def train_lora(
     own = params.model_dump(include=set(LoraParams.model_fields))
     place = None if scratch is None else checkpoint_place(scratch, "lora", rows, own, seed)
     with in_training(llm.model, lora, seed) as model:
-        with _reading(llm, rows, params) as losses_of:
+        with _reading(llm, rows, params, label) as losses_of:
             losses = train(llm, model, rows, params, seed, place, label, losses_of)
         save_adapter(model, folder, llm.name)
     return losses
@@ -60,34 +62,33 @@ def check_layers(llm: LanguageModel, params: LoraParams) -> None:
 
 
 @contextmanager
-def _reading(llm: LocalModel, rows: tuple[Row, ...], params: LoraParams) -> Iterator[Losses | None]:
+def _reading(
+    llm: LocalModel, rows: tuple[Row, ...], params: LoraParams, label: str | None
+) -> Iterator[Losses | None]:
     """What enters the first layer with a LoRA stays the same, so it is read once."""
-    first = _first_layer(llm, params)
+    first = first_layer(llm, params.depth)
     names = [name for name in mlp_names(llm) if name.split(".")[-2] == str(first)]
     if not first or len(names) != 1:
         yield None
         return
     (name,), precision = names, params.precision
-    with from_block(llm, name, _kept(llm, name, rows), rows, precision) as losses_of:
+    kept = _kept(llm, name, rows, label)
+    with from_block(llm, name, kept, rows, precision) as losses_of:
         yield losses_of
 
 
-def _kept(llm: LocalModel, name: str, rows: tuple[Row, ...]) -> Kept:
+def _kept(llm: LocalModel, name: str, rows: tuple[Row, ...], label: str | None) -> Kept:
     """What of each row enters an MLP's block; not of all rows, if they are to be read whole."""
-    keeper = Keeper()
+    keeper, console = Keeper(), Console(stderr=True, quiet=label is None)
     try:
-        for passed in states(llm, name, rows):
-            if not keeper.keep(passed):
-                break
+        with bar(console, "states of rows", len(rows)) as shown:
+            for passed in states(llm, name, rows):
+                if not keeper.keep(passed):
+                    break
+                shown.advance()
     except ConfigError:  # experts in the place of an MLP
         return {}
     return keeper.kept
-
-
-def _first_layer(llm: LocalModel, params: LoraParams) -> int:
-    """The number of the first layer that has the LoRA."""
-    count = len(llm.model.get_decoder().layers)
-    return count - max(1, round(params.depth * count))
 
 
 def _places(llm: LocalModel, params: LoraParams) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _places(llm: LocalModel, params: LoraParams) -> dict[str, Any]:
     linear = "all-linear" if params.layers == "all" else mlp_layers(llm)
     if params.depth == 1:
         return {"target_modules": linear}
-    first, count = _first_layer(llm, params), len(llm.model.get_decoder().layers)
+    first, count = first_layer(llm, params.depth), len(llm.model.get_decoder().layers)
     named = linear_layers(llm) if params.layers == "all" else linear
     return {"target_modules": named, "layers_to_transform": list(range(first, count))}
 

@@ -66,6 +66,12 @@ def mlp_names(llm: LocalModel) -> list[str]:
     return [name for name in modules if name.rpartition(".")[2] in MLP]
 
 
+def first_layer(llm: LocalModel, depth: float) -> int:
+    """The number of the first of the last layers that are this share of all."""
+    count = len(llm.model.get_decoder().layers)
+    return count - max(1, round(depth * count))
+
+
 class Keeper:
     """What of rows enters an MLP's block, as far as there is room."""
 

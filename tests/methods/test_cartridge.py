@@ -21,6 +21,7 @@ from harness.testing.models import small_task
 from methods.cartridge import network, training, upper
 from methods.cartridge.method import FILE, STUDY, Cartridge, CartridgeOther
 from methods.cartridge.study import Row
+from methods.study import passing
 from tests.harness.lab import make_plan, quiet, write_lines, write_task
 from tests.harness.programs import make_engine, remember
 
@@ -91,7 +92,7 @@ def test_what_does_not_change_is_read_once(tiny, tmp_path, monkeypatch, held_apa
 
 
 def test_a_depth_of_one_layer_at_least_is_trained(tiny):
-    assert [upper.first_layer(tiny, depth) for depth in (0.01, 0.5, 1)] == [1, 1, 0]
+    assert [passing.first_layer(tiny, depth) for depth in (0.01, 0.5, 1)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("learnt", ["teacher", "answers", "both"])
