@@ -40,7 +40,7 @@ class Cartridge(Method):
         paper="Eyuboglu et al., Cartridges: lightweight and general-purpose long context "
         "representations via self-study, 2025 (arXiv 2506.06266)",
         source="HazyResearch/cartridges, whose code is not followed",
-        version=2,
+        version=3,
         deviations=(
             "Self-study is made by rule: questions whose answers are names, dates and numbers of "
             "the passages, and the passages' own text.",
@@ -53,9 +53,10 @@ class Cartridge(Method):
             "are learnt with the text.",
             "It begins as keys and values of the first tokens of full-context's prompt, so of the "
             "instruction and the demonstrations, then of passages; the paper's, of the corpus.",
-            "The loss is over the teacher's 20 likeliest tokens at each place of a reply.",
-            "With the default model it is not shown to hold its pool (see its README); no run at "
-            "full size was made.",
+            "The loss is over the teacher's 20 likeliest tokens at each place of a reply; with -p "
+            "learnt=answers the answers and texts themselves are learnt, without a teacher.",
+            "Only the last third of the layers is trained (-p depth=1: all, as the paper's).",
+            "No run at full size was made.",
         ),
     )
     needs: ClassVar[frozenset[Capability]] = frozenset({"key-value-prompts", "training"})
@@ -70,22 +71,22 @@ class Cartridge(Method):
             "passage; its text is studied in either case",
         )
         questions: int = Field(
-            8, ge=0, le=256, description="questions made of a passage, at most (model: 8 at most)"
+            48, ge=0, le=256, description="questions made of a passage, at most (model: 8 at most)"
         )
         temperature: float = later(
             0.7, ge=0, le=2, description="of the questions that the model makes"
         )
-        steps: int = Field(400, ge=1, description="training steps")
-        batch: int = Field(8, ge=1, description="questions or texts of a step")
-        learning_rate: float = Field(0.02, gt=0, description="highest of the training")
+        steps: int = Field(240, ge=1, description="training steps")
+        batch: int = Field(16, ge=1, description="questions or texts of a step")
+        learning_rate: float = Field(0.05, gt=0, description="highest of the training")
         precision: Precision = Field("float32", description=PRECISION)
-        learnt: Learnt = later(
+        learnt: Learnt = Field(
             "teacher",
             description="teacher: what the model expects when it reads the passage; answers: the "
             "answers and texts themselves, without a teacher; both: the sum of both losses",
         )
-        depth: float = later(
-            1.0, gt=0, le=1, description="share of the model's layers, the last ones, trained"
+        depth: float = Field(
+            0.34, gt=0, le=1, description="share of the model's layers, the last ones, trained"
         )
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
@@ -215,7 +216,7 @@ class CartridgeOther(OtherPool, Cartridge):
         title="Cartridge of another pool",
         summary="A prefix as large, trained on as many passages of another pool; a floor.",
         source="a control of cartridge",
-        version=2,
+        version=3,
         deviations=(
             "The other pool's first passages are taken, as many as the pool has.",
             "Another task's pool may hold an answer by chance; format is learnt from any.",

@@ -93,7 +93,7 @@ class MemoryLayerMethod(Method):
         )
         questions: int = Field(16, ge=1, le=1000, description="made of a passage by rule, at most")
         learning_rate: float = Field(
-            3e-2, gt=0, description="highest, in units of the MLP's usual output"
+            0.1, gt=0, description="highest, in units of the MLP's usual output"
         )
         shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")

@@ -25,7 +25,10 @@ from methods.study import passing
 from tests.harness.lab import make_plan, quiet, write_lines, write_task
 from tests.harness.programs import make_engine, remember
 
-VALUES = {"positions": 16, "questions": 3, "steps": 30, "batch": 4, "max_tokens": 3}
+VALUES = {
+    "positions": 16, "questions": 3, "steps": 30, "batch": 4, "learning_rate": 0.02, "depth": 1.0,
+    "max_tokens": 3,
+}  # fmt: skip
 CORPUS = small_task().corpus
 
 
