@@ -21,14 +21,7 @@ from harness.llm.reading import read_tokens
 from harness.progress import bar
 from harness.prompts import QAPrompts
 from harness.records import Passage
-from methods.cartridge.network import (
-    Lesson,
-    Taught,
-    Trainable,
-    loss_of,
-    target_logits,
-    taught,
-)
+from methods.cartridge.network import Lesson, Taught, Trainable, loss_of, target_logits, taught
 from methods.cartridge.study import Learnt, Row, rows_of
 from methods.cartridge.upper import Reader, reader_of
 from methods.parametric_qa.shared.parts import save_tensors
@@ -83,18 +76,23 @@ def lessons(
     with bar(Console(stderr=True), "study of passages", len(passages)) as shown:
         for place, passage in enumerate(passages):
             rows = rows_of(llm, prompts, passage, asked[place])
-            shown.advance()
             if learnt == "answers":
                 found += map(Lesson, rows)
-                continue
-            path = scratch / f"teacher-{place}.safetensors"
-            if not path.exists():
-                save_tensors(path, _expectations(llm, rows))
-            tensors = load_file(path, device=str(llm.device))
-            for number, row in enumerate(rows):
-                known = Taught(tensors[f"{number} ids"].long(), tensors[f"{number} logprobs"])
-                found.append(Lesson(row, known))
+            else:
+                found += _taught(llm, rows, scratch / f"teacher-{place}.safetensors")
+            shown.advance()
     return found
+
+
+def _taught(llm: LocalModel, rows: Sequence[Row], path: Path) -> list[Lesson]:
+    """One passage's rows with their teacher's expectations, which ``path`` keeps."""
+    if not path.exists():
+        save_tensors(path, _expectations(llm, rows))
+    tensors = load_file(path, device=str(llm.device))
+    return [
+        Lesson(row, Taught(tensors[f"{number} ids"].long(), tensors[f"{number} logprobs"]))
+        for number, row in enumerate(rows)
+    ]
 
 
 def _expectations(llm: LocalModel, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -105,10 +103,10 @@ def _expectations(llm: LocalModel, rows: Sequence[Row]) -> dict[str, Tensor]:
         shared = alike[0].teacher[: common_prefix([row.teacher for row in alike])]
         held = read_tokens(llm.runtime, shared, kind, None).first(len(shared))
         for first in range(0, len(alike), BATCH):
-            part = alike[first : first + BATCH]
+            places, part = numbers[first : first + BATCH], alike[first : first + BATCH]
             with torch.no_grad():
                 logits = target_logits(llm, held, [(row.teacher, row.target) for row in part])
-            for number, expected in zip(numbers[first:], map(taught, logits), strict=False):
+            for number, expected in zip(places, map(taught, logits), strict=True):
                 found[f"{number} ids"] = expected.ids.int()
                 found[f"{number} logprobs"] = expected.logprobs
     return found

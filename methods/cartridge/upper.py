@@ -14,8 +14,8 @@ from harness.llm.apart import takes
 from harness.llm.keyvalues import KeyValues
 from harness.llm.prefix import SharedPrefix
 from harness.progress import bar
-from methods.cartridge.network import Lesson, Trainable, loss_of, target_logits
-from methods.study.passing import BATCH, MOST_KEPT, ReachedError, mlp_names, without_below
+from methods.cartridge.network import Lesson, loss_of, target_logits
+from methods.study.passing import BATCH, Keeper, ReachedError, mlp_of, without_below
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -40,9 +40,9 @@ def reader_of(
         return target_logits(llm, prefix, [lesson.row.read for lesson in batch])
 
     takes(llm.model)  # found out by reading, so while the model is whole and nothing stops it
-    names = [name for name in mlp_names(llm) if name.split(".")[-2] == str(first)]
-    entered = _entered(llm, start, names[0], lessons) if first and len(names) == 1 else {}
-    if len(entered) < len(lessons):
+    name = mlp_of(llm, first) if first else None
+    entered = {} if name is None else _entered(llm, start, name, lessons)
+    if name is None or len(entered) < len(lessons):
         yield whole
         return
 
@@ -51,11 +51,11 @@ def reader_of(
         return target_logits(llm, prefix, rows, states)
 
     def losses(read: Reader) -> Tensor:
-        trial, prefix = lessons[:2], Trainable(start, first).prefix()
-        found = zip(read(prefix, trial), trial, strict=True)
+        trial = lessons[:2]
+        found = zip(read(start.first(0), trial), trial, strict=True)
         return torch.stack([loss_of([x], [each], "answers") for x, each in found])
 
-    with without_below(llm, names[0], lambda: losses(whole), lambda: losses(above)) as cut:
+    with without_below(llm, name, lambda: losses(whole), lambda: losses(above)) as cut:
         yield above if cut else whole
 
 
@@ -67,20 +67,17 @@ def _entered(
 
     Not of all, if they find no room.
     """
-    found: dict[int, Tensor] = {}
-    room = MOST_KEPT
+    keeper = Keeper()
     order = sorted(lessons, key=lambda lesson: lesson.row.length)
     with bar(Console(stderr=True), "states of rows", len(order)) as shown:
         for place in range(0, len(order), BATCH):
             batch = order[place : place + BATCH]
-            states = _pass(llm, start, name, batch)
-            for lesson, row in zip(batch, states, strict=True):
-                found[id(lesson)] = row[len(row) - (lesson.row.length - 1) :].clone()
-                room -= found[id(lesson)].nbytes
-            if room < 0:
-                break
+            for lesson, row in zip(batch, _pass(llm, start, name, batch), strict=True):
+                own = row[len(row) - (lesson.row.length - 1) :].clone()
+                if not keeper.keep(lesson, own):
+                    return keeper.kept
             shown.advance(len(batch))
-    return found
+    return keeper.kept
 
 
 def _pass(llm: LocalModel, start: KeyValues, name: str, lessons: Sequence[Lesson]) -> Tensor:

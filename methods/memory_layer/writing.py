@@ -45,7 +45,7 @@ def slots_of(
             counts = torch.zeros_like(rarity)
             for passed in states(llm, name, material.rows):
                 counts += accesses(made.keys, passed.entered)
-                keeper.keep(passed)
+                keeper.keep(passed.row, passed.block)
             worth, slots = (counts / counts.sum() * rarity).sort(descending=True, stable=True)
             chosen[slots[:most][worth[:most] > 0]] = True
             shown.advance()

@@ -15,7 +15,7 @@ from harness.llm.adapters import in_training, save_adapter
 from harness.progress import bar
 from methods.parametric_qa.write.sequences import Row
 from methods.study.params import LoraParams
-from methods.study.passing import MLP, Keeper, Kept, first_layer, from_block, mlp_names, states
+from methods.study.passing import MLP, Keeper, Kept, first_layer, from_block, mlp_of, states
 from methods.study.training import Losses, checkpoint_place, train, trainable
 
 if TYPE_CHECKING:
@@ -67,13 +67,12 @@ def _reading(
 ) -> Iterator[Losses | None]:
     """What enters the first layer with a LoRA stays the same, so it is read once."""
     first = first_layer(llm, params.depth)
-    names = [name for name in mlp_names(llm) if name.split(".")[-2] == str(first)]
-    if not first or len(names) != 1:
+    name = mlp_of(llm, first) if first else None
+    if name is None:
         yield None
         return
-    (name,), precision = names, params.precision
     kept = _kept(llm, name, rows, label)
-    with from_block(llm, name, kept, rows, precision) as losses_of:
+    with from_block(llm, name, kept, rows, params.precision) as losses_of:
         yield losses_of
 
 
@@ -83,7 +82,7 @@ def _kept(llm: LocalModel, name: str, rows: tuple[Row, ...], label: str | None) 
     try:
         with bar(console, "states of rows", len(rows)) as shown:
             for passed in states(llm, name, rows):
-                if not keeper.keep(passed):
+                if not keeper.keep(passed.row, passed.block):
                     break
                 shown.advance()
     except ConfigError:  # experts in the place of an MLP

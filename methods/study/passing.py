@@ -66,6 +66,12 @@ def mlp_names(llm: LocalModel) -> list[str]:
     return [name for name in modules if name.rpartition(".")[2] in MLP]
 
 
+def mlp_of(llm: LocalModel, layer: int) -> str | None:
+    """The name of a layer's MLP; None where there is no one of a known name."""
+    names = [name for name in mlp_names(llm) if name.split(".")[-2] == str(layer)]
+    return names[0] if len(names) == 1 else None
+
+
 def first_layer(llm: LocalModel, depth: float) -> int:
     """The number of the first of the last layers that are this share of all."""
     count = len(llm.model.get_decoder().layers)
@@ -79,11 +85,11 @@ class Keeper:
         self.kept: dict[int, Tensor] = {}
         self._room = MOST_KEPT
 
-    def keep(self, passed: Passed) -> bool:
+    def keep(self, row: object, block: Tensor) -> bool:
         """Keep a row's, unless there is no room for it or was none before."""
-        self._room -= passed.block.nbytes
+        self._room -= block.nbytes
         if self._room >= 0:
-            self.kept[id(passed.row)] = passed.block
+            self.kept[id(row)] = block
         return self._room >= 0
 
 

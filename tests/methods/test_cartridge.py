@@ -18,7 +18,7 @@ from harness.runs.execute import execute
 from harness.runs.performance import read_performance
 from harness.testing.conformance import check_method
 from harness.testing.models import small_task
-from methods.cartridge import network, training, upper
+from methods.cartridge import network, training
 from methods.cartridge.method import FILE, STUDY, Cartridge, CartridgeOther
 from methods.cartridge.study import Row
 from methods.study import passing
@@ -76,8 +76,8 @@ def test_what_does_not_change_is_read_once(tiny, tmp_path, monkeypatch, held_apa
 
     monkeypatch.setattr(training, "_step", watched)
     monkeypatch.setattr(network, "takes", lambda _: held_apart)
-    for name, room in (("above", upper.MOST_KEPT), ("whole", 0)):
-        monkeypatch.setattr(upper, "MOST_KEPT", room)
+    for name, room in (("above", passing.MOST_KEPT), ("whole", 0)):
+        monkeypatch.setattr(passing, "MOST_KEPT", room)
         folder = written(tiny, tmp_path / name, tmp_path / f"{name} scratch", **values)
         losses.append(json.loads((folder / STUDY).read_text())["losses"])
         layers.append(KeyValues.load(folder / FILE, tiny.model, tiny.name).layers)
