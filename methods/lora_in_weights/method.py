@@ -37,7 +37,7 @@ class LoraInWeights(Method):
         "questions: Lewis, Denoyer and Riedel, Unsupervised Question Answering by Cloze "
         "Translation, ACL 2019",
         source="none; LoRA by huggingface/peft",
-        version=2,
+        version=3,
         deviations=(
             "Questions are made by rule, by a question word in the place of a name, date or number "
             "or before the rest of its sentence; the paper on cloze translation trains a "

@@ -16,6 +16,7 @@ class MemoryLayerOther(MemoryLayerMethod):
         "among them; a lower bound.",
         paper=MemoryLayerMethod.card.paper,
         source="a control of memory-layer",
+        version=2,
         deviations=(
             "The other corpus is this one with its names, dates and numbers (found by rule) and "
             "its titles turned about; a name that the rules miss stays where it was.",

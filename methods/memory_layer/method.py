@@ -39,6 +39,7 @@ class MemoryLayerMethod(Method):
         "2510.15103; Berges et al., Memory Layers at Scale, 2024, arXiv 2412.09764; Lample et al., "
         "Large Memory Layers with Product Keys, NeurIPS 2019",
         source="none; written after the papers",
+        version=2,
         deviations=(
             "The papers' models are trained with their memory layers. Here one is fitted to a "
             "finished model: keys are centres of what enters the MLP on a background of passages, "

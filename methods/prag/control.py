@@ -19,7 +19,7 @@ class PRAGShuffled(PRAG):
         summary="Finds passages as prag does but sums the LoRAs of random others; a lower bound.",
         paper=PRAG.card.paper,
         source="a control of prag",
-        version=2,
+        version=3,
         deviations=(
             "Random passages are drawn from those that were not found: a gold one may be among "
             "them.",

@@ -35,7 +35,7 @@ class PRAG(Method):
         summary="Each passage is a small LoRA; the sum of those found is in the weights meanwhile.",
         paper="Su et al., Parametric Retrieval-Augmented Generation, SIGIR 2025, arXiv 2501.15915",
         source="oneal2000/PRAG at 77c6ed8, read for its behaviour",
-        version=2,
+        version=3,
         deviations=(
             "Questions are made by rule (see lora-in-weights); the authors have a model rewrite "
             "the passage once and make three questions of it.",

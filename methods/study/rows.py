@@ -19,6 +19,8 @@ PIECE = 256
 """Tokens of a text that are read at once: what a step holds is bounded."""
 _SORTED = 8
 """Batches whose rows are sorted by length among themselves, so that few places are padded."""
+_ALIKE = 2.0
+"""How many times longer the longest row of a group may be than its shortest."""
 
 
 def text_rows(llm: LocalModel, passages: Sequence[Passage]) -> list[Row]:
@@ -68,6 +70,21 @@ def batches(rows: Sequence[Row], size: int, steps: int, seed: int) -> Iterator[l
             yield [rows[i] for i in group]
         left -= len(groups[:left])
         epoch += 1
+
+
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows in groups of similar length, the shortest first: each is read without the others.
+
+    Beside a passage's text, questions of 20 tokens would be padded to 200 (measured on ten passages
+    with 32 questions each, batches of 16: a third of all positions, half of all logits).
+    """
+    groups: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: row.length):
+        if groups and row.length <= _ALIKE * groups[-1][0].length:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def _shape(row: Row) -> tuple[int, int]:

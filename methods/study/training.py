@@ -18,7 +18,7 @@ from methods.parametric_qa.train.checkpoint import load_checkpoint, save_checkpo
 from methods.parametric_qa.train.tuning import trainable as weights_of
 from methods.parametric_qa.write.sequences import Row, pack, row_losses, target_logits
 from methods.study.params import Precision, StudyParams, products_in
-from methods.study.rows import batches
+from methods.study.rows import alike, batches
 
 if TYPE_CHECKING:
     from harness.llm.base import LanguageModel
@@ -44,8 +44,8 @@ def train(
 ) -> list[float]:
     """Train what is trainable of ``model``, a form of ``llm``'s; the loss of every step.
 
-    A step's loss is the mean over its rows, which ``losses_of`` may work out in another way than
-    by reading them. An interrupted training goes on from its checkpoint in ``place``. Shows
+    A step's loss is the mean over its rows, which are read in groups of similar length;
+    ``losses_of`` may work it out in another way than by reading them. An interrupted training goes on from its checkpoint in ``place``. Shows
     progress under ``label``, if there is one. Raises RunFailedError for a loss that is not finite.
     """
     from rich.console import Console
@@ -84,7 +84,7 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     with torch.enable_grad():
-        loss = losses_of(rows).mean()
+        loss = torch.cat([losses_of(group) for group in alike(rows)]).mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
     told = float(loss.detach())

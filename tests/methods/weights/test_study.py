@@ -13,7 +13,8 @@ from methods.prag.method import PRAG
 from methods.study import lora, passing
 from methods.study.made import entities, prompts_for
 from methods.study.questions import Asked, permuted, questions_of, spans_of
-from methods.study.rows import batches, question_rows, text_rows
+from methods.study.rows import alike, batches, question_rows, text_rows
+from methods.study.training import losses_by_reading
 from tests.methods.weights.lab import PASSAGES, load
 
 VELL, OSTER = PASSAGES
@@ -105,6 +106,23 @@ def test_every_row_comes_once_before_any_comes_again(completion_model_dir):
         assert {row for batch in chosen[first : first + 3] for row in batch} == set(map(id, rows))
     assert chosen == [[id(row) for row in batch] for batch in batches(rows, 2, 8, seed=0)]
     assert chosen != [[id(row) for row in batch] for batch in batches(rows, 2, 8, seed=1)]
+
+
+def test_rows_of_similar_length_are_read_together_with_the_losses_of_all_at_once(
+    completion_model_dir,
+):
+    llm = load(completion_model_dir)
+    long = Passage("d", "Long", " ".join([VELL.text] * 3))
+    rows = [*text_rows(llm, [long, OSTER]), *question_rows(llm, questions_of(VELL, 6))]
+    groups = alike(rows)
+    assert sorted(map(id, rows)) == sorted(id(row) for group in groups for row in group)
+    assert len(groups) > 1
+    for group in groups:
+        assert max(row.length for row in group) <= 2 * min(row.length for row in group)
+    whole = dict(zip(map(id, rows), losses_by_reading(llm.model, rows).tolist(), strict=True))
+    for group in groups:
+        found = losses_by_reading(llm.model, group).tolist()
+        assert found == pytest.approx([whole[id(row)] for row in group], abs=1e-4)
 
 
 def test_the_model_is_asked_for_pairs_of_entities_or_in_several_ways():
