@@ -45,8 +45,9 @@ def train(
     """Train what is trainable of ``model``, a form of ``llm``'s; the loss of every step.
 
     A step's loss is the mean over its rows, which are read in groups of similar length;
-    ``losses_of`` may work it out in another way than by reading them. An interrupted training goes on from its checkpoint in ``place``. Shows
-    progress under ``label``, if there is one. Raises RunFailedError for a loss that is not finite.
+    ``losses_of`` may work it out in another way than by reading them. An interrupted training
+    goes on from its checkpoint in ``place``. Shows progress under ``label``, if there is one.
+    Raises RunFailedError for a loss that is not finite.
     """
     from rich.console import Console
 
