@@ -42,6 +42,10 @@ def evaluate_update(
     unchanged: Annotated[
         int, typer.Option(help="Questions about documents that do not change, at most.")
     ] = 50,
+    documents: Annotated[
+        int | None,
+        typer.Option(help="Corpus of N passages, those that are asked about among them."),
+    ] = None,
     shared: SharedParts = None,
     steps: Annotated[
         int | None, typer.Option(help=f"Optimisation steps on a code of {MEMORY}, 0 to 1000.")
@@ -78,7 +82,7 @@ def evaluate_update(
         methods=method_entries(
             method, param, own, [MEMORY, TEXT] if text else [MEMORY], model
         ),
-        facts=facts, unchanged=unchanged, model=model, seed=seed, device=device,
+        facts=facts, unchanged=unchanged, documents=documents, model=model, seed=seed, device=device,
     )  # fmt: skip
     options = checked_options(updating.UpdateOptions, values)
     found = updating.evaluate_update(options, console(), out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from harness.boards.changing.update_records import (
 from harness.boards.config import MethodEntry
 from harness.boards.task_entry import TaskSource
 from harness.data.corpus_changes import CorpusChanges
+from harness.data.subpool import sub_pool
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.meters.hardware import set_torch_threads
 from harness.progress import say
@@ -57,13 +58,16 @@ class UpdateOptions(BaseModel):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     facts: int = Field(50, ge=1)
     unchanged: int = Field(50, ge=0, description="questions about documents that do not change")
+    documents: int | None = Field(
+        None, ge=1, description="of the corpus at first, those that are asked about among them"
+    )
     model: str = DEFAULT_MODEL
     seed: int = Field(0, ge=0)
     device: str | None = None
 
 
 def evaluate_update(options: UpdateOptions, console: Console, out: Path | None = None) -> Updating:
-    """Change facts in all scenarios and ask for them over the task's whole corpus.
+    """Change facts in all scenarios and ask for them over the task's corpus, or a part of it.
 
     What was answered is kept below ``out``, and an interrupted evaluation goes on there.
 
@@ -76,6 +80,7 @@ def evaluate_update(options: UpdateOptions, console: Console, out: Path | None =
     check_files(subjects, model)
     data = untrained_data(options.task.load(), subjects, model)
     facts = changed_facts(data.questions, data.corpus, options.facts, options.seed, data.name)
+    data = _smaller(data, facts, options)
     check_subjects(subjects, data)
     set_torch_threads()
     llm = open_subjects_model(options.model, options.device, subjects, data)
@@ -133,6 +138,17 @@ def changes_of(corpus: Corpus, facts: Sequence[ChangedFact], scenario: Scenario)
     if scenario == "conflicting":
         return CorpusChanges.of(corpus, added=list(map(second_version, facts)))
     return CorpusChanges.of(corpus)
+
+
+def _smaller(data: TaskData, facts: Sequence[ChangedFact], options: UpdateOptions) -> TaskData:
+    """The data with as many documents as the options say, and the questions that are asked."""
+    if options.documents is None:
+        return data
+    others = unchanged_questions(data.questions, facts, options.unchanged, options.seed)
+    asked = (*(fact.question for fact in facts), *others)
+    corpus = sub_pool(data.corpus, asked, options.documents)
+    fingerprint = corpus.fingerprint
+    return replace(data, questions=asked, corpus=corpus, corpus_fingerprint=fingerprint)
 
 
 def _ask_all(

@@ -79,6 +79,24 @@ def test_every_kind_of_method_follows_its_corpus(evaluate):
     assert "| notes" in table and "written anew" in table
 
 
+def test_a_smaller_corpus_has_what_is_asked_about_and_the_same_facts(evaluate):
+    options = ("--method", "bm25", "--facts", 3, "--unchanged", 2)
+    _, whole, out = evaluate("update", *options)
+    facts = [row["question_id"] for row in rows(out / "facts.csv")]
+    _, small, out = evaluate("update", *options, "--documents", 6)
+    assert (whole["facts"]["corpus_passages"], small["facts"]["corpus_passages"]) == (24, 6)
+    assert [row["question_id"] for row in rows(out / "facts.csv")] == facts
+    found = {line["scenario"]: line for line in small["summary"]}
+    assert found["original"]["old"] == found["overwritten"]["new"] == 3
+    assert len(rows(out / "unchanged.csv")) == 4 * 2
+
+
+def test_a_corpus_that_cannot_hold_what_is_asked_about_is_refused(task, cli):
+    done = cli("evaluate-update", "--task", task, "--method", "bm25", "--facts", 3, "--documents", 2)
+    assert done.code == 2
+    assert "gold documents; ask for" in done.err
+
+
 def test_a_memory_without_room_forgets_old_documents(evaluate):
     options = [part for name in ("notes", "full-notes", "bm25") for part in ("--method", name)]
     table, summary, out = evaluate("forgetting", *options, "--limit", 4)
