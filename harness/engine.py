@@ -21,6 +21,7 @@ from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError, MachineError, describe_error
+from harness.interruption import interruptible
 from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
 from harness.prompts import QAPrompts
@@ -126,6 +127,7 @@ class Engine:
         return await future
 
     async def _do(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        interruptible()
         asyncio.get_running_loop().set_task_factory(trace.start_task)
         self._arrived = asyncio.Event()
         for channel in self.channels.values():

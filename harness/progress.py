@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from harness.interruption import heed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,7 +29,8 @@ class Bar:
         self._last_line = self._start
 
     def advance(self, steps: int = 1) -> None:
-        """Count finished steps."""
+        """Count finished steps; an interrupted run stops here."""
+        heed()
         self.done += steps
         if monotonic() - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
             self._last_line = monotonic()
@@ -66,6 +69,7 @@ class _LiveBar(Bar):
         self._task = self._progress.add_task(label, total=total, completed=done, rate="")
 
     def advance(self, steps: int = 1) -> None:
+        heed()
         self.done += steps
         shown = _per_second(self._rate())
         self._progress.update(self._task, completed=self.done, rate=shown)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.task import TaskData
 
-GOLD_SHARE = 2
-"""At most one in so many passages of a pool is gold, so that a small pool has others, too."""
-
 
 def deal(data: TaskData, documents: int) -> list[TaskData]:
     """The data as pools of ``documents`` passages, see ``pools``; whole if that is all there are.
@@ -54,11 +51,12 @@ def pools(
 ) -> list[tuple[tuple[Question, ...], Corpus]]:
     """Pools of ``documents`` passages, and what is asked in each: all questions once, with gold.
 
-    Questions go round in the order of the SHA-256 of their ids, to as few pools as leave half of
-    each to passages that are no question's gold. Those are taken in the order of their hashes, the
-    next pool's after the last one's, so that no two pools share one while the corpus lasts. Nothing
-    depends on a method or a seed. A single pool is what ``sub_pool`` gives. Raises InputError if
-    the corpus is too small or a question's gold alone is more than half a pool.
+    Questions go round in the order of the SHA-256 of their ids, to as few pools as hold the gold of
+    all. What room is left in a pool is filled with passages that are no question's gold, in the
+    order of their hashes, the next pool's after the last one's, so that no two pools share one
+    while the corpus lasts. Nothing depends on a method or a seed. A single pool is what
+    ``sub_pool`` gives. Raises InputError if the corpus is too small or a question's gold alone is
+    more than a pool.
     """
     if documents > len(corpus):
         raise InputError(f"the corpus holds {len(corpus):,}; ask for at most that many")
@@ -73,18 +71,16 @@ def pools(
 
 def _hands(corpus: Corpus, questions: Sequence[Question], documents: int) -> list[list[Question]]:
     """The questions of each pool."""
-    most = documents // GOLD_SHARE
     order = sample_by_hash(questions, len(questions), lambda question: question.id)
-    fewest = max(1, -(-len(_gold(corpus, order)) // max(1, most)))
+    fewest = max(1, -(-len(_gold(corpus, order)) // documents))
     for count in range(fewest, len(order) + 1):
         hands = [order[start::count] for start in range(count)]
-        if all(len(_gold(corpus, hand)) <= most for hand in hands):
+        if all(len(_gold(corpus, hand)) <= documents for hand in hands):
             return hands
     largest = max(order, key=lambda question: len(set(question.gold_doc_ids)))
     gold = len(set(largest.gold_doc_ids))
     raise InputError(
-        f"at most half of a pool is gold, but question {largest.id!r} has {gold:,} gold passages; "
-        f"ask for pools of {GOLD_SHARE * gold:,} or more"
+        f"question {largest.id!r} has {gold:,} gold passages; ask for pools of {gold:,} or more"
     )
 
 

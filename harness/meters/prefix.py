@@ -15,7 +15,10 @@ from harness.method import Method
 from harness.records import Query
 
 ANEW = 3
-"""Questions that read the text of their prefix themselves; each may take as long as reading it."""
+"""Questions that read the text of their prefix themselves, at most."""
+ENOUGH = 20.0
+"""Seconds after which no further one does: each takes as long as reading a prefix, and where that
+is long it varies little."""
 _KINDS = ("generate", "score", "next_token_probs")
 
 
@@ -27,8 +30,8 @@ def measure_prefix(
 ) -> dict[str, Any]:
     """The prefix record of a method whose prompts have one; ``engine`` is warm, of window 1.
 
-    The queries, whose prompts have a prefix, are answered with their whole prompts read, trained
-    positions left where they are, and the largest prefix among theirs is read once more by itself.
+    The queries, whose prompts have a prefix, are answered with their whole prompts read, until that
+    took ENOUGH, trained positions left where they are, and the largest prefix among theirs is read once more by itself.
     """
     asked = {kind: _Anew(engine.llm, kind) for kind in _KINDS}
     before = {kind: engine.channels[kind].call for kind in _KINDS}
@@ -41,8 +44,11 @@ def measure_prefix(
 
     for kind in _KINDS:
         engine.channels[kind].call = asked[kind]
+    start = perf_counter()
     try:
-        engine.run(method, queries, keep)
+        for query in queries:
+            if not seconds or perf_counter() - start < ENOUGH:
+                engine.run(method, [query], keep)
     finally:
         for kind in _KINDS:
             engine.channels[kind].call = before[kind]

@@ -52,7 +52,7 @@ GOLD = st.lists(st.lists(st.integers(0, 19), max_size=3).map(tuple), min_size=1,
 
 @given(GOLD, st.integers(6, 30))
 @settings(max_examples=30, deadline=None)
-def test_each_question_is_asked_once_where_its_gold_is_and_half_of_a_pool_is_not_gold(
+def test_each_question_is_asked_once_where_its_gold_is_and_no_pool_has_gold_of_others(
     gold: list[tuple[int, ...]], size: int
 ) -> None:
     data = asking(gold)
@@ -65,18 +65,17 @@ def test_each_question_is_asked_once_where_its_gold_is_and_half_of_a_pool_is_not
         held = set(pool.corpus.ids)
         assert (len(held), pool.corpus_fingerprint) == (size, pool.corpus.fingerprint)
         assert held & all_gold == mine
-        assert len(mine) <= size // 2
         assert pool.questions_fingerprint == questions_fingerprint(pool.questions)
     numbers = [len(pool.questions) for pool in pools]
     assert max(numbers) - min(numbers) <= 1
     if sum(numbers) and sum(size - len(set(p.corpus.ids) & all_gold) for p in pools) <= 40:
         others = Counter(id_ for p in pools for id_ in p.corpus.ids if id_ not in all_gold)
-        assert max(others.values()) == 1
+        assert max(others.values(), default=1) == 1
 
 
 def test_more_pools_are_dealt_only_where_the_gold_needs_them(load: Callable[..., TaskData]) -> None:
     whole, cut = load(limit=10), load(limit=10, documents=20)
-    assert [len(deal(whole, size)) for size in (4, 10, 20, 30)] == [5, 2, 1, 1]
+    assert [len(deal(whole, size)) for size in (4, 10, 20, 30)] == [3, 1, 1, 1]
     (one,) = deal(whole, 20)
     # Of one pool the runs are those of a plain sub-pool.
     assert task_config(one) == task_config(cut)
@@ -91,14 +90,14 @@ def test_a_pool_says_which_it_is_and_shares_train_questions_and_demonstrations(
     configs = [task_config(pool) for pool in deal(whole, 4)]
     told = [config.dealt for config in configs]
     assert [dealt and (dealt.number, dealt.pools) for dealt in told] == [
-        (n, 5) for n in range(1, 6)
+        (n, 3) for n in range(1, 4)
     ]
     assert {dealt and dealt.questions_fingerprint for dealt in told} == {
         whole.questions_fingerprint
     }
     assert {config.train_fingerprint for config in configs} == {whole.train_fingerprint}
     assert {config.limit for config in configs} == {10}
-    assert len({config.questions_fingerprint for config in configs}) == 5
+    assert len({config.questions_fingerprint for config in configs}) == 3
     # What a pool's memory is of does not depend on how many pools there are.
     alone = replace(deal(whole, 4)[2], dealt=None)
     assert configs[2].without_questions() == task_config(alone).without_questions()
@@ -106,7 +105,7 @@ def test_a_pool_says_which_it_is_and_shares_train_questions_and_demonstrations(
 
 def test_the_deal_is_the_same_whatever_order_the_files_have(tmp_path: Path) -> None:
     def pools(data: TaskData) -> list[tuple[set[str], set[str]]]:
-        return [({q.id for q in p.questions}, set(p.corpus.ids)) for p in deal(data, 6)]
+        return [({q.id for q in p.questions}, set(p.corpus.ids)) for p in deal(data, 7)]
 
     one = asking([(n,) for n in range(12)])
     turned = Corpus.from_passages(reversed(PASSAGES))
@@ -118,8 +117,8 @@ def test_the_deal_is_the_same_whatever_order_the_files_have(tmp_path: Path) -> N
     ("gold", "size", "error"),
     [
         ([(1,)], 61, "pools of 61 passages: the corpus holds 60; ask for at most"),
-        ([(1,), (2, 3, 4)], 5, "question 'q1' has 3 gold passages; ask for pools of 6 or more"),
-        ([(n,) for n in range(55)], 20, "5 of the corpus are no question's gold; ask for smaller"),
+        ([(1,), (2, 3, 4)], 2, "question 'q1' has 3 gold passages; ask for pools of 3 or more"),
+        ([(n,) for n in range(55)], 40, "5 of the corpus are no question's gold; ask for smaller"),
     ],
 )
 def test_what_cannot_be_dealt_says_why(gold: list[tuple[int, ...]], size: int, error: str) -> None:
