@@ -34,12 +34,12 @@ from leaderboards.page.data import _short_title
 from leaderboards.view import view
 from tests.harness.lab import CountingModel, quiet, without_torch, write_task
 
-SIZES = (4, 10, 20)
+SIZES = (2, 5, 20)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten questions over pools of 4, 10 and 20 passages: five pools, two and one."""
+    """Ten questions over pools of 2, 5 and 20 passages: five pools, two and one."""
     place = tmp_path_factory.mktemp("dealt")
     files = write_task(place / "toy")
     task = {
@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pools": list(SIZES),
         "files": {key: str(files / f"{key}.jsonl") for key in ("questions", "corpus", "train")},
     }
-    methods = [{"name": "bm25", "params": {"k": 2}}, {"name": "no-retrieval", "up_to": 10}]
+    methods = [{"name": "bm25", "params": {"k": 2}}, {"name": "no-retrieval", "up_to": 5}]
     values = {"name": "b", "tasks": [task], "methods": methods}
     board = parse_board({**values, "latency": {"queries": 5, "warmup": 0}}, "board")
     with pytest.MonkeyPatch.context() as patched:
@@ -75,17 +75,17 @@ def test_each_size_is_one_table_of_all_questions(runs: Path) -> None:
         assert row.f1.mean == pytest.approx(np.concatenate([p.scores["f1"] for p in parts]).mean())
         assert row.cost.latency_queries == max(5, pools if pools > 2 else 6 if pools == 2 else 5)
     assert [len(tables[size].rows) for size in SIZES] == [2, 2, 1]
-    assert any("5 pools of 4 passages, each question asked in one" in c for c in tables[4].caption)
+    assert any("5 pools of 2 passages, each question asked in one" in c for c in tables[2].caption)
     told = "writing and seconds of indexing are sums over the pools"
     assert [any(told in c for c in tables[size].caption) for size in SIZES] == [True, True, False]
-    assert tables[4].rows[0].letters  # rows are compared, question by question
+    assert tables[2].rows[0].letters  # rows are compared, question by question
 
 
 def test_the_ids_of_a_joined_run_are_sorted_with_their_own_scores(runs: Path) -> None:
     found = collect(runs)
     (run,) = [
         run for run in joined(found.runs, found.unfinished)[0]
-        if run.manifest.config.method.name == "bm25" and run.manifest.config.task.passages == 4
+        if run.manifest.config.method.name == "bm25" and run.manifest.config.task.passages == 2
     ]  # fmt: skip
     assert list(run.question_ids) == sorted(run.question_ids) and len(run.question_ids) == 10
     alone: dict[str, float] = {}
@@ -98,7 +98,7 @@ def test_pools_whose_letters_need_no_later_revision_are_of_the_row_of_the_others
     runs: Path,
 ) -> None:
     found = [r for r in collect(runs).runs if r.manifest.config.method.name == "bm25"]
-    plain, *others = [run for run in found if run.manifest.config.task.passages == 4]
+    plain, *others = [run for run in found if run.manifest.config.task.passages == 2]
     (row,), left = joined([plain, *(revised(run, 2) for run in others)], [])
     assert not left and len(row.parts) == 5 and len(row.question_ids) == 10
     assert (row.manifest.config.retriever or {})["revision"] == 2
@@ -125,7 +125,7 @@ def test_a_size_lacking_a_pool_stands_in_no_table_and_is_told(runs: Path, tmp_pa
     shutil.rmtree(lost.parent)
     board = build(some)
     labels = {t.settings["task.passages"]: [r.method for r in t.rows] for t in board.tables}
-    assert labels == {4: ["no-retrieval"], 10: ["bm25", "no-retrieval"], 20: ["bm25"]}
+    assert labels == {2: ["no-retrieval"], 5: ["bm25", "no-retrieval"], 20: ["bm25"]}
     notes = [*board.notes, *(note for table in board.tables for note in table.notes)]
     assert any("Not finished" in note and "8/10 answered" in note for note in notes)
 
@@ -137,12 +137,12 @@ def test_the_failures_of_all_pools_are_analysed(
     text = analyse(runs, tmp_path / "out")
     lines = (tmp_path / "out" / "failures.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 * 10
-    assert "Sizes of the corpus: 4, 10, 20 documents" in text
+    assert "Sizes of the corpus: 2, 5, 20 documents" in text
 
 
 def test_sizes_are_told_apart_by_their_titles(runs: Path) -> None:
     board = build(runs)
-    sizes = ("pools of 4", "pools of 10", "20")
+    sizes = ("pools of 2", "pools of 5", "20")
     assert [table.title.split(", ")[1] for table in board.tables] == [
         f"{size} documents: smollm2-135m-instruct" for size in sizes
     ]
@@ -153,37 +153,37 @@ def test_sizes_are_told_apart_by_their_titles(runs: Path) -> None:
 
 def test_flat_rows_and_exported_answers_name_size_and_pool(runs: Path, tmp_path: Path) -> None:
     found = {(row["documents"], row["pools"]) for row in records(view(runs))}
-    assert found == {(4, 5), (10, 2), (20, None)}
+    assert found == {(2, 5), (5, 2), (20, None)}
     count, notes = export(runs, tmp_path / "all.csv")
     with (tmp_path / "all.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert count == len(rows) == 5 * 10 and not notes
     asked = Counter((row["label"], row["documents"], row["question_id"]) for row in rows)
     assert set(asked.values()) == {1}
-    assert {row["pool"] for row in rows if row["documents"] == "4"} == {*"12345"}
+    assert {row["pool"] for row in rows if row["documents"] == "2"} == {*"12345"}
     assert {row["pool"] for row in rows if row["documents"] == "20"} == {""}
-    (one, *_) = (row for row in rows if (row["documents"], row["pool"]) == ("4", "3"))
+    (one, *_) = (row for row in rows if (row["documents"], row["pool"]) == ("2", "3"))
     told = story(runs, one["question_id"])
-    assert "toy, 4 documents 3/5 / bm25 / " in told and "toy / bm25 / " in told
+    assert "toy, 2 documents 3/5 / bm25 / " in told and "toy / bm25 / " in told
     of_rows = [(row["label"], row["documents"]) for row in rows]
     assert len(list(groupby(of_rows))) == len(set(of_rows)) == 5
 
 
 def test_two_rows_and_two_folders_are_paired_over_all_questions_of_a_size(runs: Path) -> None:
     lines = compare(runs, "bm25 (k=2)", "no-retrieval").splitlines()
-    for line, size in zip(lines[4:], (4, 10), strict=True):
+    for line, size in zip(lines[4:], (2, 5), strict=True):
         assert f"pools of {size} documents" in line and line.split("|")[2].strip() == "10"
     places = [runs / "toy" / method for method in ("bm25", "no-retrieval")]
     text = compare_runs(*places)
     assert f"({places[0]})" in text
     assert "In A alone, so not compared: toy, 20 documents." in text
-    (line,) = [x for x in text.splitlines() if x.startswith("| toy, pools of 4 documents ")]
+    (line,) = [x for x in text.splitlines() if x.startswith("| toy, pools of 2 documents ")]
     assert line.split("|")[2].strip() == "10"
     for cell, place in zip(line.split("|")[3:5], places, strict=True):
-        parts = [r for r in collect(place).runs if r.manifest.config.task.passages == 4]
+        parts = [r for r in collect(place).runs if r.manifest.config.task.passages == 2]
         mean = np.concatenate([part.scores["f1"] for part in parts]).mean()
         assert float(cell) == pytest.approx(100 * mean, abs=0.051)
-    with pytest.raises(InputError, match=r"several runs of toy, pools of 4 documents; name one"):
+    with pytest.raises(InputError, match=r"several runs of toy, pools of 2 documents; name one"):
         compare_runs(runs, runs)
     assert beside(runs, runs, ("a", "b")).count("## a beside b: toy, ") == len(SIZES)
 
@@ -197,12 +197,12 @@ def test_pools_that_are_not_all_there_are_told_by_every_reader(runs: Path, tmp_p
         for run in collect(half).runs
         if (task := run.manifest.config.task)
     }
-    shutil.rmtree(parts[4, 3])
+    shutil.rmtree(parts[2, 3])
     count, notes = export(half, tmp_path / "some.csv")
-    assert count == 2 * 10 and "8/10 answered" in notes[0] and "pools of 4 documents" in notes[0]
+    assert count == 2 * 10 and "8/10 answered" in notes[0] and "pools of 2 documents" in notes[0]
     text = compare_runs(half, runs / "toy" / "no-retrieval")
-    assert "A: Not finished" in text and "| toy, pools of 10 documents |" in text
-    for place in (parts[10, 1], parts[20, 0]):
+    assert "A: Not finished" in text and "| toy, pools of 5 documents |" in text
+    for place in (parts[5, 1], parts[20, 0]):
         shutil.rmtree(place)
     for read in (build, lambda folder: export(folder, tmp_path / "none.csv")):
         with pytest.raises(InputError, match="no finished run, since each lacks some of its pools"):

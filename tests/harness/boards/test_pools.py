@@ -21,7 +21,7 @@ from harness.errors import ConfigError, InputError
 from harness.runs.plan import RunPlan
 from tests.harness.lab import quiet, write_task
 
-METHODS = ["no-retrieval", {"name": "bm25", "params": {"k": 1}, "up_to": 10}]
+METHODS = ["no-retrieval", {"name": "bm25", "params": {"k": 1}, "up_to": 5}]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def board(files: dict[str, str], methods: Any = METHODS, **changes: Any) -> Board:
-    task = {"name": "toy", "files": files, "limit": 10, "pools": [4, 10, 20]}
+    task = {"name": "toy", "files": files, "limit": 10, "pools": [2, 5, 20]}
     values = {"name": "b", "tasks": [task], "methods": methods}
     return parse_board({**values, "latency": {"queries": 3, "warmup": 1}, **changes}, "board")
 
@@ -44,11 +44,11 @@ def test_every_size_is_asked_whole_and_a_method_up_to_its_largest(files: dict[st
         task = plan.config.task
         asked[plan.config.method.name, task.passages] += task.questions
     assert asked == {
-        ("no-retrieval", 4): 10, ("no-retrieval", 10): 10, ("no-retrieval", 20): 10,
-        ("bm25", 4): 10, ("bm25", 10): 10,
+        ("no-retrieval", 2): 10, ("no-retrieval", 5): 10, ("no-retrieval", 20): 10,
+        ("bm25", 2): 10, ("bm25", 5): 10,
     }  # fmt: skip
     assert len({plan.config.run_id for plan in plans}) == len(plans) == 8 + 7
-    assert plans[0].label == "toy, 4 documents 1/5 / no-retrieval"
+    assert plans[0].label == "toy, 2 documents 1/5 / no-retrieval"
     assert plans[-1].label == "toy / no-retrieval"
 
 
@@ -61,7 +61,7 @@ def test_all_pools_of_a_size_together_time_as_many_queries_as_one(files: dict[st
     by_size: dict[int | None, list[int]] = {}
     for plan in plans:
         by_size.setdefault(plan.config.task.passages, []).append(timed(plan))
-    assert by_size == {4: [1] * 5, 10: [2, 2], 20: [3]}
+    assert by_size == {2: [1] * 5, 5: [2, 2], 20: [3]}
 
 
 def test_methods_by_method_and_one_pool_as_a_sub_pool(files: dict[str, str]) -> None:
@@ -113,15 +113,15 @@ def test_left_out_questions_are_left_out_of_all_pools(
 
     monkeypatch.setattr(running, "check_untrained", without_two)
     plans = [p for p in plan_runs(board(files), "cpu") if p.config.method.name == "no-retrieval"]
-    small = [plan.config.task for plan in plans if plan.config.task.passages == 4]
+    small = [plan.config.task for plan in plans if plan.config.task.passages == 2]
     assert sum(task.questions for task in small) == 8
     assert {task.dealt and task.dealt.questions_fingerprint for task in small} == {"fewer"}
 
 
 def test_the_boards_of_three_memories_are_the_pools_that_they_say(tmp_path: Path) -> None:
     expected = {
-        "three-memories": ({10: 10, 40: 3, 160: 1, 640: 1}, 50, 40),
-        "three-memories-8b": ({10: 20, 40: 5, 160: 2, 640: 1, 2560: 1}, 100, 640),
+        "three-memories": ({10: 5, 40: 2, 160: 1, 640: 1}, 50, 40),
+        "three-memories-8b": ({10: 10, 40: 3, 160: 1, 640: 1, 2560: 1}, 100, 640),
     }
     for name, (pools, questions, trained) in expected.items():
         board = resolve(read_board(name), tmp_path)
