@@ -30,8 +30,9 @@ def measure_prefix(
 ) -> dict[str, Any]:
     """The prefix record of a method whose prompts have one; ``engine`` is warm, of window 1.
 
-    The queries, whose prompts have a prefix, are answered with their whole prompts read, until that
-    took ENOUGH, trained positions left where they are, and the largest prefix among theirs is read once more by itself.
+    The queries, whose prompts have a prefix, are answered with their whole prompts read, until
+    that took ENOUGH, trained positions left where they are; then the largest prefix among theirs
+    is read once more by itself.
     """
     asked = {kind: _Anew(engine.llm, kind) for kind in _KINDS}
     before = {kind: engine.channels[kind].call for kind in _KINDS}

@@ -82,7 +82,8 @@ def evaluate_update(
         methods=method_entries(
             method, param, own, [MEMORY, TEXT] if text else [MEMORY], model
         ),
-        facts=facts, unchanged=unchanged, documents=documents, model=model, seed=seed, device=device,
+        facts=facts, unchanged=unchanged, documents=documents, model=model, seed=seed,
+        device=device,
     )  # fmt: skip
     options = checked_options(updating.UpdateOptions, values)
     found = updating.evaluate_update(options, console(), out)

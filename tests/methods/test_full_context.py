@@ -87,6 +87,16 @@ def test_reading_once_is_told_and_weighed(run):
     assert f"no room for {found.storage.left_out} of the corpus's documents" in board
 
 
+def test_where_reading_takes_long_one_question_reads_its_prefix_itself(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.meters.prefix.ENOUGH", 0.0)
+    write_task(tmp_path / "files", 8)
+    method = FullContext(FullContext.Params(budget=300, max_tokens=6, shots=2))
+    folder = execute(
+        make_plan(tmp_path / "files", method, queries=4), tmp_path, tiny, None, quiet()
+    )
+    assert len(read_performance(folder).prefix.first_token) == 1
+
+
 def test_conformance_with_keys_and_values(tiny):
     check_method(FullContext, {"max_tokens": 3}, model=tiny)
 

@@ -92,7 +92,9 @@ def test_a_smaller_corpus_has_what_is_asked_about_and_the_same_facts(evaluate):
 
 
 def test_a_corpus_that_cannot_hold_what_is_asked_about_is_refused(task, cli):
-    done = cli("evaluate-update", "--task", task, "--method", "bm25", "--facts", 3, "--documents", 2)
+    done = cli(
+        "evaluate-update", "--task", task, "--method", "bm25", "--facts", 3, "--documents", 2
+    )
     assert done.code == 2
     assert "gold documents; ask for" in done.err
 
