@@ -45,6 +45,8 @@ for _name in (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.umask(0o022)
+# Collecting makes many objects that stay, and each look at them takes longer than the last.
+gc.set_threshold(50_000, 20, 100)
 # nohup, a shell's "&" and some CI runners leave it ignored: tests that send it would wait a minute.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
