@@ -15,7 +15,11 @@ ADMITTED = {
     "self-rag-prompted": ("named as its support",),
     "adaptive-rag-llm-router": ("gives no probabilities", "unless B is the least likely"),
     "flashrag": ("worst passages first", "executes what the model writes", "stop string"),
-    "memory-layer": ("MLP stays under the layer", "chosen once for each passage", "not measured"),
+    "memory-layer": (
+        "MLP stays under the layer",
+        "chosen once for each passage",
+        "never at full size",
+    ),
     "parametric-qa": ("thinks when it reads",),
     "parametric-qa-bm25": ("bm25, whose card says",),
 }
