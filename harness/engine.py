@@ -21,9 +21,9 @@ from harness.clients import LLMClient, RetrieverClient
 from harness.data.card import TaskCard
 from harness.data.corpus import Corpus
 from harness.errors import CapabilityError, ConfigError, MachineError, describe_error
-from harness.interruption import interruptible
 from harness.llm.base import LanguageModel
 from harness.method import Lent, Method
+from harness.progress import interruptible
 from harness.prompts import QAPrompts
 from harness.records import Prediction, Query, Question
 from harness.retrieval.base import Retriever

@@ -1,18 +1,40 @@
-"""One live bar per run: done, rate, time left. Plain lines when the output is not a terminal."""
+"""Progress: one live bar per run, with done, rate, time left; plain lines where no terminal is.
+
+A bar's steps are also where work that does not await hears Ctrl-C: asyncio answers it by cancelling
+a task, which ends at its next await, and a training has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
-from typing import TYPE_CHECKING
-
-from harness.interruption import heed
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rich.console import Console
 
 SECONDS_BETWEEN_LINES = 15.0
+_whole: ContextVar[asyncio.Task[Any] | None] = ContextVar("_whole", default=None)
+
+
+def interruptible() -> None:
+    """Have bars stop all that the current task, a loop's first one, starts from here on."""
+    import asyncio
+
+    _whole.set(asyncio.current_task())
+
+
+def _heed() -> None:
+    """Stop here, by CancelledError, if the loop's first task was cancelled since."""
+    whole = _whole.get()
+    if whole is not None and whole.cancelling():
+        from asyncio import CancelledError
+
+        raise CancelledError
 
 
 def say(console: Console, text: str) -> None:
@@ -30,7 +52,7 @@ class Bar:
 
     def advance(self, steps: int = 1) -> None:
         """Count finished steps; an interrupted run stops here."""
-        heed()
+        _heed()
         self.done += steps
         if monotonic() - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
             self._last_line = monotonic()
@@ -69,7 +91,7 @@ class _LiveBar(Bar):
         self._task = self._progress.add_task(label, total=total, completed=done, rate="")
 
     def advance(self, steps: int = 1) -> None:
-        heed()
+        _heed()
         self.done += steps
         shown = _per_second(self._rate())
         self._progress.update(self._task, completed=self.done, rate=shown)
