@@ -54,6 +54,9 @@ class Bar:
         """Count finished steps; an interrupted run stops here."""
         _heed()
         self.done += steps
+        self._show()
+
+    def _show(self) -> None:
         if monotonic() - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
             self._last_line = monotonic()
             say(self.console, self.line())
@@ -90,9 +93,7 @@ class _LiveBar(Bar):
         self._progress.start()
         self._task = self._progress.add_task(label, total=total, completed=done, rate="")
 
-    def advance(self, steps: int = 1) -> None:
-        _heed()
-        self.done += steps
+    def _show(self) -> None:
         shown = _per_second(self._rate())
         self._progress.update(self._task, completed=self.done, rate=shown)
 

@@ -134,7 +134,6 @@ class _Garbage:
 
 def pytest_collection_finish() -> None:
     _Garbage.leave_modules()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

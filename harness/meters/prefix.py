@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from time import perf_counter
 from typing import Any
 
@@ -46,10 +47,9 @@ def measure_prefix(
     for kind in _KINDS:
         engine.channels[kind].call = asked[kind]
     start = perf_counter()
+    some = takewhile(lambda _: not seconds or perf_counter() - start < ENOUGH, queries)
     try:
-        for query in queries:
-            if not seconds or perf_counter() - start < ENOUGH:
-                engine.run(method, [query], keep)
+        engine.run(method, some, keep)
     finally:
         for kind in _KINDS:
             engine.channels[kind].call = before[kind]

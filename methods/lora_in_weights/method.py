@@ -70,10 +70,6 @@ class LoraInWeights(Method):
             "model makes of them",
         )
         questions: int = Field(64, ge=1, le=1000, description="made of a passage by rule, at most")
-        depth: float = Field(
-            0.34, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
-        )
-        epochs: int = Field(2, ge=1, description="how often everything is studied")
         batch: int = Field(16, ge=1, description="texts or questions of a training step")
         learning_rate: float = Field(2e-3, gt=0, description="highest of the training")
         made: int = Field(

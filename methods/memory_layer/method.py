@@ -93,7 +93,6 @@ class MemoryLayerMethod(Method):
             description="text: the passages; questions: they and questions made of them by rule",
         )
         questions: int = Field(64, ge=1, le=1000, description="made of a passage by rule, at most")
-        epochs: int = Field(2, ge=1, description="how often everything is studied")
         learning_rate: float = Field(
             0.1, gt=0, description="highest, in units of the MLP's usual output"
         )

@@ -71,9 +71,6 @@ class PRAG(Method):
         layers: Literal["all", "mlp"] = Field(
             "mlp", description="linear layers that have a LoRA: all but the head, or those of MLPs"
         )
-        depth: float = Field(
-            0.34, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
-        )
         epochs: int = Field(10, ge=1, description="how often a passage's material is studied")
         batch: int = Field(4, ge=1, description="texts or questions of a training step")
         learning_rate: float = Field(3e-3, gt=0, description="highest of the training")

@@ -17,7 +17,7 @@ PRECISION = "of products in training; bfloat16 for processors that have it"
 class StudyParams(BaseModel):
     """How something is trained on rows of study."""
 
-    epochs: int = Field(6, ge=1, description="how often everything is studied")
+    epochs: int = Field(2, ge=1, description="how often everything is studied")
     steps: int | None = Field(None, ge=1, description="training steps; null: as epochs come to")
     batch: int = Field(8, ge=1, description="texts or questions of a training step")
     learning_rate: float = Field(1e-3, gt=0, description="highest of the training")
@@ -41,7 +41,7 @@ class LoraParams(StudyParams):
         "all", description="linear layers that have the LoRA: all but the head, or those of MLPs"
     )
     depth: float = Field(
-        1.0, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
+        0.34, gt=0, le=1, description="share of the model's layers, the last ones, that have it"
     )
 
 
