@@ -46,6 +46,7 @@ METHODS: dict[str, str] = {
 COMMANDS: dict[str, str] = {
     "train": "methods.parametric_qa.cli.train:train",
     "train-bridge": "methods.xrag.cli:train_bridge",
+    "import-icae": "methods.compressor.cli:import_icae",
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-encoder": "methods.parametric_qa.cli.evaluate_encoder:evaluate_encoder",

@@ -47,7 +47,8 @@ class Compressor(Banked):
             "One passage is read by default, since the shipped reader was worse with more; PISCO "
             "reads five (-p k=5).",
             "The passages' text stays with the retriever and counts as storage.",
-            "PISCO's, ICAE's and CLaRa's checkpoints are not opened and were not run: see "
+            "ICAE's checkpoint is opened (memory-harness import-icae), asked with the house's "
+            "prompts, and was not run at full size; PISCO's and CLaRa's are not opened: see "
             "methods/compressor/README.md.",
         ),
     )

@@ -155,19 +155,24 @@ class Encoder(DocumentEncoder):
 
     def hidden_states(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Last hidden states at the memory tokens, float32 [documents, slots, hidden]."""
-        embed = model.get_input_embeddings()
-        device, slots = embed.weight.device, self.config.slots
-        rows = []
-        for document in documents:
-            text = embed(torch.tensor([*self.start, *document], device=device))
-            rows.append(torch.cat([text, self.tokens.to(text)]))
-        found = last_states(model.get_decoder(), rows)
-        return torch.stack([states[-slots:] for states in found]).float()
+        return states_at(self.tokens, model, [[*self.start, *ids] for ids in documents])
 
     def forward(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim] of token ids; gradients reach whatever is trained."""
         codes: Tensor = self.project(self.hidden_states(model, documents))
         return codes
+
+
+def states_at(tokens: Tensor, model: Any, texts: Sequence[Sequence[int]]) -> Tensor:
+    """Last hidden states at ``tokens`` [slots, hidden], input vectors that are read after each text
+    of token ids; float32 [texts, slots, hidden]."""
+    embed = model.get_input_embeddings()
+    rows = []
+    for text in texts:
+        vectors = embed(torch.tensor(text, device=embed.weight.device))
+        rows.append(torch.cat([vectors, tokens.to(vectors)]))
+    found = last_states(model.get_decoder(), rows)
+    return torch.stack([states[-len(tokens) :] for states in found]).float()
 
 
 def last_states(decoder: Any, rows: Sequence[Tensor]) -> list[Tensor]:

@@ -13,6 +13,7 @@ from methods.parametric_qa.shared.encoder import (
     DocumentEncoder,
     Encoder,
 )
+from methods.parametric_qa.shared.icae import ICAEEncoder
 from methods.parametric_qa.shared.span_encoder import SpanEncoder
 
 InitName = Literal["spans", "encoder", "spans+encoder"]
@@ -27,6 +28,7 @@ def find_encoder(folder: Path) -> DocumentEncoder | None:
         return None
     # A file that is missing is named by what loads it.
     known = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
-    if known.get("kind") == SpanEncoder.kind:
-        return SpanEncoder.load(folder)
+    for kind in (SpanEncoder, ICAEEncoder):
+        if known.get("kind") == kind.kind:
+            return kind.load(folder)
     return (ContextualEncoder if "adapter" in known else Encoder).load(folder)

@@ -25,18 +25,23 @@ PLACES = (
 
 
 class LayerAdapter(nn.Module):
-    """Low-rank changes of linear layers: A [layers, rank, in] and B [layers, rank, out] of each."""
+    """Low-rank changes of linear layers: A [layers, rank, in] and B [layers, rank, out] of each.
+
+    ``places`` names the linear layers, within a decoder's layer.
+    """
+
+    places: Sequence[str] = PLACES
 
     @abstractmethod
     def matrix(self, place: str, side: str) -> Tensor:
-        """A or B of all layers, float32 [layers, rank, width]."""
+        """A or B of all layers [layers, rank, width]."""
 
     @contextmanager
     def on(self, decoder: Any) -> Iterator[None]:
         """The decoder with this adapter beside whatever it has, for the calling thread."""
         own, hooks = threading.get_ident(), []
         try:
-            for place in PLACES:
+            for place in self.places:
                 a, b = self.matrix(place, "a"), self.matrix(place, "b")
                 for number, layer in enumerate(decoder.layers):
                     module = layer.get_submodule(place)

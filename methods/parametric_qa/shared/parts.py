@@ -38,6 +38,10 @@ class SharedConfig(BaseModel):
     sharpness: float = Field(
         3.0, ge=0, description="power of a token's salience in the mean over its span"
     )
+    mark_last: bool = Field(
+        False, exclude_if=lambda last: not last, description="the mark ends a memory, and does not "
+        "begin it",
+    )  # fmt: skip
     model: str = Field(description="name of the language model")
     model_fingerprint: str = Field(description="of the model without the adapter")
 
@@ -46,9 +50,9 @@ class SharedParts(nn.Module):
     """Maps between token embeddings, codes and the model's inputs.
 
     ``down`` takes an embedding less the mean to ``z_dim``, ``up`` a code back to ``hidden``;
-    ``mark`` is the learned vector that begins every memory. ``salience`` [vocabulary] says how much
-    a token tells. Untrained, maps are the principal components of the model's embedding matrix and
-    all tokens tell equally much.
+    ``mark`` is the learned vector that begins every memory, or ends it. ``salience`` [vocabulary]
+    says how much a token tells. Untrained, maps are the principal components of the model's
+    embedding matrix and all tokens tell equally much.
     """
 
     code_std: Tensor
@@ -104,7 +108,7 @@ class SharedParts(nn.Module):
         """What the model reads of codes [..., slots, z_dim]: [..., 1 + slots, hidden]."""
         z = self.up(codes)
         mark = self.mark.expand(*z.shape[:-2], 1, -1)
-        return torch.cat([mark, z], dim=-2)
+        return torch.cat([z, mark] if self.config.mark_last else [mark, z], dim=-2)
 
     def cut(self, config: SharedConfig) -> Self:
         """The parts of codes that are the first numbers of these."""

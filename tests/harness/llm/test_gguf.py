@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -216,7 +217,7 @@ def test_conversion_keeps_weights_and_tokens(cache, tmp_path):
 @pytest.mark.model
 @pytest.mark.slow
 def test_default_model_equals_its_gguf():
-    """Tensor by tensor as the gguf library reads them; transformers made what is compared."""
+    """As the gguf library reads them, every fifth layer; transformers made what is compared."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
     from safetensors.numpy import load_file
@@ -230,11 +231,14 @@ def test_default_model_equals_its_gguf():
     heads = json.loads((folder / "config.json").read_text())
     for tensor in reader.tensors:
         name = hub_name(tensor.name)
+        kept_one = kept.pop(name)
+        if (layer := re.match(r"blk\.(\d+)", tensor.name)) and int(layer[1]) % 5:
+            continue
         # As a plain array: every view of a mapped one costs Python work.
         own = dequantize(np.asarray(tensor.data), tensor.tensor_type)
         if count := rotated_heads(tensor.name, heads):
             own = own.reshape(count, -1, 2, own.shape[1]).swapaxes(1, 2).reshape(own.shape)
-        assert np.array_equal(kept.pop(name), own), name
+        assert np.array_equal(kept_one, own), name
     assert set(kept) <= {"lm_head.weight"}  # the embeddings' own
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()

@@ -274,10 +274,10 @@ def test_default_model_alone_and_in_batches():
     llm = open_model(resolve_model(DEFAULT_MODEL))
     assert isinstance(llm, LocalModel)
     questions = read_questions("tasks/nq/sample/train.jsonl")
-    prompts = QAPrompts(tuple(demonstration(question, []) for question in questions[:5]))
+    prompts = QAPrompts(tuple(demonstration(question, []) for question in questions[:2]))
     requests = [
         GenerateRequest(prompts.closed_book(Query(q.id, q.text)).render("completion"), 6, ("\n",))
-        for q in questions[5:8]
+        for q in questions[2:5]
     ]
     alone = [dict(llm.generate([request]))[0] for request in requests]
     assert replies(llm, requests, 6) == alone

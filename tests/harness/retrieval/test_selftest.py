@@ -16,13 +16,11 @@ from tests.harness.retrieval.helpers import HashEncoder, corpus_of
 
 TITLES = [f"{a} {b}" for a in ("Running", "Studies", "Happiness") for b in ("cities", "armies")]
 
-
-LARGE = [pytest.param(task, marks=pytest.mark.slow) for task in ("hotpotqa",)]
-SMALL = ["nq", "triviaqa"]
+TASKS = ["nq", "triviaqa"]
 
 
 @pytest.mark.usefixtures("indexes")
-@pytest.mark.parametrize("task", [*SMALL, *LARGE])
+@pytest.mark.parametrize("task", TASKS)
 def test_a_sound_index_passes(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -33,7 +31,7 @@ def test_a_sound_index_passes(
 
 
 @pytest.mark.usefixtures("indexes")
-@pytest.mark.parametrize("task", SMALL)
+@pytest.mark.parametrize("task", TASKS)
 def test_shuffled_passages_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
@@ -47,7 +45,7 @@ def test_shuffled_passages_are_caught(
 
 
 @pytest.mark.usefixtures("indexes")
-@pytest.mark.parametrize("task", SMALL)
+@pytest.mark.parametrize("task", TASKS)
 def test_unstemmed_queries_on_a_stemmed_index_are_caught(
     task: str, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:

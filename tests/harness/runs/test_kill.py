@@ -84,7 +84,7 @@ def test_a_real_model_killed_by_the_command_line(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in a process of its own, finished in this one, where torch is loaded already."""
-    files = write_task(tmp_path / "files", 40)
+    files = write_task(tmp_path / "files", 24)
     arguments = [
         "run", "--method", "bm25", "--task", "toy", "--questions", files / "questions.jsonl",
         "--corpus", files / "corpus.jsonl", "--train", files / "train.jsonl", "--model",
@@ -95,7 +95,7 @@ def test_a_real_model_killed_by_the_command_line(
     whole, out = tmp_path / "whole", tmp_path / "killed"
     monkeypatch.setenv("PATH", "")  # no git: a commit made meanwhile would be recorded
     with subprocess.Popen([program, *arguments, out], stderr=subprocess.DEVNULL) as process:
-        wait_for_answers(out, 15, process)
+        wait_for_answers(out, 9, process)
         os.kill(process.pid, signal.SIGKILL)
     for place in (whole, out):
         monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, arguments), str(place)])
