@@ -111,6 +111,10 @@ class Method(Revisable, ABC):
     """Whether it is told the task's name and hops; the hops then are part of a run's identity."""
     runs: ClassVar[tuple[type[Method], ...]] = ()
     """Methods that this one runs inside itself."""
+    only_answers: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that ``write`` is not shown: runs that differ in them share a memory."""
+    writes_as: ClassVar[str | None] = None
+    """The method, by name, whose memory a control reads, of the same version and parameters."""
 
     class Params(MethodParams):
         """Parameters of the method."""
@@ -288,9 +292,7 @@ class Method(Revisable, ABC):
 
     def storage(self) -> StorageReport:
         """Bytes of the memory by part. The base accounts for the text and index it retrieves."""
-        if self.retriever_name is None:
-            return StorageReport({}, 0)
-        return self.retriever.storage()
+        return self.retriever.storage() if self.retriever_name else StorageReport({}, 0)
 
 
 def writes_memory(cls: type[Method]) -> bool:

@@ -60,7 +60,7 @@ def check_plan(plan: RunPlan, root: Path) -> None:
             f"model '{plan.model.name}' cannot take the method's adapter "
             f"('{plan.method.adapter}'); only a local transformers model can"
         )
-    if not is_written(memory_path(root, plan.config)):
+    if not is_written(memory_path(root, plan.config, type(plan.method))):
         plan.method.check_write(plan.data.train)
 
 

@@ -148,7 +148,7 @@ class _Left:
             self.changed.notify_all()
 
     def _needed(self, plan: RunPlan) -> set[str]:
-        memory = memory_path(self.root, plan.config)
+        memory = memory_path(self.root, plan.config, type(plan.method))
         writes = writes_memory(type(plan.method)) and not is_written(memory)
         # The run itself, too: a board may name it twice.
         return {plan.config.run_id, *_index(plan), *({str(memory)} if writes else ())}

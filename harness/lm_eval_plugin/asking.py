@@ -91,7 +91,8 @@ def answer(
     with llm.adapted(method.adapter):
         seed = planned.config.seed
         engine = open_method(method, data, seed, llm, retriever, settings.window)
-        write_memory(engine, method, data, memory_path(settings.place, planned.config), console)
+        place = memory_path(settings.place, planned.config, type(method))
+        write_memory(engine, method, data, place, console)
         from harness.meters.latency import synchronise
 
         engine.settle = partial(synchronise, str(llm.provenance().get("device", "remote")))

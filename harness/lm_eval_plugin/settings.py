@@ -98,7 +98,9 @@ class Settings:
 
     def fingerprint(self) -> str:
         """SHA-256 over all that decides an answer beside the question and its task's own data."""
-        return fingerprint([self.plan_of_nothing().config.memory_id, self.names_data])
+        config = self.plan_of_nothing().config
+        asked = config.written() | {"task": config.task.without_questions()}
+        return fingerprint([fingerprint(asked)[:12], self.names_data])
 
 
 def parse_settings(

@@ -91,7 +91,7 @@ class _Run:
                 check_manifest(folder)
             if not finished:
                 run.write_manifest(going_on(run, manifest))
-            place = memory_path(root, plan.config)
+            place = memory_path(root, plan.config, type(self.method))
             shared = plan.measuring.processes
             loaded = write_memory(engine, self.method, plan.data, place, self.console, shared)
             memory.enter_context(self.llm.changed(self.method.changes))

@@ -134,11 +134,6 @@ class RunConfig(Record):
         """First 12 hex digits of the SHA-256 of the canonical config."""
         return fingerprint(self.written())[:12]
 
-    @property
-    def memory_id(self) -> str:
-        """The like for what the method writes: runs that differ in their questions share it."""
-        return fingerprint(self.written() | {"task": self.task.without_questions()})[:12]
-
     def folder(self, root: Path) -> Path:
         """``root/<task>/<method>/<run id>``."""
         task = check_slug(self.task.name, "task")

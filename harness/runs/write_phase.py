@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from harness.clients import RetrieverClient
 from harness.engine import Engine
 from harness.errors import (
     HarnessError,
@@ -28,6 +29,7 @@ from harness.errors import (
     machine_failure,
 )
 from harness.files import check_slug, locked, read_json, write_json, writing
+from harness.fingerprint import fingerprint
 from harness.method import Method, writes_memory
 from harness.records import Question
 from harness.runs.directory import MEMORY_FOLDER
@@ -46,10 +48,23 @@ CALLS = "calls.jsonl"
 """In a scratch folder: what was asked, and replied."""
 
 
-def memory_path(root: Path, config: RunConfig) -> Path:
-    """Where the memory of a run lies; runs that differ in their questions alone share it."""
-    name = f"{check_slug(config.method.name, 'method')}-{config.memory_id}"
-    return root / check_slug(config.task.name, "task") / MEMORY_FOLDER / name
+def memory_path(root: Path, config: RunConfig, cls: type[Method]) -> Path:
+    """Where the memory of a run of a method lies."""
+    name = check_slug(cls.writes_as or config.method.name, "method")
+    place = f"{name}-{memory_id(config, cls)}"
+    return root / check_slug(config.task.name, "task") / MEMORY_FOLDER / place
+
+
+def memory_id(config: RunConfig, cls: type[Method]) -> str:
+    """A hash of what decides a memory, which runs share that differ in their questions or in what
+    the method says is only for answers, and a control with its method."""
+    params = {k: v for k, v in config.method.params.items() if k not in cls.only_answers}
+    own = {"name": cls.writes_as or config.method.name, "params": params}
+    values = config.written() | {"task": config.task.without_questions()}
+    values["method"] = config.method.written() | own
+    if "retriever" in cls.only_answers:
+        values["retriever"] = None
+    return fingerprint(values)[:12]
 
 
 def is_written(place: Path) -> bool:
@@ -155,13 +170,16 @@ def at_work(
 ) -> Counts | None:
     """Have an opened method do what changes a memory, which may be awaited, as ``write`` does."""
     under_way = UnderWay(engine.window, engine.llm.release, console)
-    with Journal(scratch / CALLS, engine.submit, corpus) as journal:
+    with _blind(method), Journal(scratch / CALLS, engine.submit, corpus) as journal:
         lent = method.lent
+        retriever = lent.retriever.through(journal.submit)
+        if "retriever" in type(method).only_answers:
+            retriever = RetrieverClient(None, retriever.corpus, journal.submit)
         method.open(
             replace(
                 lent,
                 llm=lent.llm.through(journal.submit),
-                retriever=lent.retriever.through(journal.submit),
+                retriever=retriever,
                 # No gold, even for an oracle: runs on other questions share the memory.
                 gold={},
                 scratch=scratch,
@@ -173,6 +191,19 @@ def at_work(
             return None
         engine.complete(under_way.whole(label, asking))
     return journal.counts
+
+
+@contextmanager
+def _blind(method: Method) -> Iterator[None]:
+    """The method without the parameters of which it says that no memory depends on them."""
+    params = method.params
+    method.params = params.model_copy()
+    for name in type(method).only_answers:
+        method.params.__dict__.pop(name, None)
+    try:
+        yield
+    finally:
+        method.params = params
 
 
 @contextmanager

@@ -130,6 +130,8 @@ def properties(lab: Lab) -> Wrongs:
             f"retriever_name is {retriever!r:.80}",
             "name a retriever, such as 'bm25', or give None",
         )
+    if unknown := sorted(lab.cls.only_answers - lab.cls.Params.model_fields.keys()):
+        yield f"only_answers names no parameter: {unknown}", "name parameters, or leave them out"
 
 
 @rule("answer is 'async def answer(self, query)'", is_method)

@@ -65,6 +65,7 @@ class Compressor(Banked):
             5, ge=1, le=1000, description="found passages that are reported, read or not"
         )
 
+    only_answers = frozenset({"k", "ranked", "retriever", "max_tokens"})
     params: Params
     _folder: Path
 
@@ -124,6 +125,8 @@ class CompressorShuffled(Compressor):
             "be among them.",
         ),
     )
+
+    writes_as = "compressor"
 
     def _read(self, found: Sequence[Passage], query: Query) -> list[str]:
         used = {passage.id for passage in found}

@@ -41,6 +41,7 @@ class GraphRead(RetrieveThenRead):
             "bm25", description=f"searches where the walk finds nothing or too little. {RETRIEVER}"
         )
 
+    only_answers = frozenset({"damping", "k", "retriever", "max_tokens"})
     params: Params
     _graph: Graph
     _parts: dict[str, int]
@@ -131,6 +132,7 @@ class GraphPPR(GraphRead):
             True, description="a phrase counts in a score the more, the fewer passages have it"
         )
 
+    only_answers = GraphRead.only_answers | {"specific"}
     params: Params
 
     def scores(self, start: Floats) -> Floats:

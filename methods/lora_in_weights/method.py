@@ -83,6 +83,7 @@ class LoraInWeights(Method):
         k: int = Field(5, ge=1, le=1000, description="passages read, with a retriever")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
+    only_answers = frozenset({"k", "retriever", "max_tokens"})
     params: Params
     _folder: Path
     _documents: int

@@ -99,6 +99,7 @@ class MemoryLayerMethod(Method):
         shots: int = Field(0, ge=0, le=64, description="demonstrations from the train split")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
+    only_answers = frozenset({"max_tokens"})
     params: Params
     _name: str
     _layer: MemoryLayer

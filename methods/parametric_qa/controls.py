@@ -44,6 +44,7 @@ class ParametricQAGold(ParametricQA):
         k: int = Field(100, ge=1, le=100, description="gold memories that are read, at most")
 
     params: Params
+    writes_as = "parametric-qa"
 
     def _choose(self, query: Query) -> list[Chosen]:
         gold = dict.fromkeys(self.gold[query.id].gold_doc_ids)
@@ -65,6 +66,8 @@ class ParametricQAShuffled(ParametricQA):
             "may be among them.",
         ),
     )
+
+    writes_as = "parametric-qa"
 
     def _read(self, chosen: Sequence[Chosen], query: Query) -> list[str]:
         used = {c.id for c in chosen}

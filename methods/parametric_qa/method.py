@@ -93,6 +93,7 @@ class ParametricQA(Banked):
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
 
+    only_answers = frozenset({"k", "ranked", "hops", "max_tokens"})
     params: Params
     _chooser: Chooser
 

@@ -26,6 +26,8 @@ class PRAGShuffled(PRAG):
         ),
     )
 
+    writes_as = "prag"
+
     def _chosen(self, query: Query, found: Sequence[Passage]) -> list[Path]:
         used = {passage.id for passage in found}
         chosen = others(list(self._places), used, len(found), self.seed, query)

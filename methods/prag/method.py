@@ -80,6 +80,7 @@ class PRAG(Method):
         combine: bool = Field(False, description="read the passages' text, too")
         max_tokens: int = Field(32, ge=1, description="longest answer, in tokens")
 
+    only_answers = frozenset({"k", "retriever", "combine", "max_tokens"})
     params: Params
     _folder: Path
     _places: dict[str, str]

@@ -187,7 +187,7 @@ def test_what_a_file_holds_is_part_of_the_run_and_of_its_memory(plan, tmp_path) 
     configs += [plan("reads", Reads, folder=str(notes)).config for _ in range(2)]
     ids = [config.run_id for config in configs]
     assert ids[0] != ids[1] == ids[2]
-    places = [memory_path(tmp_path, config) for config in configs]
+    places = [memory_path(tmp_path, config, Reads) for config in configs]
     assert places[0] != places[1] == places[2]
     assert list(configs[0].method.inputs) == ["notes"]
 

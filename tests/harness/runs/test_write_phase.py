@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from pydantic import Field
 
 from harness.data.corpus import Corpus
 from harness.errors import RunFailedError, RunLockedError
 from harness.files import locked
-from harness.method import MethodCard
+from harness.method import MethodCard, MethodParams
 from harness.records import Prediction, Query, Question
 from harness.runs.execute import execute
 from harness.runs.manifest import RunConfig
@@ -66,9 +67,68 @@ def test_runs_that_differ_in_their_questions_alone_share_a_memory(files, tmp_pat
     assert read_performance(one).write == read_performance(other).write is not None
 
 
+class Repeats(Remember):
+    """Answers in more or fewer words; what it keeps depends on how long a word may be."""
+
+    card = MethodCard("Repeats", "Keeps first words, as far as they may be long.")
+    only_answers = frozenset({"times", "retriever"})
+
+    class Params(MethodParams):
+        times: int = Field(1, description="words of an answer")
+        longest: int = Field(9, description="letters of a word")
+        retriever: str | None = Field(None, description="read, too")
+
+    params: Params
+
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        super().write(corpus, train, folder)
+        assert self.params.longest
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction(" ".join(["yes"] * self.params.times))
+
+
+class RepeatsWrongly(Repeats):
+    card = MethodCard("Control", "The same memory, another answer.")
+    writes_as = "repeats"
+
+    async def answer(self, query: Query) -> Prediction:
+        return Prediction("no")
+
+
+def memories(out: Path) -> list[Path]:
+    return list((out / "toy" / ".memory").iterdir())
+
+
+def test_runs_share_a_memory_that_differ_in_what_is_only_for_answers(files, tmp_path) -> None:
+    params = [{}, {"times": 2}, {"retriever": "bm25"}, {"longest": 2}]
+    runs = [go(files, tmp_path, Repeats(Repeats.Params(**each))) for each in params[:2]]
+    assert len(set(runs)) == 2 and len(memories(tmp_path)) == 1
+    plans = [make_plan(files, Repeats(Repeats.Params(**each))) for each in params]
+    places = [memory_path(tmp_path, plan.config, Repeats) for plan in plans]
+    assert places[0] == places[1] == places[2] != places[3]
+
+
+def test_a_control_reads_the_memory_of_its_method(files, tmp_path) -> None:
+    one = go(files, tmp_path, Repeats())
+    other = go(files, tmp_path, RepeatsWrongly())
+    assert len(memories(tmp_path)) == 1
+    assert read_performance(one).write == read_performance(other).write is not None
+    assert '"no"' in (other / "predictions.jsonl").read_text()
+
+
+class Looks(Repeats):
+    only_answers = frozenset({"longest"})
+
+
+def test_a_write_that_looks_at_what_is_only_for_answers_stops(files, tmp_path) -> None:
+    with pytest.raises(RunFailedError, match="write.. failed with AttributeError: .*longest"):
+        go(files, tmp_path, Looks())
+
+
 def test_a_memory_that_is_written_is_read_by_any_number_at_once(files, tmp_path) -> None:
     go(files, tmp_path, Remember())
-    place = memory_path(tmp_path, make_plan(files, Remember()).config)
+    place = memory_path(tmp_path, make_plan(files, Remember()).config, Remember)
     (place / "scratch").mkdir()  # as a writer leaves it that is killed at its very end
     with locked(place, "memory"):
         go(files, tmp_path, Remember(), limit=7)
@@ -94,10 +154,10 @@ def test_a_memory_is_written_without_the_gold_of_those_who_share_it(files, tmp_p
 
 def test_another_corpus_or_seed_is_another_memory(files: Path, tmp_path: Path) -> None:
     config = make_plan(files, Remember()).config
-    place = memory_path(tmp_path, config)
-    assert memory_path(tmp_path, config.model_copy(update={"seed": 1})) != place
+    place = memory_path(tmp_path, config, Remember)
+    assert memory_path(tmp_path, config.model_copy(update={"seed": 1}), Remember) != place
     other = changed_task(config, corpus_fingerprint="other")
-    assert memory_path(tmp_path, other) != place
+    assert memory_path(tmp_path, other, Remember) != place
 
 
 def test_train_questions_are_answered_as_in_a_run_of_their_own(files, tmp_path) -> None:
@@ -143,7 +203,7 @@ def test_calls_of_a_write_are_kept_with_the_run(files: Path, tmp_path: Path) -> 
 
 
 def test_two_processes_do_not_write_one_memory(files: Path, tmp_path: Path) -> None:
-    place = memory_path(tmp_path, make_plan(files, Remember()).config)
+    place = memory_path(tmp_path, make_plan(files, Remember()).config, Remember)
     place.mkdir(parents=True)
     with locked(place, "memory"), pytest.raises(RunLockedError, match="another process is writing"):
         go(files, tmp_path, Remember())

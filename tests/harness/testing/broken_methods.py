@@ -257,6 +257,10 @@ class NoBytes(Good):
         raise NotImplementedError("later")
 
 
+class OnlyNowhere(Good):
+    only_answers = frozenset({"depth"})
+
+
 class Crashing(Good):
     class Params(Good.Params):
         @model_validator(mode="before")

@@ -22,6 +22,7 @@ STORAGE = "storage() reports bytes by part"
 WRITES = "write() ends without an error"
 GOES_ON = "write() goes on after a kill where it was"
 ANY_ORDER = "write() does not depend on which call is answered first"
+BEFORE = "what a run asks before it opens a method follows from the parameters"
 LOADS = "load() opens what write() left"
 CHANGES = "what a memory changes lies in its folder"
 REVISED = "revise() leaves what write() would"
@@ -63,11 +64,8 @@ BROKEN = [
     (broken.NoDefault, DEFAULTS, "Params.depth: Field required"),
     (broken.Crashing, DEFAULTS, r"KeyError: 'n' \(.*broken_methods.py:\d+\)"),
     (broken.Busy, "the constructor only stores parameters", "it also sets cache; build it in"),
-    (
-        broken.Restless,
-        "what a run asks before it opens a method follows from the parameters",
-        "retriever_name is 'bm25-.*derive it from self.params",
-    ),
+    (broken.Restless, BEFORE, "retriever_name is 'bm25-.*derive it from self.params"),
+    (broken.OnlyNowhere, BEFORE, r"only_answers names no parameter: \['depth'\]; name"),
     (broken.NotAsync, SIGNATURE, r"not a coroutine function \(.*py:\d+\); write 'async def"),
     (broken.Greedy, SIGNATURE, "it takes one query, no more"),
     (broken.NegativeStorage, STORAGE, "text = -1, not a number of bytes"),
