@@ -111,6 +111,24 @@ class BM25Retriever(Retriever):
         return _versions(self.settings)
 
 
+class BM25InMemory:
+    """The same search over an index that is built anew and lies in no file.
+
+    For memories that hold their passages in a form of their own.
+    """
+
+    def __init__(self, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+        """Build the index. Raises InputError if no passage holds a word to index."""
+        own = _settings(settings)
+        self.corpus = corpus
+        self._tokenize = Tokenizer(own)
+        self._postings = Postings.of(_build(corpus, own, self._tokenize, None))
+
+    def search(self, query: str, k: int) -> list[Passage]:
+        """The k best passages; fewer when fewer share a term with the query, none for none."""
+        return self._postings.search(self._tokenize(query), self.corpus, k)
+
+
 @dataclass(frozen=True, slots=True)
 class Postings:
     """A bm25s index taken apart: for every term the passages that hold it, and its weights there.

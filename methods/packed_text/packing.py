@@ -1,0 +1,60 @@
+"""A packed corpus: ids, titles and texts in one compressed file, without any index."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import InputError
+from harness.files import atomic_file
+from harness.records import Passage
+
+Codec = Literal["xz", "zstd"]
+WRITE_AGAIN = "delete the memory and run again"
+_LEVEL, _WINDOW_LOG = 22, 27
+
+
+def write_packed(path: Path, passages: Iterable[Passage], codec: Codec) -> None:
+    """One line a passage, compressed together at the codec's highest level."""
+    rows = ([p.id, p.title, p.text] for p in passages)
+    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    text = "\n".join(lines).encode()
+    with atomic_file(path) as file:
+        file.write(_packed(text, codec))
+
+
+def read_packed(path: Path, codec: Codec) -> list[Passage]:
+    """The passages again. Raises InputError for a file that is damaged or missing."""
+    try:
+        lines = _unpacked(path.read_bytes(), codec).decode()
+        # Not splitlines(), which knows ends of lines that JSON leaves in a text.
+        rows = [json.loads(line) for line in lines.split("\n")]
+        return [Passage(id_, title, text) for id_, title, text in rows]
+    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: {reason}; {WRITE_AGAIN}") from error
+
+
+def _packed(text: bytes, codec: Codec) -> bytes:
+    if codec == "xz":
+        return lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL, window_log=_WINDOW_LOG, enable_ldm=True
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(text)
+
+
+def _unpacked(packed: bytes, codec: Codec) -> bytes:
+    if codec == "xz":
+        return lzma.decompress(packed)
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor(max_window_size=2**_WINDOW_LOG).decompress(packed)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
