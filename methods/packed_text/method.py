@@ -42,6 +42,7 @@ class PackedText(RetrieveThenRead):
 
         codec: Codec = Field("xz", description="xz or zstd, each at its highest level")
 
+    only_answers = frozenset({"k", "k1", "b", "prompt", "max_tokens"})
     params: Params
     retriever_name = None
     _found: BM25InMemory

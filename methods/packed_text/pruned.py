@@ -75,6 +75,7 @@ class PrunedTextOracle(PrunedText):
     class Params(PrunedText.Params):
         """Those of pruned-text."""
 
+    writes_as = "pruned-text"
     params: Params
     retriever_name = "bm25"
     _frequencies: Counter[str]
