@@ -44,7 +44,7 @@ class PackedText(RetrieveThenRead):
 
     only_answers = frozenset({"k", "k1", "b", "prompt", "max_tokens"})
     params: Params
-    retriever_name = None
+    retriever_name: str | None = None
     _found: BM25InMemory
     _bytes: int
 
