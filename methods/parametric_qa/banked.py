@@ -111,7 +111,7 @@ class Banked(TunedReader):
         shape = self._bundle.parts.config
         config = BankConfig(
             slots=shape.slots,
-            z_dim=shape.z_dim,
+            z_dim=self._bundle.stored_dim,
             dtype=self._bundle.stored_as or self.params.code_dtype,
             fingerprint=self._bundle.fingerprint(),
             corpus_fingerprint=corpus.fingerprint,
@@ -176,4 +176,4 @@ class Banked(TunedReader):
         if not ids:
             return ()
         codes = self._bank.codes(list(ids)[::-1])
-        return self._bundle.parts.memory(codes).unbind(0)
+        return self._bundle.parts.memory(self._bundle.numbers(codes)).unbind(0)

@@ -40,7 +40,8 @@ class Chooser:
         self.llm, self.bundle, self.bank = llm, bundle, bank
         self.encoder = bundle.question_encoder
         with torch.inference_mode():
-            keys = [bundle.selector.keys(codes) for _, codes in bank.batches(GROUP)]
+            batches = bank.batches(GROUP)
+            keys = [bundle.selector.keys(bundle.numbers(codes)) for _, codes in batches]
         self.keys = torch.cat(keys) if keys else torch.zeros(0)
 
     def tokens(self, question: str) -> Tensor:
@@ -90,7 +91,8 @@ class Chooser:
         return [c for c in best if c.id not in used][:count]
 
     def _memories(self, chosen: list[Chosen]) -> Tensor:
-        z: Tensor = self.bundle.parts.up(self.bank.codes([c.id for c in chosen]))
+        codes = self.bundle.numbers(self.bank.codes([c.id for c in chosen]))
+        z: Tensor = self.bundle.parts.up(codes)
         return z.flatten(0, 1)
 
 

@@ -31,7 +31,7 @@ from methods.parametric_qa.memory.quantise import (
     settle,
     to_stored,
 )
-from methods.parametric_qa.shared.rounding import BITS, packed_width
+from methods.parametric_qa.shared.rounding import BITS, WIDTHS, packed_width
 
 BANK_FILE, UNFINISHED = "bank.json", ".bank*.tmp"
 
@@ -54,6 +54,8 @@ class BankConfig(BaseModel):
         if self.dtype in BITS:
             width = packed_width(self.z_dim, BITS[self.dtype])
             return {"codes": (torch.uint8, (self.slots, width))}
+        if self.dtype in WIDTHS:
+            return {"codes": (torch.uint8, (self.slots, WIDTHS[self.dtype]))}
         half = torch.float16
         code = torch.int8 if self.dtype == "int8" else half
         parts: Layout = {"codes": (code, (self.slots, self.z_dim))}
@@ -218,7 +220,8 @@ class MemoryBank:
 
     def _fresh(self, ids: Sequence[str], codes: Tensor) -> dict[str, Tensor]:
         self._begin(ids)
-        exact = checked("codes", ids, codes, (self.config.slots, self.config.z_dim))
+        shape = (self.config.slots, self.config.z_dim)
+        exact = checked("codes", ids, codes, shape, half=self.config.dtype not in WIDTHS)
         if self.config.dtype in BITS and exact.numel() and exact.abs().max() > 1:
             raise InputError(
                 f"codes beyond -1 and 1 cannot be stored as {self.config.dtype}; write them with "

@@ -18,10 +18,18 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.files import atomic_file, writing
-from methods.parametric_qa.shared.rounding import BITS, packed, unpacked
+from methods.parametric_qa.shared.rounding import (
+    BITS,
+    WIDTHS,
+    as_bytes,
+    from_bytes,
+    packed,
+    unpacked,
+)
 
-CodeType = Literal["float16", "int8", "grid2", "grid4", "grid8"]
-"""The grids are of codes within -1 and 1, as a contextual encoder writes them, without scales."""
+CodeType = Literal["float16", "int8", "grid2", "grid4", "grid8", "tokens2", "tokens3"]
+"""The grids are of codes within -1 and 1, as a contextual encoder writes them, without scales; of
+tokens a code is the id."""
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 """Name, type and shape of what is stored for one document."""
 LARGEST = 127
@@ -32,7 +40,8 @@ WRITE_AGAIN = "restore the folder or write the bank again"
 
 
 def to_stored(codes: Tensor, dtype: CodeType) -> dict[str, Tensor]:
-    """Tensors that are kept of finite codes [..., slots, z_dim], each |number| at most 65,504.
+    """Tensors that are kept of finite codes [..., slots, z_dim], each |number| at most 65,504
+    (of tokens: an id).
 
     ``codes`` in ``dtype``; for int8 also ``scales`` float16 [..., slots]: each vector's largest
     absolute number over 127, so that no number moves by more than half its scale.
@@ -42,6 +51,8 @@ def to_stored(codes: Tensor, dtype: CodeType) -> dict[str, Tensor]:
         return {"codes": exact.half()}
     if dtype in BITS:
         return {"codes": packed(exact, BITS[dtype])}
+    if dtype in WIDTHS:
+        return {"codes": as_bytes(exact, WIDTHS[dtype])}
     largest = exact.abs().amax(dim=-1)
     scales = (largest / LARGEST).half()
     # One float16 up where rounding went down: the largest number must still fit into int8.
@@ -56,6 +67,8 @@ def from_stored(stored: Mapping[str, Tensor], dtype: CodeType, z_dim: int) -> Te
     """Codes float32 [..., slots, z_dim] of what ``to_stored`` gave."""
     if dtype in BITS:
         return unpacked(stored["codes"], BITS[dtype], z_dim)
+    if dtype in WIDTHS:
+        return from_bytes(stored["codes"])
     codes = stored["codes"].float()
     return codes * stored["scales"].float()[..., None] if "scales" in stored else codes
 
@@ -66,10 +79,13 @@ def quantised(codes: Tensor, dtype: CodeType) -> Tensor:
     return from_stored(stored, dtype, codes.shape[-1]).to(codes.device)
 
 
-def checked(what: str, ids: Sequence[str], values: Tensor, shape: tuple[int, ...]) -> Tensor:
+def checked(
+    what: str, ids: Sequence[str], values: Tensor, shape: tuple[int, ...], *, half: bool = True
+) -> Tensor:
     """``values`` as float32 [len(ids), *shape] on the CPU.
 
-    Raises InputError for another shape, NaN, infinity and numbers that float16 cannot hold.
+    Raises InputError for another shape, NaN, infinity and, if ``half``, numbers that float16 cannot
+    hold.
     """
     expected = (len(ids), *shape)
     if tuple(values.shape) != expected:
@@ -79,7 +95,7 @@ def checked(what: str, ids: Sequence[str], values: Tensor, shape: tuple[int, ...
             f"give {expected}"
         )
     exact = values.detach().cpu().float()
-    fits = exact.half().isfinite().flatten(1).all(dim=1)
+    fits = (exact.half() if half else exact).isfinite().flatten(1).all(dim=1)
     if not fits.all():
         bad = ids[int((~fits).nonzero()[0])]
         raise InputError(

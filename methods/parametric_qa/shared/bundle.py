@@ -29,7 +29,8 @@ from methods.parametric_qa.shared.parts import (
     read_shape,
     save_tensors,
 )
-from methods.parametric_qa.shared.rounding import GRIDS, Grid
+from methods.parametric_qa.shared.picks import codebook_of, numbers_of
+from methods.parametric_qa.shared.rounding import GRIDS, Grid, TokenIds, token_ids
 from methods.parametric_qa.shared.selection import (
     AttentionSelector,
     SelectionName,
@@ -77,6 +78,8 @@ class Bundle:
     folder: Path | None = None
     encoder: DocumentEncoder | None = None
     size: Size | None = None
+    codebook: Tensor | None = None
+    """Codes of all tokens, of parts whose slots are tokens, once the model is there."""
 
     @classmethod
     def untrained(
@@ -177,9 +180,27 @@ class Bundle:
         return self.encoder if by_state and isinstance(self.encoder, ContextualEncoder) else None
 
     @property
-    def stored_as(self) -> Grid | None:
+    def stored_as(self) -> Grid | TokenIds | None:
         """How codes of this size are stored; None: as the method's parameters say."""
+        if self.parts.config.picks:
+            return token_ids(self.parts.config.vocabulary)
         return GRIDS[self.size.bits] if self.size else None
+
+    @property
+    def stored_dim(self) -> int:
+        """Numbers of a slot as a bank holds it: of a token, its id."""
+        return 1 if self.parts.config.picks else self.parts.config.z_dim
+
+    def numbers(self, codes: Tensor) -> Tensor:
+        """Codes [..., slots, z_dim] of what a bank holds [..., slots, ``stored_dim``]."""
+        return codes if self.codebook is None else numbers_of(codes.squeeze(-1), self.codebook)
+
+    def joined(self, table: Tensor) -> Self:
+        """The bundle with what it needs of the model's input embeddings [vocabulary, hidden]."""
+        if not self.parts.config.picks:
+            return self
+        with torch.no_grad():
+            return replace(self, codebook=codebook_of(self.parts, table))
 
     @property
     def bytes(self) -> int:

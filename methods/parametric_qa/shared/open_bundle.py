@@ -27,13 +27,19 @@ def trained_bundle(
     """
     folder = find_bundle(shared)
     check_style(folder, llm.prompt_style, llm.name)
-    bundle = Bundle.load(folder).cut(size)
+    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    bundle = Bundle.load(folder).cut(size).joined(table)
     if selection in (None, bundle.selection.name):
         return bundle
     wanted = SelectorConfig(name=selection, width=bundle.selection.width)
-    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
     made = Bundle.untrained(bundle.parts, wanted, table)
-    return replace(made, folder=bundle.folder, encoder=bundle.encoder, size=bundle.size)
+    return replace(
+        made,
+        folder=bundle.folder,
+        encoder=bundle.encoder,
+        size=bundle.size,
+        codebook=bundle.codebook,
+    )
 
 
 def untrained_bundle(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from harness.errors import ConfigError, InputError, problem_of
 from harness.files import atomic_file, read_json, write_json, writing
 from harness.llm.weights import model_fingerprint
+from methods.parametric_qa.shared.picks import begins_a_word
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -38,6 +39,10 @@ class SharedConfig(BaseModel):
     sharpness: float = Field(
         3.0, ge=0, description="power of a token's salience in the mean over its span"
     )
+    picks: bool = Field(
+        False, exclude_if=lambda picks: not picks, description="a slot is one token of the text, "
+        "and its code the token's id",
+    )  # fmt: skip
     mark_last: bool = Field(
         False, exclude_if=lambda last: not last, description="the mark ends a memory, and does not "
         "begin it",
@@ -57,6 +62,8 @@ class SharedParts(nn.Module):
 
     code_std: Tensor
     salience: Tensor
+    begins: Tensor
+    """Whether a token begins a word [vocabulary]; of parts whose slots are tokens."""
 
     def __init__(self, config: SharedConfig) -> None:
         super().__init__()
@@ -66,9 +73,13 @@ class SharedParts(nn.Module):
         self.mark = nn.Parameter(torch.zeros(config.hidden))
         self.register_buffer("code_std", torch.ones(config.z_dim))
         self.register_buffer("salience", torch.ones(config.vocabulary))
+        if config.picks:
+            self.register_buffer("begins", torch.ones(config.vocabulary, dtype=torch.bool))
 
     @classmethod
-    def from_model(cls, llm: LocalModel, slots: int, z_dim: int, sharpness: float = 3.0) -> Self:
+    def from_model(
+        cls, llm: LocalModel, slots: int, z_dim: int, sharpness: float = 3.0, *, picks: bool = False
+    ) -> Self:
         """Untrained parts: the ``z_dim`` first principal components of the input embeddings.
 
         Raises ConfigError if the model is narrower than ``z_dim``.
@@ -88,6 +99,7 @@ class SharedParts(nn.Module):
                 hidden=hidden,
                 vocabulary=len(table),
                 sharpness=sharpness,
+                picks=picks,
                 model=llm.name,
                 model_fingerprint=fingerprint,
             )
@@ -102,6 +114,8 @@ class SharedParts(nn.Module):
             parts.up.bias.copy_(mean)
             parts.mark.copy_(mean)
             parts.code_std.copy_(variances.flip(0)[:z_dim].clamp_min(1e-12).sqrt())
+        if picks:
+            parts.begins.copy_(torch.tensor(begins_a_word(llm.tokenizer, len(table))))
         return parts
 
     def memory(self, codes: Tensor) -> Tensor:

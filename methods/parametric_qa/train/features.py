@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.retrieval.open import open_retriever
 from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
+from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
 
 if TYPE_CHECKING:
@@ -65,14 +66,23 @@ class Features:
         return salience_of(self.free_tokens(), len(self.table))
 
     def span_codes(self, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
-        """Codes [documents, slots, z_dim] of the means of texts' spans; ``down`` gets gradients."""
+        """Codes [documents, slots, z_dim] of the means of texts' spans, or of the tokens that are
+        picked; ``down`` gets gradients."""
         shape = parts.config
+        if shape.picks:
+            return self.numbers(parts, picked(parts, documents))
         means = [
             span_means(self.table[tokens], parts.salience[tokens], shape.slots, shape.sharpness)
             for tokens in map(torch.tensor, documents)
         ]
         codes: Tensor = parts.down(torch.stack(means))
         return codes
+
+    def numbers(self, parts: SharedParts, ids: Tensor) -> Tensor:
+        """Codes [documents, slots, z_dim] of picked tokens [documents, slots]."""
+        there = ids < parts.config.vocabulary
+        codes: Tensor = parts.down(self.table[ids.clamp_max(len(self.table) - 1)])
+        return codes * there[..., None]
 
     def question_embeddings(self, text: str) -> Tensor:
         """A question's embeddings [length, hidden] as selection sees them."""

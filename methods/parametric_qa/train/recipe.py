@@ -77,6 +77,9 @@ class Recipe(TaskRecipe):
     slots: int = Field(32, ge=1, le=512)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
+    picks: bool = later(
+        False, description="a slot is one token of the text, stored as its id (an extract)"
+    )
     init: InitName = Field(
         "spans",
         description="what codes are made of: means of spans, or an encoder trained along: one that "

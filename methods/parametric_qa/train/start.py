@@ -71,7 +71,7 @@ def read_start(recipe: Recipe, model: ModelConfig) -> Start | None:
     check_style(folder, prompt_style(model), model.name)
     bundle = Bundle.load(folder)
     shape = bundle.parts.config
-    for name in ("slots", "z_dim", "sharpness"):
+    for name in ("slots", "z_dim", "sharpness", "picks"):
         if getattr(recipe, name) != getattr(shape, name):
             raise ConfigError(
                 f"recipe '{recipe.name}': {name} is {getattr(recipe, name)}, but that of "

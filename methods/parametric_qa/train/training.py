@@ -86,7 +86,9 @@ def _untrained(
     if start:
         bundle = start.bundle
     else:
-        parts = SharedParts.from_model(llm, recipe.slots, recipe.z_dim, recipe.sharpness)
+        parts = SharedParts.from_model(
+            llm, recipe.slots, recipe.z_dim, recipe.sharpness, picks=recipe.picks
+        )
         parts.salience.copy_(features.salience())
         bundle = Bundle.untrained(parts, recipe.selector, features.table)
     if recipe.init == "spans":
@@ -273,6 +275,11 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             f"recipe '{recipe.name}': mode full changes the weights that the parts of "
             f"'{recipe.start}' are for; take lora or frozen"
+        )
+    if recipe.picks and recipe.init != "spans":
+        raise ConfigError(
+            f"recipe '{recipe.name}': init {recipe.init} writes vectors, and picks are tokens of "
+            "the text; leave one of them out"
         )
     if recipe.init == "spans" and recipe.tuning.mode == "frozen" and not recipe.tuning.parts:
         raise ConfigError(

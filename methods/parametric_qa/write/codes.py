@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 from methods.parametric_qa.shared.initial import document_tokens, random_codes, span_codes
+from methods.parametric_qa.shared.picks import picked
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -62,6 +63,11 @@ def write_codes(
     codes = first_codes(llm, bundle.parts, bundle.encoder, documents, names, init, seed)
     if params.steps == 0:
         return codes
+    if bundle.parts.config.picks:
+        raise ConfigError(
+            f"steps = {params.steps}: these shared parts' codes are tokens of the text, which no "
+            "step changes; set 0"
+        )
     settings = WriteSettings(steps=params.steps, learning_rate=params.learning_rate)
     written = optimise(llm, bundle.parts, documents, codes, settings, names=names, scratch=scratch)
     return written.codes
@@ -83,6 +89,10 @@ def first_codes(
     """
     from methods.parametric_qa.shared.encoder import encoder_codes
 
+    if parts.config.picks:
+        if init != "spans":
+            raise ConfigError(f"init '{init}': these shared parts' codes are tokens of the text")
+        return picked(parts, documents)[..., None].float()
     with torch.no_grad():
         if init == "spans":
             return span_codes(llm, parts, documents)

@@ -1,0 +1,76 @@
+"""Picks: the tokens of a text that are its code, whole words, those that tell the most.
+
+An extract of the text and no learnt vector: a slot is one row of the model's own embedding matrix,
+and what is stored of it is the row's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from methods.parametric_qa.shared.parts import SharedParts
+
+BLANKS = ("\u0120", "\u2581")
+"""What stands for a blank before a word: of byte-level and of SentencePiece tokenizers."""
+
+
+def begins_a_word(tokenizer: Any, vocabulary: int) -> list[bool]:
+    """Of every token, whether it follows a blank or is no letter or digit itself."""
+    texts = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
+    found = [text is None or text.startswith(BLANKS) or not text[:1].isalnum() for text in texts]
+    return found + [True] * (vocabulary - len(found))
+
+
+def picked(parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
+    """Token ids [documents, slots], in the order of each text.
+
+    Where a text has fewer words, the number of the vocabulary, which is no token's, fills the rest.
+    """
+    salience, begins = parts.salience.tolist(), parts.begins.tolist()
+    empty, slots = parts.config.vocabulary, parts.config.slots
+    rows = []
+    for tokens in documents:
+        words = _words(tokens, begins)
+        best = sorted(words, key=lambda word: -max(salience[tokens[place]] for place in word))
+        kept = sorted(_that_fit(best, slots))
+        rows.append([tokens[place] for place in kept] + [empty] * (slots - len(kept)))
+    return torch.tensor(rows, dtype=torch.long).reshape(len(documents), slots)
+
+
+def numbers_of(ids: Tensor, codebook: Tensor) -> Tensor:
+    """Codes [..., slots, z_dim] of token ids [..., slots]; ``codebook`` [vocabulary + 1, z_dim]."""
+    return codebook[ids.long()]
+
+
+def codebook_of(parts: SharedParts, table: Tensor) -> Tensor:
+    """Codes [vocabulary + 1, z_dim] of all tokens by their embeddings [vocabulary, hidden]; zeros
+    where there is no token."""
+    codes: Tensor = parts.down(table.to(parts.down.weight))
+    return torch.cat([codes, codes.new_zeros(1, codes.shape[1])])
+
+
+def _words(tokens: Sequence[int], begins: Sequence[bool]) -> list[list[int]]:
+    """Places of the tokens of each word, the first time that it stands in the text."""
+    words: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        if not words or begins[token]:
+            words.append([])
+        words[-1].append(place)
+    first: dict[tuple[int, ...], list[int]] = {}
+    for word in words:
+        first.setdefault(tuple(tokens[place] for place in word), word)
+    return list(first.values())
+
+
+def _that_fit(words: Sequence[Sequence[int]], slots: int) -> list[int]:
+    """Places of the tokens of as many words, the first ones before others, as have room."""
+    kept: list[int] = []
+    for word in words:
+        if len(kept) + len(word) <= slots:
+            kept += word
+    return kept
