@@ -173,12 +173,17 @@ def fitting_parts(
 ) -> SharedParts:
     """Trained parts, or untrained ones of the shape asked for.
 
-    Raises ConfigError for parts that were trained with another model.
+    Raises ConfigError for parts that were trained with another model, or whose codes are tokens.
     """
     if trained is None:
         width = llm.model.get_input_embeddings().weight.shape[1]
         return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
     trained.check_model(llm.model, llm.name)
+    if trained.config.picks:
+        raise ConfigError(
+            f"the codes of '{options.shared}' are tokens of the text, which no optimisation "
+            "writes; give shared parts whose codes are vectors"
+        )
     return trained
 
 

@@ -127,7 +127,8 @@ def _vectors(
 
     adapter = adapter_of(bundle.folder) if bundle.folder else None
     with llm.adapted(adapter), torch.no_grad():
-        codes = write_codes(llm, bundle, passages, ParametricQA.Params(), seed).double()
+        written = write_codes(llm, bundle, passages, ParametricQA.Params(), seed)
+        codes = bundle.numbers(written).double()
     means = codes.mean(dim=1)
     scaled = means / means.std(dim=0).clamp_min(1e-12)
     return scaled.numpy(), codes.flatten(0, 1).std(dim=0).numpy()

@@ -22,8 +22,8 @@ GROUP = 256
 class PassageCodes:
     """Codes of every passage of every task, as parts and encoder are when this is made.
 
-    Held in float16, which is as exact as a bank's, or as tokens. ``advance`` is told how many were added. Raises
-    InputError for a passage that is too long for the encoder.
+    Held in float16, which is as exact as a bank's, or as tokens. ``advance`` is told how many were
+    added. Raises InputError for a passage that is too long for the encoder.
     """
 
     def __init__(

@@ -1,0 +1,146 @@
+"""Codes that are tokens of the text: whole words that tell the most, stored as their ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data.corpus import Corpus
+from harness.errors import ConfigError
+from harness.prompts import QAPrompts
+from harness.records import Passage, Query
+from harness.testing.conformance import check_method
+from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
+from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.open_bundle import trained_bundle
+from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.picks import picked
+from methods.parametric_qa.shared.rounding import as_bytes, from_bytes, token_ids
+from methods.parametric_qa.train.recipe import Tuning
+from methods.parametric_qa.write.codes import first_codes
+from tests.harness.programs import open_with, remember
+from tests.methods.parametric_qa.lab import load_tiny, tokens
+from tests.methods.parametric_qa.training_lab import FACTS, losses, run, toy_task
+
+SLOTS = 12
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_dir):
+    return load_tiny(tiny_model_dir)
+
+
+@pytest.fixture
+def parts(tiny):
+    return SharedParts.from_model(tiny, SLOTS, 64, picks=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_model_dir, tmp_path_factory):
+    """Parts trained on facts, the reader to read their words."""
+    out = tmp_path_factory.mktemp("picks")
+    tuning = Tuning(learning_rate=1e-2, parts=False)
+    run(tiny_model_dir, toy_task(), out, slots=SLOTS, picks=True, steps=60, alone=60,
+        memories=(1,), no_memory=0.0, warmup=5, tuning=tuning)  # fmt: skip
+    return out
+
+
+def text_of(tiny, ids):
+    return tiny.tokenizer.decode([i for i in ids.tolist() if i < len(tiny.tokenizer)]).strip()
+
+
+def test_whole_words_are_picked_each_once_in_their_order(tiny, parts):
+    (ids,) = tokens(tiny, ["zebra Paris qqq Paris river Nile"])
+    words = {word: tokens(tiny, [f" {word}"])[0] for word in ("Paris", "river", "Nile")}
+    for rank, word in enumerate(("Paris", "river", "Nile"), start=1):
+        parts.salience[words[word]] = 10.0 * rank
+    parts.config = parts.config.model_copy(update={"slots": sum(map(len, words.values()))})
+    (found,) = picked(parts, [ids])
+    assert text_of(tiny, found) == "Paris river Nile"
+    parts.config = parts.config.model_copy(update={"slots": len(words["Nile"])})
+    (found,) = picked(parts, [ids])
+    assert text_of(tiny, found) == "Nile"
+
+
+def test_a_short_text_leaves_places_empty_which_are_read_as_the_mean(tiny, parts):
+    (ids,) = tokens(tiny, ["Paris"])
+    (found,) = picked(parts, [ids])
+    empty = parts.config.vocabulary
+    assert found.tolist() == ids + [empty] * (SLOTS - len(ids))
+    bundle = Bundle.untrained(parts, make_selection()).joined(table(tiny))
+    memory = parts.memory(bundle.numbers(found[None, :, None].float()))[0, 1:]
+    own = table(tiny)
+    torch.testing.assert_close(memory[: len(ids)], own[ids], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(memory[-1], own.mean(dim=0), rtol=1e-4, atol=1e-4)
+
+
+def make_selection():
+    from methods.parametric_qa.shared.bundle import SelectorConfig
+
+    return SelectorConfig(width=16)
+
+
+def table(tiny):
+    return tiny.model.get_input_embeddings().weight.detach().float()
+
+
+@given(st.lists(st.integers(0, 2**24 - 1), min_size=1, max_size=5))
+def test_ids_come_back_from_their_bytes(ids):
+    values = torch.tensor(ids)[:, None]
+    assert from_bytes(as_bytes(values, 3)).long().equal(values)
+    assert from_bytes(as_bytes(values % 2**16, 2)).long().equal(values % 2**16)
+    assert (token_ids(2**16 - 1), token_ids(2**16)) == ("tokens2", "tokens3")
+
+
+@pytest.mark.parametrize(("dtype", "each"), [("tokens2", 2), ("tokens3", 3)])
+def test_a_bank_of_ids_takes_their_bytes_and_no_more(tmp_path, dtype, each):
+    config = BankConfig(slots=3, z_dim=1, dtype=dtype, fingerprint="x")
+    bank = MemoryBank.create(tmp_path, config)
+    largest = 2 ** (8 * each) - 1
+    codes = torch.tensor([[0, 258, largest]])[..., None].float()
+    bank.add(["a"], codes)
+    assert MemoryBank.open(tmp_path).codes(["a"]).equal(codes)
+    assert bank.nbytes == 3 * each == len(bank.raw("a"))
+
+
+def test_what_is_picked_is_learnt_stored_found_and_read(tiny, shared):
+    values = losses(shared)
+    assert sum(values[-5:]) < 0.3 * sum(values[:5])
+    corpus = Corpus.from_passages([Passage(f"d{n}", *FACTS[n][:2]) for n in range(4)])
+    method = ParametricQA(ParametricQA.Params(shared=str(shared), max_tokens=4))
+    with tiny.adapted(method.adapter):
+        engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+        remember(method, corpus)
+        found = []
+        engine.run([Query("q", FACTS[2][2])], found.append)
+    assert found[0].prediction.ranked[0].id == "d2"
+    bundle = trained_bundle(tiny, str(shared), None)
+    ids = picked(bundle.parts, tokens(tiny, [f"{FACTS[2][0]}: {FACTS[2][1]}"]))
+    assert method._bank.codes(["d2"]).squeeze(-1).long().equal(ids)
+    assert method.storage().parts["memory vectors"] < 4 * (2 * SLOTS + 400)
+    assert method._bank.nbytes == 4 * 2 * SLOTS
+
+
+def test_conformance(tiny, shared):
+    check_method(ParametricQA, {"shared": str(shared), "max_tokens": 4}, model=tiny)
+
+
+def test_what_tokens_cannot_be_is_refused(tiny, parts, shared, tiny_model_dir, tmp_path):
+    with pytest.raises(ConfigError, match="codes are tokens of the text"):
+        first_codes(tiny, parts, None, [[5]], ["a"], "random", 0)
+    corpus = Corpus.from_passages([Passage("a", "", "The Nile.")])
+    method = ParametricQA(ParametricQA.Params(shared=str(shared), steps=3))
+    open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+    with pytest.raises(ConfigError, match="steps = 3: .*set 0"):
+        remember(method, corpus)
+    with pytest.raises(ConfigError, match="init encoder writes vectors"):
+        from methods.parametric_qa.train.training import check_recipe
+        from tests.methods.parametric_qa.training_lab import recipe
+
+        check_recipe(recipe(picks=True, init="encoder"))
+    assert replace(Bundle.load(shared), codebook=None).init == "spans"
