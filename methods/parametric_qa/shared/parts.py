@@ -64,6 +64,8 @@ class SharedParts(nn.Module):
     salience: Tensor
     begins: Tensor
     """Whether a token begins a word [vocabulary]; of parts whose slots are tokens."""
+    telling: Tensor
+    """How gladly a token is kept [vocabulary]; of the like."""
 
     def __init__(self, config: SharedConfig) -> None:
         super().__init__()
@@ -75,6 +77,7 @@ class SharedParts(nn.Module):
         self.register_buffer("salience", torch.ones(config.vocabulary))
         if config.picks:
             self.register_buffer("begins", torch.ones(config.vocabulary, dtype=torch.bool))
+            self.register_buffer("telling", torch.ones(config.vocabulary))
 
     @classmethod
     def from_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from harness.retrieval.open import open_retriever
 from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
-from methods.parametric_qa.shared.picks import picked
+from methods.parametric_qa.shared.picks import answer_rates, kinds, picked
 from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
 
 if TYPE_CHECKING:
@@ -64,6 +65,26 @@ class Features:
     def salience(self) -> Tensor:
         """Salience of every token [vocabulary] over the free passages."""
         return salience_of(self.free_tokens(), len(self.table))
+
+    def telling(self) -> Tensor:
+        """Salience times how often a token is of the answer where a gold passage has it.
+
+        [vocabulary], over the train questions: what of a text is best kept if not all can be.
+        """
+        seen, answers = Counter[int](), Counter[int]()
+        for name, question in self.train:
+            own = self._answer_tokens(question)
+            for id_ in question.gold_doc_ids:
+                there = set(self.tokens(name, id_))
+                seen.update(there)
+                answers.update(there & own)
+        rates = answer_rates(seen, answers, kinds(self.llm.tokenizer, len(self.table)))
+        return self.salience() * rates
+
+    def _answer_tokens(self, question: Question) -> set[int]:
+        forms = [form for answer in question.golden_answers for form in (answer, f" {answer}")]
+        found = self.llm.tokenizer(forms, add_special_tokens=False)["input_ids"]
+        return {token for ids in found for token in ids}
 
     def span_codes(self, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
         """Codes [documents, slots, z_dim] of the means of texts' spans, or of the tokens that are

@@ -90,6 +90,8 @@ def _untrained(
             llm, recipe.slots, recipe.z_dim, recipe.sharpness, picks=recipe.picks
         )
         parts.salience.copy_(features.salience())
+        if recipe.picks:
+            parts.telling.copy_(features.telling())
         bundle = Bundle.untrained(parts, recipe.selector, features.table)
     if recipe.init == "spans":
         return replace(bundle, encoder=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -16,11 +17,12 @@ from harness.records import Passage, Query
 from harness.testing.conformance import check_method
 from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.shared.bundle import Bundle
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.open_bundle import trained_bundle
 from methods.parametric_qa.shared.parts import SharedParts
-from methods.parametric_qa.shared.picks import picked
+from methods.parametric_qa.shared.picks import answer_rates, picked
 from methods.parametric_qa.shared.rounding import as_bytes, from_bytes, token_ids
+from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Tuning
 from methods.parametric_qa.write.codes import first_codes
 from tests.harness.programs import open_with, remember
@@ -58,7 +60,7 @@ def test_whole_words_are_picked_each_once_in_their_order(tiny, parts):
     (ids,) = tokens(tiny, ["zebra Paris qqq Paris river Nile"])
     words = {word: tokens(tiny, [f" {word}"])[0] for word in ("Paris", "river", "Nile")}
     for rank, word in enumerate(("Paris", "river", "Nile"), start=1):
-        parts.salience[words[word]] = 10.0 * rank
+        parts.telling[words[word]] = 10.0 * rank
     parts.config = parts.config.model_copy(update={"slots": sum(map(len, words.values()))})
     (found,) = picked(parts, [ids])
     assert text_of(tiny, found) == "Paris river Nile"
@@ -80,9 +82,22 @@ def test_a_short_text_leaves_places_empty_which_are_read_as_the_mean(tiny, parts
 
 
 def make_selection():
-    from methods.parametric_qa.shared.bundle import SelectorConfig
-
     return SelectorConfig(width=16)
+
+
+def test_what_answers_are_made_of_tells_more_than_what_is_as_rare(tiny):
+    features = Features(tiny, [toy_task()])
+    salience, telling = features.salience(), features.telling()
+    (asked,), (wrote,) = tokens(tiny, [" Paris"]), tokens(tiny, [" capital"])
+    assert telling[asked[0]] / salience[asked[0]] > 1.5 * telling[wrote[0]] / salience[wrote[0]]
+
+
+def test_a_rate_is_a_count_and_for_rare_tokens_that_of_their_kind():
+    kind = ["digit", "digit", "letter", "sign"]
+    rates = answer_rates(Counter({0: 80, 1: 0, 2: 100}), Counter({0: 40}), kind, weight=20)
+    assert rates.tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0])
+    few = answer_rates(Counter({0: 80, 1: 20, 2: 100}), Counter({0: 40, 1: 0}), kind, weight=20)
+    assert few.tolist() == pytest.approx([48 / 100, 8 / 40, 0.0, 0.0])
 
 
 def table(tiny):
