@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.llm.requests import Capability
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.shared.bundle import Bundle
-    from methods.parametric_qa.shared.selection import SelectionName
+    from methods.parametric_qa.shared.selection import Selection
 
 GROUP = 256
 """Documents that are written and added to the bank together."""
@@ -59,7 +59,7 @@ class Banked(TunedReader):
         """Codes [passages, slots, z_dim] of some passages, each depending on its own alone."""
 
     @property
-    def selection(self) -> SelectionName | None:
+    def selection(self) -> Selection | None:
         """How memories are selected by their codes; None: as the shared parts were trained."""
         return None
 

@@ -96,6 +96,29 @@ class Chooser:
         return z.flatten(0, 1)
 
 
+class WordChooser:
+    """BM25 over the texts that codes of tokens spell; its index is made when the bank is opened."""
+
+    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
+        from harness.data.corpus import Corpus
+        from harness.records import Passage
+        from harness.retrieval.bm25 import BM25InMemory
+
+        vocabulary = bundle.parts.config.vocabulary
+        texts = []
+        for ids, codes in bank.batches(GROUP):
+            for id_, row in zip(ids, codes.squeeze(-1).long().tolist(), strict=True):
+                kept = [token for token in row if token < vocabulary]
+                texts.append(Passage(id_, "", llm.tokenizer.decode(kept)))
+        self._index = BM25InMemory(Corpus.from_passages(texts), {})
+
+    def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
+        """The k best documents, best first; fewer where fewer share a word with the question."""
+        assert hops == 1, "checked when the run was planned"
+        found = self._index.search(question, k)
+        return [Chosen(passage.id, passage.score or 0.0, 1) for passage in found]
+
+
 def question_tokens(llm: LocalModel, question: str) -> list[int]:
     """A question's token ids, as it is written and capitalised; one token at least.
 

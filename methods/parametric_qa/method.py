@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from harness.llm.model_config import ModelConfig
-    from methods.parametric_qa.choose import Chooser, Chosen
-    from methods.parametric_qa.shared.selection import SelectionName
+    from methods.parametric_qa.choose import Chooser, Chosen, WordChooser
+    from methods.parametric_qa.shared.selection import Selection
 
 
 class ParametricQA(Banked):
@@ -82,8 +82,10 @@ class ParametricQA(Banked):
             description="slots x numbers x bits of a memory, one of several that shared parts were "
             "trained for; null: their first. Its bits decide how codes are stored",
         )
-        selection: Literal["cosine", "router", "attention"] | None = Field(
-            None, description="how memories are selected; null: as the shared parts were trained"
+        selection: Literal["cosine", "router", "attention", "words"] | None = Field(
+            None,
+            description="how memories are selected; words: by BM25 over the tokens that codes are, "
+            "if they are; null: as the shared parts were trained",
         )
         # On 88 held-out NQ train questions the shipped reader reached F1 14.8 with one memory, 8.8
         # with two and 6.6 with three.
@@ -95,10 +97,10 @@ class ParametricQA(Banked):
 
     only_answers = frozenset({"k", "ranked", "hops", "max_tokens"})
     params: Params
-    _chooser: Chooser
+    _chooser: Chooser | WordChooser
 
     @property
-    def selection(self) -> SelectionName | None:
+    def selection(self) -> Selection | None:
         """How memories are selected; None: as the shared parts were trained."""
         return self.params.selection
 
@@ -124,14 +126,22 @@ class ParametricQA(Banked):
         return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
     def check_entry(self, model: ModelConfig) -> None:
-        """Some shared parts select in one round alone."""
+        """Some ways of selecting know one round alone, and one needs words."""
         super().check_entry(model)
-        if self.params.hops == 1:
+        by_words = self.selection == "words"
+        if self.params.hops == 1 and not by_words:
             return
         bundle = check_shared(self.params.shared, model, self.size)
-        if bundle is not None and bundle.question_encoder is not None:
+        if by_words and (bundle is None or not bundle.parts.config.picks):
             raise ConfigError(
-                "shared parts that select by the question's state do so in one round; set hops: 1"
+                "selection = words: the codes of these shared parts are no tokens of the text; "
+                "leave it out, or take parts that were trained with picks: true"
+            )
+        by_state = bundle is not None and bundle.question_encoder is not None
+        if self.params.hops > 1 and (by_words or by_state):
+            raise ConfigError(
+                "shared parts that select by the question's state, or by words, do so in one "
+                "round; set hops: 1"
             )
 
     def load(self, folder: Path) -> None:
@@ -140,10 +150,11 @@ class ParametricQA(Banked):
         Raises ConfigError unless it was written with this model and these shared parts, of the
         run's corpus.
         """
-        from methods.parametric_qa.choose import Chooser
+        from methods.parametric_qa.choose import Chooser, WordChooser
 
         super().load(folder)
-        self._chooser = Chooser(self.model, self._bundle, self._bank)
+        kind = WordChooser if self.selection == "words" else Chooser
+        self._chooser = kind(self.model, self._bundle, self._bank)
 
     def storage(self) -> StorageReport:
         """The codes, and what all documents share: maps, selector and adapter."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_tokens, salience_of
 from methods.parametric_qa.shared.parts import SharedParts
-from methods.parametric_qa.shared.selection import SelectionName
+from methods.parametric_qa.shared.selection import Selection, SelectionName
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def trained_bundle(
-    llm: LocalModel, shared: str, selection: SelectionName | None, size: str | None = None
+    llm: LocalModel, shared: str, selection: Selection | None, size: str | None = None
 ) -> Bundle:
     """Trained parts by name or folder. Raises InputError naming what is missing or broken.
 
@@ -29,9 +29,9 @@ def trained_bundle(
     check_style(folder, llm.prompt_style, llm.name)
     table = llm.model.get_input_embeddings().weight.detach().float().cpu()
     bundle = Bundle.load(folder).cut(size).joined(table)
-    if selection in (None, bundle.selection.name):
+    if selection in (None, "words", bundle.selection.name):
         return bundle
-    wanted = SelectorConfig(name=selection, width=bundle.selection.width)
+    wanted = SelectorConfig(name=cast(SelectionName, selection), width=bundle.selection.width)
     made = Bundle.untrained(bundle.parts, wanted, table)
     return replace(
         made,
@@ -47,7 +47,7 @@ def untrained_bundle(
     corpus: Corpus,
     slots: int | None,
     z_dim: int | None,
-    selection: SelectionName | None,
+    selection: Selection | None,
 ) -> Bundle:
     """Maps from the model alone; how much tokens tell is counted in the corpus.
 
@@ -60,5 +60,6 @@ def untrained_bundle(
     parts = SharedParts.from_model(llm, slots or 8, z_dim or width)
     documents = (document_tokens(llm, passage) for passage in corpus)
     parts.salience.copy_(salience_of(documents, len(table)))
-    wanted = SelectorConfig(name=selection or "attention", width=min(128, width))
+    name = cast(SelectionName, selection or "attention")
+    wanted = SelectorConfig(name=name, width=min(128, width))
     return Bundle.untrained(parts, wanted, table)

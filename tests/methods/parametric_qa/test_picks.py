@@ -141,8 +141,24 @@ def test_what_is_picked_is_learnt_stored_found_and_read(tiny, shared):
     assert method._bank.nbytes == 4 * 2 * SLOTS
 
 
-def test_conformance(tiny, shared):
-    check_method(ParametricQA, {"shared": str(shared), "max_tokens": 4}, model=tiny)
+@pytest.mark.parametrize("selection", [None, "words"])
+def test_conformance(tiny, shared, selection):
+    params = {"shared": str(shared), "selection": selection, "max_tokens": 4}
+    check_method(ParametricQA, params, model=tiny)
+
+
+def test_memories_are_found_by_the_words_that_they_kept(tiny, shared):
+    texts = ["The capital of France is Paris.", "Hamlet wrote the play.", "Rivers."]
+    corpus = Corpus.from_passages([Passage(f"d{n}", "", text) for n, text in enumerate(texts)])
+    params = ParametricQA.Params(shared=str(shared), selection="words", max_tokens=4)
+    method = ParametricQA(params)
+    with tiny.adapted(method.adapter):
+        engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+        remember(method, corpus)
+        found = []
+        engine.run([Query("q", "which plays about Hamlet?"), Query("z", "zzz")], found.append)
+    ranked = {each.question_id: [hit.id for hit in each.prediction.ranked] for each in found}
+    assert ranked == {"q": ["d1"], "z": []}
 
 
 def test_what_tokens_cannot_be_is_refused(tiny, parts, shared, tiny_model_dir, tmp_path):
@@ -153,6 +169,12 @@ def test_what_tokens_cannot_be_is_refused(tiny, parts, shared, tiny_model_dir, t
     open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
     with pytest.raises(ConfigError, match="steps = 3: .*set 0"):
         remember(method, corpus)
+    untrained = ParametricQA(ParametricQA.Params(shared=None, selection="words"))
+    with pytest.raises(ConfigError, match="codes of these shared parts are no tokens"):
+        untrained.check_entry(tiny.config)
+    rounds = ParametricQA.Params(shared=str(shared), selection="words", hops=2)
+    with pytest.raises(ConfigError, match="or by words, do so in one round; set hops: 1"):
+        ParametricQA(rounds).check_entry(tiny.config)
     with pytest.raises(ConfigError, match="init encoder writes vectors"):
         from methods.parametric_qa.train.training import check_recipe
         from tests.methods.parametric_qa.training_lab import recipe
