@@ -48,8 +48,9 @@ class XRAG(Method):
             "The teacher of the second stage reads demonstrations, too, and its 20 likeliest "
             "tokens count; the authors' reads the passage alone, and all tokens count.",
             "Several vectors are read with -p k=3; the authors read one.",
-            "No bridge ships: one that was trained on 1,600 rows of questions did not answer "
-            "better after the gold passage's vector than after another's (methods/xrag/README.md).",
+            "No bridge ships: one that was trained on 8,000 rows of 950 questions expects the "
+            "answer more after the gold passage's vector than after another's, but is not shown "
+            "to answer better (methods/xrag/README.md).",
             "With --model xrag-7b the projector is the checkpoint's own; no run of full size was "
             "made, the code path is tested with a small random model of the same shape.",
         ),

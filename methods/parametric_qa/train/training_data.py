@@ -76,7 +76,7 @@ def read_training_task(source: TaskSource) -> TrainingTask:
             )
         name, corpus = source.corpus()
         train = source.train_questions()
-        check_gold(files.train, train, corpus)
+        _check_gold(files.train, train, corpus)
         return training_task(name, corpus, (), train)
     data = source.load()
     if not data.train:
@@ -84,8 +84,18 @@ def read_training_task(source: TaskSource) -> TrainingTask:
             f"task '{data.name}' has no train questions to learn from; leave it out or give "
             "files: {train: FILE}"
         )
-    check_gold(Path(data.provenance["train"]), data.train, data.corpus)
+    _check_gold(Path(data.provenance["train"]), data.train, data.corpus)
     return training_task(data.name, data.corpus, data.questions, data.train)
+
+
+def _check_gold(path: Path, train: Sequence[Question], corpus: Corpus) -> None:
+    """Raise InputError unless gold passages are of the corpus, and some question names one."""
+    check_gold(path, train, corpus)
+    if not any(question.gold_doc_ids for question in train):
+        raise InputError(
+            f"{path}: none of its {len(train)} questions names a gold passage, and what is learnt "
+            "is how to answer from one; give metadata.gold_doc_ids, ids of the corpus"
+        )
 
 
 def read_training_tasks(sources: Iterable[TaskSource]) -> list[TrainingTask]:

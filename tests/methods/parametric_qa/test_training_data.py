@@ -6,12 +6,14 @@ import pytest
 
 from harness.boards.task_entry import TaskSource
 from harness.data.corpus import Corpus
+from harness.errors import InputError
 from harness.records import Passage, Question
 from methods.parametric_qa.train.training_data import (
     golden_answer,
     read_training_task,
     training_task,
 )
+from tests.harness.lab import write_lines
 
 
 def passages(*ids):
@@ -64,3 +66,14 @@ def test_the_taught_answer_is_the_one_in_the_gold_passage():
     corpus = Corpus.from_passages([Passage("p", "Hamlet", "a play by Shakespeare")])
     asked = Question("q", "who?", ("the bard", "Shakespeare"), ("p",))
     assert golden_answer(corpus, asked) == "Shakespeare"
+
+
+def test_train_questions_that_all_lack_gold_are_refused_with_the_field_to_give(tmp_path):
+    rows = [{"id": "t1", "question": "what?", "golden_answers": ["a"], "metadata": {"gold": ["a"]}}]
+    train = write_lines(tmp_path / "train.jsonl", rows)
+    corpus = write_lines(tmp_path / "corpus.jsonl", [{"id": "a", "contents": "Title\ntext"}])
+    source = TaskSource.model_validate(
+        {"name": "mine", "files": {"train": str(train), "corpus": str(corpus)}}
+    )
+    with pytest.raises(InputError, match=r"train.jsonl: none of its 1 questions .*gold_doc_ids"):
+        read_training_task(source)
