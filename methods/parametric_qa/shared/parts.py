@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from harness.errors import ConfigError, InputError, problem_of
 from harness.files import atomic_file, read_json, write_json, writing
 from harness.llm.weights import model_fingerprint
-from methods.parametric_qa.shared.picks import begins_a_word
+from methods.parametric_qa.shared.token_kinds import begins_a_word
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel

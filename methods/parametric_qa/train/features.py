@@ -13,7 +13,8 @@ from torch import Tensor
 
 from harness.retrieval.open import open_retriever
 from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
-from methods.parametric_qa.shared.picks import answer_rates, kinds, picked
+from methods.parametric_qa.shared.picks import picked
+from methods.parametric_qa.shared.token_kinds import answer_rates, kinds
 from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
 
 if TYPE_CHECKING:

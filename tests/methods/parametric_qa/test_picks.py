@@ -20,8 +20,9 @@ from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.open_bundle import trained_bundle
 from methods.parametric_qa.shared.parts import SharedParts
-from methods.parametric_qa.shared.picks import answer_rates, picked
+from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.shared.rounding import as_bytes, from_bytes, token_ids
+from methods.parametric_qa.shared.token_kinds import answer_rates
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Tuning
 from methods.parametric_qa.write.codes import first_codes

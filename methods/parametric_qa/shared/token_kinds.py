@@ -1,0 +1,55 @@
+"""Kinds of tokens: which begin a word, what they begin with, how often they are of an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BLANKS = ("\u0120", "\u2581")
+"""What stands for a blank before a word: of byte-level and of SentencePiece tokenizers."""
+
+
+def begins_a_word(tokenizer: Any, vocabulary: int) -> list[bool]:
+    """Of every token, whether it follows a blank or is no letter or digit itself."""
+    texts = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
+    found = [text is None or text.startswith(BLANKS) or not text[:1].isalnum() for text in texts]
+    return found + [True] * (vocabulary - len(found))
+
+
+def kinds(tokenizer: Any, vocabulary: int) -> list[str]:
+    """Of every token, whether it begins with a digit, a capital, a small letter or another sign."""
+    texts = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
+    found = [_kind((text or "").lstrip("".join(BLANKS))) for text in texts]
+    return found + ["sign"] * (vocabulary - len(found))
+
+
+def _kind(text: str) -> str:
+    if any(letter.isdigit() for letter in text):
+        return "digit"
+    if not text[:1].isalpha():
+        return "sign"
+    return "capital" if text[0].isupper() else "letter"
+
+
+def answer_rates(
+    seen: Counter[int], answers: Counter[int], kind: Sequence[str], weight: float = 20.0
+) -> Tensor:
+    """How often a token that stands in a gold passage is one of its answer's [vocabulary].
+
+    ``seen`` and ``answers`` count passages; tokens that are rare there have the rate of their kind,
+    which counts as ``weight`` passages.
+    """
+    of_kind, told = Counter[str](), Counter[str]()
+    for token, count in seen.items():
+        of_kind[kind[token]] += count
+        told[kind[token]] += answers[token]
+    prior = {name: told[name] / count for name, count in of_kind.items()}
+    rates = [
+        (answers[token] + weight * prior.get(kind[token], 0.0)) / (seen[token] + weight)
+        for token in range(len(kind))
+    ]
+    return torch.tensor(rates)
