@@ -137,7 +137,7 @@ def methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[s
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    return write_task(tmp_path / "files", questions=6)
+    return write_task(tmp_path / "files", questions=10)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_board_of_all_methods_ends_and_a_second_run_answers_the_rest(
     first = rows(cli, out)
     assert set(first) == set(methods)
     for row in first.values():
-        assert (row["unanswered"], row["questions"], row["errors"]) == ("1", "5", "0"), row
+        assert (row["unanswered"], row["questions"], row["errors"]) == ("1", "9", "0"), row
         assert int(row["retries"]) >= 2
         assert row["prompt_tokens_per_question"] == row["completion_tokens_per_question"] == "", row
     assert done.err.count("questions left unanswered by the model's server: 1;") == len(methods)
@@ -194,7 +194,7 @@ def test_a_board_of_all_methods_ends_and_a_second_run_answers_the_rest(
     for asked in stub.asked[before:]:
         assert HARD in asked.text or SAMPLE in asked.text
     again = rows(cli, out)
-    assert {(row["unanswered"], row["questions"]) for row in again.values()} == {("0", "6")}
+    assert {(row["unanswered"], row["questions"]) for row in again.values()} == {("0", "10")}
     assert cli("run", board, "--out", out).err.count("finished before") == len(methods)
     assert cli("run", board, "--out", whole).code == 0
     assert len(find_runs(out)) == len(methods)

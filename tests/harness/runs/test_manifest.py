@@ -14,6 +14,8 @@ from harness.fingerprint import fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
 from harness.runs.manifest import ModelSettings, RunConfig, read_manifest
 from harness.runs.performance import Performance, read_performance, update_performance
+from harness.runs.write_phase import memory_id
+from tests.harness.lab import Remember
 from tests.harness.runs.records import config, manifest
 
 # As a release before these records wrote it, but for the shortened lists.
@@ -68,7 +70,7 @@ def test_a_published_config_keeps_its_ids() -> None:
     assert json.dumps(published.written()) == json.dumps(PUBLISHED)
     about = ("split", "limit", "questions", "questions_fingerprint")
     task = {key: value for key, value in PUBLISHED["task"].items() if key not in about}
-    assert published.memory_id == fingerprint({**PUBLISHED, "task": task})[:12]
+    assert memory_id(published, Remember) == fingerprint({**PUBLISHED, "task": task})[:12]
 
 
 @pytest.mark.parametrize("part", ["task", "method", "model", None])
