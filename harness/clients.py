@@ -253,9 +253,9 @@ class RetrieverClient:
     def __init__(self, retriever: Retriever | None, corpus: Corpus | None, submit: Submit) -> None:
         self._retriever, self._corpus, self._submit = retriever, corpus, submit
 
-    def through(self, submit: Submit) -> RetrieverClient:
-        """The same retriever, asked by way of ``submit``."""
-        return RetrieverClient(self._retriever, self._corpus, submit)
+    def through(self, submit: Submit, *, searches: bool = True) -> RetrieverClient:
+        """The same retriever, asked by way of ``submit``, or its corpus with nothing to ask."""
+        return RetrieverClient(self._retriever if searches else None, self._corpus, submit)
 
     @property
     def backend(self) -> Retriever | None:

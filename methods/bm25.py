@@ -35,10 +35,14 @@ class BM25(RetrieveThenRead):
         k1: float = Field(1.2, gt=0, description="term-frequency saturation")
         b: float = Field(0.75, ge=0, le=1, description="length normalisation")
 
+        def index(self) -> dict[str, Any]:
+            """What decides the index: k1, b and the terms."""
+            return {"k1": self.k1, "b": self.b, **self.terms()}
+
     params: Params
     retriever_name = "bm25"
 
     @property
     def retriever_settings(self) -> Mapping[str, Any]:
         """k1, b and the terms go to the index."""
-        return {"k1": self.params.k1, "b": self.params.b, **super().retriever_settings}
+        return self.params.index()

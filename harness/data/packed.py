@@ -1,4 +1,7 @@
-"""Packed files: gzip and zstd are read, known by their content; others are refused."""
+"""Packed files: gzip and zstd are read, known by their content; others are refused.
+
+And how small general compressors make bytes of one's own.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 28
 # A few kilobytes of zstd may hold megabytes; this many hold at most a few dozen.
 _PACKED_CHUNK = 1 << 12
+LONGEST_MATCH = 27
+"""Log of the window, in bytes, of ``zstd_packed``: what reads it must allow as much."""
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -82,6 +87,23 @@ def unpacked(path: Path) -> Path:
         with open_unpacked(path) as content, atomic_file(plain) as file:
             copyfileobj(content, file, _CHUNK)
     return plain
+
+
+def xz_packed(content: bytes) -> bytes:
+    """As one xz file of the highest level."""
+    import lzma
+
+    return lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+
+
+def zstd_packed(content: bytes) -> bytes:
+    """As one zstd frame of the highest level with matches over long distances."""
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        22, window_log=LONGEST_MATCH, enable_ldm=True
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(content)
 
 
 class _Chunks(RawIOBase):

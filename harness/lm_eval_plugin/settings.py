@@ -99,8 +99,7 @@ class Settings:
     def fingerprint(self) -> str:
         """SHA-256 over all that decides an answer beside the question and its task's own data."""
         config = self.plan_of_nothing().config
-        asked = config.written() | {"task": config.task.without_questions()}
-        return fingerprint([fingerprint(asked)[:12], self.names_data])
+        return fingerprint([fingerprint(config.without_questions())[:12], self.names_data])
 
 
 def parse_settings(

@@ -134,6 +134,10 @@ class RunConfig(Record):
         """First 12 hex digits of the SHA-256 of the canonical config."""
         return fingerprint(self.written())[:12]
 
+    def without_questions(self) -> dict[str, Any]:
+        """All fields that are left if it does not matter which questions are asked."""
+        return self.written() | {"task": self.task.without_questions()}
+
     def folder(self, root: Path) -> Path:
         """``root/<task>/<method>/<run id>``."""
         task = check_slug(self.task.name, "task")

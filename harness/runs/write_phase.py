@@ -19,7 +19,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from harness.clients import RetrieverClient
 from harness.engine import Engine
 from harness.errors import (
     HarnessError,
@@ -60,7 +59,7 @@ def memory_id(config: RunConfig, cls: type[Method]) -> str:
     the method says is only for answers, and a control with its method."""
     params = {k: v for k, v in config.method.params.items() if k not in cls.only_answers}
     own = {"name": cls.writes_as or config.method.name, "params": params}
-    values = config.written() | {"task": config.task.without_questions()}
+    values = config.without_questions()
     values["method"] = config.method.written() | own
     if "retriever" in cls.only_answers:
         values["retriever"] = None
@@ -172,14 +171,12 @@ def at_work(
     under_way = UnderWay(engine.window, engine.llm.release, console)
     with _blind(method), Journal(scratch / CALLS, engine.submit, corpus) as journal:
         lent = method.lent
-        retriever = lent.retriever.through(journal.submit)
-        if "retriever" in type(method).only_answers:
-            retriever = RetrieverClient(None, retriever.corpus, journal.submit)
+        searches = "retriever" not in type(method).only_answers
         method.open(
             replace(
                 lent,
                 llm=lent.llm.through(journal.submit),
-                retriever=retriever,
+                retriever=lent.retriever.through(journal.submit, searches=searches),
                 # No gold, even for an oracle: runs on other questions share the memory.
                 gold={},
                 scratch=scratch,

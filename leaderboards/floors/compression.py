@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.data.packed import xz_packed, zstd_packed
 from leaderboards.floors import Floor
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ LEVEL = 19
 DICTIONARY_BYTES = 112_640
 """What the program ``zstd --train`` makes without being told."""
 _BETWEEN = b"\n\n"
-_WINDOW_LOG = 27
 
 
 class PassagePacker:
@@ -60,22 +59,6 @@ class PassagePacker:
         return self._unpack.decompressobj().decompress(packed)
 
 
-def zstd_whole(texts: Sequence[bytes]) -> bytes:
-    """All passages as one zstd frame of the highest level with matches over long distances."""
-    import zstandard
-
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        22, window_log=_WINDOW_LOG, enable_ldm=True
-    )
-    compressor = zstandard.ZstdCompressor(compression_params=parameters)
-    return compressor.compress(_BETWEEN.join(texts))
-
-
-def xz_whole(texts: Sequence[bytes]) -> bytes:
-    """All passages as one xz file of the highest level."""
-    return lzma.compress(_BETWEEN.join(texts), preset=9 | lzma.PRESET_EXTREME)
-
-
 def compression_floors(texts: Sequence[bytes]) -> list[Floor]:
     """What the texts, UTF-8, take as they are and packed in three ways.
 
@@ -94,5 +77,8 @@ def compression_floors(texts: Sequence[bytes]) -> list[Floor]:
             Floor(name, packed / thousands, "a trained dictionary apart", packer.dictionary_bytes)
         )
     no_access = "no passage can be read alone"
-    whole = {"zstd, all at once": zstd_whole, "xz, all at once": xz_whole}
-    return found + [Floor(name, len(f(texts)) / thousands, no_access) for name, f in whole.items()]
+    whole, ways = _BETWEEN.join(texts), {"zstd": zstd_packed, "xz": xz_packed}
+    return found + [
+        Floor(f"{name}, all at once", len(way(whole)) / thousands, no_access)
+        for name, way in ways.items()
+    ]

@@ -23,20 +23,15 @@ def import_icae(
 
     Use the result with --method compressor -p shared=FOLDER and the same --model.
     """
-    from harness.errors import ConfigError
-    from harness.llm.catalogue import resolve_model
     from harness.llm.local import LocalModel
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device
     from methods.compressor.icae import import_icae as imported
     from methods.compressor.icae import read_icae
+    from methods.parametric_qa.evaluate.evaluate_write import local_entry
 
     check_writable(out)
-    config = resolve_model(model).on(device or default_device())
-    if config.kind != "transformers":
-        raise ConfigError(
-            f"model '{config.name}' shows no weights; take a local transformers model"
-        )
+    config = local_entry(model).on(device or default_device())
     checkpoint = read_icae(file)
     llm = open_model(config, device=device)
     assert isinstance(llm, LocalModel)  # by its kind

@@ -19,7 +19,7 @@ from harness.errors import ConfigError, InputError
 from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.icae import ICAEEncoder
-from methods.parametric_qa.shared.parts import SharedConfig, SharedParts
+from methods.parametric_qa.shared.parts import SharedConfig, SharedParts, input_table
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -73,7 +73,7 @@ def import_icae(checkpoint: Checkpoint, llm: LocalModel, out: Path) -> Bundle:
     Raises ConfigError for one of another model.
     """
     vectors = checkpoint.vectors
-    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    table = input_table(llm)
     _check_model(llm, checkpoint)
     parts = _parts(llm, vectors, len(table))
     made = Bundle.untrained(parts, SelectorConfig(width=min(128, table.shape[1])), table)

@@ -64,12 +64,7 @@ class PackedText(RetrieveThenRead):
         file = folder / PACKED
         self._bytes = file.stat().st_size
         passages = read_packed(file, self.params.codec)
-        self._found = BM25InMemory(Corpus.from_passages(passages), self.index_settings)
-
-    @property
-    def index_settings(self) -> Mapping[str, Any]:
-        """k1, b and the terms."""
-        return {"k1": self.params.k1, "b": self.params.b, **self.params.terms()}
+        self._found = BM25InMemory(Corpus.from_passages(passages), self.params.index())
 
     @property
     def retriever_settings(self) -> Mapping[str, Any]:

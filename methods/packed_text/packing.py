@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from harness.data.packed import LONGEST_MATCH, xz_packed, zstd_packed
 from harness.errors import InputError
 from harness.files import atomic_file
 from harness.records import Passage
+from harness.sentences import split_lines
 
 Codec = Literal["xz", "zstd"]
 WRITE_AGAIN = "delete the memory and run again"
-_LEVEL, _WINDOW_LOG = 22, 27
 
 
 def write_packed(path: Path, passages: Iterable[Passage], codec: Codec) -> None:
@@ -23,30 +24,17 @@ def write_packed(path: Path, passages: Iterable[Passage], codec: Codec) -> None:
     lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     text = "\n".join(lines).encode()
     with atomic_file(path) as file:
-        file.write(_packed(text, codec))
+        file.write(xz_packed(text) if codec == "xz" else zstd_packed(text))
 
 
 def read_packed(path: Path, codec: Codec) -> list[Passage]:
     """The passages again. Raises InputError for a file that is damaged or missing."""
     try:
-        lines = _unpacked(path.read_bytes(), codec).decode()
-        # Not splitlines(), which knows ends of lines that JSON leaves in a text.
-        rows = [json.loads(line) for line in lines.split("\n")]
-        return [Passage(id_, title, text) for id_, title, text in rows]
+        lines = split_lines(_unpacked(path.read_bytes(), codec).decode())
+        return [Passage(id_, title, text) for id_, title, text in map(json.loads, lines)]
     except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: {reason}; {WRITE_AGAIN}") from error
-
-
-def _packed(text: bytes, codec: Codec) -> bytes:
-    if codec == "xz":
-        return lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
-    import zstandard
-
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        _LEVEL, window_log=_WINDOW_LOG, enable_ldm=True
-    )
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(text)
 
 
 def _unpacked(packed: bytes, codec: Codec) -> bytes:
@@ -55,6 +43,6 @@ def _unpacked(packed: bytes, codec: Codec) -> bytes:
     import zstandard
 
     try:
-        return zstandard.ZstdDecompressor(max_window_size=2**_WINDOW_LOG).decompress(packed)
+        return zstandard.ZstdDecompressor(max_window_size=2**LONGEST_MATCH).decompress(packed)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error

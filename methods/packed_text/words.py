@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -38,17 +37,14 @@ def pruned(
     """
     title = WORD.findall(passage.title)[:most]
     known = {plain(word) for word in title}
-    words = [
-        (place, word)
-        for place, word in _each_once(WORD.findall(passage.text))
-        if plain(word) not in known
-    ]
-    names = _names(WORD.findall(passage.text)) if by == "names" else frozenset()
+    text = WORD.findall(passage.text)
+    words = [(place, word) for place, word in _each_once(text) if plain(word) not in known]
+    names = _names(text) if by == "names" else frozenset()
 
-    def rank(entry: tuple[int, str]) -> tuple[bool, bool, float, int]:
+    def rank(entry: tuple[int, str]) -> tuple[bool, bool, int, int]:
         place, word = entry
         form = plain(word)
-        return form not in first, place not in names, math.log(frequencies.get(form, 1)), place
+        return form not in first, place not in names, frequencies.get(form, 1), place
 
     kept = sorted(sorted(words, key=rank)[: most - len(title)])
     return Passage(passage.id, " ".join(title), " ".join(word for _, word in kept))
@@ -63,8 +59,8 @@ def _each_once(words: Sequence[str]) -> list[tuple[int, str]]:
     """Where each word stands first, and the word without the signs around it."""
     found: dict[str, tuple[int, str]] = {}
     for place, word in enumerate(words):
-        if form := plain(word):
-            found.setdefault(form, (place, _EDGES.sub("", word)))
+        if core := _EDGES.sub("", word):
+            found.setdefault(core.casefold(), (place, core))
     return list(found.values())
 
 

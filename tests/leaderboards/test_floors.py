@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.data.corpus import Corpus
+from harness.data.packed import xz_packed, zstd_packed
 from harness.errors import CapabilityError, InputError
 from harness.llm.catalogue import resolve_model
 from harness.llm.local import LocalModel
@@ -23,12 +24,7 @@ from harness.testing.models import RuleModel
 from leaderboards.board import build
 from leaderboards.floors import find_floors, floors_line, floors_path
 from leaderboards.floors.code_length import END, code_length, sample
-from leaderboards.floors.compression import (
-    PassagePacker,
-    compression_floors,
-    xz_whole,
-    zstd_whole,
-)
+from leaderboards.floors.compression import PassagePacker, compression_floors
 from leaderboards.floors.file import make_floors
 from leaderboards.table import render
 from tests.leaderboards.conftest import WriteRun
@@ -50,14 +46,14 @@ def test_what_was_packed_comes_back_and_is_what_is_counted() -> None:
     packed = [packer.pack(text) for text in TEXTS]
     assert [packer.unpack(one) for one in packed] == TEXTS
     whole = b"\n\n".join(TEXTS)
-    assert zstandard.ZstdDecompressor().decompress(zstd_whole(TEXTS)) == whole
-    assert lzma.decompress(xz_whole(TEXTS)) == whole
+    assert zstandard.ZstdDecompressor().decompress(zstd_packed(whole)) == whole
+    assert lzma.decompress(xz_packed(whole)) == whole
     text, alone, zstd, xz = compression_floors(TEXTS)
     assert text.bytes_per_1000 == sum(map(len, TEXTS)) / 0.4
     assert alone.bytes_per_1000 == sum(map(len, packed)) / 0.4
     assert alone.shared_bytes == len(packer.dictionary.as_bytes()) > 0
-    assert zstd.bytes_per_1000 == len(zstd_whole(TEXTS)) / 0.4
-    assert xz.bytes_per_1000 == len(xz_whole(TEXTS)) / 0.4
+    assert zstd.bytes_per_1000 == len(zstd_packed(whole)) / 0.4
+    assert xz.bytes_per_1000 == len(xz_packed(whole)) / 0.4
     assert max(zstd.bytes_per_1000, xz.bytes_per_1000) < alone.bytes_per_1000
     assert alone.bytes_per_1000 < text.bytes_per_1000
 

@@ -152,7 +152,8 @@ def local_entry(model: str) -> ModelConfig:
 def trained_parts(options: EvaluateOptions) -> SharedParts | None:
     """The parts that ``options`` name, if any.
 
-    Raises ConfigError if they have another shape, or are for another style of prompts.
+    Raises ConfigError if they have another shape, or are for another style of prompts, or if their
+    codes are tokens.
     """
     if options.shared is None:
         return None
@@ -165,6 +166,11 @@ def trained_parts(options: EvaluateOptions) -> SharedParts | None:
                 f"{options.shared}: these shared parts have {name} = {there}, not {asked}; leave "
                 f"it out or train others"
             )
+    if parts.config.picks:
+        raise ConfigError(
+            f"the codes of '{options.shared}' are tokens of the text, which no optimisation "
+            "writes; give shared parts whose codes are vectors"
+        )
     return parts
 
 
@@ -173,17 +179,12 @@ def fitting_parts(
 ) -> SharedParts:
     """Trained parts, or untrained ones of the shape asked for.
 
-    Raises ConfigError for parts that were trained with another model, or whose codes are tokens.
+    Raises ConfigError for parts that were trained with another model.
     """
     if trained is None:
         width = llm.model.get_input_embeddings().weight.shape[1]
         return SharedParts.from_model(llm, options.slots or SLOTS, options.z_dim or width)
     trained.check_model(llm.model, llm.name)
-    if trained.config.picks:
-        raise ConfigError(
-            f"the codes of '{options.shared}' are tokens of the text, which no optimisation "
-            "writes; give shared parts whose codes are vectors"
-        )
     return trained
 
 

@@ -31,7 +31,8 @@ from methods.parametric_qa.memory.quantise import (
     settle,
     to_stored,
 )
-from methods.parametric_qa.shared.rounding import BITS, WIDTHS, packed_width
+from methods.parametric_qa.shared.rounding import BITS, packed_width
+from methods.parametric_qa.shared.token_ids import WIDTHS
 
 BANK_FILE, UNFINISHED = "bank.json", ".bank*.tmp"
 

@@ -18,14 +18,8 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.files import atomic_file, writing
-from methods.parametric_qa.shared.rounding import (
-    BITS,
-    WIDTHS,
-    as_bytes,
-    from_bytes,
-    packed,
-    unpacked,
-)
+from methods.parametric_qa.shared.rounding import BITS, packed, unpacked
+from methods.parametric_qa.shared.token_ids import WIDTHS, as_bytes, from_bytes
 
 CodeType = Literal["float16", "int8", "grid2", "grid4", "grid8", "tokens2", "tokens3"]
 """The grids are of codes within -1 and 1, as a contextual encoder writes them, without scales; of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,12 +25,13 @@ from methods.parametric_qa.shared.parts import (
     CONFIG_FILE,
     TENSORS_FILE,
     SharedParts,
+    input_table,
     load_tensors,
     read_shape,
     save_tensors,
 )
-from methods.parametric_qa.shared.picks import codebook_of, numbers_of
-from methods.parametric_qa.shared.rounding import GRIDS, Grid, TokenIds, token_ids
+from methods.parametric_qa.shared.picks import numbers_of
+from methods.parametric_qa.shared.rounding import GRIDS, Grid
 from methods.parametric_qa.shared.selection import (
     AttentionSelector,
     SelectionName,
@@ -38,6 +39,10 @@ from methods.parametric_qa.shared.selection import (
     StateSelector,
     make_selector,
 )
+from methods.parametric_qa.shared.token_ids import TokenIds, token_ids
+
+if TYPE_CHECKING:
+    from harness.llm.local import LocalModel
 
 SELECTOR_FILE = "selector.safetensors"
 BASE = "base"
@@ -193,14 +198,15 @@ class Bundle:
 
     def numbers(self, codes: Tensor) -> Tensor:
         """Codes [..., slots, z_dim] of what a bank holds [..., slots, ``stored_dim``]."""
-        return codes if self.codebook is None else numbers_of(codes.squeeze(-1), self.codebook)
+        return codes if self.codebook is None else self.codebook[codes.squeeze(-1).long()]
 
-    def joined(self, table: Tensor) -> Self:
-        """The bundle with what it needs of the model's input embeddings [vocabulary, hidden]."""
+    def joined(self, llm: LocalModel) -> Self:
+        """The bundle with what it needs of the model."""
         if not self.parts.config.picks:
             return self
+        every = torch.arange(self.parts.config.vocabulary + 1)
         with torch.no_grad():
-            return replace(self, codebook=codebook_of(self.parts, table))
+            return replace(self, codebook=numbers_of(self.parts, input_table(llm), every))
 
     @property
     def bytes(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.errors import InputError
 from methods.parametric_qa.shared.encoder import DocumentEncoder, states_at
-from methods.parametric_qa.shared.layer_adapter import LayerAdapter
+from methods.parametric_qa.shared.layer_adapter import GivenAdapter
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -24,27 +24,6 @@ if TYPE_CHECKING:
 RATE = 4
 """Tokens of a text for each memory token, at most; of longer ones the authors make several
 memories."""
-
-
-class GivenAdapter(LayerAdapter):
-    """A LoRA of a checkpoint, in bfloat16; B is scaled by alpha / rank."""
-
-    def __init__(self, shapes: dict[str, tuple[int, int]], layers: int, rank: int) -> None:
-        super().__init__()
-        self.places = tuple(shapes)
-        for place, (inner, out) in shapes.items():
-            for side, width in (("a", inner), ("b", out)):
-                empty = torch.zeros(layers, rank, width, dtype=torch.bfloat16)
-                self.register_buffer(_key(place, side), empty)
-
-    def matrix(self, place: str, side: str) -> Tensor:
-        """A or B of all layers, bfloat16 [layers, rank, width]."""
-        found: Tensor = getattr(self, _key(place, side))
-        return found
-
-    def fill(self, place: str, side: str, layer: int, values: Tensor) -> None:
-        """Set A or B [rank, width] of one layer. Raises RuntimeError for another shape."""
-        self.matrix(place, side)[layer].copy_(values)
 
 
 class ICAEEncoder(DocumentEncoder):
@@ -107,7 +86,3 @@ class ICAEEncoder(DocumentEncoder):
         lora = values["lora"]
         shapes = {place: (int(inner), int(out)) for place, (inner, out) in lora["shapes"].items()}
         return cls(shape, values["start"], shapes, int(lora["layers"]), int(lora["rank"]))
-
-
-def _key(place: str, side: str) -> str:
-    return f"{place.rpartition('.')[2]}_{side}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,9 +31,10 @@ class LayerAdapter(nn.Module):
 
     places: Sequence[str] = PLACES
 
-    @abstractmethod
     def matrix(self, place: str, side: str) -> Tensor:
         """A or B of all layers [layers, rank, width]."""
+        found: Tensor = getattr(self, f"{_key(place)}_{side}")
+        return found
 
     @contextmanager
     def on(self, decoder: Any) -> Iterator[None]:
@@ -87,10 +87,21 @@ class TrainedAdapter(LayerAdapter):
                 f"{_key(place)}_b", nn.Parameter(torch.zeros(layers, rank, out))
             )
 
-    def matrix(self, place: str, side: str) -> Tensor:
-        """A or B of all layers [layers, rank, width]."""
-        found: Tensor = getattr(self, f"{_key(place)}_{side}")
-        return found
+
+class GivenAdapter(LayerAdapter):
+    """A LoRA of a checkpoint, in bfloat16; B is scaled by alpha / rank."""
+
+    def __init__(self, shapes: dict[str, tuple[int, int]], layers: int, rank: int) -> None:
+        super().__init__()
+        self.places = tuple(shapes)
+        for place, (inner, out) in shapes.items():
+            for side, width in (("a", inner), ("b", out)):
+                empty = torch.zeros(layers, rank, width, dtype=torch.bfloat16)
+                self.register_buffer(f"{_key(place)}_{side}", empty)
+
+    def fill(self, place: str, side: str, layer: int, values: Tensor) -> None:
+        """Set A or B [rank, width] of one layer. Raises RuntimeError for another shape."""
+        self.matrix(place, side)[layer].copy_(values)
 
 
 def _key(place: str) -> str:

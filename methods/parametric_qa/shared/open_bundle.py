@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig, check_style, find_bundle
 from methods.parametric_qa.shared.initial import document_tokens, salience_of
-from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.parts import SharedParts, input_table
 from methods.parametric_qa.shared.selection import Selection, SelectionName
 
 if TYPE_CHECKING:
@@ -27,19 +27,12 @@ def trained_bundle(
     """
     folder = find_bundle(shared)
     check_style(folder, llm.prompt_style, llm.name)
-    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
-    bundle = Bundle.load(folder).cut(size).joined(table)
+    bundle = Bundle.load(folder).cut(size).joined(llm)
     if selection in (None, "words", bundle.selection.name):
         return bundle
     wanted = SelectorConfig(name=cast(SelectionName, selection), width=bundle.selection.width)
-    made = Bundle.untrained(bundle.parts, wanted, table)
-    return replace(
-        made,
-        folder=bundle.folder,
-        encoder=bundle.encoder,
-        size=bundle.size,
-        codebook=bundle.codebook,
-    )
+    made = Bundle.untrained(bundle.parts, wanted, input_table(llm))
+    return replace(bundle, selector=made.selector, selection=made.selection)
 
 
 def untrained_bundle(
@@ -55,7 +48,7 @@ def untrained_bundle(
 
     Raises InputError for a passage without text.
     """
-    table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    table = input_table(llm)
     width = table.shape[1]
     parts = SharedParts.from_model(llm, slots or 8, z_dim or width)
     documents = (document_tokens(llm, passage) for passage in corpus)

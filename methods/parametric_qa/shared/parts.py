@@ -87,7 +87,7 @@ class SharedParts(nn.Module):
 
         Raises ConfigError if the model is narrower than ``z_dim``.
         """
-        table = llm.model.get_input_embeddings().weight.detach().float().cpu()
+        table = input_table(llm)
         hidden = table.shape[1]
         if z_dim > hidden:
             raise ConfigError(
@@ -166,6 +166,12 @@ class SharedParts(nn.Module):
                 f"not for '{name}' as it is now; take that model, or train shared parts for this "
                 "one: memory-harness train"
             )
+
+
+def input_table(llm: LocalModel) -> Tensor:
+    """A model's input embeddings [vocabulary, hidden], float32 on the CPU, without gradients."""
+    table: Tensor = llm.model.get_input_embeddings().weight.detach().float().cpu()
+    return table
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, half: bool = False) -> None:

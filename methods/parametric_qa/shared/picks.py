@@ -32,16 +32,11 @@ def picked(parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.long).reshape(len(documents), slots)
 
 
-def numbers_of(ids: Tensor, codebook: Tensor) -> Tensor:
-    """Codes [..., slots, z_dim] of token ids [..., slots]; ``codebook`` [vocabulary + 1, z_dim]."""
-    return codebook[ids.long()]
-
-
-def codebook_of(parts: SharedParts, table: Tensor) -> Tensor:
-    """Codes [vocabulary + 1, z_dim] of all tokens by their embeddings [vocabulary, hidden]; zeros
-    where there is no token."""
-    codes: Tensor = parts.down(table.to(parts.down.weight))
-    return torch.cat([codes, codes.new_zeros(1, codes.shape[1])])
+def numbers_of(parts: SharedParts, table: Tensor, ids: Tensor) -> Tensor:
+    """Codes [..., z_dim] of token ids [...] by their embeddings [vocabulary, hidden]; zeros where
+    there is no token. ``down`` gets gradients."""
+    codes: Tensor = parts.down(table[ids.clamp_max(len(table) - 1)])
+    return codes * (ids < len(table))[..., None]
 
 
 def _words(tokens: Sequence[int], begins: Sequence[bool]) -> list[list[int]]:

@@ -10,9 +10,6 @@ from torch import Tensor
 Grid = Literal["grid2", "grid4", "grid8"]
 """How codes within -1 and 1 are stored: in so many bits a number, without a scale."""
 GRIDS: dict[int, Grid] = {2: "grid2", 4: "grid4", 8: "grid8"}
-TokenIds = Literal["tokens2", "tokens3"]
-"""How ids of tokens are stored: in so many bytes each."""
-WIDTHS: dict[str, int] = {"tokens2": 2, "tokens3": 3}
 BITS: dict[str, int] = {name: bits for bits, name in GRIDS.items()}
 
 
@@ -51,20 +48,3 @@ def unpacked(stored: Tensor, bits: int, z_dim: int) -> Tensor:
 def packed_width(z_dim: int, bits: int) -> int:
     """Bytes of a slot."""
     return -(-z_dim * bits // 8)
-
-
-def token_ids(vocabulary: int) -> TokenIds:
-    """The fewest bytes that hold every id and the number of the vocabulary itself."""
-    return "tokens2" if vocabulary < 2**16 else "tokens3"
-
-
-def as_bytes(ids: Tensor, width: int) -> Tensor:
-    """Whole numbers [..., 1] as ``width`` bytes [..., width], the lowest first."""
-    shifts = torch.arange(width) * 8
-    return ((ids.long() >> shifts) & 255).to(torch.uint8)
-
-
-def from_bytes(stored: Tensor) -> Tensor:
-    """The numbers, float32 [..., 1], which holds them exactly."""
-    shifts = torch.arange(stored.shape[-1]) * 8
-    return (stored.long() << shifts).sum(dim=-1, keepdim=True).float()

@@ -15,16 +15,19 @@ BLANKS = ("\u0120", "\u2581")
 
 def begins_a_word(tokenizer: Any, vocabulary: int) -> list[bool]:
     """Of every token, whether it follows a blank or is no letter or digit itself."""
-    texts = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
-    found = [text is None or text.startswith(BLANKS) or not text[:1].isalnum() for text in texts]
-    return found + [True] * (vocabulary - len(found))
+    texts = _texts(tokenizer, vocabulary)
+    return [text.startswith(BLANKS) or not text[:1].isalnum() for text in texts]
 
 
 def kinds(tokenizer: Any, vocabulary: int) -> list[str]:
     """Of every token, whether it begins with a digit, a capital, a small letter or another sign."""
-    texts = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
-    found = [_kind((text or "").lstrip("".join(BLANKS))) for text in texts]
-    return found + ["sign"] * (vocabulary - len(found))
+    return [_kind(text.lstrip("".join(BLANKS))) for text in _texts(tokenizer, vocabulary)]
+
+
+def _texts(tokenizer: Any, vocabulary: int) -> list[str]:
+    """Tokens as the tokenizer writes them; "" for those that it does not know."""
+    known = tokenizer.convert_ids_to_tokens(list(range(min(vocabulary, len(tokenizer)))))
+    return [text or "" for text in known] + [""] * (vocabulary - len(known))
 
 
 def _kind(text: str) -> str:

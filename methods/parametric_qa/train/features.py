@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.retrieval.open import open_retriever
 from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
-from methods.parametric_qa.shared.picks import picked
+from methods.parametric_qa.shared.picks import numbers_of, picked
 from methods.parametric_qa.shared.token_kinds import answer_rates, kinds
 from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
 
@@ -102,9 +102,7 @@ class Features:
 
     def numbers(self, parts: SharedParts, ids: Tensor) -> Tensor:
         """Codes [documents, slots, z_dim] of picked tokens [documents, slots]."""
-        there = ids < parts.config.vocabulary
-        codes: Tensor = parts.down(self.table[ids.clamp_max(len(self.table) - 1)])
-        return codes * there[..., None]
+        return numbers_of(parts, self.table, ids)
 
     def question_embeddings(self, text: str) -> Tensor:
         """A question's embeddings [length, hidden] as selection sees them."""

@@ -21,7 +21,7 @@ from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.open_bundle import trained_bundle
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.shared.picks import picked
-from methods.parametric_qa.shared.rounding import as_bytes, from_bytes, token_ids
+from methods.parametric_qa.shared.token_ids import as_bytes, from_bytes, token_ids
 from methods.parametric_qa.shared.token_kinds import answer_rates
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Tuning
@@ -75,7 +75,7 @@ def test_a_short_text_leaves_places_empty_which_are_read_as_the_mean(tiny, parts
     (found,) = picked(parts, [ids])
     empty = parts.config.vocabulary
     assert found.tolist() == ids + [empty] * (SLOTS - len(ids))
-    bundle = Bundle.untrained(parts, make_selection()).joined(table(tiny))
+    bundle = Bundle.untrained(parts, make_selection()).joined(tiny)
     memory = parts.memory(bundle.numbers(found[None, :, None].float()))[0, 1:]
     own = table(tiny)
     torch.testing.assert_close(memory[: len(ids)], own[ids], rtol=1e-4, atol=1e-4)
