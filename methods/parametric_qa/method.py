@@ -80,7 +80,8 @@ class ParametricQA(Banked):
         size: str | None = later(
             None,
             description="slots x numbers x bits of a memory, one of several that shared parts were "
-            "trained for; null: their first. Its bits decide how codes are stored",
+            "trained for; null: their first. Its bits decide how codes are stored. Of codes that "
+            "are tokens: how many",
         )
         selection: Literal["cosine", "router", "attention", "words"] | None = Field(
             None,

@@ -23,6 +23,7 @@ from methods.parametric_qa.shared.encoders import find_encoder
 from methods.parametric_qa.shared.parts import (
     ADAPTER_FOLDER,
     CONFIG_FILE,
+    MOST_SLOTS,
     TENSORS_FILE,
     SharedParts,
     input_table,
@@ -145,8 +146,11 @@ class Bundle:
     def cut(self, name: str | None) -> Self:
         """The bundle of one of its sizes; of the first one if ``name`` is None.
 
-        Raises ConfigError naming the sizes that there are.
+        Codes that are tokens have any number of them. Raises ConfigError naming the sizes that
+        there are.
         """
+        if self.parts.config.picks and name is not None:
+            return self._of_tokens(name)
         if not isinstance(self.encoder, ContextualEncoder):
             if name is None:
                 return self
@@ -164,6 +168,15 @@ class Bundle:
             selector = selector.cut(parts)
         encoder = self.encoder.cut(config)
         return replace(self, parts=parts, selector=selector, encoder=encoder, size=size)
+
+    def _of_tokens(self, name: str) -> Self:
+        if not (name.isascii() and name.isdigit() and 1 <= int(name) <= MOST_SLOTS):
+            raise ConfigError(
+                f"size '{name}': codes of {self.folder} are tokens of the text; give how many, 1 "
+                f"to {MOST_SLOTS}"
+            )
+        config = self.parts.config.model_copy(update={"slots": int(name)})
+        return replace(self, parts=self.parts.cut(config))
 
     def fingerprint(self) -> str:
         """What codes mean depends on it: shared parts, encoder, the model they are for, adapter."""

@@ -24,6 +24,7 @@ from methods.parametric_qa.shared.token_kinds import begins_a_word
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
 
+MOST_SLOTS = 512
 CONFIG_FILE, TENSORS_FILE, ADAPTER_FOLDER = "shared.json", "shared.safetensors", "adapter"
 
 
@@ -32,7 +33,7 @@ class SharedConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    slots: int = Field(ge=1, le=512, description="vectors of a memory (m)")
+    slots: int = Field(ge=1, le=MOST_SLOTS, description="vectors of a memory (m)")
     z_dim: int = Field(ge=1, description="dimension of a vector as stored")
     hidden: int = Field(ge=1, description="width of the model's inputs")
     vocabulary: int = Field(ge=1, description="tokens of the model")

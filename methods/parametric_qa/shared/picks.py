@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from methods.parametric_qa.shared.parts import SharedParts
 
 
-def picked(parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
-    """Token ids [documents, slots], in the order of each text.
+def picked(
+    parts: SharedParts, documents: Sequence[Sequence[int]], slots: int | None = None
+) -> Tensor:
+    """Token ids [documents, slots], in the order of each text; as many slots as ``parts`` have if
+    None.
 
     Where a text has fewer words, the number of the vocabulary, which is no token's, fills the rest.
     """
     telling, begins = parts.telling.tolist(), parts.begins.tolist()
-    empty, slots = parts.config.vocabulary, parts.config.slots
+    empty, slots = parts.config.vocabulary, slots or parts.config.slots
     rows = []
     for tokens in documents:
         words = _words(tokens, begins)

@@ -37,7 +37,7 @@ class Features:
         weight = llm.model.get_input_embeddings().weight
         self.table: Tensor = weight.detach().float().cpu().clone()
         self._tokens: dict[tuple[str, str], list[int]] = {}
-        self._negatives: dict[tuple[str, str], list[str]] = {}
+        self._found: dict[tuple[str, str], list[str]] = {}
 
     @cached_property
     def train(self) -> list[tuple[str, Question]]:
@@ -87,12 +87,15 @@ class Features:
         found = self.llm.tokenizer(forms, add_special_tokens=False)["input_ids"]
         return {token for ids in found for token in ids}
 
-    def span_codes(self, parts: SharedParts, documents: Sequence[Sequence[int]]) -> Tensor:
+    def span_codes(
+        self, parts: SharedParts, documents: Sequence[Sequence[int]], slots: int | None = None
+    ) -> Tensor:
         """Codes [documents, slots, z_dim] of the means of texts' spans, or of the tokens that are
-        picked; ``down`` gets gradients."""
+        picked; ``down`` gets gradients. ``slots`` of picked tokens, if not as many as ``parts``
+        have."""
         shape = parts.config
         if shape.picks:
-            return self.numbers(parts, picked(parts, documents))
+            return self.numbers(parts, picked(parts, documents, slots))
         means = [
             span_means(self.table[tokens], parts.salience[tokens], shape.slots, shape.sharpness)
             for tokens in map(torch.tensor, documents)
@@ -110,15 +113,18 @@ class Features:
 
         return self.table[torch.tensor(question_tokens(self.llm, text))]
 
-    def negatives(self, task: str, question: Question, count: int) -> list[str]:
-        """BM25's best free passages for a question that are not gold for it."""
+    def found(self, task: str, question: Question) -> list[str]:
+        """BM25's best free passages for a question, best first."""
         key = (task, question.id)
-        if key not in self._negatives:
-            gold, free = set(question.gold_doc_ids), self._free[task]
+        if key not in self._found:
             found = self._bm25[task].search([question.text], 20)[0]
-            ids = [p.id for p in found if p.id in free and p.id not in gold]
-            self._negatives[key] = ids
-        return self._negatives[key][:count]
+            self._found[key] = [p.id for p in found if p.id in self._free[task]]
+        return self._found[key]
+
+    def negatives(self, task: str, question: Question, count: int) -> list[str]:
+        """The first of them that are not gold for it."""
+        gold = set(question.gold_doc_ids)
+        return [id_ for id_ in self.found(task, question) if id_ not in gold][:count]
 
     def answer(self, task: str, question: Question) -> str:
         """The golden answer that is taught."""

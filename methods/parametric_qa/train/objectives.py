@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,17 @@ class Asked:
     passages: tuple[str, ...]
 
 
+Ranked = Callable[[str, "Question"], Sequence[str]]
+"""Ids of a task's passages for a train question, best first."""
+
+
+def nothing(_task: str, _question: Question) -> Sequence[str]:
+    """No passage for any question."""
+    return ()
+
+
 class Objectives:
-    """Draws rows for one recipe. ``ranked`` are passage ids for each (task, question id).
+    """Draws rows for one recipe. ``ranked`` gives a question's passages.
 
     Memories are of the encoder's codes if there is one, else of span means. A question that nothing
     is ranked for is shown gold alone.
@@ -47,7 +56,7 @@ class Objectives:
         features: Features,
         recipe: Recipe,
         bundle: Bundle,
-        ranked: Mapping[tuple[str, str], Sequence[str]],
+        ranked: Ranked = nothing,
     ) -> None:
         self.features, self.recipe, self.ranked = features, recipe, ranked
         self.parts, self.encoder = bundle.parts, bundle.encoder
@@ -68,7 +77,8 @@ class Objectives:
             asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
             if kind == "distil":
                 return self._distil(model, asked)
-            return self.row_losses(model, self.answer_rows(model, asked)).mean()
+            slots = source.choice(self.recipe.cuts) if self.recipe.cuts else None
+            return self.row_losses(model, self.answer_rows(model, asked, slots)).mean()
         return self.row_losses(model, self._document_rows(model, kind, source)).mean()
 
     def ask(
@@ -87,7 +97,7 @@ class Objectives:
         draw = source.random()
         if draw < self.recipe.no_memory:
             return Asked(task, question, ())
-        ranked = self.ranked.get((task, question.id), ())
+        ranked = self.ranked(task, question)
         if not forced and draw < self.recipe.no_memory + self.recipe.unforced:
             return Asked(task, question, tuple(ranked[:count][::-1]))
         best = [id_ for id_ in ranked if id_ not in question.gold_doc_ids]
@@ -99,10 +109,12 @@ class Objectives:
             shown.insert(source.randint(0, len(shown)), id_)
         return Asked(task, question, tuple(shown))
 
-    def answer_rows(self, model: Any, asked: Sequence[Asked]) -> list[Row]:
-        """Memories, question, golden answer."""
+    def answer_rows(
+        self, model: Any, asked: Sequence[Asked], slots: int | None = None
+    ) -> list[Row]:
+        """Memories (of so many slots, where they are tokens), question, golden answer."""
         rows = []
-        for a, memories in zip(asked, self._memories(model, asked), strict=True):
+        for a, memories in zip(asked, self._memories(model, asked, slots), strict=True):
             prompt = reading_prompt(a.question.text, len(memories))
             reply = self._reply(prompt, self.features.answer(a.task, a.question))
             rows.append(self._row(memories, prompt, reply))
@@ -149,20 +161,24 @@ class Objectives:
             return tokens[:half], tokens[half:]
         return tokens, tokens
 
-    def _memories(self, model: Any, asked: Sequence[Asked]) -> list[Sequence[Tensor]]:
+    def _memories(
+        self, model: Any, asked: Sequence[Asked], slots: int | None = None
+    ) -> list[Sequence[Tensor]]:
         """What each row reads of its passages, [1 + slots, hidden] each."""
         keys = [(a.task, id_) for a in asked for id_ in a.passages]
         if not keys:
             return [()] * len(asked)
-        codes = self._codes(model, [self.features.tokens(*key) for key in keys])
+        codes = self._codes(model, [self.features.tokens(*key) for key in keys], slots)
         memories = self.parts.memory(codes)
         shares = torch.split(memories, [len(a.passages) for a in asked])
         return [share.unbind(0) for share in shares]
 
-    def _codes(self, model: Any, documents: Sequence[Sequence[int]]) -> Tensor:
+    def _codes(
+        self, model: Any, documents: Sequence[Sequence[int]], slots: int | None = None
+    ) -> Tensor:
         """Codes [documents, slots, z_dim], with gradients to what makes them."""
         if self.encoder is None:
-            return self.features.span_codes(self.parts, documents)
+            return self.features.span_codes(self.parts, documents, slots)
         codes: Tensor = self.encoder(model, documents)
         return codes.to(self.parts.mark.device)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from harness.method import later
 from methods.parametric_qa.shared.bundle import SelectorConfig
 from methods.parametric_qa.shared.encoders import InitName
+from methods.parametric_qa.shared.parts import MOST_SLOTS
 from methods.parametric_qa.shared.span_encoder import LAYERS, RANK
 from methods.recipes import Part, TaskRecipe, read
 
@@ -74,11 +75,16 @@ class Recipe(TaskRecipe):
     start: str | None = later(
         None, description="shared parts to go on from: the name of shipped ones or a folder"
     )
-    slots: int = Field(32, ge=1, le=512)
+    slots: int = Field(32, ge=1, le=MOST_SLOTS)
     z_dim: int = Field(ge=1)
     sharpness: float = Field(3.0, ge=0)
     picks: bool = later(
         False, description="a slot is one token of the text, stored as its id (an extract)"
+    )
+    cuts: tuple[Annotated[int, Field(ge=1, le=MOST_SLOTS)], ...] = later(
+        (),
+        description="how many tokens of a code rows show, drawn for each step, so that the reader "
+        "learns several sizes; of picks alone. Empty: all slots",
     )
     init: InitName = Field(
         "spans",

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Start:
     """Earlier shared parts. ``adapter`` is their tuned reader's, ``further`` whether it is trained.
 
-    ``base`` are the shipped parts that what is trained belongs to, if it is an encoder alone.
+    ``reader_alone``: their maps, selector and encoder are not taken. ``base`` are the shipped parts
+    that what is trained belongs to, if it is an encoder alone.
     """
 
     bundle: Bundle
@@ -36,6 +37,7 @@ class Start:
     further: bool
     trained: TrainedOn
     base: str | None
+    reader_alone: bool = False
 
     @property
     def kept(self) -> Path | None:
@@ -62,6 +64,7 @@ def started(recipe: Recipe, llm: LocalModel) -> Start | None:
 def read_start(recipe: Recipe, model: ModelConfig) -> Start | None:
     """The like without a model loaded.
 
+    Tokens of a text need no maps, so of parts whose codes are vectors they take the reader alone.
     Raises ConfigError for parts of another style than the model's, or another shape than the
     recipe's.
     """
@@ -71,7 +74,8 @@ def read_start(recipe: Recipe, model: ModelConfig) -> Start | None:
     check_style(folder, prompt_style(model), model.name)
     bundle = Bundle.load(folder)
     shape = bundle.parts.config
-    for name in ("slots", "z_dim", "sharpness", "picks"):
+    reader_alone = recipe.picks and not shape.picks
+    for name in () if reader_alone else ("slots", "z_dim", "sharpness", "picks"):
         if getattr(recipe, name) != getattr(shape, name):
             raise ConfigError(
                 f"recipe '{recipe.name}': {name} is {getattr(recipe, name)}, but that of "
@@ -82,7 +86,8 @@ def read_start(recipe: Recipe, model: ModelConfig) -> Start | None:
     shipped = base.name in shipped_names() and base == find_bundle(base.name)
     alone = encoder_alone(recipe) and shipped
     further = recipe.tuning.mode == "lora"
-    return Start(bundle, adapter_of(folder), further, record, base.name if alone else None)
+    kept = base.name if alone else None
+    return Start(bundle, adapter_of(folder), further, record, kept, reader_alone)
 
 
 def encoder_alone(recipe: Recipe) -> bool:

@@ -22,7 +22,7 @@ from methods.parametric_qa.shared.span_encoder import SpanEncoder
 from methods.parametric_qa.train.checkpoint import checkpoint_state
 from methods.parametric_qa.train.curves import Curves
 from methods.parametric_qa.train.features import Features
-from methods.parametric_qa.train.objectives import Objectives
+from methods.parametric_qa.train.objectives import Objectives, Ranked, nothing
 from methods.parametric_qa.train.passage_codes import PassageCodes
 from methods.parametric_qa.train.recipe import Recipe
 from methods.parametric_qa.train.save_trained import save_trained
@@ -83,7 +83,7 @@ def _untrained(
     recipe: Recipe, llm: LocalModel, features: Features, start: Start | None = None
 ) -> Bundle:
     """What training begins with; an encoder of ``start`` is taken if it is of the recipe's kind."""
-    if start:
+    if start and not start.reader_alone:
         bundle = start.bundle
     else:
         parts = SharedParts.from_model(
@@ -123,7 +123,7 @@ def _train_reader(
     from harness.progress import bar
 
     # Rows of gold memories alone need no others.
-    ranked = _candidates(bundle, features) if recipe.alone < recipe.steps else {}
+    ranked = _candidates(bundle, features) if recipe.alone < recipe.steps else nothing
     style = {} if llm.prompt_style == "completion" else {"prompt_style": llm.prompt_style}
     folder = out / f"checkpoint-{fingerprint(recipe.model_dump(mode='json') | style)[:12]}"
     with writing(folder):
@@ -163,18 +163,21 @@ def _dtype(recipe: Recipe, llm: LocalModel, folder: Path) -> torch.dtype:
     return faster_dtype(llm.device) if name == "auto" else getattr(torch, name)
 
 
-def _candidates(bundle: Bundle, features: Features) -> Mapping[tuple[str, str], Sequence[str]]:
-    """Free passages that the untrained selector ranks best for each train question.
+def _candidates(bundle: Bundle, features: Features) -> Ranked:
+    """Free passages that are found for each train question, best first.
 
-    By their span means in any case: codes of an untrained encoder mean nothing.
+    Those of token codes by words, as reading finds them; others by the untrained selector and
+    their span means in any case, since codes of an untrained encoder mean nothing.
     """
+    if bundle.parts.config.picks:
+        return features.found
     codes = PassageCodes(features, bundle.parts)
     found: dict[tuple[str, str], list[str]] = {}
     for name, task in features.tasks.items():
         free = set(task.free)
         ranked = ranking(bundle.selector, codes, features, name, task.train)
         found |= {(name, id_): [p for p in ids if p in free] for id_, ids in ranked.items()}
-    return found
+    return lambda task, question: found.get((task, question.id), ())
 
 
 def _final_codes(features: Features, bundle: Bundle, console: Console) -> PassageCodes:
@@ -282,6 +285,11 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             f"recipe '{recipe.name}': init {recipe.init} writes vectors, and picks are tokens of "
             "the text; leave one of them out"
+        )
+    if recipe.cuts and not recipe.picks:
+        raise ConfigError(
+            f"recipe '{recipe.name}': cuts are of codes that are tokens; set picks: true, or leave "
+            "them out"
         )
     if recipe.init == "spans" and recipe.tuning.mode == "frozen" and not recipe.tuning.parts:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -24,11 +25,13 @@ from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.shared.token_ids import as_bytes, from_bytes, token_ids
 from methods.parametric_qa.shared.token_kinds import answer_rates
 from methods.parametric_qa.train.features import Features
+from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Tuning
+from methods.parametric_qa.train.training import check_recipe
 from methods.parametric_qa.write.codes import first_codes
 from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import load_tiny, tokens
-from tests.methods.parametric_qa.training_lab import FACTS, losses, run, toy_task
+from tests.methods.parametric_qa.training_lab import FACTS, losses, recipe, run, toy_task
 
 SLOTS = 12
 
@@ -142,6 +145,42 @@ def test_what_is_picked_is_learnt_stored_found_and_read(tiny, shared):
     assert method._bank.nbytes == 4 * 2 * SLOTS
 
 
+@pytest.mark.parametrize("slots", [3, 2 * SLOTS])
+def test_a_memory_has_as_many_tokens_as_are_asked_for(tiny, shared, slots):
+    corpus = Corpus.from_passages([Passage(f"d{n}", *FACTS[n][:2]) for n in range(4)])
+    params = ParametricQA.Params(shared=str(shared), size=str(slots), max_tokens=4)
+    method = ParametricQA(params)
+    with tiny.adapted(method.adapter):
+        engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+        remember(method, corpus)
+        found = []
+        engine.run([Query("q", FACTS[2][2])], found.append)
+    assert len(found[0].prediction.read) == 1
+    kept = method._bank.codes(["d2"]).squeeze(-1).long()
+    text = tokens(tiny, [f"{FACTS[2][0]}: {FACTS[2][1]}"])
+    assert kept.equal(picked(trained_bundle(tiny, str(shared), None).parts, text, slots))
+    assert method._bank.nbytes == 4 * 2 * slots
+
+
+@pytest.mark.parametrize("size", ["0", "513", "32x56x4", "-1", "\N{SUPERSCRIPT TWO}"])
+def test_a_size_that_no_code_of_tokens_has_is_refused_before_the_run(tiny, shared, size):
+    method = ParametricQA(ParametricQA.Params(shared=str(shared), size=size))
+    with pytest.raises(ConfigError, match="give how many, 1 to 512"):
+        method.check_entry(tiny.config)
+
+
+def test_rows_show_the_sizes_that_a_recipe_cuts_codes_to(tiny):
+    features = Features(tiny, [toy_task()])
+    plan = recipe(picks=True, slots=SLOTS, cuts=(2, 5), batch=2, no_memory=0.0, memories=(1,))
+    parts = SharedParts.from_model(tiny, SLOTS, 64, picks=True)
+    objectives = Objectives(features, plan, Bundle.untrained(parts, make_selection()))
+    read = []
+    objectives.row_losses = lambda _, rows: read.extend(rows) or torch.zeros(len(rows))
+    for step in range(12):
+        objectives.loss(tiny.model, "answer", random.Random(step), alone=True)
+    assert {len(memory) - 1 for row in read for memory in row.memories} == {2, 5}
+
+
 @pytest.mark.parametrize("selection", [None, "words"])
 def test_conformance(tiny, shared, selection):
     params = {"shared": str(shared), "selection": selection, "max_tokens": 4}
@@ -177,8 +216,7 @@ def test_what_tokens_cannot_be_is_refused(tiny, parts, shared, tiny_model_dir, t
     with pytest.raises(ConfigError, match="or by words, do so in one round; set hops: 1"):
         ParametricQA(rounds).check_entry(tiny.config)
     with pytest.raises(ConfigError, match="init encoder writes vectors"):
-        from methods.parametric_qa.train.training import check_recipe
-        from tests.methods.parametric_qa.training_lab import recipe
-
         check_recipe(recipe(picks=True, init="encoder"))
+    with pytest.raises(ConfigError, match="cuts are of codes that are tokens; set picks: true"):
+        check_recipe(recipe(cuts=(2, 3)))
     assert replace(Bundle.load(shared), codebook=None).init == "spans"

@@ -45,7 +45,7 @@ def objectives(llm) -> Objectives:
     task = training_task("toy", corpus, [], [QUESTION])
     recipe = Recipe(name="r", model="tiny", tasks=("toy",), slots=4, z_dim=64, steps=1)
     bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
-    return Objectives(Features(llm, [task]), recipe, bundle, {})
+    return Objectives(Features(llm, [task]), recipe, bundle)
 
 
 @pytest.mark.parametrize("passages", [("hamlet",), ("nile", "hamlet"), ()])
@@ -78,7 +78,7 @@ def test_a_reply_has_no_token_that_nobody_writes(tmp_path):
     features = Features(llm, [training_task("toy", corpus, [], [QUESTION])])
     recipe = Recipe(name="r", model="tiny", tasks=("toy",), slots=4, z_dim=64, steps=1)
     bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
-    objectives = Objectives(features, recipe, bundle, {})
+    objectives = Objectives(features, recipe, bundle)
     (row,) = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])
     prompt = reading_prompt(QUESTION.text, 0).render("completion")
     whole = llm.encode(f"{prompt} William Shakespeare\n")

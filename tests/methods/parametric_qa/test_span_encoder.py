@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from harness.errors import ConfigError, InputError
@@ -200,7 +201,7 @@ def test_a_reader_goes_on_from_its_lora_and_learns_from_what_it_was(tiny_model_d
     model = tuned(llm.model, "lora", 2, 0, start.trained_adapter)
     features = Features(llm, [toy_task()])
     bundle = training._untrained(plan, llm, features, start)
-    objectives = Objectives(features, plan, bundle, {})
+    objectives = Objectives(features, plan, bundle)
     objectives.start = {n: p.detach().clone() for n, p in training.trainable(model).items()}
     ids = torch.tensor([[1, 2, 3, 4]])
     with llm.adapted(None), torch.no_grad():
@@ -213,6 +214,24 @@ def test_a_reader_goes_on_from_its_lora_and_learns_from_what_it_was(tiny_model_d
         with untuned(model, objectives.start) as teacher:
             assert teacher(ids).logits.equal(first)
         assert (model(ids).logits - first).abs().max() > 1e-4
+
+
+def test_tokens_take_the_reader_of_parts_that_have_vectors_and_nothing_else(
+    tiny_model_dir, shipped, tmp_path
+):
+    changes = {"picks": True, "slots": 6, "z_dim": 32, "tuning": Tuning(parts=False)}
+    run(tiny_model_dir, toy_task(), tmp_path, start=str(shipped), **changes, steps=0)
+    found = Bundle.load(tmp_path)
+    shape = found.parts.config
+    assert (shape.slots, shape.z_dim, shape.picks) == (6, 32, True)
+    assert found.parts.telling.std() > 0, "counted over the train questions"
+    name = "adapter_model.safetensors"
+    tuned_to = load_file(tmp_path / "adapter" / name)
+    for key, value in load_file(shipped / "adapter" / name).items():
+        torch.testing.assert_close(tuned_to[key], value)
+    vectors = recipe(start=str(tmp_path), slots=4)
+    with pytest.raises(ConfigError, match="slots is 4, but that of .* is 6; give the same"):
+        started(vectors, load_tiny(tiny_model_dir))
 
 
 @pytest.mark.parametrize(
@@ -235,8 +254,8 @@ def test_another_shape_than_that_of_the_parts_is_refused(tiny_model_dir, shipped
 def test_a_question_without_ranked_passages_is_shown_its_gold(tiny_model_dir):
     features = Features(load_tiny(tiny_model_dir), [toy_task()])
     plan = recipe(no_memory=0)
-    objectives = Objectives(features, plan, Bundle.untrained(
-        make_parts(features.llm), plan.selector), {})  # fmt: skip
+    bundle = Bundle.untrained(make_parts(features.llm), plan.selector)
+    objectives = Objectives(features, plan, bundle)
     task, question = features.train[0]
     asked = objectives.ask(task, question, 1, random.Random(0), forced=True)
     assert asked == Asked(task, question, question.gold_doc_ids)
