@@ -41,6 +41,7 @@ METHODS: dict[str, str] = {
     "rome": "methods.weight_edits.rome:ROME",
     "self-rag": "methods.self_rag.method:SelfRAG",
     "self-rag-prompted": "methods.self_rag.prompted:SelfRAGPrompted",
+    "token-memory": "methods.parametric_qa.tokens:TokenMemory",
     "xrag": "methods.xrag.method:XRAG",
     "xrag-shuffled": "methods.xrag.control:XRAGShuffled",
 }

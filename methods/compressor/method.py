@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from harness import trace
-from harness.files import folder_bytes
 from harness.method import MethodCard
 from harness.records import Passage, Prediction, Query, StorageReport
 from harness.retrieval.prebuilt import RETRIEVER
@@ -17,8 +16,6 @@ from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
 PAPER = (
@@ -67,12 +64,6 @@ class Compressor(Banked):
 
     only_answers = frozenset({"k", "ranked", "retriever", "max_tokens"})
     params: Params
-    _folder: Path
-
-    def load(self, folder: Path) -> None:
-        """Open the bank. Raises ConfigError if it is of another model, corpus or shared parts."""
-        super().load(folder)
-        self._folder = folder
 
     async def answer(self, query: Query) -> Prediction:
         """Find passages, then read their vectors, the best ones last."""
@@ -92,7 +83,7 @@ class Compressor(Banked):
     def storage(self) -> StorageReport:
         """The bank's files, ids included; what all share; and the text and index of the search."""
         found = super().storage()
-        bank, shared = folder_bytes(self._folder / "bank"), self._bundle.bytes
+        bank, shared = self._bank.file_bytes, self._bundle.bytes
         parts = {**found.parts, "memory vectors": bank, "shared parameters": shared}
         return StorageReport(parts, len(self._bank))
 

@@ -89,13 +89,18 @@ class Banked(TunedReader):
         return found
 
     def check_entry(self, model: ModelConfig) -> None:
-        """Trained shared parts are whole, of this size, and for one style of prompts.
+        """Trained shared parts are whole, of this size, for one style of prompts and fit."""
+        self.check_bundle(check_shared(self.params.shared, model, self.size))
 
-        Where they have no encoder, no first code can be one's.
+    def check_bundle(self, bundle: Bundle | None) -> None:
+        """Raise ConfigError for parameters that trained shared parts do not go with.
+
+        Where they have no encoder, no first code can be one's, and tokens are no vectors.
         """
-        from methods.parametric_qa.write.codes import NO_ENCODER
+        from methods.parametric_qa.write.codes import NO_ENCODER, check_tokens
 
-        bundle = check_shared(self.params.shared, model, self.size)
+        if bundle is not None and bundle.parts.config.picks:
+            check_tokens(self.params.init, getattr(self.params, "steps", 0))
         if self.params.init == "encoder" and (bundle is None or bundle.encoder is None):
             raise ConfigError(NO_ENCODER)
 

@@ -20,6 +20,11 @@ COVERED = 0.5
 """Cosine from which a question's token counts as covered by a chosen memory."""
 ENOUGH = 0.8
 """Share of a question's tokens that chosen memories must cover for selection to stop."""
+# Of 338 held-out train questions over 64 tokens of each passage (250 of QED's, 88 of the shipped
+# NQ's), the right one was first for 67.5 % by words, 62.1 % by attention and 70.4 % by both so; for
+# 69.2 % at half the weight and 69.8 % at twice it.
+ATTENTION = 0.1
+"""What a standard deviation of the selector's scores weighs beside the best score of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,36 @@ class WordChooser:
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first; fewer where fewer share a word with the question."""
         assert hops == 1, "checked when the run was planned"
-        found = self._index.search(question, k)
-        return [Chosen(passage.id, passage.score or 0.0, 1) for passage in found]
+        return [Chosen(id_, score, 1) for id_, score in self.scored(question, k).items()]
+
+    def scored(self, question: str, k: int) -> dict[str, float]:
+        """The k best documents with their scores, best first."""
+        return {p.id: p.score or 0.0 for p in self._index.search(question, k)}
+
+
+class WordsAndAttention(Chooser):
+    """BM25's score, of the best one's, and the selector's, in deviations of all documents' from
+    their mean, a tenth."""
+
+    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
+        super().__init__(llm, bundle, bank)
+        self._words = WordChooser(llm, bundle, bank)
+        self._rows = {id_: row for row, id_ in enumerate(bank.ids)}
+
+    def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
+        """The k best documents, best first."""
+        import torch
+
+        assert hops == 1, "checked when the run was planned"
+        with torch.inference_mode():
+            found = self.bundle.selector.scores(self.tokens(question), self.keys)
+        scores = ATTENTION * (found - found.mean()) / found.std(correction=0).clamp_min(1e-6)
+        words = self._words.scored(question, len(self.bank))
+        most = max(words.values(), default=1.0)
+        for id_, score in words.items():
+            scores[self._rows[id_]] += score / most
+        order = scores.argsort(descending=True, stable=True)[:k].tolist()
+        return [Chosen(self.bank.ids[row], float(scores[row]), 1) for row in order]
 
 
 def question_tokens(llm: LocalModel, question: str) -> list[int]:

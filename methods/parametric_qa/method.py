@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness import trace
 from harness.errors import ConfigError
@@ -14,14 +14,17 @@ from harness.method import MethodCard, later
 from harness.records import Hit, Passage, Prediction, Query, StorageReport
 from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
-from methods.parametric_qa.reader import check_shared
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.llm.model_config import ModelConfig
     from methods.parametric_qa.choose import Chooser, Chosen, WordChooser
+    from methods.parametric_qa.shared.bundle import Bundle
     from methods.parametric_qa.shared.selection import Selection
+
+
+Selecting = Literal["cosine", "router", "attention", "words", "words+attention"]
+BY_WORDS = frozenset({"words", "words+attention"})
 
 
 class ParametricQA(Banked):
@@ -83,10 +86,10 @@ class ParametricQA(Banked):
             "trained for; null: their first. Its bits decide how codes are stored. Of codes that "
             "are tokens: how many",
         )
-        selection: Literal["cosine", "router", "attention", "words"] | None = Field(
+        selection: Selecting | None = Field(
             None,
             description="how memories are selected; words: by BM25 over the tokens that codes are, "
-            "if they are; null: as the shared parts were trained",
+            "if they are, words+attention: by both; null: as the shared parts were trained",
         )
         # On 88 held-out NQ train questions the shipped reader reached F1 14.8 with one memory, 8.8
         # with two and 6.6 with three.
@@ -95,6 +98,11 @@ class ParametricQA(Banked):
             5, ge=1, le=100, description="selected documents that are reported, read or not"
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
+
+        @field_validator("size", mode="before")
+        @classmethod
+        def _written(cls, size: object) -> object:
+            return str(size) if type(size) is int else size
 
     only_answers = frozenset({"k", "ranked", "hops", "max_tokens"})
     params: Params
@@ -126,17 +134,14 @@ class ParametricQA(Banked):
         ranked = [Hit(c.id, c.score) for c in chosen]
         return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
-    def check_entry(self, model: ModelConfig) -> None:
+    def check_bundle(self, bundle: Bundle | None) -> None:
         """Some ways of selecting know one round alone, and one needs words."""
-        super().check_entry(model)
-        by_words = self.selection == "words"
-        if self.params.hops == 1 and not by_words:
-            return
-        bundle = check_shared(self.params.shared, model, self.size)
+        super().check_bundle(bundle)
+        by_words = self.selection in BY_WORDS
         if by_words and (bundle is None or not bundle.parts.config.picks):
             raise ConfigError(
-                "selection = words: the codes of these shared parts are no tokens of the text; "
-                "leave it out, or take parts that were trained with picks: true"
+                f"selection = {self.selection}: the codes of these shared parts are no tokens of "
+                "the text; leave it out, or take parts that were trained with picks: true"
             )
         by_state = bundle is not None and bundle.question_encoder is not None
         if self.params.hops > 1 and (by_words or by_state):
@@ -151,15 +156,19 @@ class ParametricQA(Banked):
         Raises ConfigError unless it was written with this model and these shared parts, of the
         run's corpus.
         """
-        from methods.parametric_qa.choose import Chooser, WordChooser
+        from methods.parametric_qa.choose import Chooser, WordChooser, WordsAndAttention
 
         super().load(folder)
-        kind = WordChooser if self.selection == "words" else Chooser
-        self._chooser = kind(self.model, self._bundle, self._bank)
+        asked = self.model, self._bundle, self._bank
+        if self.selection == "words":
+            self._chooser = WordChooser(*asked)
+        else:
+            both = self.selection == "words+attention"
+            self._chooser = WordsAndAttention(*asked) if both else Chooser(*asked)
 
     def storage(self) -> StorageReport:
-        """The codes, and what all documents share: maps, selector and adapter."""
-        parts = {"memory vectors": self._bank.nbytes, "shared parameters": self._bundle.bytes}
+        """The bank's files, ids included, and what all share: maps, selector and adapter."""
+        parts = {"memory vectors": self._bank.file_bytes, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:

@@ -27,7 +27,7 @@ SLOW = {"adaptive-rag"}
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {
     "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-gold",
-    "parametric-qa-shuffled",
+    "parametric-qa-shuffled", "token-memory",
 }  # fmt: skip
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {

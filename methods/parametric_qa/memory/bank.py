@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError, problem_of
-from harness.files import read_json, write_json, writing
+from harness.files import folder_bytes, read_json, write_json, writing
 from methods.parametric_qa.memory.quantise import (
     SEGMENTS,
     WRITE_AGAIN,
@@ -209,6 +209,11 @@ class MemoryBank:
         """Bytes of codes and scales on disk: what grows with documents, ids left out."""
         row = sum(kind.itemsize * math.prod(shape) for kind, shape in self._layout.values())
         return row * len(self)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of all its files, ids included."""
+        return folder_bytes(self.folder)
 
     def __len__(self) -> int:
         return len(self._view.ids)

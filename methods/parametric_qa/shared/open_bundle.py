@@ -28,6 +28,7 @@ def trained_bundle(
     folder = find_bundle(shared)
     check_style(folder, llm.prompt_style, llm.name)
     bundle = Bundle.load(folder).cut(size).joined(llm)
+    selection = "attention" if selection == "words+attention" else selection
     if selection in (None, "words", bundle.selection.name):
         return bundle
     wanted = SelectorConfig(name=cast(SelectionName, selection), width=bundle.selection.width)

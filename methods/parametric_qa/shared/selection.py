@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from methods.parametric_qa.shared.parts import SharedParts
 
 SelectionName = Literal["cosine", "router", "attention", "states"]
-Selection = SelectionName | Literal["words"]
-"""Also by BM25 over the words that codes are made of, where these are tokens of the text."""
+Selection = SelectionName | Literal["words", "words+attention"]
+"""Also by BM25 over the words that codes are made of, where these are tokens of the text, alone or
+with attention."""
 
 
 class Selector(nn.Module):

@@ -63,11 +63,6 @@ def write_codes(
     codes = first_codes(llm, bundle.parts, bundle.encoder, documents, names, init, seed)
     if params.steps == 0:
         return codes
-    if bundle.parts.config.picks:
-        raise ConfigError(
-            f"steps = {params.steps}: these shared parts' codes are tokens of the text, which no "
-            "step changes; set 0"
-        )
     settings = WriteSettings(steps=params.steps, learning_rate=params.learning_rate)
     written = optimise(llm, bundle.parts, documents, codes, settings, names=names, scratch=scratch)
     return written.codes
@@ -90,8 +85,6 @@ def first_codes(
     from methods.parametric_qa.shared.encoder import encoder_codes
 
     if parts.config.picks:
-        if init != "spans":
-            raise ConfigError(f"init '{init}': these shared parts' codes are tokens of the text")
         return picked(parts, documents)[..., None].float()
     with torch.no_grad():
         if init == "spans":
@@ -101,6 +94,19 @@ def first_codes(
     if encoder is None:
         raise ConfigError(NO_ENCODER)
     return encoder_codes(llm, encoder, documents, names)
+
+
+def check_tokens(init: str | None, steps: int) -> None:
+    """Raise ConfigError for what codes that are tokens of the text cannot be."""
+    if init not in (None, "spans"):
+        raise ConfigError(
+            f"init '{init}': these shared parts' codes are tokens of the text; leave it out"
+        )
+    if steps:
+        raise ConfigError(
+            f"steps = {steps}: these shared parts' codes are tokens of the text, which no step "
+            "changes; set 0"
+        )
 
 
 def _own(seed: int, name: str) -> int:

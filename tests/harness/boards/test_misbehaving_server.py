@@ -33,7 +33,7 @@ HARD = "number 3 "
 """A question that the server does not answer until it is well."""
 READ_VECTORS = (
     "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-gold",
-    "parametric-qa-shuffled", "xrag", "xrag-shuffled",
+    "parametric-qa-shuffled", "token-memory", "xrag", "xrag-shuffled",
 )  # fmt: skip
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 LAYERS = ("memory-layer", "memory-layer-other", "memit", "rome")

@@ -9,6 +9,7 @@ from harness.boards.needs import check_needs
 from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import CapabilityError, ConfigError, InputError
+from harness.files import folder_bytes
 from harness.records import Passage, Query, Question
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel
@@ -109,10 +110,13 @@ def test_shuffled_memories_are_none_of_the_selected(tiny, corpus):
         assert not set(note["memories_read"]) & set(note["retrieved_ids"])
 
 
-def test_storage_is_the_codes_and_apart_from_them_what_is_shared(tiny, corpus):
-    method, _ = written(tiny, corpus, code_dtype="int8")
+def test_storage_is_the_banks_files_and_apart_from_them_what_is_shared(tiny, corpus, tmp_path):
+    method, _ = written(tiny, corpus, folder=tmp_path, code_dtype="int8")
     parts = method.storage().parts
-    assert parts["memory vectors"] == len(corpus) * 4 * (64 + 2)
+    assert parts["memory vectors"] == folder_bytes(tmp_path / "bank")
+    codes = len(corpus) * 4 * (64 + 2)
+    ids = sum(map(len, corpus.ids))
+    assert codes + ids < parts["memory vectors"] < codes + ids + 1000
     assert parts["shared parameters"] > 0
     assert "text" not in parts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -24,11 +25,11 @@ from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.shared.token_ids import as_bytes, from_bytes, token_ids
 from methods.parametric_qa.shared.token_kinds import answer_rates
+from methods.parametric_qa.tokens import TokenMemory
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Tuning
 from methods.parametric_qa.train.training import check_recipe
-from methods.parametric_qa.write.codes import first_codes
 from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import load_tiny, tokens
 from tests.methods.parametric_qa.training_lab import FACTS, losses, recipe, run, toy_task
@@ -148,7 +149,8 @@ def test_what_is_picked_is_learnt_stored_found_and_read(tiny, shared):
 @pytest.mark.parametrize("slots", [3, 2 * SLOTS])
 def test_a_memory_has_as_many_tokens_as_are_asked_for(tiny, shared, slots):
     corpus = Corpus.from_passages([Passage(f"d{n}", *FACTS[n][:2]) for n in range(4)])
-    params = ParametricQA.Params(shared=str(shared), size=str(slots), max_tokens=4)
+    params = ParametricQA.Params(shared=str(shared), size=slots, max_tokens=4)
+    assert params == ParametricQA.Params(shared=str(shared), size=str(slots), max_tokens=4)
     method = ParametricQA(params)
     with tiny.adapted(method.adapter):
         engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
@@ -181,10 +183,34 @@ def test_rows_show_the_sizes_that_a_recipe_cuts_codes_to(tiny):
     assert {len(memory) - 1 for row in read for memory in row.memories} == {2, 5}
 
 
-@pytest.mark.parametrize("selection", [None, "words"])
+@pytest.mark.parametrize("selection", [None, "words", "words+attention"])
 def test_conformance(tiny, shared, selection):
     params = {"shared": str(shared), "selection": selection, "max_tokens": 4}
-    check_method(ParametricQA, params, model=tiny)
+    check_method(TokenMemory, params, model=tiny)
+
+
+def test_words_and_attention_are_weighed_as_their_comment_says(tiny, shared, tmp_path):
+    passages = [Passage(f"d{n}", *FACTS[n][:2]) for n in range(4)]
+    corpus = Corpus.from_passages([*passages, Passage("x", "", "zzz")])
+    found = {}
+    for selection in ("words", "attention", "words+attention"):
+        params = TokenMemory.Params(shared=str(shared), selection=selection, ranked=5)
+        method = TokenMemory(params)
+        with tiny.adapted(method.adapter):
+            engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
+            remember(method, corpus)
+            rows = []
+            engine.run([Query("q", "Who discovered polonium in Paris?")], rows.append)
+        found[selection] = {hit.id: hit.score for hit in rows[0].prediction.ranked}
+    words, attention = found["words"], found["attention"]
+    mean, spread = fmean(attention.values()), pstdev(attention.values())
+    most = max(words.values())
+    wanted = {
+        id_: words.get(id_, 0.0) / most + 0.1 * (score - mean) / spread
+        for id_, score in attention.items()
+    }
+    assert found["words+attention"] == pytest.approx(wanted, abs=1e-4)
+    assert list(found["words+attention"]) == sorted(wanted, key=lambda id_: -wanted[id_])
 
 
 def test_memories_are_found_by_the_words_that_they_kept(tiny, shared):
@@ -201,14 +227,14 @@ def test_memories_are_found_by_the_words_that_they_kept(tiny, shared):
     assert ranked == {"q": ["d1"], "z": []}
 
 
-def test_what_tokens_cannot_be_is_refused(tiny, parts, shared, tiny_model_dir, tmp_path):
-    with pytest.raises(ConfigError, match="codes are tokens of the text"):
-        first_codes(tiny, parts, None, [[5]], ["a"], "random", 0)
-    corpus = Corpus.from_passages([Passage("a", "", "The Nile.")])
-    method = ParametricQA(ParametricQA.Params(shared=str(shared), steps=3))
-    open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
-    with pytest.raises(ConfigError, match="steps = 3: .*set 0"):
-        remember(method, corpus)
+def test_what_tokens_cannot_be_is_refused_before_the_run(tiny, shared):
+    for changes, told in (
+        ({"init": "random"}, "init 'random': .* tokens"),
+        ({"steps": 3}, "set 0"),
+    ):
+        method = ParametricQA(ParametricQA.Params(shared=str(shared), **changes))
+        with pytest.raises(ConfigError, match=told):
+            method.check_entry(tiny.config)
     untrained = ParametricQA(ParametricQA.Params(shared=None, selection="words"))
     with pytest.raises(ConfigError, match="codes of these shared parts are no tokens"):
         untrained.check_entry(tiny.config)

@@ -1,0 +1,51 @@
+"""Token memory: parametric-qa with codes that are tokens of the text, an extract."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.method import MethodCard
+from methods.parametric_qa.method import ParametricQA, Selecting
+
+TOKENS = "smollm2-135m-tokens"
+"""The shipped shared parts whose codes are tokens."""
+
+
+class TokenMemory(ParametricQA):
+    """Keep the tokens of every document that tell the most; read those of the documents found."""
+
+    card = MethodCard(
+        title="Token memory",
+        summary="Each document is an extract of some tokens, stored as ids, that a tuned reader "
+        "reads.",
+        paper="none; what is kept follows extractive compression (Xu et al., RECOMP, ICLR 2024; "
+        "Jiang et al., LLMLingua, EMNLP 2023) without a model that weighs words",
+        source="none",
+        deviations=(
+            "It is parametric-qa with other shared parts: a slot is a row of the model's own "
+            "embedding matrix. Nothing of a document is learnt, so this is no answer to whether "
+            "learned vectors can do as much.",
+            "What is kept is counted, not read: rarity of a token times how often such a token is "
+            "of an answer, over train questions that ask for names, dates and numbers. Questions "
+            "of another kind may need other tokens.",
+            "The reader was tuned on train questions; parametric-qa-closed-book and "
+            "parametric-qa-bm25 with the same shared parts are what tuning alone gives.",
+        ),
+    )
+
+    class Params(ParametricQA.Params):
+        """Those of parametric-qa, with other shared parts."""
+
+        shared: str | None = Field(
+            TOKENS,
+            description="shared parts trained with picks: true: the name of shipped ones or a "
+            "folder that 'memory-harness train' wrote",
+        )
+        selection: Selecting | None = Field(
+            "words+attention",
+            description="how memories are selected; words: by BM25 over the tokens that are "
+            "kept, words+attention: by that and the trained selector",
+        )
+
+    params: Params
+    writes_as = "parametric-qa"
