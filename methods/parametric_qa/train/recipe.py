@@ -52,6 +52,9 @@ class Tuning(Part):
         "lora", description="lora on a model of quantization nf4 is QLoRA"
     )
     rank: int = Field(16, ge=1)
+    stored_rank: int | None = later(
+        None, ge=1, description="rank of the LoRA as written: the nearest one; null: as trained"
+    )
     learning_rate: float = Field(5e-4, gt=0)
     parts: bool = later(True, description="whether the shared maps and the mark are trained, too")
     gradient_checkpointing: bool = Field(

@@ -15,6 +15,7 @@ from harness.files import writing
 from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.shared.bundle import BASE, CONTENTS
 from methods.parametric_qa.shared.parts import ADAPTER_FOLDER
+from methods.parametric_qa.train.lower_rank import lower_rank
 from methods.parametric_qa.train.tuning import MODEL_FOLDER, save_tuned
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def save_trained(
                 _rename_model(bundle, model)
                 _tokenizer(llm).save_pretrained(fresh / MODEL_FOLDER)
             save_tuned(model, mode, fresh, llm.name)
+            if mode == "lora" and recipe.tuning.stored_rank:
+                lower_rank(fresh / ADAPTER_FOLDER, recipe.tuning.stored_rank)
             if base is None and start and start.kept:
                 shutil.copytree(start.kept, fresh / ADAPTER_FOLDER)
         bundle.save(
