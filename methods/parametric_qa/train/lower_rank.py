@@ -31,7 +31,8 @@ def lower_rank(folder: Path, rank: int) -> None:
         kept[down], kept[up] = cut(weights[down], weights[up], rank)
     save_file(kept, folder / WEIGHTS)
     alpha = config["lora_alpha"] * rank / config["r"]
-    write_json(folder / CONFIG, {**config, "r": rank, "lora_alpha": alpha})
+    whole = int(alpha) if alpha.is_integer() else alpha
+    write_json(folder / CONFIG, {**config, "r": rank, "lora_alpha": whole})
 
 
 def cut(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
