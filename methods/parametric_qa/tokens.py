@@ -21,7 +21,6 @@ class TokenMemory(ParametricQA):
         paper="none; what is kept follows extractive compression (Xu et al., RECOMP, ICLR 2024; "
         "Jiang et al., LLMLingua, EMNLP 2023) without a model that weighs words",
         source="none",
-        version=ParametricQA.card.version,
         deviations=(
             "It is parametric-qa with other shared parts: a slot is a row of the model's own "
             "embedding matrix. Nothing of a document is learnt, so this is no answer to whether "
@@ -49,4 +48,3 @@ class TokenMemory(ParametricQA):
         )
 
     params: Params
-    writes_as = "parametric-qa"

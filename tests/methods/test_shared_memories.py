@@ -11,7 +11,6 @@ CONTROLS = {
     "compressor-shuffled": "compressor",
     "parametric-qa-gold": "parametric-qa",
     "parametric-qa-shuffled": "parametric-qa",
-    "token-memory": "parametric-qa",
     "prag-shuffled": "prag",
     "pruned-text-oracle": "pruned-text",
 }
