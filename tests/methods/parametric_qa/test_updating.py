@@ -145,7 +145,8 @@ def test_all_other_codes_are_compared_and_every_change_is_timed(data, facts, eva
     }
     code = 8 * (64 + 2)
     for change in changes:
-        assert change.seconds > 0 and change.memory_bytes == code
+        # The bank's files: a code, its id, and a share of what describes the bank.
+        assert change.seconds > 0 and code < change.memory_bytes < code + 150
         # The whole segment of all documents, but for an addition: that is one document's.
         documents = 1 if change.operation == "add" else everything - 6
         assert change.written_bytes > documents * code
