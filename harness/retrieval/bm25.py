@@ -128,6 +128,10 @@ class BM25InMemory:
         """The k best passages; fewer when fewer share a term with the query, none for none."""
         return self._postings.search(self._tokenize(query), self.corpus, k)
 
+    def scores(self, query: str) -> NDArray[Any]:
+        """Scores float64 [passages] in the corpus's order; 0 where no term is shared."""
+        return self._postings.scores(self._tokenize(query), len(self.corpus))
+
 
 @dataclass(frozen=True, slots=True)
 class Postings:
@@ -153,17 +157,22 @@ class Postings:
 
     def search(self, terms: Sequence[str], corpus: Corpus, k: int) -> list[Passage]:
         """The k best passages for the terms of a query; unknown ones are left out."""
-        known = [self.vocabulary[term] for term in terms if term in self.vocabulary]
-        if not known:
-            return []
-        postings = [self.of_term(term) for term in known]
-        scores: Any = np.bincount(
-            np.concatenate([self.positions[part] for part in postings]),
-            weights=np.concatenate([self.weights[part] for part in postings]),
-            minlength=len(corpus),
-        )
+        scores = self.scores(terms, len(corpus))
         best = top_positive(scores, k)
         return with_scores(corpus, best, scores[best])
+
+    def scores(self, terms: Sequence[str], passages: int) -> NDArray[Any]:
+        """Scores float64 [passages] for the terms of a query; 0 where none is known."""
+        known = [self.vocabulary[term] for term in terms if term in self.vocabulary]
+        if not known:
+            return np.zeros(passages)
+        postings = [self.of_term(term) for term in known]
+        scores: NDArray[Any] = np.bincount(
+            np.concatenate([self.positions[part] for part in postings]),
+            weights=np.concatenate([self.weights[part] for part in postings]),
+            minlength=passages,
+        )
+        return scores
 
 
 def _settings(values: Mapping[str, Any]) -> BM25Settings:

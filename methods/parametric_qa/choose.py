@@ -115,16 +115,13 @@ class WordChooser:
             for id_, row in zip(ids, codes.squeeze(-1).long().tolist(), strict=True):
                 kept = [token for token in row if token < vocabulary]
                 texts.append(Passage(id_, "", llm.tokenizer.decode(kept)))
-        self._index = BM25InMemory(Corpus.from_passages(texts), {})
+        self.index = BM25InMemory(Corpus.from_passages(texts), {})
 
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first; fewer where fewer share a word with the question."""
         assert hops == 1, "checked when the run was planned"
-        return [Chosen(id_, score, 1) for id_, score in self.scored(question, k).items()]
-
-    def scored(self, question: str, k: int) -> dict[str, float]:
-        """The k best documents with their scores, best first."""
-        return {p.id: p.score or 0.0 for p in self._index.search(question, k)}
+        found = self.index.search(question, k)
+        return [Chosen(passage.id, passage.score or 0.0, 1) for passage in found]
 
 
 class WordsAndAttention(Chooser):
@@ -133,8 +130,7 @@ class WordsAndAttention(Chooser):
 
     def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
         super().__init__(llm, bundle, bank)
-        self._words = WordChooser(llm, bundle, bank)
-        self._rows = {id_: row for row, id_ in enumerate(bank.ids)}
+        self._words = WordChooser(llm, bundle, bank).index
 
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first."""
@@ -144,10 +140,8 @@ class WordsAndAttention(Chooser):
         with torch.inference_mode():
             found = self.bundle.selector.scores(self.tokens(question), self.keys)
         scores = ATTENTION * (found - found.mean()) / found.std(correction=0).clamp_min(1e-6)
-        words = self._words.scored(question, len(self.bank))
-        most = max(words.values(), default=1.0)
-        for id_, score in words.items():
-            scores[self._rows[id_]] += score / most
+        words = self._words.scores(question)
+        scores += torch.from_numpy(words / (words.max() or 1.0)).float()
         order = scores.argsort(descending=True, stable=True)[:k].tolist()
         return [Chosen(self.bank.ids[row], float(scores[row]), 1) for row in order]
 

@@ -61,9 +61,9 @@ def checked_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
     that there is not or that the recipe cannot train, and what ``read_start`` raises.
     """
     from harness.llm.catalogue import resolve_model
+    from methods.parametric_qa.train.checks import check_entry, check_recipe
     from methods.parametric_qa.train.recipe import read_recipe
     from methods.parametric_qa.train.start import read_start
-    from methods.parametric_qa.train.training import check_entry, check_recipe
 
     recipe = read_recipe(name).changed(changes)
     check_recipe(recipe)

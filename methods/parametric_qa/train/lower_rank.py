@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.files import read_json, write_json
 from harness.llm.adapters import FILES
+from methods.parametric_qa.shared.parts import save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ CONFIG, WEIGHTS = FILES
 
 def lower_rank(folder: Path, rank: int) -> None:
     """Write the adapter of a folder anew with a rank; as it is if that is its own or more."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     config = read_json(folder / CONFIG)
     if rank >= config["r"]:
@@ -29,7 +30,7 @@ def lower_rank(folder: Path, rank: int) -> None:
     for down in (name for name in weights if "lora_A" in name):
         up = down.replace("lora_A", "lora_B")
         kept[down], kept[up] = cut(weights[down], weights[up], rank)
-    save_file(kept, folder / WEIGHTS)
+    save_tensors(folder / WEIGHTS, kept)
     alpha = config["lora_alpha"] * rank / config["r"]
     whole = int(alpha) if alpha.is_integer() else alpha
     write_json(folder / CONFIG, {**config, "r": rank, "lora_alpha": whole})
@@ -46,4 +47,4 @@ def cut(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     root = values[:rank].sqrt()
     a = root[:, None] * right[:rank] @ inner.T
     b = outer @ left[:, :rank] * root
-    return a.to(down.dtype).contiguous(), b.to(up.dtype).contiguous()
+    return a.to(down.dtype), b.to(up.dtype)

@@ -26,10 +26,10 @@ from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.shared.token_ids import as_bytes, from_bytes, token_ids
 from methods.parametric_qa.shared.token_kinds import answer_rates
 from methods.parametric_qa.tokens import TokenMemory
+from methods.parametric_qa.train.checks import check_recipe
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Objectives
 from methods.parametric_qa.train.recipe import Tuning
-from methods.parametric_qa.train.training import check_recipe
 from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import load_tiny, tokens
 from tests.methods.parametric_qa.training_lab import FACTS, losses, recipe, run, toy_task

@@ -25,7 +25,7 @@ from methods.parametric_qa.shared.bundle import Bundle, adapter_of, contents_fin
 from methods.parametric_qa.shared.encoder import encoder_codes
 from methods.parametric_qa.shared.initial import span_codes
 from methods.parametric_qa.shared.span_encoder import SpanEncoder
-from methods.parametric_qa.train import training
+from methods.parametric_qa.train import checks, training
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.objectives import Asked, Objectives
 from methods.parametric_qa.train.recipe import Losses, SelectorTraining, Tuning
@@ -243,7 +243,7 @@ def test_tokens_take_the_reader_of_parts_that_have_vectors_and_nothing_else(
 )
 def test_recipes_that_contradict_themselves_are_refused(changes, told):
     with pytest.raises(ConfigError, match=told):
-        training.check_recipe(recipe(start="first", **changes))
+        checks.check_recipe(recipe(start="first", **changes))
 
 
 def test_another_shape_than_that_of_the_parts_is_refused(tiny_model_dir, shipped):

@@ -15,7 +15,7 @@ from harness.llm.style import prompt_style
 from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
-from methods.parametric_qa.train import training
+from methods.parametric_qa.train import checks, training
 from methods.parametric_qa.train.curves import read_curves
 from methods.parametric_qa.train.recipe import Losses, SelectorTraining, Tuning, read_recipe
 from tests.methods.parametric_qa.lab import load_tiny, quiet
@@ -175,15 +175,15 @@ def test_the_command_trains_and_says_what_validation_found(
 )
 def test_contradictions_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        training.check_recipe(recipe(**changes))
+        checks.check_recipe(recipe(**changes))
 
 
 def test_shipped_recipes_are_valid():
     from methods.parametric_qa.train.recipe import RECIPES
 
     for path in RECIPES.glob("*.yaml"):
-        training.check_recipe(read_recipe(path.stem))
-        training.check_recipe(read_recipe(str(path)))
+        checks.check_recipe(read_recipe(path.stem))
+        checks.check_recipe(read_recipe(str(path)))
 
 
 def test_a_misspelt_recipe_or_key_is_named(tmp_path):
