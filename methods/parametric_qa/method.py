@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,12 +13,14 @@ from harness import trace
 from harness.errors import ConfigError
 from harness.method import MethodCard, later
 from harness.records import Hit, Passage, Prediction, Query, StorageReport
+from methods.parametric_qa.apart import WATCHED, agreed
 from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.llm.requests import Reply
     from methods.parametric_qa.choose import Chooser, Chosen, WordChooser
     from methods.parametric_qa.shared.bundle import Bundle
     from methods.parametric_qa.shared.selection import Selection
@@ -97,6 +100,11 @@ class ParametricQA(Banked):
         ranked: int = Field(
             5, ge=1, le=100, description="selected documents that are reported, read or not"
         )
+        reading: Literal["together", "apart"] = later(
+            "together",
+            description="how several memories are read: in one prompt, or each in its own, and the "
+            "answer is the one that the reader is surest of over all",
+        )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
 
         @field_validator("size", mode="before")
@@ -104,7 +112,7 @@ class ParametricQA(Banked):
         def _written(cls, size: object) -> object:
             return str(size) if type(size) is int else size
 
-    only_answers = frozenset({"k", "ranked", "hops", "max_tokens"})
+    only_answers = frozenset({"k", "ranked", "reading", "hops", "max_tokens"})
     params: Params
     _chooser: Chooser | WordChooser
 
@@ -124,15 +132,22 @@ class ParametricQA(Banked):
             chosen = self._choose(query)
         read = self._read(chosen, query)
         self._note(chosen, read)
+        ranked = [Hit(c.id, c.score) for c in chosen]
+        if self.params.reading == "apart" and len(read) > 1:
+            each = await asyncio.gather(*(self._reply(query, [id_], WATCHED) for id_ in read))
+            return Prediction(answer=agreed(each), ranked=ranked, read=read)
+        reply = await self._reply(query, read)
+        return Prediction(answer=reply.first_line, ranked=ranked, read=read)
+
+    async def _reply(self, query: Query, read: Sequence[str], *watch: str) -> Reply:
         memories = self._memories(read)
-        reply = await self.llm.generate(
+        return await self.llm.generate(
             reading_prompt(query.text, len(memories), self.prompts.demonstrations),
             max_tokens=self.params.max_tokens,
             soft_prompts=memories,
             one_line=True,
+            watch=watch,
         )
-        ranked = [Hit(c.id, c.score) for c in chosen]
-        return Prediction(answer=reply.first_line, ranked=ranked, read=read)
 
     def check_bundle(self, bundle: Bundle | None) -> None:
         """Some ways of selecting know one round alone, and one needs words."""

@@ -1,4 +1,4 @@
-"""Kinds of tokens: which begin a word, what they begin with, how often they are of an answer."""
+"""Kinds of tokens: which begin a word, what they begin with, how often they tell something."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def _kind(text: str) -> str:
     return "capital" if text[0].isupper() else "letter"
 
 
-def answer_rates(
-    seen: Counter[int], answers: Counter[int], kind: Sequence[str], weight: float = 20.0
+def shares(
+    seen: Counter[int], told: Counter[int], kind: Sequence[str], weight: float = 20.0
 ) -> Tensor:
-    """How often a token that stands in a gold passage is one of its answer's [vocabulary].
+    """In what share of the passages that have a token it tells something [vocabulary].
 
-    ``seen`` and ``answers`` count passages; tokens that are rare there have the rate of their kind,
-    which counts as ``weight`` passages.
+    ``seen`` and ``told`` count gold passages; tokens that are rare there have the share of their
+    kind, which counts as ``weight`` passages.
     """
-    of_kind, told = Counter[str](), Counter[str]()
+    of_kind, of_those = Counter[str](), Counter[str]()
     for token, count in seen.items():
         of_kind[kind[token]] += count
-        told[kind[token]] += answers[token]
-    prior = {name: told[name] / count for name, count in of_kind.items()}
-    rates = [
-        (answers[token] + weight * prior.get(kind[token], 0.0)) / (seen[token] + weight)
+        of_those[kind[token]] += told[token]
+    prior = {name: of_those[name] / count for name, count in of_kind.items()}
+    found = [
+        (told[token] + weight * prior.get(kind[token], 0.0)) / (seen[token] + weight)
         for token in range(len(kind))
     ]
-    return torch.tensor(rates)
+    return torch.tensor(found)

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.retrieval.open import open_retriever
 from methods.parametric_qa.shared.initial import document_tokens, salience_of, span_means
 from methods.parametric_qa.shared.picks import numbers_of, picked
-from methods.parametric_qa.shared.token_kinds import answer_rates, kinds
+from methods.parametric_qa.shared.token_kinds import kinds, shares
 from methods.parametric_qa.train.training_data import TrainingTask, golden_answer
 
 if TYPE_CHECKING:
@@ -67,19 +67,24 @@ class Features:
         """Salience of every token [vocabulary] over the free passages."""
         return salience_of(self.free_tokens(), len(self.table))
 
-    def telling(self) -> Tensor:
+    def telling(self, asking: float = 0.0) -> Tensor:
         """Salience times how often a token is of the answer where a gold passage has it.
 
-        [vocabulary], over the train questions: what of a text is best kept if not all can be.
+        [vocabulary], over the train questions: what of a text is best kept if not all can be. How
+        often it is of the question counts ``asking`` times as much, since documents are found by
+        such tokens.
         """
-        seen, answers = Counter[int](), Counter[int]()
+        seen, answers, asked = Counter[int](), Counter[int](), Counter[int]()
         for name, question in self.train:
-            own = self._answer_tokens(question)
+            of_answer = self._answer_tokens(question)
+            of_question = set(self.question_ids(question.text))
             for id_ in question.gold_doc_ids:
                 there = set(self.tokens(name, id_))
                 seen.update(there)
-                answers.update(there & own)
-        rates = answer_rates(seen, answers, kinds(self.llm.tokenizer, len(self.table)))
+                answers.update(there & of_answer)
+                asked.update(there & of_question)
+        kind = kinds(self.llm.tokenizer, len(self.table))
+        rates = shares(seen, answers, kind) + asking * shares(seen, asked, kind)
         return self.salience() * rates
 
     def _answer_tokens(self, question: Question) -> set[int]:
@@ -109,9 +114,13 @@ class Features:
 
     def question_embeddings(self, text: str) -> Tensor:
         """A question's embeddings [length, hidden] as selection sees them."""
+        return self.table[torch.tensor(self.question_ids(text))]
+
+    def question_ids(self, text: str) -> list[int]:
+        """A question's token ids as selection sees them."""
         from methods.parametric_qa.choose import question_tokens
 
-        return self.table[torch.tensor(question_tokens(self.llm, text))]
+        return question_tokens(self.llm, text)
 
     def found(self, task: str, question: Question) -> list[str]:
         """BM25's best free passages for a question, best first."""

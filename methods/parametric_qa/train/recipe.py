@@ -84,6 +84,12 @@ class Recipe(TaskRecipe):
     picks: bool = later(
         False, description="a slot is one token of the text, stored as its id (an extract)"
     )
+    asking: float = later(
+        0.0,
+        ge=0,
+        description="of picks: what being of a question counts beside being of an answer (1), for "
+        "a token to be kept",
+    )
     cuts: tuple[Annotated[int, Field(ge=1, le=MOST_SLOTS)], ...] = later(
         (),
         description="how many tokens of a code rows show, drawn for each step, so that the reader "

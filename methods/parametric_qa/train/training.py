@@ -90,7 +90,7 @@ def _untrained(
         )
         parts.salience.copy_(features.salience())
         if recipe.picks:
-            parts.telling.copy_(features.telling())
+            parts.telling.copy_(features.telling(recipe.asking))
         bundle = Bundle.untrained(parts, recipe.selector, features.table)
     if recipe.init == "spans":
         return replace(bundle, encoder=None)

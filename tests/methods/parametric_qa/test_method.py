@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 import pytest
 
 from harness.boards.method_entry import load_method, parse_params
@@ -10,9 +12,12 @@ from harness.data.corpus import Corpus
 from harness.data.demonstrations import QAPrompts
 from harness.errors import CapabilityError, ConfigError, InputError
 from harness.files import folder_bytes
+from harness.llm.requests import Reply, TokenChoice
+from harness.llm.text import first_line
 from harness.records import Passage, Query, Question
 from harness.testing.conformance import check_method
 from harness.testing.models import RuleModel
+from methods.parametric_qa.apart import agreed
 from methods.parametric_qa.controls import ParametricQAGold, ParametricQAShuffled
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle
@@ -70,6 +75,37 @@ def test_memories_are_read_in_the_place_of_text(tiny, corpus):
         assert prompt.startswith(places + "Question: ")
         own = tiny.count_tokens(prompt.removeprefix(places))
         assert call.data["prompt_tokens"] == own + 2 * (1 + 4)
+
+
+def test_memories_read_apart_are_asked_one_by_one_and_agree_on_an_answer(tiny, corpus):
+    _, engine = written(tiny, corpus, k=3, reading="apart")
+    for prediction in answers(engine).values():
+        calls = [step.data for step in prediction.steps if step.kind == "generate"]
+        assert [call["prompt"].count("[5 vectors]") for call in calls] == [1, 1, 1]
+        assert len(prediction.read) == 3
+        assert prediction.answer in {first_line(call["reply"]) for call in calls}
+    (apart,), (together,) = (
+        answers(written(tiny, corpus, k=1, reading=reading)[1], QUERIES[:1]).values()
+        for reading in ("apart", "together")
+    )
+    assert apart == together
+
+
+@pytest.mark.parametrize(
+    ("replies", "answer"),
+    [
+        ([("Nile", 0.5), ("Paris", 0.6)], "Paris"),
+        ([("the Nile", 0.4), ("Paris", 0.6), ("Nile.", 0.4)], "the Nile"),
+        ([("Nile", 0.5), ("Paris", 0.5)], "Nile"),
+        ([("", 0.0), ("Paris", 0.1)], "Paris"),
+    ],
+)
+def test_replies_agree_on_the_answer_that_they_are_surest_of_together(replies, answer):
+    made = [
+        Reply(text, choices=tuple(TokenChoice("x", log(sure), {}) for _ in range(3) if sure))
+        for text, sure in replies
+    ]
+    assert agreed(made) == answer
 
 
 def test_selection_is_timed_apart_from_reading(tiny, corpus):

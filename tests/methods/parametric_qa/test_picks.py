@@ -24,7 +24,7 @@ from methods.parametric_qa.shared.open_bundle import trained_bundle
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.shared.picks import picked
 from methods.parametric_qa.shared.token_ids import as_bytes, from_bytes, token_ids
-from methods.parametric_qa.shared.token_kinds import answer_rates
+from methods.parametric_qa.shared.token_kinds import shares
 from methods.parametric_qa.tokens import TokenMemory
 from methods.parametric_qa.train.checks import check_recipe
 from methods.parametric_qa.train.features import Features
@@ -97,11 +97,20 @@ def test_what_answers_are_made_of_tells_more_than_what_is_as_rare(tiny):
     assert telling[asked[0]] / salience[asked[0]] > 1.5 * telling[wrote[0]] / salience[wrote[0]]
 
 
-def test_a_rate_is_a_count_and_for_rare_tokens_that_of_their_kind():
+def test_what_questions_ask_with_tells_as_much_as_a_recipe_says(tiny):
+    features = Features(tiny, [toy_task()])
+    none, half, whole = (features.telling(asking) for asking in (0.0, 0.5, 1.0))
+    asked, wrote = map(set, tokens(tiny, [" wrote Hamlet discovered radium", " polonium Seine"]))
+    torch.testing.assert_close(half - none, (whole - none) / 2)
+    gained = (whole - none) / features.salience()
+    assert gained[list(asked - wrote)].mean() > gained[list(wrote - asked)].mean() > 0
+
+
+def test_a_share_is_a_count_and_for_rare_tokens_that_of_their_kind():
     kind = ["digit", "digit", "letter", "sign"]
-    rates = answer_rates(Counter({0: 80, 1: 0, 2: 100}), Counter({0: 40}), kind, weight=20)
-    assert rates.tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0])
-    few = answer_rates(Counter({0: 80, 1: 20, 2: 100}), Counter({0: 40, 1: 0}), kind, weight=20)
+    found = shares(Counter({0: 80, 1: 0, 2: 100}), Counter({0: 40}), kind, weight=20)
+    assert found.tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0])
+    few = shares(Counter({0: 80, 1: 20, 2: 100}), Counter({0: 40, 1: 0}), kind, weight=20)
     assert few.tolist() == pytest.approx([48 / 100, 8 / 40, 0.0, 0.0])
 
 
