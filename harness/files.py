@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 from harness.errors import InputError, RunLockedError
 
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)  # it can only be read by setting it: here, before there are threads
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\Z")
 
 
@@ -50,6 +52,26 @@ def cache_dir(*parts: str) -> Path:
     return path
 
 
+def permitted(mode: int) -> int:
+    """``mode`` (0o666 of a file, 0o777 of a folder) without what the user's umask denies."""
+    return mode & ~_UMASK
+
+
+def check_no_links(folder: Path) -> None:
+    """Raise InputError if anything below ``folder`` is a symbolic link.
+
+    A folder that somebody sent could lead writers through one to any file of the user's.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink():
+                raise InputError(
+                    f"{path}: is a symbolic link to '{path.readlink()}'; nothing is written where "
+                    "links are: put the file or folder itself there, or remove the link"
+                )
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say in one line that ``path`` cannot be written and why: no space, no permission."""
@@ -80,7 +102,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(permitted(0o666))
         os.replace(name, path)  # noqa: PTH105
     except BaseException:
         with suppress(OSError):
@@ -93,10 +115,11 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     """While open, no other process may write to ``folder``; a process that ends lets go.
 
     Raises RunLockedError if another is at it, naming ``what`` is written there, and InputError if
-    the disk knows no locks.
+    the disk knows no locks or a link lies in the folder.
     """
     from filelock import FileLock, Timeout
 
+    check_no_links(folder)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

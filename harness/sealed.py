@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import read_json, write_json
+from harness.files import permitted, read_json, write_json
 from harness.fingerprint import file_sha256
 
 _SEAL = "seal.json"
@@ -25,7 +25,7 @@ def write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
     """
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
     try:
-        temporary.chmod(0o755)
+        temporary.chmod(permitted(0o777))
         fill(temporary)
         files = sorted(temporary.iterdir())
         write_json(temporary / _SEAL, {file.name: _describe(file) for file in files})

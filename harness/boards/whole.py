@@ -14,7 +14,7 @@ from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
 from harness.boards.workers import Workers
 from harness.errors import RunFailedError
-from harness.files import check_writable
+from harness.files import check_no_links, check_writable
 from harness.progress import say
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def run_whole(
         work.make(folder, device, console)
 
     check_writable(out)
+    check_no_links(out)
     resolved = resolve(board, out)
     # Before anything is prepared, which may take an hour: files may be missing.
     if (judge := resolved.judge) is not None:

@@ -24,7 +24,7 @@ from harness.cli.common import (
 )
 from harness.errors import ConfigError, did_you_mean
 from harness.escape import visible
-from harness.files import check_writable
+from harness.files import check_no_links, check_writable
 
 PROGRAMS = ("flashrag",)
 
@@ -60,6 +60,7 @@ def import_results(
     entry = task_values(split, questions, train, corpus, data_dir, revision)
     source = TaskSource.model_validate({"name": task, **entry})
     check_writable(out)
+    check_no_links(out)
     done = importing.import_results(read(folder), source.load(limit), out, name, partial=partial)
     told = [f"{done.answered:,} answers"]
     told += [f"{done.unanswered:,} questions without an answer"] if done.unanswered else []

@@ -84,7 +84,8 @@ def _status() -> int:
         typer.echo(f"error: {visible(str(error))}", err=True)
         return 2
     except PermissionError as error:
-        typer.echo(f"error: {error.filename}: {error.strerror}; check who may read it", err=True)
+        name = visible(str(error.filename))
+        typer.echo(f"error: {name}: {error.strerror}; check who may read it", err=True)
         return 2
     except _USAGE_ERROR as error:
         message = error.format_message()

@@ -44,7 +44,7 @@ def story(root: Path, question_id: str, *, full: bool = False) -> str:
             f"{did_you_mean(question_id, sorted(answered)) if answered else ''}"
             + "".join(f"; {each}" for each in damaged)
         )
-    return "\n\n".join([*stories, *damaged])
+    return _visible("\n\n".join([*stories, *damaged]))
 
 
 def _find(folder: Path, question_id: str, answered: set[str]) -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ def _story(folder: Path, row: Mapping[str, Any], full: bool) -> Iterator[str]:
     config = read_manifest(folder).config
     gold = _gold(folder, config.task, row["question_id"])
     yield f"{called(config.task)} / {config.method.name} / {config.model.name} ({folder})"
-    yield f"question {row['question_id']}: {_visible(gold.get('question', '(not on file)'))}"
+    yield f"question {row['question_id']}: {gold.get('question', '(not on file)')}"
     for number, step in enumerate(row["steps"], start=1):
         yield f"{number:3}. {_step(step, full)}"
     yield f"answer: {row['answer']!r}"
@@ -127,7 +127,7 @@ def _step(step: Mapping[str, Any], full: bool) -> str:
     note = f", {dropped} passages did not fit" if dropped else ""
     note += ", the best passage was cut" if step.get("passages_cut") else ""
     note += ", the token limit ended the reply" if step.get("cut_off") else ""
-    prompt = indent(_visible(_shown(step["prompt"], full)), "       | ")
+    prompt = indent(_shown(step["prompt"], full), "       | ")
     lines = [f"{kind} ({_count(step['prompt_tokens'])} tokens{note})", prompt]
     if step.get("thoughts"):
         lines.append(f"     thoughts {step['thoughts'] if full else _cut(step['thoughts'])!r}")

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError
-from harness.files import cache_dir, read_json, to_slug, write_json
+from harness.files import cache_dir, permitted, read_json, to_slug, write_json
 from harness.fingerprint import file_sha256, known_sha256
 from harness.llm.model_config import ModelConfig, local_folder
 
@@ -130,9 +130,9 @@ def _build(gguf: Path, sha256: str, folder: Path) -> None:
             "files": files,
         }
         write_json(temporary / _RECORD, record)
-        temporary.chmod(0o755)
+        temporary.chmod(permitted(0o777))
         for file in temporary.iterdir():
-            file.chmod(0o644)
+            file.chmod(permitted(0o666))
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import InputError
-from harness.files import atomic_file, read_json, writing
+from harness.files import atomic_file, permitted, read_json, writing
 from harness.fingerprint import canonical_json, file_sha256
 from harness.runs.directory import find_runs
 from harness.runs.gold import gold_of
@@ -90,7 +90,7 @@ def unpack(archive: Path, into: Path) -> None:
     try:
         _read(archive, place)
         with writing(into):
-            place.chmod(0o755)
+            place.chmod(permitted(0o777))
             place.rename(into)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
