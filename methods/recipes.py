@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.boards.file import task_beside
 from harness.boards.task_entry import TaskSource
+from harness.data.yaml import load_yaml
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 
 
@@ -61,7 +62,7 @@ def values_of(name: str, shipped: Path) -> Any:
     """What the YAML of a shipped recipe or of a file holds. Raises InputError if there is none."""
     path = _path(name, shipped)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(p.stem for p in shipped.glob("*.yaml"))
         raise InputError(f"no recipe '{name}'{did_you_mean(name, known)}") from None

@@ -13,6 +13,7 @@ from harness.boards.config import Board, parse_board
 from harness.boards.preparation import Preparation
 from harness.boards.task_entry import TaskSource, is_path
 from harness.data.lm_eval_task import PREFIX
+from harness.data.yaml import load_yaml
 from harness.errors import InputError
 from harness.registry import board_file
 from harness.retrieval.prebuilt import beside, is_prebuilt
@@ -53,7 +54,7 @@ def board_values(name: str) -> tuple[Any, Path]:
     """What a board's file says, not yet validated, and the file's path."""
     path = board_file(name)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")), path
+        return load_yaml(path.read_text(encoding="utf-8")), path
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such board file; 'memory-harness list boards' names those shipped"

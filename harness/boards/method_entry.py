@@ -5,9 +5,9 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from harness.data.yaml import load_yaml
 from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.method import Method, MethodCard, MethodParams, writes_memory
 from harness.registry import find, load
@@ -33,7 +33,7 @@ def parse_params(cls: type[Method], name: str, values: dict[str, Any]) -> Method
 def param_value(text: str) -> Any:
     """A parameter as it is typed on a command line. Raises yaml.YAMLError if it cannot be read."""
     # An encoder's prefix, "query: ", would make a mapping of an index's name.
-    return text if not text or is_prebuilt(text) else yaml.safe_load(text)
+    return text if not text or is_prebuilt(text) else load_yaml(text)
 
 
 def own_name(name: str) -> str:

@@ -97,10 +97,12 @@ class Task:
         """
         import yaml
 
+        from harness.data.yaml import load_yaml
+
         path = Path(path)
         file = path if path.suffix in (".yaml", ".yml") else path / "task.yaml"
         try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
+            values = load_yaml(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{file}: cannot be read ({error}); expected a task card") from error
         except yaml.YAMLError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.data.yaml import load_yaml
 from harness.errors import ConfigError, HarnessError, describe_error, did_you_mean
 from harness.fingerprint import fingerprint
 from harness.registry import declares, is_known, load, names
@@ -111,7 +112,7 @@ def parted(name: str) -> tuple[str, dict[str, Any]]:
         if not key.strip() or not equals:
             raise ConfigError(f"retriever '{name}': write it as NAME,PARAM=VALUE, such as mine,k=2")
         try:
-            values[key.strip()] = yaml.safe_load(value)
+            values[key.strip()] = load_yaml(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"retriever '{name}': {key} has no readable value") from error
     return own, values

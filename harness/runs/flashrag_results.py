@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from harness.data.yaml import load_yaml
 from harness.errors import InputError
 from harness.escape import one_line
 from harness.fingerprint import file_sha256
@@ -64,7 +65,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size > _LARGEST_CONFIG:
         raise InputError(f"{path}: larger than a config of FlashRAG; is it another file?")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as YAML: {reason}") from error

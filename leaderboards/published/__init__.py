@@ -191,8 +191,10 @@ def _read(path: Path) -> Iterator[Figure]:
 def _parse(path: Path) -> _File:
     import yaml
 
+    from harness.data.yaml import load_yaml
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read ({reason}); mend the file") from error

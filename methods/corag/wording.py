@@ -89,8 +89,10 @@ def read_wording(path: Path) -> Wording:
     """The wording in a YAML or JSON file. Raises InputError naming the file, the key, the fix."""
     import yaml
 
+    from harness.data.yaml import load_yaml
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as YAML or JSON ({reason})") from error
