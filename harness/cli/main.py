@@ -37,6 +37,14 @@ def _plugins(sources: list[str] | None) -> list[str]:
     return sources or []
 
 
+def _allow(powers: list[str] | None) -> list[str]:
+    if powers:
+        from harness.llm.powers import allow
+
+        allow(powers)
+    return powers or []
+
+
 def _version(asked: bool) -> bool:
     if asked:
         from harness.runs.provenance import harness_version
@@ -51,6 +59,15 @@ def options(
     plugin: Annotated[
         list[str] | None,
         typer.Option("--plugin", help=PLUGIN_HELP, callback=_plugins, is_eager=True),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            help="A power that files may ask for: remote-code, env:NAME.",
+            callback=_allow,
+            is_eager=True,
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)

@@ -15,6 +15,7 @@ from pydantic import (
 from harness.errors import ConfigError, did_you_mean, problem_of
 from harness.files import to_slug
 from harness.llm.model_config import ModelConfig
+from harness.llm.powers import check_powers
 from harness.llm.specs import FORMS, is_place, is_spec, last_part, read_spec
 from harness.registry import is_known, load_fields, names
 
@@ -65,10 +66,19 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
     Specs: ``hf:ORG/NAME[@REVISION]``, ``path:FOLDER``, ``gguf:FILE``, ``openai:MODEL@URL[,URL]``,
     ``lm-eval:NAME,ARG=VALUE,...``. A mapping holds ModelConfig's fields; its ``name`` may be a
     catalogue name or a spec that the other fields override (the overriding values are appended
-    to the name, so that both can stand on one board). Raises ConfigError.
+    to the name, so that both can stand on one board). Raises ConfigError, also for powers that
+    were not given (see powers.py).
     """
+    model, known = _meant(spec)
+    check_powers(model, known)
+    return model
+
+
+def _meant(spec: str | Mapping[str, Any]) -> tuple[ModelConfig, ModelConfig | None]:
+    """The model, and the catalogue's entry that it is or is made of."""
     if isinstance(spec, str):
-        return _from_text(spec)
+        found = _from_text(spec)
+        return found, None if is_spec(spec) else found
     if not isinstance(spec, Mapping):
         raise ConfigError(f"a model is a name or a mapping, not {type(spec).__name__}")
     values = dict(spec)
@@ -76,7 +86,7 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
     if values.get("path") and not is_spec(name) and not is_known("models", name):
         path = str(values["path"])
         called = last_part(path) if is_place(path) else path
-        return _parse({"name": name or to_slug(called), **values})
+        return _parse({"name": name or to_slug(called), **values}), None
     if not name:
         raise ConfigError(f"a model needs a name (a catalogue entry or {FORMS}) or a path")
     base = _from_text(name)
@@ -90,7 +100,8 @@ def resolve_model(spec: str | Mapping[str, Any]) -> ModelConfig:
         for key, value in after.items()
         if value != before.get(key) and key not in {"kind", "tokenizer"}
     ]
-    return changed.model_copy(update={"name": to_slug("-".join([base.name, *suffix]))})
+    named = changed.model_copy(update={"name": to_slug("-".join([base.name, *suffix]))})
+    return named, None if is_spec(name) else base
 
 
 def _tag(key: str, value: Any) -> str:

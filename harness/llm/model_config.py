@@ -70,7 +70,9 @@ class ModelConfig(BaseModel):
         None, description="openai: where /v1 is served; several places share the requests"
     )
     api_key_env: str | None = Field(
-        None, description="openai: environment variable with the key (default OPENAI_API_KEY)"
+        None,
+        description="openai: environment variable with the key; null: the standard one of the "
+        "server's host, OPENAI_API_KEY on this machine",
     )
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
     max_concurrency: int = Field(8, ge=1, description="openai: most requests at once in a place")

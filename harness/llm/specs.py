@@ -10,7 +10,8 @@ from harness.errors import ConfigError
 from harness.files import to_slug
 
 FORMS = (
-    "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL[,URL], lm-eval:NAME,ARG=VALUE"
+    "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL[,URL][,api_key_env=NAME], "
+    "lm-eval:NAME,ARG=VALUE"
 )
 
 
@@ -55,7 +56,9 @@ def _gguf(body: str) -> dict[str, Any]:
 
 
 def _openai(body: str) -> dict[str, Any]:
-    match = re.fullmatch(r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+))?", body)
+    match = re.fullmatch(
+        r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+?))?(,\s*api_key_env=(?P<api_key_env>.*))?", body
+    )
     values = match.groupdict() if match else {"path": body}
     return {**values, "name": to_slug(values["path"]), "kind": "openai"}
 

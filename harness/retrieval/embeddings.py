@@ -11,10 +11,13 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHARD = 1024
+
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
+"""What reading a file that is no shard raises; an encrypted one RuntimeError."""
 
 Wanted = dict[bytes, list[int]]
 
@@ -62,16 +68,42 @@ class EmbeddingStore:
     def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, NDArray[np.float16]]]:
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as shard:
-                    keys, vectors = shard["keys"], shard["vectors"]
-                if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (dimensions,):
-                    raise ValueError(f"unexpected shapes {keys.shape} and {vectors.shape}")
-                if vectors.dtype != np.float16:
-                    raise ValueError(f"unexpected {vectors.dtype} vectors")
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                shard = _shard(path, dimensions)
+            except _DAMAGED as error:
                 _log.warning("%s is damaged, its passages are encoded again: %s", path, error)
                 continue
-            yield keys, vectors
+            yield shard
+
+
+def _shard(path: Path, dimensions: int) -> tuple[np.ndarray, NDArray[np.float16]]:
+    """Keys and vectors of a file. Raises one of ``_DAMAGED``."""
+    with zipfile.ZipFile(path) as file:
+        keys = _array(file, "keys.npy", np.uint8)
+        vectors = _array(file, "vectors.npy", np.float16)
+    if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (dimensions,):
+        raise ValueError(f"unexpected shapes {keys.shape} and {vectors.shape}")
+    if not np.isfinite(vectors).all():
+        raise ValueError("NaN or infinity among the vectors")
+    return keys, vectors
+
+
+def _array(file: zipfile.ZipFile, name: str, dtype: type[np.generic]) -> np.ndarray:
+    """A member as an array, which takes no more memory than the file has bytes.
+
+    ``np.load`` believes a header's shape before it looks what is there.
+    """
+    member = file.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    data = file.read(member)
+    stream = BytesIO(data)
+    if read_magic(stream) != (1, 0):
+        raise ValueError(f"{name} is of another version")
+    shape, is_fortran, found = read_array_header_1_0(stream)
+    start = stream.tell()
+    if found != dtype or is_fortran or prod(shape) * found.itemsize != len(data) - start:
+        raise ValueError(f"{name} does not hold {dtype.__name__} numbers of shape {shape}")
+    return np.frombuffer(data, found, offset=start).reshape(shape)
 
 
 def embed_corpus(

@@ -24,7 +24,7 @@ from harness.llm.batches import common_prefix
 from harness.llm.requests import Capability, NextTokenProbs, Scores, TokenChoice
 from harness.llm.server.bodies import in_chat, messages, placed
 from harness.llm.server.failures import Refused, ServerFailure
-from harness.llm.server.replies import Said, number
+from harness.llm.server.replies import Said, counted, number
 from harness.prompts import PromptStyle, Rendered
 
 Form = Literal["prompt_logprobs", "echo"]
@@ -254,10 +254,10 @@ def _echoed(value: dict[str, Any]) -> list[Token]:
     logprobs = value["choices"][0].get("logprobs")
     tokens = logprobs.get("tokens") if isinstance(logprobs, dict) else None
     values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
-    count = (value.get("usage") or {}).get("prompt_tokens")
+    count = counted(value.get("usage"), "prompt_tokens")
     # Without a count nobody knows whether the last token is the prompt's: a reply may end at once.
     # A server that ignores echo gives the generated token alone.
-    if not isinstance(count, int) or not tokens or not values or len(tokens) < max(count, 2):
+    if count is None or not tokens or not values or len(tokens) < max(count, 2):
         raise NotOfferedError
     pairs = zip(tokens[:count], values[:count], strict=True)
     return [Token(str(token), str(token), number(logprob)) for token, logprob in pairs]

@@ -173,6 +173,7 @@ class ServerModel(LanguageModel):
             "base_url": self.urls[0] if len(self.urls) == 1 else list(self.urls),
             "model": self.config.path,
             "token_counts": self._counted_by,
+            **({"key": self._key_variable} if self.config.api_key_env else {}),
             **({"logprobs": self._logprobs.told} if self._logprobs else {}),
             **({"adapted": adapted} if adapted else {}),
             **why_styled(self.config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 from typing import Any
 
 from harness.llm.server.failures import ServerFailure
@@ -12,6 +12,9 @@ from harness.llm.thoughts import TAGS, answer_at, part
 
 THOUGHTS = ("reasoning_content", "reasoning")
 """What servers call the field (DeepSeek, SGLang, llama.cpp; vLLM since 0.12, OpenRouter)."""
+
+MOST_TOKENS = 10**9
+"""More than any model reads at once: a count above it is a server's mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,8 @@ class Said:
             "\n\n".join(filter(None, [apart.strip(), thoughts])),
             thinks or any(tags.opening in begun for tags in TAGS),
             cut_off,
-            _count(usage, "prompt_tokens"),
-            _count(usage, "completion_tokens"),
+            counted(usage, "prompt_tokens"),
+            counted(usage, "completion_tokens"),
             generated,
             value.moment(at) if isinstance(value, Streamed) else None,
         )
@@ -124,7 +127,9 @@ def steps(logprobs: Any) -> tuple[Step, ...]:
 
 def number(logprob: Any) -> float:
     """A log-probability as a float; minus infinity where the server gives none."""
-    return float(logprob) if isinstance(logprob, int | float) else -inf
+    if not isinstance(logprob, int | float) or isnan(logprob):
+        return -inf
+    return float(logprob)
 
 
 def joined(content: Any) -> tuple[str, str]:
@@ -146,6 +151,9 @@ def joined(content: Any) -> tuple[str, str]:
     return "".join(texts), "".join(thoughts)
 
 
-def _count(usage: Any, name: str) -> int | None:
+def counted(usage: Any, name: str) -> int | None:
+    """A count of tokens that a server tells; None where it tells none that can be."""
     value = usage.get(name) if isinstance(usage, Mapping) else None
-    return value if isinstance(value, int) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= MOST_TOKENS else None

@@ -15,6 +15,7 @@ from harness.llm.catalogue import DEFAULT_MODEL, catalogue, resolve_model
 from harness.llm.identity import identity, places
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.llm.powers import ALLOWED
 
 
 @pytest.fixture
@@ -118,7 +119,8 @@ def test_a_folder_counts_by_the_files_that_are_read(folder, name, counts):
     assert (of(f"path:{folder}") != before) == counts
 
 
-def test_python_files_count_if_they_are_run(folder):
+def test_python_files_count_if_they_are_run(folder, monkeypatch):
+    monkeypatch.setenv(ALLOWED, "remote-code")
     before = of(f"path:{folder}", trust_remote_code=True)
     (folder / "modeling_mine.py").write_text("changed")
     assert of(f"path:{folder}", trust_remote_code=True) != before

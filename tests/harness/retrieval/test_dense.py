@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.format import write_array_header_1_0
 
 from harness.data.corpus import Corpus
 from harness.data.corpus_changes import CorpusChanges
@@ -146,6 +149,49 @@ def test_a_damaged_shard_is_encoded_again(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING):
         assert build_dense(corpus, encoder).search(["number7"], 5) == before
     assert "damaged" in caplog.text
+    assert len(encoder.encoded) == len(TEXTS)
+
+
+def spoiled(kind: str, keys: np.ndarray, vectors: np.ndarray) -> bytes:
+    """A file that is no shard, of a kind."""
+    content = BytesIO()
+    if kind == "empty":
+        return b""
+    if kind == "bare array":
+        np.save(content, vectors)
+    elif kind == "other members":
+        np.savez(content, ids=keys, vectors=vectors)
+    elif kind == "compressed":
+        np.savez_compressed(content, keys=keys, vectors=vectors)
+    elif kind == "NaN":
+        np.savez(content, keys=keys, vectors=np.full_like(vectors, np.nan))
+    elif kind == "float64":
+        np.savez(content, keys=keys, vectors=vectors.astype(np.float64))
+    elif kind == "29 TiB":
+        header = BytesIO()
+        shape = (2**43 // vectors.shape[1], vectors.shape[1])
+        claimed = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        write_array_header_1_0(header, claimed)
+        with zipfile.ZipFile(content, "w") as file:
+            with file.open("keys.npy", "w") as member:
+                np.save(member, keys)
+            file.writestr("vectors.npy", header.getvalue() + vectors.tobytes())
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind", ["empty", "bare array", "other members", "compressed", "NaN", "float64", "29 TiB"]
+)
+def test_what_is_no_shard_is_encoded_again(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    corpus, encoder = corpus_of(*TEXTS), HashEncoder()
+    before = build_dense(corpus, encoder).search(["number7"], 5)
+    (shard,) = embedding_folder(encoder).glob("*.npz")
+    with np.load(shard) as found:
+        shard.write_bytes(spoiled(kind, found["keys"], found["vectors"]))
+    encoder.encoded.clear()
+    with caplog.at_level(logging.WARNING):
+        assert build_dense(corpus, encoder).search(["number7"], 5) == before
+    assert f"{shard} is damaged, its passages are encoded again" in caplog.text
     assert len(encoder.encoded) == len(TEXTS)
 
 

@@ -115,6 +115,16 @@ def test_reply_is_cut_where_the_server_ignores_stop():
     assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 5)
 
 
+@pytest.mark.parametrize("count", ["12", "x", -5, 1e300, 10**30, True, None, [], {"n": 1}])
+def test_a_count_that_is_none_is_not_believed(count):
+    value = {**_completion("Paris"), "usage": {"prompt_tokens": count, "completion_tokens": count}}
+    for usage in (value["usage"], [count], str(count)):
+        with fake_server(lambda *_, u=usage: (200, {**value, "usage": u})) as url:
+            model = _model(url, prompt_style="completion")
+            ((_, reply),) = model.generate([GenerateRequest("The capital")])
+        assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("Paris", None, None)
+
+
 @pytest.mark.parametrize("counted", [True, False])
 def test_counts_without_usage(tiny_model_dir, counted):
     options = {"tokenizer": str(tiny_model_dir), "window": 64} if counted else {}
