@@ -32,6 +32,8 @@ METHODS: dict[str, str] = {
     "parametric-qa": "methods.parametric_qa.method:ParametricQA",
     "parametric-qa-bm25": "methods.parametric_qa.controls:ParametricQABM25",
     "parametric-qa-closed-book": "methods.parametric_qa.controls:ParametricQAClosedBook",
+    "parametric-qa-consolidated": "methods.consolidation.method:ParametricQAConsolidated",
+    "parametric-qa-consolidated-unstudied": "methods.consolidation.control:ParametricQAUnstudied",
     "parametric-qa-gold": "methods.parametric_qa.controls:ParametricQAGold",
     "parametric-qa-shuffled": "methods.parametric_qa.controls:ParametricQAShuffled",
     "prag": "methods.prag.method:PRAG",

@@ -130,6 +130,10 @@ class ParametricQA(Banked):
         """Select memories, then read them, the best one last."""
         with trace.timed("select"):
             chosen = self._choose(query)
+        return await self._by_memory(query, chosen)
+
+    async def _by_memory(self, query: Query, chosen: Sequence[Chosen]) -> Prediction:
+        """Read memories of what was chosen."""
         read = self._read(chosen, query)
         self._note(chosen, read)
         ranked = [Hit(c.id, c.score) for c in chosen]

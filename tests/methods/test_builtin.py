@@ -23,11 +23,12 @@ from tests.methods.corag_checkout import write_checkout
 # Even so it is trained four times.
 SLOW = {"adaptive-rag"}
 # Their shared parts are for the default model: untrained ones fit any. Methods that read vectors
-# are checked with a model that takes them (parametric_qa, test_compressor).
+# are checked with a model that takes them (parametric_qa, test_compressor, test_consolidation).
 UNTRAINED = {"parametric-qa-bm25": {"shared": None}, "parametric-qa-closed-book": {"shared": None}}
 READ_VECTORS = {
-    "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-gold",
-    "parametric-qa-shuffled", "token-memory",
+    "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-consolidated",
+    "parametric-qa-consolidated-unstudied", "parametric-qa-gold", "parametric-qa-shuffled",
+    "token-memory",
 }  # fmt: skip
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {

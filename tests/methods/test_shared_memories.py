@@ -9,6 +9,7 @@ from harness.registry import names
 
 CONTROLS = {
     "compressor-shuffled": "compressor",
+    "parametric-qa-consolidated-unstudied": "parametric-qa-consolidated",
     "parametric-qa-gold": "parametric-qa",
     "parametric-qa-shuffled": "parametric-qa",
     "prag-shuffled": "prag",

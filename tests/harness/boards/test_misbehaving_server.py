@@ -35,13 +35,15 @@ READ_VECTORS = (
     "compressor", "compressor-shuffled", "parametric-qa", "parametric-qa-gold",
     "parametric-qa-shuffled", "token-memory", "xrag", "xrag-shuffled",
 )  # fmt: skip
+CONSOLIDATED = ("parametric-qa-consolidated", "parametric-qa-consolidated-unstudied")
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 LAYERS = ("memory-layer", "memory-layer-other", "memit", "rome")
 CARTRIDGES = ("cartridge", "cartridge-other")
-LOCAL = (*READ_VECTORS, *TRAIN, *LAYERS, *CARTRIDGES, "self-rag")
+LOCAL = (*READ_VECTORS, *CONSOLIDATED, *TRAIN, *LAYERS, *CARTRIDGES, "self-rag")
 """Methods whose vectors, adapters, keys or weights no server takes, or that write own tokens."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
+    **dict.fromkeys(CONSOLIDATED, "needs the capability 'adapters' and the capability 'soft-prompts"),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
     **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),
     **dict.fromkeys(LAYERS, "needs the capability 'training' and the capability 'weights', which"),
