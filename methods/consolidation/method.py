@@ -65,8 +65,9 @@ class ParametricQAConsolidated(ParametricQA):
             "The best document alone decides: with -p k=2 the second one is not read beside the "
             "weights.",
             "A document that is changed or deleted is consolidated no longer, and its memory is "
-            "read as it is now. What the LoRA holds of its old text stays there and is not asked; "
-            "-p in_force=always keeps it in force.",
+            "read as it is now. What the LoRA holds of its old text stays until the memory is "
+            "written anew: a question about it that selects another consolidated document meets "
+            "it, and with -p in_force=always every question does.",
             "Such a question is asked as it was studied, which in a chat is without parametric-"
             "qa's instruction.",
         ),

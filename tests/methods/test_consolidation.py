@@ -63,8 +63,8 @@ def plain(**values):
     return ParametricQA(parse_params(ParametricQA, "parametric-qa", {**UNTRAINED, **values}))
 
 
-def opened(method, llm):
-    return open_with(method, llm, None, DATA.corpus, prompts=QAPrompts(), seed=0)
+def opened(method, llm, corpus=DATA.corpus):
+    return open_with(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
 
 
 def write(method, llm, folder=None) -> Path:
@@ -73,11 +73,11 @@ def write(method, llm, folder=None) -> Path:
         return remember(method, DATA.corpus, DATA.train, folder)
 
 
-def answers(method, llm, memory, texts):
+def answers(method, llm, memory, texts, corpus=DATA.corpus):
     """Predictions in the order of the questions, by the memory that is in a folder."""
     found = {}
     with llm.adapted(method.adapter):
-        engine = opened(method, llm)
+        engine = opened(method, llm, corpus)
         method.load(memory)
         with llm.changed(method.changes):
             asked = [Query(str(n), text) for n, text in enumerate(texts)]
@@ -275,7 +275,9 @@ def test_a_log_is_refused_where_it_is_broken_and_counts_by_its_content(tmp_path)
 
 def test_a_log_with_evaluated_questions_is_refused(tmp_path):
     method = made(log=log_of(tmp_path, ["Who asks?", ASKED[0].upper()]))
-    with pytest.raises(InputError, match=r"1 of 8 questions are among those that log '.*log.jsonl'"):
+    with pytest.raises(
+        InputError, match=r"1 of 8 questions are among those that log '.*log.jsonl'"
+    ):
         check_untrained(DATA, method.trained_on())
     assert check_untrained(DATA, made(log=log_of(tmp_path, ["Who?"])).trained_on()) is DATA
 

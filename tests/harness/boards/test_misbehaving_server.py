@@ -43,7 +43,9 @@ LOCAL = (*READ_VECTORS, *CONSOLIDATED, *TRAIN, *LAYERS, *CARTRIDGES, "self-rag")
 """Methods whose vectors, adapters, keys or weights no server takes, or that write own tokens."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
-    **dict.fromkeys(CONSOLIDATED, "needs the capability 'adapters' and the capability 'soft-prompts"),
+    **dict.fromkeys(
+        CONSOLIDATED, "needs the capability 'adapters' and the capability 'soft-prompts"
+    ),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
     **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),
     **dict.fromkeys(LAYERS, "needs the capability 'training' and the capability 'weights', which"),
