@@ -20,6 +20,7 @@ class ParametricQAUnstudied(ParametricQAConsolidated):
         deviations=("The LoRA is never in force, whatever -p in_force says.",),
     )
     writes_as = "parametric-qa-consolidated"
+    variant_param = None
 
     @property
     def _studied(self) -> Path | None:
