@@ -73,7 +73,7 @@ class ParametricQAConsolidated(ParametricQA):
         ),
     )
     needs: ClassVar[frozenset[Capability]] = ParametricQA.needs | {"training", "adapters"}
-    variant_param = "in_force"
+    variant_param: ClassVar[str | None] = "in_force"
 
     class Params(ConsolidationParams):
         """Those of parametric-qa; what is consolidated, how it is studied and when it counts."""

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.boards.method_entry import load_method, parse_params
-from harness.boards.needs import check_needs
 from harness.data.trained_on import check_untrained
-from harness.errors import CapabilityError, ConfigError, InputError
+from harness.errors import ConfigError, InputError
 from harness.files import folder_bytes
 from harness.fingerprint import folder_fingerprint
 from harness.llm.edits import weights_digest
@@ -20,7 +19,7 @@ from harness.llm.model_config import ModelConfig
 from harness.prompts import QAPrompts
 from harness.records import Query
 from harness.testing.conformance import check_method
-from harness.testing.models import RuleModel, small_task
+from harness.testing.models import small_task
 from methods.consolidation.control import ParametricQAUnstudied
 from methods.consolidation.log import most_read, read_log
 from methods.consolidation.method import DOCUMENTS, STUDY, WEIGHTS, ParametricQAConsolidated
@@ -296,8 +295,3 @@ def test_rounded_weights_with_a_tuned_reader_are_refused(tuned):
         method.check_entry(rounded)
     method.check_entry(ModelConfig(name="r", path="x", prompt_style="completion"))
     made().check_entry(rounded)
-
-
-def test_a_model_that_takes_no_lora_is_refused():
-    with pytest.raises(CapabilityError, match="'adapters'"):
-        check_needs("parametric-qa-consolidated", made(), RuleModel())
