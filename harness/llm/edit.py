@@ -20,5 +20,12 @@ class LowRank:
     right: Tensor
 
 
-Edit: TypeAlias = Union["Tensor", LowRank, "nn.Module"]
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A change of a weight, of its shape; added as a ``LowRank`` is."""
+
+    change: Tensor
+
+
+Edit: TypeAlias = Union["Tensor", LowRank, Added, "nn.Module"]
 """A parameter's new content, a change that is added to it, or a module in the place of another."""

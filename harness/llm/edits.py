@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import CapabilityError, InputError, RunFailedError
-from harness.llm.edit import Edit, LowRank
+from harness.llm.edit import Added, Edit, LowRank
 from harness.llm.prefix import KeptPrompts
 from harness.llm.runtime import Runtime
 
@@ -103,9 +103,9 @@ def _weight(model: nn.Module, name: str, modules: Mapping[str, Any]) -> nn.Param
     return weight
 
 
-def _content(name: str, weight: nn.Parameter, edit: Tensor | LowRank) -> Tensor:
+def _content(name: str, weight: nn.Parameter, edit: Tensor | LowRank | Added) -> Tensor:
     """What is to stand in a weight's place: a new tensor of its shape, dtype and device."""
-    given = edit.left.shape[:1] + edit.right.shape[1:] if isinstance(edit, LowRank) else edit.shape
+    given = _shape(edit)
     if given != weight.shape:
         raise InputError(
             f"an edit of '{name}' has the shape {list(given)}, the parameter {list(weight.shape)}"
@@ -113,11 +113,20 @@ def _content(name: str, weight: nn.Parameter, edit: Tensor | LowRank) -> Tensor:
     if isinstance(edit, LowRank):
         left, right = (part.to(weight.device, torch.float32) for part in (edit.left, edit.right))
         new = (weight.data.float() + left @ right).to(weight.dtype)
+    elif isinstance(edit, Added):
+        change = edit.change.to(weight.device, torch.float32)
+        new = (weight.data.float() + change).to(weight.dtype)
     else:
         new = edit.detach().to(weight.device, weight.dtype, copy=True)
     if not torch.isfinite(new).all():
         raise InputError(f"an edit of '{name}' holds numbers that are not finite")
     return new
+
+
+def _shape(edit: Tensor | LowRank | Added) -> torch.Size:
+    if isinstance(edit, LowRank):
+        return edit.left.shape[:1] + edit.right.shape[1:]
+    return edit.change.shape if isinstance(edit, Added) else edit.shape
 
 
 def digest(*tensors: Tensor) -> str:

@@ -109,8 +109,16 @@ class Banked(TunedReader):
 
         Raises InputError for a passage without text.
         """
-        from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
         from methods.parametric_qa.write.documents import groups
+
+        bank = self._new_bank(corpus, folder)
+        for passages in groups(corpus, GROUP):
+            bank.add([p.id for p in passages], self._codes(passages))
+
+    def _new_bank(self, corpus: Corpus, folder: Path) -> MemoryBank:
+        """An empty bank for codes of the shared parts, which are opened; those that are untrained
+        are saved beside it."""
+        from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 
         self._bundle = self._trained() or self._untrained(corpus)
         shape = self._bundle.parts.config
@@ -121,11 +129,9 @@ class Banked(TunedReader):
             fingerprint=self._bundle.fingerprint(),
             corpus_fingerprint=corpus.fingerprint,
         )
-        bank = MemoryBank.create(folder / "bank", config)
-        for passages in groups(corpus, GROUP):
-            bank.add([p.id for p in passages], self._codes(passages))
         if self._bundle.folder is None:
             self._bundle.save(folder / "shared")
+        return MemoryBank.create(folder / "bank", config)
 
     def load(self, folder: Path) -> None:
         """Open the bank.

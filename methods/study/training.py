@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.errors import ConfigError, RunFailedError
 from harness.files import writing
@@ -32,6 +33,14 @@ Losses = Callable[[Sequence[Row]], Tensor]
 """The loss of each row [rows], in nats a token."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Weights by name, and the highest learning rate at which they are trained."""
+
+    weights: Mapping[str, nn.Parameter]
+    learning_rate: float
+
+
 def train(
     llm: LocalModel,
     model: Any,
@@ -44,27 +53,50 @@ def train(
 ) -> list[float]:
     """Train what is trainable of ``model``, a form of ``llm``'s; the loss of every step.
 
-    A step's loss is the mean over its rows, which are read in groups of similar length;
-    ``losses_of`` may work it out in another way than by reading them. An interrupted training
-    goes on from its checkpoint in ``place``. Shows progress under ``label``, if there is one.
-    Raises RunFailedError for a loss that is not finite.
+    ``losses_of`` may work out the loss of rows in another way than by reading them. Otherwise as
+    ``descend`` is.
+    """
+    losses_of = losses_of or (lambda batch: losses_by_reading(model, batch, params.precision))
+    steps, groups = params.steps_for(len(rows)), [Group(weights_of(model), params.learning_rate)]
+    drawn = batches(rows, params.batch, steps, seed)
+    return descend(llm, groups, losses_of, drawn, steps, place, label)
+
+
+def descend(
+    llm: LocalModel,
+    groups: Sequence[Group],
+    losses_of: Losses,
+    drawn: Iterable[list[Row]],
+    steps: int,
+    place: Path | None,
+    label: str | None = "training",
+) -> list[float]:
+    """Train groups of weights by ``steps`` batches; the loss of every step, in nats a token.
+
+    A step's loss is the mean over its rows, which are read in groups of similar length; what a
+    step's rows do not touch is not moved. An interrupted training goes on from its checkpoint in
+    ``place``. Shows progress under ``label``, if there is one. Raises RunFailedError for a loss
+    that is not finite.
     """
     from rich.console import Console
 
-    losses_of = losses_of or (lambda batch: losses_by_reading(model, batch, params.precision))
-    steps, weights = params.steps_for(len(rows)), weights_of(model)
+    weights = {name: weight for group in groups for name, weight in group.weights.items()}
     optimizer = torch.optim.AdamW(
-        weights.values(), params.learning_rate, betas=_BETAS, weight_decay=0.0
+        [
+            {"params": list(group.weights.values()), "initial_lr": group.learning_rate}
+            for group in groups
+        ],
+        betas=_BETAS,
+        weight_decay=0.0,
     )
     state = None if place is None else load_checkpoint(place, weights, optimizer)
     first, losses = (state["step"], list(state["losses"])) if state else (0, [])
     console = Console(stderr=True, quiet=label is None)
     with short_rows(llm), bar(console, label or "", steps, first) as shown:
-        for step, batch in enumerate(batches(rows, params.batch, steps, seed), 1):
+        for step, batch in enumerate(drawn, 1):
             if step <= first:
                 continue
-            rate = params.learning_rate * _share(step, steps)
-            losses.append(_step(losses_of, optimizer, batch, step, rate))
+            losses.append(_step(losses_of, optimizer, batch, step, _share(step, steps)))
             if place is not None and (step % CHECKPOINT_EVERY == 0 or step == steps):
                 save_checkpoint(place, step, weights, optimizer, {"losses": losses})
             shown.advance()
@@ -80,10 +112,10 @@ def losses_by_reading(model: Any, rows: Sequence[Row], precision: Precision = "f
 
 
 def _step(
-    losses_of: Losses, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, rate: float
+    losses_of: Losses, optimizer: torch.optim.Optimizer, rows: list[Row], step: int, share: float
 ) -> float:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = group["initial_lr"] * share
     with torch.enable_grad():
         loss = torch.cat([losses_of(group) for group in alike(rows)]).mean()
         optimizer.zero_grad()
