@@ -33,7 +33,8 @@ READ_VECTORS = {
 # These are checked with a model that they can train (weights, test_cartridge).
 TRAIN = {
     "cartridge", "cartridge-other", "lora-in-weights", "lora-in-weights-other", "memit",
-    "memory-layer", "memory-layer-other", "prag", "prag-shuffled", "rome",
+    "memory-layer", "memory-layer-other", "parametric-qa-joint", "parametric-qa-joint-closed-book",
+    "parametric-qa-joint-shuffled", "prag", "prag-shuffled", "rome",
 }  # fmt: skip
 # These read vectors by a bridge that is for one model (test_xrag).
 BRIDGED = {"xrag", "xrag-shuffled"}

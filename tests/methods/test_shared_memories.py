@@ -12,6 +12,8 @@ CONTROLS = {
     "parametric-qa-consolidated-unstudied": "parametric-qa-consolidated",
     "parametric-qa-gold": "parametric-qa",
     "parametric-qa-shuffled": "parametric-qa",
+    "parametric-qa-joint-closed-book": "parametric-qa-joint",
+    "parametric-qa-joint-shuffled": "parametric-qa-joint",
     "prag-shuffled": "prag",
     "pruned-text-oracle": "pruned-text",
 }

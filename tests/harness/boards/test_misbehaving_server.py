@@ -39,7 +39,10 @@ CONSOLIDATED = ("parametric-qa-consolidated", "parametric-qa-consolidated-unstud
 TRAIN = ("lora-in-weights", "lora-in-weights-other", "prag", "prag-shuffled")
 LAYERS = ("memory-layer", "memory-layer-other", "memit", "rome")
 CARTRIDGES = ("cartridge", "cartridge-other")
-LOCAL = (*READ_VECTORS, *CONSOLIDATED, *TRAIN, *LAYERS, *CARTRIDGES, "self-rag")
+JOINT = (
+    "parametric-qa-joint", "parametric-qa-joint-closed-book", "parametric-qa-joint-shuffled",
+)  # fmt: skip
+LOCAL = (*READ_VECTORS, *CONSOLIDATED, *TRAIN, *LAYERS, *CARTRIDGES, *JOINT, "self-rag")
 """Methods whose vectors, adapters, keys or weights no server takes, or that write own tokens."""
 LACKS = {
     **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
@@ -48,6 +51,7 @@ LACKS = {
     ),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
     **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),
+    **dict.fromkeys(JOINT, "needs the capability 'adapters' and the capability 'soft-prompts' and"),
     **dict.fromkeys(LAYERS, "needs the capability 'training' and the capability 'weights', which"),
     "self-rag": "needs the tokens [Retrieval]",
     "corag": "asks in its authors' words, which are not shipped",

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.llm.changes import Changes
-from harness.llm.edit import LowRank
+from harness.llm.edit import Added, LowRank
 from harness.llm.edits import weights_digest
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
@@ -43,6 +43,19 @@ def test_a_low_rank_edit_is_added_and_taken_back_to_the_bit(tiny):
         assert (new - old - edit.left @ edit.right).abs().max() < 1e-5
         assert scored(tiny) != plain
     assert (weights_digest(tiny.model), scored(tiny)) == (before, plain)
+
+
+def test_a_change_is_added_in_float32_whatever_it_is_kept_in_and_taken_back(tiny):
+    before, plain = weights_digest(tiny.model), scored(tiny)
+    old = tiny.model.get_parameter(DOWN).data.clone()
+    change = noise(tiny, *old.shape).bfloat16()
+    with tiny.edited({DOWN: Added(change)}):
+        assert (tiny.model.get_parameter(DOWN).data == old + change.float()).all()
+        assert scored(tiny) != plain
+    assert (weights_digest(tiny.model), scored(tiny)) == (before, plain)
+    with pytest.raises(InputError, match=f"an edit of '{DOWN}' has the shape"):
+        with tiny.edited({DOWN: Added(change[1:])}):
+            pass
 
 
 def test_a_replacement_is_a_copy_and_a_failure_inside_leaves_nothing(tiny):
