@@ -59,6 +59,7 @@ COMMANDS: dict[str, str] = {
     "record-training": "methods.parametric_qa.cli.record:record_training",
     "evaluate-write": "methods.parametric_qa.cli.evaluate_write:evaluate_write",
     "evaluate-encoder": "methods.parametric_qa.cli.evaluate_encoder:evaluate_encoder",
+    "evaluate-dimensions": "methods.parametric_qa.cli.evaluate_dimensions:evaluate_dimensions",
     "evaluate-forgetting": "methods.cli.forgetting:evaluate_forgetting",
     "evaluate-retrieval": "methods.cli.retrieval:evaluate_retrieval",
     "evaluate-update": "methods.cli.update:evaluate_update",

@@ -75,11 +75,17 @@ def test_shared_parts_that_do_not_fit(refused, tmp_path):
         ("evaluate-forgetting", "--limit", 4, "--passages", 4, *shared),
         ("evaluate-write", "--passages", 4, *shared),
         ("map-memories", *shared),
+        ("evaluate-dimensions", *shared),
     ):
         assert "trained on chat prompts" in refused(*asked)
     asked = ("evaluate-encoder", *shared)
     assert "trained on chat prompts" in refused(*asked, with_task=False)
     assert "have no encoder" in refused("evaluate-encoder", "--shared", shipped, with_task=False)
+    asked = ("evaluate-dimensions", "--shared", "smollm2-135m-tokens")
+    assert "are tokens of the text, stored as ids" in refused(*asked)
+    assert "was trained on nq, triviaqa, hotpotqa, musique" in refused("evaluate-dimensions")
+    asked = ("evaluate-dimensions", "--task", "nq", "--groups", 577)
+    assert "--groups 577: a slot has 576" in refused(*asked, with_task=False)
     asked = ("evaluate-write", "--passages", 4, "--init", "encoder")
     assert "needs shared parts that hold" in refused(*asked)
     assert "have one size" in refused("run", "--method", "parametric-qa", "-p", "size=4x8x8")

@@ -111,11 +111,21 @@ def perplexity_difference_ci(
     Each (n,): negative log-likelihoods summed over a text's tokens, and how many these are. A
     resample's perplexity is exp(all nats / all tokens), as that of the sample.
     """
-    sums = drawn_sums(checked([nats_before, nats_after, tokens], 2), resamples, seed)
-    before, after = np.exp(sums[:2] / sums[2])
-    cut = tail(level)
-    low, high = np.quantile(after - before, [cut, 1 - cut])
-    return Interval(float(low), float(high))
+    before, after = np.exp(_drawn_losses(nats_before, nats_after, tokens, resamples, seed))
+    return _middle(after - before, level)
+
+
+def loss_difference_ci(
+    nats_before: npt.ArrayLike,
+    nats_after: npt.ArrayLike,
+    tokens: npt.ArrayLike,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The like of the loss, all nats / all tokens, in nats a token."""
+    before, after = _drawn_losses(nats_before, nats_after, tokens, resamples, seed)
+    return _middle(after - before, level)
 
 
 def tail(level: float) -> float:
@@ -123,6 +133,21 @@ def tail(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     return (1 - level) / 2
+
+
+def _drawn_losses(
+    before: npt.ArrayLike, after: npt.ArrayLike, tokens: npt.ArrayLike, resamples: int, seed: int
+) -> Floats:
+    """Nats a token [2, resamples] of texts drawn with replacement, before and after."""
+    sums = drawn_sums(checked([before, after, tokens], 2), resamples, seed)
+    losses: Floats = sums[:2] / sums[2]
+    return losses
+
+
+def _middle(values: Floats, level: float) -> Interval:
+    cut = tail(level)
+    low, high = np.quantile(values, [cut, 1 - cut])
+    return Interval(float(low), float(high))
 
 
 def _deviate_of(level: float) -> float:

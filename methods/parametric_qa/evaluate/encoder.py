@@ -117,7 +117,7 @@ def evaluate_encoder(llm: LocalModel, trained: Trained, questions: int) -> Encod
     asked = features.validation(questions)
     with llm.adapted(adapter_of(bundle.folder)), torch.no_grad():
         views = _views(llm, bundle, features, asked)
-        nats = {view: _nats(llm, features, asked, read) for view, read in views.items()}
+        nats = {view: answer_nats(llm, features, asked, read) for view, read in views.items()}
         written = {view: _answers(llm, asked, views[view]) for view in ("encoder", "spans")}
     facts = {
         "model": llm.name,
@@ -155,13 +155,13 @@ def _memories(parts: SharedParts, codes: Tensor) -> list[tuple[Tensor, ...]]:
     return [(memory,) for memory in parts.memory(quantised(codes, "int8"))]
 
 
-def _nats(
+def answer_nats(
     llm: LocalModel,
     features: Features,
     asked: Sequence[tuple[str, Question]],
     read: Sequence[tuple[Tensor, ...]],
 ) -> list[tuple[int, float]]:
-    """Tokens and summed nats of each golden answer."""
+    """Tokens and summed nats of each golden answer, after the memories read for its question."""
     rows = []
     for (task, question), memories in zip(asked, read, strict=True):
         prompt = reading_prompt(question.text, len(memories))

@@ -42,6 +42,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         ["evaluate-forgetting", "--task", "nq"],
         ["evaluate-update", "--facts", "2"],
         ["map-memories", "--task", "nq", "--out", "map"],
+        ["evaluate-dimensions", "--task", "nq"],
     ],
     ids=lambda words: words[0],
 )

@@ -15,6 +15,7 @@ from harness.metrics.statistics import (
     average_cis,
     difference_ci,
     hierarchical_ci,
+    loss_difference_ci,
     mean_cis,
     perplexity_difference_ci,
     proportion_ci,
@@ -132,23 +133,26 @@ def test_one_seed_says_nothing_of_others() -> None:
     assert wide == (0, 1)
 
 
-def test_a_perplexity_difference_equals_scipys_paired_bootstrap() -> None:
+@pytest.mark.parametrize(
+    ("interval", "scale"), [(perplexity_difference_ci, np.exp), (loss_difference_ci, np.positive)]
+)
+def test_a_difference_of_losses_equals_scipys_paired_bootstrap(interval, scale) -> None:
     rng = np.random.default_rng(0)
     tokens = rng.integers(20, 200, 60).astype(float)
     before = tokens * rng.normal(3, 0.3, 60)
     after = before + tokens * rng.normal(0.1, 0.1, 60)
 
     def difference(b: np.ndarray, a: np.ndarray, t: np.ndarray) -> float:
-        return float(np.exp(a.sum() / t.sum()) - np.exp(b.sum() / t.sum()))
+        return float(scale(a.sum() / t.sum()) - scale(b.sum() / t.sum()))
 
     expected = scipy.stats.bootstrap(
         (before, after, tokens), difference, paired=True, vectorized=False, method="percentile",
         n_resamples=5000, rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
-    found = perplexity_difference_ci(before, after, tokens)
+    found = interval(before, after, tokens)
     assert found == pytest.approx((expected.low, expected.high), rel=0.03)
     assert found.low < difference(before, after, tokens) < found.high
-    assert perplexity_difference_ci(before, before, tokens) == (0, 0)
+    assert interval(before, before, tokens) == (0, 0)
 
 
 @pytest.mark.parametrize(
