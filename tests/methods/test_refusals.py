@@ -11,6 +11,7 @@ import harness.llm.open
 from harness.boards.changing.subject import every_method
 from harness.data.trained_on import write_record
 from harness.llm.catalogue import resolve_model
+from methods.parametric_qa.evaluate import evaluate_write
 from methods.parametric_qa.reader import DEFAULT_SHARED
 from methods.parametric_qa.shared.bundle import find_bundle
 from methods.parametric_qa.train.recipe import RECIPES
@@ -29,8 +30,6 @@ COMMANDS = (
 @pytest.fixture
 def refused(cli: CommandLine, completion_model_dir, tmp_path, monkeypatch):
     """The error of a command, with a task and the tiny model; loading one fails the test."""
-    from methods.parametric_qa.evaluate import evaluate_write
-
     def loaded(*_, **__):
         raise AssertionError("a model was loaded")
 
