@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.llm.local import LocalModel
+    from harness.retrieval.bm25 import BM25InMemory
     from methods.parametric_qa.memory.bank import MemoryBank
+    from methods.parametric_qa.memory.pages import Pages
     from methods.parametric_qa.shared.bundle import Bundle
 
 GROUP = 1024
@@ -37,12 +40,18 @@ class Chosen:
 
 
 class Chooser:
-    """Scores every document of a bank for a question; keys are computed once."""
+    """Scores every document of a bank for a question; keys are computed once.
 
-    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
+    With ``pages``, a document's score is its own plus a share of its page's, whose slots are those
+    of all its documents.
+    """
+
+    def __init__(
+        self, llm: LocalModel, bundle: Bundle, bank: MemoryBank, pages: Pages | None = None
+    ) -> None:
         import torch
 
-        self.llm, self.bundle, self.bank = llm, bundle, bank
+        self.llm, self.bundle, self.bank, self.pages = llm, bundle, bank, pages
         self.encoder = bundle.question_encoder
         with torch.inference_mode():
             batches = bank.batches(GROUP)
@@ -89,11 +98,26 @@ class Chooser:
             return chosen
 
     def _best(self, tokens: Tensor, count: int, hop: int, used: set[str]) -> list[Chosen]:
-        scores = self.bundle.selector.scores(tokens, self.keys)
+        scores, whole = self._scores(tokens)
+        if self.pages is not None:
+            scores = self.pages.added(scores, whole)
         # A stable sort, so that equal scores rank in bank order.
         order = scores.argsort(descending=True, stable=True)[: count + len(used)].tolist()
         best = [Chosen(self.bank.ids[i], float(scores[i]), hop) for i in order]
         return [c for c in best if c.id not in used][:count]
+
+    def _scores(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The selector's scores of all documents, and of their pages if they count."""
+        from methods.parametric_qa.shared.selection import AttentionSelector
+
+        selector = self.bundle.selector
+        if self.pages is None:
+            found = selector.scores(tokens, self.keys)
+            return found, found
+        assert isinstance(selector, AttentionSelector), "checked when the run was planned"
+        nearest = selector.nearest(tokens, self.keys)
+        whole = selector.weighted(tokens, self.pages.highest(nearest))
+        return selector.weighted(tokens, nearest), whole
 
     def _memories(self, chosen: list[Chosen]) -> Tensor:
         codes = self.bundle.numbers(self.bank.codes([c.id for c in chosen]))
@@ -102,35 +126,48 @@ class Chooser:
 
 
 class WordChooser:
-    """BM25 over the texts that codes of tokens spell; its index is made when the bank is opened."""
+    """BM25 over the texts that codes of tokens spell; its index is made when the bank is opened.
 
-    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
-        from harness.data.corpus import Corpus
-        from harness.records import Passage
-        from harness.retrieval.bm25 import BM25InMemory
+    With ``pages``, also over those of each page's documents together.
+    """
 
+    def __init__(
+        self, llm: LocalModel, bundle: Bundle, bank: MemoryBank, pages: Pages | None = None
+    ) -> None:
         vocabulary = bundle.parts.config.vocabulary
         texts = []
-        for ids, codes in bank.batches(GROUP):
-            for id_, row in zip(ids, codes.squeeze(-1).long().tolist(), strict=True):
-                kept = [token for token in row if token < vocabulary]
-                texts.append(Passage(id_, "", llm.tokenizer.decode(kept)))
-        self.index = BM25InMemory(Corpus.from_passages(texts), {})
+        for _, codes in bank.batches(GROUP):
+            for row in codes.squeeze(-1).long().tolist():
+                texts.append(llm.tokenizer.decode([token for token in row if token < vocabulary]))
+        self.pages, self.index = pages, _index(bank.ids, texts)
+        self.whole = self.index
+        if pages is not None:
+            self.whole = _index(list(map(str, range(pages.count))), pages.joined(texts))
 
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first; fewer where fewer share a word with the question."""
+        import torch
+
+        from harness.retrieval.ranking import top_positive
+
         assert hops == 1, "checked when the run was planned"
-        found = self.index.search(question, k)
-        return [Chosen(passage.id, passage.score or 0.0, 1) for passage in found]
+        scores = self.index.scores(question)
+        if self.pages is not None:
+            own, whole = torch.from_numpy(scores), torch.from_numpy(self.whole.scores(question))
+            scores = self.pages.added(own, whole).numpy()
+        best = top_positive(scores, k).tolist()
+        return [Chosen(self.index.corpus[row].id, float(scores[row]), 1) for row in best]
 
 
 class WordsAndAttention(Chooser):
     """BM25's score, of the best one's, and the selector's, in deviations of all documents' from
-    their mean, a tenth."""
+    their mean, a tenth; of pages the like among pages."""
 
-    def __init__(self, llm: LocalModel, bundle: Bundle, bank: MemoryBank) -> None:
-        super().__init__(llm, bundle, bank)
-        self._words = WordChooser(llm, bundle, bank).index
+    def __init__(
+        self, llm: LocalModel, bundle: Bundle, bank: MemoryBank, pages: Pages | None = None
+    ) -> None:
+        super().__init__(llm, bundle, bank, pages)
+        self._words = WordChooser(llm, bundle, bank, pages)
 
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first."""
@@ -138,12 +175,32 @@ class WordsAndAttention(Chooser):
 
         assert hops == 1, "checked when the run was planned"
         with torch.inference_mode():
-            found = self.bundle.selector.scores(self.tokens(question), self.keys)
-        scores = ATTENTION * (found - found.mean()) / found.std(correction=0).clamp_min(1e-6)
-        words = self._words.scores(question)
-        scores += torch.from_numpy(words / (words.max() or 1.0)).float()
+            found, of_pages = self._scores(self.tokens(question))
+            scores = _both(self._words.index, question, found)
+            if self.pages is not None:
+                whole = _both(self._words.whole, question, of_pages)
+                scores = self.pages.added(scores, whole)
         order = scores.argsort(descending=True, stable=True)[:k].tolist()
         return [Chosen(self.bank.ids[row], float(scores[row]), 1) for row in order]
+
+
+def _index(ids: Sequence[str], texts: Sequence[str]) -> BM25InMemory:
+    from harness.data.corpus import Corpus
+    from harness.records import Passage
+    from harness.retrieval.bm25 import BM25InMemory
+
+    passages = [Passage(id_, "", text) for id_, text in zip(ids, texts, strict=True)]
+    return BM25InMemory(Corpus.from_passages(passages), {})
+
+
+def _both(index: BM25InMemory, question: str, found: Tensor) -> Tensor:
+    """Scores by words and by the selector's ``found``, both of what the index is of."""
+    import torch
+
+    scores = ATTENTION * (found - found.mean()) / found.std(correction=0).clamp_min(1e-6)
+    words = index.scores(question)
+    scores += torch.from_numpy(words / (words.max() or 1.0)).float()
+    return scores
 
 
 def question_tokens(llm: LocalModel, question: str) -> list[int]:

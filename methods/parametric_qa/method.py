@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from harness import trace
 from harness.errors import ConfigError
 from harness.method import MethodCard, later
-from harness.records import Hit, Passage, Prediction, Query, StorageReport
+from harness.records import Hit, Passage, Prediction, Query, Question, StorageReport
 from methods.parametric_qa.apart import WATCHED, agreed
 from methods.parametric_qa.banked import Banked, BankParams
 from methods.parametric_qa.prompts import reading_prompt
@@ -20,14 +20,18 @@ from methods.parametric_qa.prompts import reading_prompt
 if TYPE_CHECKING:
     import torch
 
+    from harness.data.corpus import Corpus
+    from harness.data.corpus_changes import CorpusChanges
     from harness.llm.requests import Reply
     from methods.parametric_qa.choose import Chooser, Chosen, WordChooser
+    from methods.parametric_qa.memory.pages import Pages
     from methods.parametric_qa.shared.bundle import Bundle
     from methods.parametric_qa.shared.selection import Selection
 
 
 Selecting = Literal["cosine", "router", "attention", "words", "words+attention"]
 BY_WORDS = frozenset({"words", "words+attention"})
+BY_PAGES = BY_WORDS | {"attention"}
 
 
 class ParametricQA(Banked):
@@ -106,6 +110,12 @@ class ParametricQA(Banked):
             "answer is the one that the reader is surest of over all",
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
+        pages: float | None = later(
+            None,
+            gt=0,
+            description="what the score of a page, all documents of one title together, counts "
+            "beside a document's own, for attention and words; null: pages are not looked at",
+        )
 
         @field_validator("size", mode="before")
         @classmethod
@@ -115,6 +125,7 @@ class ParametricQA(Banked):
     only_answers = frozenset({"k", "ranked", "reading", "hops", "max_tokens"})
     params: Params
     _chooser: Chooser | WordChooser
+    _pages: Pages | None
 
     @property
     def selection(self) -> Selection | None:
@@ -162,12 +173,26 @@ class ParametricQA(Banked):
                 f"selection = {self.selection}: the codes of these shared parts are no tokens of "
                 "the text; leave it out, or take parts that were trained with picks: true"
             )
+        trained = bundle.selection.name if bundle is not None else None
+        if self.params.pages and (self.selection or trained or "attention") not in BY_PAGES:
+            raise ConfigError(
+                f"pages = {self.params.pages:g}: pages are found by attention or by words; leave "
+                "it out, or set selection: attention"
+            )
         by_state = bundle is not None and bundle.question_encoder is not None
         if self.params.hops > 1 and (by_words or by_state):
             raise ConfigError(
                 "shared parts that select by the question's state, or by words, do so in one "
                 "round; set hops: 1"
             )
+
+    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
+        """Write every passage into a bank, and which are of one page if that is asked for."""
+        from methods.parametric_qa.memory.pages import Pages
+
+        super().write(corpus, train, folder)
+        if self.params.pages:
+            Pages.of(passage.title for passage in corpus).save(folder)
 
     def load(self, folder: Path) -> None:
         """Open the bank and compute the keys of its memories.
@@ -176,18 +201,36 @@ class ParametricQA(Banked):
         run's corpus.
         """
         from methods.parametric_qa.choose import Chooser, WordChooser, WordsAndAttention
+        from methods.parametric_qa.memory.pages import Pages
 
         super().load(folder)
-        asked = self.model, self._bundle, self._bank
+        weight, documents = self.params.pages, len(self._bank)
+        self._pages = Pages.load(folder, documents, weight) if weight else None
+        asked = self.model, self._bundle, self._bank, self._pages
         if self.selection == "words":
             self._chooser = WordChooser(*asked)
         else:
             both = self.selection == "words+attention"
             self._chooser = WordsAndAttention(*asked) if both else Chooser(*asked)
 
+    def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
+        """Write the codes of new and updated documents, remove those of deleted ones."""
+        from methods.parametric_qa.memory.pages import PAGES_FILE, Pages
+
+        # One that is killed on its way leaves no pages rather than those of other documents.
+        (folder / PAGES_FILE).unlink(missing_ok=True)
+        super().revise(changes, train, folder)
+        if self.params.pages:
+            Pages.of(changes.corpus.get(id_).title for id_ in self._bank.ids).save(folder)
+
     def storage(self) -> StorageReport:
-        """The bank's files, ids included, and what all share: maps, selector and adapter."""
-        parts = {"memory vectors": self._bank.file_bytes, "shared parameters": self._bundle.bytes}
+        """The bank's files, ids and pages included, and what all share: maps, selector, adapter."""
+        from methods.parametric_qa.memory.pages import PAGES_FILE
+
+        own = self._bank.file_bytes
+        if self._pages is not None:
+            own += (self._bank.folder.parent / PAGES_FILE).stat().st_size
+        parts = {"memory vectors": own, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:

@@ -88,10 +88,18 @@ class AttentionSelector(Selector):
 
     def scores(self, tokens: Tensor, keys: Tensor) -> Tensor:
         """Weighted means of the best slots' cosines [n]."""
+        return self.weighted(tokens, self.nearest(tokens, keys))
+
+    def nearest(self, tokens: Tensor, keys: Tensor) -> Tensor:
+        """Cosines [n, length] of the best slot for each of the question's tokens."""
         query = F.normalize(self.query(tokens), dim=-1)
-        weights = F.softplus(self.weight(tokens)).squeeze(-1)
         each = (keys.flatten(0, 1) @ query.T).view(*keys.shape[:2], len(query))
-        best: Tensor = each.amax(dim=1) @ (weights / weights.sum())
+        return each.amax(dim=1)
+
+    def weighted(self, tokens: Tensor, nearest: Tensor) -> Tensor:
+        """Scores [n] of the cosines."""
+        weights = F.softplus(self.weight(tokens)).squeeze(-1)
+        best: Tensor = nearest @ (weights / weights.sum())
         return best
 
     def fit_weights(self, embeddings: Tensor, salience: Tensor) -> None:
