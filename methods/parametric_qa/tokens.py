@@ -47,4 +47,15 @@ class TokenMemory(ParametricQA):
             "kept, words+attention: by that and the trained selector",
         )
 
+        # On held-out train questions, over 64 tokens a passage: of 88 of NQ the gold one was among
+        # the first five for 93.2 % with half of the page's score and for 89.8 % without, of 37 of
+        # MuSiQue all gold ones for 21.6 and 16.2 %; the right one was first for 73.9 % either way,
+        # and for 64.9 and 62.2 %.
+        pages: float | None = Field(
+            0.5,
+            gt=0,
+            description="what the score of a page, all documents of one title together, counts "
+            "beside a document's own; null: pages are not looked at",
+        )
+
     params: Params

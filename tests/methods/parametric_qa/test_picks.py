@@ -203,7 +203,7 @@ def test_words_and_attention_are_weighed_as_their_comment_says(tiny, shared, tmp
     corpus = Corpus.from_passages([*passages, Passage("x", "", "zzz")])
     found = {}
     for selection in ("words", "attention", "words+attention"):
-        params = TokenMemory.Params(shared=str(shared), selection=selection, ranked=5)
+        params = TokenMemory.Params(shared=str(shared), selection=selection, ranked=5, pages=None)
         method = TokenMemory(params)
         with tiny.adapted(method.adapter):
             engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from harness.testing.conformance import check_method
 from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.memory.bank import MemoryBank
 from methods.parametric_qa.method import ParametricQA
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
+from methods.parametric_qa.shared.contextual import Size
+from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa_joint import training as joint
 from methods.parametric_qa_joint.controls import JointClosedBook, JointShuffled
 from methods.parametric_qa_joint.method import ParametricQAJoint
@@ -308,6 +312,15 @@ def test_codes_that_are_tokens_and_rounded_weights_are_refused_before_loading():
     with pytest.raises(ConfigError, match="takes no second one"):
         ParametricQAJoint().check_entry(rounded)
     ParametricQAJoint(ParametricQAJoint.Params(train="z")).check_entry(rounded)
+
+
+def test_codes_on_a_grid_are_refused_unless_they_stay(tiny):
+    parts = SharedParts.from_model(tiny, 4, 8)
+    bundle = replace(Bundle.untrained(parts, SelectorConfig()), size=Size(slots=4, z_dim=8, bits=4))
+    with pytest.raises(ConfigError, match="lie on a grid within -1 and 1, which training"):
+        method().check_bundle(bundle)
+    method(steps=0).check_bundle(bundle)
+    method().check_bundle(replace(bundle, size=None))
 
 
 @pytest.mark.parametrize(
