@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TEACHER_TEXTS = 3
 """Texts that a teacher reads at most."""
+MOST_SHOWN = 320
+"""Tokens of memories in a row: attention's memory grows by their square; eight rows of 640 took
+20 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,16 @@ class Objectives:
             asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
             if kind == "distil":
                 return self._distil(model, asked)
-            slots = source.choice(self.recipe.cuts) if self.recipe.cuts else None
+            slots = self._slots(count, source)
             return self.row_losses(model, self.answer_rows(model, asked, slots)).mean()
         return self.row_losses(model, self._document_rows(model, kind, source)).mean()
+
+    def _slots(self, memories: int, source: random.Random) -> int | None:
+        """How many tokens each of so many memories shows; None: all slots."""
+        cuts = self.recipe.cuts
+        if not cuts:
+            return None
+        return source.choice([n for n in cuts if n * memories <= MOST_SHOWN] or [min(cuts)])
 
     def ask(
         self,

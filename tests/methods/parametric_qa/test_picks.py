@@ -192,6 +192,18 @@ def test_rows_show_the_sizes_that_a_recipe_cuts_codes_to(tiny):
     assert {len(memory) - 1 for row in read for memory in row.memories} == {2, 5}
 
 
+def test_rows_of_several_memories_show_no_more_tokens_than_memory_takes(tiny, parts):
+    plan = recipe(picks=True, cuts=(32, 64, 128), memories=(1, 3, 5))
+    objectives = Objectives(
+        Features(tiny, [toy_task()]), plan, Bundle.untrained(parts, make_selection())
+    )
+    shown = {
+        count: {objectives._slots(count, random.Random(seed)) for seed in range(40)}
+        for count in (1, 3, 5, 20)
+    }
+    assert shown == {1: {32, 64, 128}, 3: {32, 64}, 5: {32, 64}, 20: {32}}
+
+
 @pytest.mark.parametrize("selection", [None, "words", "words+attention"])
 def test_conformance(tiny, shared, selection):
     params = {"shared": str(shared), "selection": selection, "max_tokens": 4}
