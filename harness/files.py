@@ -151,11 +151,19 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode() + b"\n")
 
 
+def parsed_json(text: str | bytes) -> Any:
+    """What a JSON text holds. Raises ValueError, also for lists within lists beyond measure."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file, naming it in the error if it is broken."""
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return parsed_json(path.read_bytes())
+    except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); restore or delete it") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.data.questions import questions_fingerprint
 from harness.errors import InputError
-from harness.files import atomic_file
+from harness.files import atomic_file, parsed_json
 from harness.fingerprint import canonical_json, file_sha256
 from harness.records import Question
 from harness.runs.directory import runs_folder
@@ -71,7 +70,23 @@ def gold_rows(folder: Path, task: TaskConfig) -> Iterator[dict[str, Any]]:
     path = gold_of(folder, task)
     check_gold(path, task)
     with path.open("rb") as file:
-        yield from map(json.loads, file)
+        for number, line in enumerate(file, start=1):
+            yield _gold_row(path, number, line)
+
+
+def _gold_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = parsed_json(line)
+        texts = [row["id"], row["question"], *row["golden_answers"], *row["gold_doc_ids"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}:{number}: no gold of a question ({error}); {_AGAIN}") from error
+    lists = isinstance(row["golden_answers"], list) and isinstance(row["gold_doc_ids"], list)
+    if not lists or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{path}:{number}: gold that is of another type; {_AGAIN}")
+    return dict(row)
+
+
+_AGAIN = "delete the file and run the same board"
 
 
 def read_gold(folder: Path, task: TaskConfig) -> dict[str, dict[str, Any]]:

@@ -8,14 +8,13 @@ there, judge.json is sealed, over itself and over them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.files import read_json, write_json, writing
+from harness.files import parsed_json, read_json, write_json, writing
 from harness.fingerprint import canonical_json, file_sha256
 from harness.runs.judge_prompt import Word, verdict_of
 from harness.runs.record import Record, parse_record
@@ -113,7 +112,7 @@ def _lines(path: Path) -> Iterator[Verdict]:
     *whole, _ = path.read_bytes().split(b"\n")
     for number, line in enumerate(whole, start=1):
         try:
-            row: Mapping[str, Any] = json.loads(line)
+            row: Mapping[str, Any] = parsed_json(line)
             if row["verdict"] not in _WORDS:
                 raise ValueError(f"verdict {row['verdict']!r}")
             # Nobody was asked where there is no reply: errors and empty answers are wrong.

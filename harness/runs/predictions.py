@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.files import parsed_json
 from harness.fingerprint import canonical_json
 from harness.metrics import Documents
 from harness.records import Prediction, Usage
@@ -121,11 +121,40 @@ def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                row = json.loads(line)
-                row["question_id"], row["answer"], row["retrieved_ids"], row["usage"].items()
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                row = parsed_json(line)
+                _check(row)
+            except ValueError as error:
                 raise InputError(
                     f"{path}:{number}: not a prediction ({error}); delete the line to have the "
                     "question answered again"
                 ) from error
             yield line, row
+
+
+_NEEDED = ("question_id", "answer", "retrieved_ids", "usage")
+_TEXTS = ("question_id", "answer", "raw", "error")
+_IDS = ("retrieved_ids", "read_ids", "support_ids")
+_MAY_BE_NULL = ("error", "read_ids")
+
+
+def _check(row: Any) -> None:
+    """Raise ValueError unless a row has the types of a prediction's."""
+    if not isinstance(row, dict):
+        raise ValueError("expected an object")
+    if missing := [name for name in _NEEDED if name not in row]:
+        raise ValueError(f"{missing[0]!r} is missing")
+    there = {n: v for n, v in row.items() if not (v is None and n in _MAY_BE_NULL)}
+    sound = {
+        **{name: isinstance(there.get(name, ""), str) for name in _TEXTS},
+        **{name: _are(there.get(name, []), str) for name in _IDS},
+        "steps": _are(there.get("steps", []), dict)
+        and all(isinstance(step.get("kind"), str) for step in there.get("steps", [])),
+        "usage": isinstance(there["usage"], dict)
+        and all(count is None or type(count) is int for count in there["usage"].values()),
+    }
+    if wrong := [name for name, is_sound in sound.items() if not is_sound]:
+        raise ValueError(f"{wrong[0]!r} is of another type")
+
+
+def _are(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)

@@ -8,12 +8,11 @@ compares all rows of a table over the questions that each of them answered.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import atomic_file
+from harness.files import atomic_file, parsed_json
 from harness.fingerprint import canonical_json
 
 UNANSWERED = "unanswered.jsonl"
@@ -25,7 +24,7 @@ def read_unanswered(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+        rows = [parsed_json(line) for line in path.read_bytes().split(b"\n") if line]
         return {str(row["question_id"]): str(row["reason"]) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -14,7 +14,11 @@ from harness.boards.whole import run_whole
 from harness.cli.show import story
 from harness.errors import InputError
 from harness.files import atomic_file
+from harness.fingerprint import file_sha256
 from harness.runs.directory import RunDirectory
+from harness.runs.gold import gold_of, gold_rows
+from harness.runs.manifest import read_manifest
+from harness.runs.predictions import read_predictions
 from tests.harness.lab import quiet
 from tests.harness.runs.going import go
 
@@ -59,6 +63,55 @@ def test_the_folder_that_a_user_names_may_be_a_link_of_the_users(
     (tmp_path / "runs").symlink_to(tmp_path / "disk")
     folder = go(files, tmp_path / "runs")
     assert (folder / "predictions.jsonl").stat().st_size
+
+
+DEEP = "[" * 100_000
+LINES = {
+    "nested lists": DEEP,
+    "a nested step": '{"question_id": "q0", "answer": "a", "retrieved_ids": [], "usage": {}, '
+    f'"steps": {DEEP}',
+    "no object": "[1]",
+    "ids that are numbers": '{"retrieved_ids": [1]}',
+    "steps that are texts": '{"steps": ["search"]}',
+    "a step without a kind": '{"steps": [{"query": "x"}]}',
+    "an answer that is a list": '{"answer": ["a"]}',
+    "a count that is a text": '{"usage": {"llm_calls": "many"}}',
+    "usage that is a list": '{"usage": []}',
+    "an error that is a number": '{"error": 3}',
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_predictions_of_other_types_are_told_in_one_line(
+    files: Path, tmp_path: Path, line: str
+) -> None:
+    path = go(files, tmp_path / "runs") / "predictions.jsonl"
+    first, *others = path.read_text().splitlines()
+    if line.startswith("{") and line.endswith("}"):
+        line = json.dumps(json.loads(first) | json.loads(line))
+    path.write_text("\n".join([line, *others, ""]))
+    with pytest.raises(InputError, match=r"predictions\.jsonl:1: not a prediction \(") as told:
+        list(read_predictions(path))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "line", [DEEP, "{}", "[]", '{"id": 1}', '{"golden_answers": "x"}', '{"gold_doc_ids": [7]}']
+)
+def test_gold_of_other_types_is_told_though_its_fingerprint_fits(
+    files: Path, tmp_path: Path, line: str
+) -> None:
+    folder = go(files, tmp_path / "runs")
+    task = read_manifest(folder).config.task
+    path = gold_of(folder, task)
+    if line.startswith("{") and len(line) > 2:
+        first = json.loads(path.read_text().splitlines()[0])
+        line = json.dumps(first | json.loads(line))
+    path.write_text(f"{line}\n")
+    made_up = task.model_copy(update={"questions_fingerprint": file_sha256(path)})
+    path.rename(gold_of(folder, made_up))
+    with pytest.raises(InputError, match=r"jsonl:1: .*; delete the file and run the same board"):
+        list(gold_rows(folder, made_up))
 
 
 def test_ids_of_a_received_run_cannot_steer_a_terminal(files: Path, tmp_path: Path) -> None:
