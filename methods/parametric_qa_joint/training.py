@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,14 @@ class TrainedCodes:
         codes: Tensor = self.first[list(documents)] + changes * self.parts.code_std
         return codes
 
+    def told(self, batch: Sequence[Row]) -> list[Row]:
+        """``MemoryRow``s with the memories that their documents' codes now are."""
+        memories = self.parts.memory(self.now([cast(MemoryRow, row).document for row in batch]))
+        return [
+            Row(row.parts, [memory], row.target)
+            for row, memory in zip(batch, memories, strict=True)
+        ]
+
     def group(self, learning_rate: float) -> Group:
         """What is trained of them."""
         named = {f"code {number}": change for number, change in enumerate(self.changes)}
@@ -64,33 +72,28 @@ def train_together(
     loss that is not finite.
     """
     codes = TrainedCodes(bundle.parts, first)
-    own = {
-        **params.model_dump(include=_DECIDES),
-        "model_rate": params.highest_rate,
-        "shared": bundle.fingerprint(),
-        "first": sha256(first.contiguous().numpy().tobytes()).hexdigest(),
-        "documents": [cast(MemoryRow, row).document for row in rows],
-    }
+    own = {**_own(params, first, rows), "shared": bundle.fingerprint()}
     place = None if scratch is None else checkpoint_place(scratch, "joint", rows, own, seed)
+    drawn = batches(rows, params.batch, params.steps, seed)
     with tuned(llm, params, seed) as model:
         groups = [codes.group(params.learning_rate)]
         if model.weights:
             groups.append(Group(model.weights, params.highest_rate))
 
         def losses_of(batch: Sequence[Row]) -> Tensor:
-            documents = [cast(MemoryRow, row).document for row in batch]
-            memories = bundle.parts.memory(codes.now(documents))
-            read = zip(batch, memories, strict=True)
-            return losses_by_reading(
-                model.model, [Row(row.parts, [memory], row.target) for row, memory in read]
-            )
+            return losses_by_reading(model.model, codes.told(batch))
 
-        drawn = batches(rows, params.batch, params.steps, seed)
         losses = descend(llm, groups, losses_of, drawn, params.steps, place, "training together")
         model.save(folder)
     with torch.no_grad():
         return codes.now(range(len(first))), losses
 
 
-_DECIDES = {"train", "steps", "learning_rate", "rank", "batch"}
-"""Parameters of the training that are not told by its rows."""
+def _own(params: JointParams, first: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
+    """What decides a training beside its rows' tokens, its seed and the shared parts."""
+    return {
+        **params.model_dump(include={"train", "steps", "learning_rate", "rank", "batch"}),
+        "model_rate": params.highest_rate,
+        "first": sha256(first.contiguous().numpy().tobytes()).hexdigest(),
+        "documents": [cast(MemoryRow, row).document for row in rows],
+    }
