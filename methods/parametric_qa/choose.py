@@ -22,7 +22,8 @@ GROUP = 1024
 COVERED = 0.5
 """Cosine from which a question's token counts as covered by a chosen memory."""
 ENOUGH = 0.8
-"""Share of a question's tokens that chosen memories must cover for selection to stop."""
+"""Share of a question's tokens that chosen memories must cover for selection to stop, where shared
+parts have no rule of their own."""
 # Of 338 held-out train questions over 64 tokens of each passage (250 of QED's, 88 of the shipped
 # NQ's), the right one was first for 67.5 % by words, 62.1 % by attention and 70.4 % by both so; for
 # 69.2 % at half the weight and 69.8 % at twice it.
@@ -74,8 +75,8 @@ class Chooser:
         """The k best documents, best first; with several rounds, an equal share in each.
 
         After a round the question is the tokens that no chosen memory covers and the memories
-        themselves (their bridge is in them, not in the question). Selection stops when hardly any
-        token is left uncovered.
+        themselves (their bridge is in them, not in the question). Selection stops by the learned
+        rule of the shared parts, or when hardly any token is left uncovered.
         """
         import torch
 
@@ -89,13 +90,23 @@ class Chooser:
                     break
                 memories = self._memories(chosen)
                 left = question_tokens[~covered(question_tokens, memories)]
-                if len(left) <= (1 - ENOUGH) * len(question_tokens):
+                if self._enough(question_tokens, left, len(chosen)):
                     chosen += self._best(
                         question_tokens, k - len(chosen), hop, {c.id for c in chosen}
                     )
                     break
                 tokens = torch.cat([left, memories])
             return chosen
+
+    def _enough(self, tokens: Tensor, left: Tensor, chosen: int) -> bool:
+        """Whether the chosen documents will do for a question, so many of whose tokens are left."""
+        from methods.parametric_qa.shared.stop import round_figures
+
+        rule = self.bundle.stop
+        if rule is None:
+            return enough_covered(len(tokens), len(left))
+        scores, _ = self._scores(tokens)
+        return rule.stops(round_figures(len(tokens), len(left), scores, chosen))
 
     def _best(self, tokens: Tensor, count: int, hop: int, used: set[str]) -> list[Chosen]:
         scores, whole = self._scores(tokens)
@@ -211,6 +222,11 @@ def question_tokens(llm: LocalModel, question: str) -> list[int]:
     text = f" {question} {question.title()}"
     ids: list[int] = llm.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids or [0]
+
+
+def enough_covered(tokens: int, left: int) -> bool:
+    """The fixed rule: whether so few of a question's tokens are left that selection stops."""
+    return left <= (1 - ENOUGH) * tokens
 
 
 def covered(tokens: Tensor, memories: Tensor) -> Tensor:

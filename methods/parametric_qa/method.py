@@ -62,8 +62,8 @@ class ParametricQA(Banked):
             "The selector is trained after the reader by InfoNCE with BM25's negatives; the loss "
             "of the answer does not reach it.",
             "Several rounds (-p hops=2) go on with the question's tokens that no chosen memory "
-            "covers and stop by a fixed rule; the proposal's update of the query and its predictor "
-            "of sufficiency are learned.",
+            "covers; the proposal's update of the query is learned. They stop by a fixed rule, or "
+            "by the learned one of parts whose recipe has stop: learned, which none that ship has.",
             "One memory is read by default and five are ranked: the shipped reader got worse with "
             "more; the proposal reads the five best (-p k=5). The best one comes last, next to the "
             "question.",

@@ -30,6 +30,7 @@ COMMANDS = (
 @pytest.fixture
 def refused(cli: CommandLine, completion_model_dir, tmp_path, monkeypatch):
     """The error of a command, with a task and the tiny model; loading one fails the test."""
+
     def loaded(*_, **__):
         raise AssertionError("a model was loaded")
 

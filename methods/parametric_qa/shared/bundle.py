@@ -40,6 +40,7 @@ from methods.parametric_qa.shared.selection import (
     StateSelector,
     make_selector,
 )
+from methods.parametric_qa.shared.stop import STOP_FILE, StopRule
 from methods.parametric_qa.shared.token_ids import TokenIds, token_ids
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ SELECTOR_FILE = "selector.safetensors"
 BASE = "base"
 """The name, in ``shared.json``, of the shipped parts to which an encoder was trained."""
 CONTENTS = (
-    CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, SELECTOR_FILE, TENSORS_FILE
+    CONFIG_FILE, ENCODER_CONFIG, ENCODER_TENSORS, ADAPTER_FOLDER, SELECTOR_FILE, STOP_FILE,
+    TENSORS_FILE,
 )  # fmt: skip
 """What makes up shared parts in a folder; checkpoints and learning curves do not.
 
@@ -86,6 +88,8 @@ class Bundle:
     size: Size | None = None
     codebook: Tensor | None = None
     """Codes of all tokens, of parts whose slots are tokens, once the model is there."""
+    stop: StopRule | None = None
+    """When rounds of selection stop, if that was learned for this selector."""
 
     @classmethod
     def untrained(
@@ -122,7 +126,8 @@ class Bundle:
                 encoder.join(parts)
         except ValueError as error:
             raise InputError(f"{folder}: {error}; {again}") from error
-        return cls(parts, selector.eval().requires_grad_(False), selection, folder, encoder)
+        selector, stop = selector.eval().requires_grad_(False), StopRule.find(base)
+        return cls(parts, selector, selection, folder, encoder, stop=stop)
 
     def save(
         self, folder: Path, extra: dict[str, Any] | None = None, *, half: bool = False
@@ -142,6 +147,8 @@ class Bundle:
         save_parts = {"selector": self.selection.model_dump(), **(extra or {})}
         self.parts.save(folder, save_parts, half=half)
         save_tensors(folder / SELECTOR_FILE, self.selector.state_dict(), half=half)
+        if self.stop is not None:
+            self.stop.save(folder)
 
     def cut(self, name: str | None) -> Self:
         """The bundle of one of its sizes; of the first one if ``name`` is None.

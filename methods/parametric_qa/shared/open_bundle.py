@@ -33,7 +33,7 @@ def trained_bundle(
         return bundle
     wanted = SelectorConfig(name=cast(SelectionName, selection), width=bundle.selection.width)
     made = Bundle.untrained(bundle.parts, wanted, input_table(llm))
-    return replace(bundle, selector=made.selector, selection=made.selection)
+    return replace(bundle, selector=made.selector, selection=made.selection, stop=None)
 
 
 def untrained_bundle(

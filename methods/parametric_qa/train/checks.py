@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
+from methods.parametric_qa.train.start import encoder_alone
 
 if TYPE_CHECKING:
     from harness.llm.model_config import ModelConfig
@@ -45,6 +46,11 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             f"recipe '{recipe.name}': cuts are of codes that are tokens; set picks: true, or leave "
             "them out"
+        )
+    if recipe.stop == "learned" and (recipe.selector.name == "states" or encoder_alone(recipe)):
+        raise ConfigError(
+            f"recipe '{recipe.name}': stop: learned is of a selector that chooses in rounds and "
+            "is trained along; leave it out, or train the selector"
         )
     if recipe.init == "spans" and recipe.tuning.mode == "frozen" and not recipe.tuning.parts:
         raise ConfigError(

@@ -103,6 +103,11 @@ class Recipe(TaskRecipe):
     encoder: EncoderShape = later(EncoderShape(), description="of spans+encoder")
     selector: SelectorConfig = SelectorConfig()
     selection: SelectorTraining = SelectorTraining()
+    stop: Literal["fixed", "learned"] = later(
+        "fixed",
+        description="when rounds of selection stop: by a fixed share of a question's tokens, or by "
+        "a rule that is learned after the selector",
+    )
     tuning: Tuning = Tuning()
     losses: Losses = Losses()
     steps: int = Field(ge=0, description="of the shared parts and the reader")

@@ -29,6 +29,7 @@ from methods.parametric_qa.train.save_trained import save_trained
 from methods.parametric_qa.train.start import Start, started
 from methods.parametric_qa.train.train_reader import Reader
 from methods.parametric_qa.train.train_selector import ranking, recall_at, train_selector
+from methods.parametric_qa.train.train_stop import train_stop
 from methods.parametric_qa.train.tuning import faster_dtype, trainable, tuned
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def train(
     with llm.adapted(start.kept) if start is not None else nullcontext():
         bundle = _untrained(recipe, llm, features, start)
         model = _train_reader(recipe, llm, features, bundle, start, out, curves, console)
-        if recipe.selection.steps or not start:
-            codes = _final_codes(features, bundle, console)
-            _train_selector(recipe, features, bundle.selector, codes, curves, console)
+        bundle = _train_selection(recipe, features, bundle, start, curves, console)
         curves.write()
         account = _account(recipe, llm, features, curves, files or {})
         if start:
@@ -186,6 +185,29 @@ def _final_codes(features: Features, bundle: Bundle, console: Console) -> Passag
     total = sum(len(task.corpus) for task in features.tasks.values())
     with bar(console, "codes of passages", total) as shown:
         return PassageCodes(features, bundle.parts, bundle.encoder, shown.advance)
+
+
+def _train_selection(
+    recipe: Recipe,
+    features: Features,
+    bundle: Bundle,
+    start: Start | None,
+    curves: Curves,
+    console: Console,
+) -> Bundle:
+    """The bundle with its selector trained in place, and with a stop rule if one is learned."""
+    selects, stops = recipe.selection.steps or not start, recipe.stop == "learned"
+    # A rule of before is of the codes of before.
+    bundle = replace(bundle, stop=None)
+    if not selects and not stops:
+        return bundle
+    codes = _final_codes(features, bundle, console)
+    if selects:
+        _train_selector(recipe, features, bundle.selector, codes, curves, console)
+    if not stops:
+        return bundle
+    rule = train_stop(bundle, codes, features, curves, recipe.selection.steps)
+    return replace(bundle, stop=rule)
 
 
 def _train_selector(
