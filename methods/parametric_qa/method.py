@@ -110,6 +110,11 @@ class ParametricQA(Banked):
             "answer is the one that the reader is surest of over all",
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
+        # Recall@5 of 150 held-out train questions (88 of NQ's, 37 of MuSiQue's, 25 of TriviaQA's)
+        # with 0.5 and without: 64 tokens of each passage by words and attention, 93.2 and 89.8,
+        # 55.0 and 49.3, 98.0 and 98.0 (with 0.25: 92.0, 52.3, 98.0; with 1: 93.2, 54.1, 98.0);
+        # vectors by attention, 87.5 and 88.6, 46.8 and 44.1, 88.7 and 87.3. HotpotQA's pages are
+        # one passage each.
         pages: float | None = later(
             None,
             gt=0,
