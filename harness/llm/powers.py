@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
-from harness.llm.server.keys import standard_variable
+from harness.llm.server.keys import is_here, standard_variable
 
 if TYPE_CHECKING:
     from harness.llm.model_config import ModelConfig
@@ -57,7 +57,7 @@ def check_powers(model: ModelConfig, known: ModelConfig | None = None) -> None:
 def _asked(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.trust_remote_code or _CODE_ARGUMENT.search(model.lm_eval_args):
         yield REMOTE_CODE, "runs Python code that comes with it"
-    variable = model.api_key_env
-    if variable is not None and variable != standard_variable(model.urls):
+    variable, is_near = model.api_key_env, bool(model.urls) and all(map(is_here, model.urls))
+    if variable is not None and not is_near and variable != standard_variable(model.urls):
         where = ", ".join(model.urls) or "api.openai.com"
         yield f"{VARIABLE}{variable}", f"sends the environment variable {variable} to {where}"

@@ -114,10 +114,10 @@ class Banked(TunedReader):
         bank = self._new_bank(corpus, folder)
         for passages in groups(corpus, GROUP):
             bank.add([p.id for p in passages], self._codes(passages))
+        self._save_untrained(folder)
 
     def _new_bank(self, corpus: Corpus, folder: Path) -> MemoryBank:
-        """An empty bank for codes of the shared parts, which are opened; those that are untrained
-        are saved beside it."""
+        """An empty bank for codes of the shared parts, which are opened."""
         from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 
         self._bundle = self._trained() or self._untrained(corpus)
@@ -129,9 +129,11 @@ class Banked(TunedReader):
             fingerprint=self._bundle.fingerprint(),
             corpus_fingerprint=corpus.fingerprint,
         )
+        return MemoryBank.create(folder / "bank", config)
+
+    def _save_untrained(self, folder: Path) -> None:
         if self._bundle.folder is None:
             self._bundle.save(folder / "shared")
-        return MemoryBank.create(folder / "bank", config)
 
     def load(self, folder: Path) -> None:
         """Open the bank.

@@ -59,11 +59,12 @@ def standard_variable(urls: tuple[str, ...]) -> str | None:
 
 
 def _standard(url: str) -> str | None:
+    return OPENAI if is_here(url) else STANDARD.get(urlsplit(url).hostname or "")
+
+
+def is_here(url: str) -> bool:
+    """Whether a server is on this machine."""
     host = urlsplit(url).hostname or ""
-    return OPENAI if _is_loopback(host) else STANDARD.get(host)
-
-
-def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

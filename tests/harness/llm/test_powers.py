@@ -38,6 +38,11 @@ def _nothing_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
             "sends the environment variable OPENAI_API_KEY to https://evil.org/v1",
         ),
         (
+            "openai:m@http://127.0.0.1/v1,https://evil.org/v1,api_key_env=MY_KEY",
+            "env:MY_KEY",
+            "sends the environment variable MY_KEY to http://127.0.0.1/v1, https://evil.org/v1",
+        ),
+        (
             {"name": "openai:m", "api_key_env": "HF_TOKEN"},
             "env:HF_TOKEN",
             "sends the environment variable HF_TOKEN to api.openai.com",
@@ -65,7 +70,7 @@ def test_an_entry_gets_a_power_only_by_the_command_line(monkeypatch, entry, powe
         "lm-eval:hf,pretrained=x,trust_remote_code=False",
         "lm-eval:hf,pretrained=my_trust_remote_code",
         "openai:m@https://openrouter.ai/api/v1,api_key_env=OPENROUTER_API_KEY",
-        {"name": "openai:m@http://localhost:8000/v1", "api_key_env": "OPENAI_API_KEY"},
+        {"name": "openai:m@http://localhost:8000/v1", "api_key_env": "MY_KEY"},
     ],
 )
 def test_what_asks_for_no_power_needs_none(entry) -> None:

