@@ -27,7 +27,15 @@ def load_yaml(text: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise RefusedYaml(f"more than {MOST_CHARACTERS:,} characters")
-    _check_depth(text)
+    try:
+        _check_depth(text)
+        return _values(text)
+    except (ValueError, OverflowError, TypeError) as error:
+        # Of 2024-02-30, of a list as the key of a mapping, of a character that is none.
+        raise RefusedYaml(f"a value cannot be read: {error}") from error
+
+
+def _values(text: str) -> Any:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -35,9 +43,6 @@ def load_yaml(text: str) -> Any:
             return None
         _measure(node, {})
         return loader.construct_document(node)
-    except (ValueError, OverflowError, TypeError) as error:
-        # Of 2024-02-30, or of a list as the key of a mapping.
-        raise RefusedYaml(f"a value cannot be read: {error}") from error
     finally:
         loader.dispose()
 

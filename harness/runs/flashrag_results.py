@@ -66,7 +66,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: larger than a config of FlashRAG; is it another file?")
     try:
         settings = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as YAML: {reason}") from error
     if not isinstance(settings, dict):

@@ -29,7 +29,7 @@ from methods.study.questions import questions_of
 from tests.harness.programs import open_with, remember
 from tests.methods.parametric_qa.lab import load_tiny
 from tests.methods.parametric_qa.small_tasks import write_shared
-from tests.methods.weights.lab import KilledError
+from tests.methods.weights.lab import KilledError, killed_in_the_fourth_step
 from tests.tiny import save_tiny_adapter
 
 DATA = small_task()
@@ -224,15 +224,7 @@ def test_a_kill_ends_in_the_same_bytes(tiny, tuned, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     params = {"shared": tuned, "slots": None, "z_dim": None, "epochs": 4}
     whole = write(made(**params), tiny)
-    step, before, steps = training._step, weights_digest(tiny.model), []
-
-    def killed(*args):
-        steps.append(args[3])
-        if steps == [1, 2, 3, 4]:
-            raise KilledError
-        return step(*args)
-
-    monkeypatch.setattr(training, "_step", killed)
+    before, steps = weights_digest(tiny.model), killed_in_the_fourth_step(monkeypatch)
     (scratch := tmp_path / "scratch").mkdir()
 
     def go_on():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -64,18 +64,20 @@ def _standard(url: str) -> str | None:
 
 def is_here(url: str) -> bool:
     """Whether a server is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    host = _host(url)
+    return host == "localhost" if isinstance(host, str) else host.is_loopback
 
 
 def _is_near(url: str) -> bool:
     """Whether it is on this machine or in a private network."""
-    host = urlsplit(url).hostname or ""
+    host = _host(url)
+    # A name without a dot is no host of the internet.
+    return "." not in host if isinstance(host, str) else host.is_private
+
+
+def _host(url: str) -> str | IPv4Address | IPv6Address:
+    name = urlsplit(url).hostname or ""
     try:
-        return ip_address(host).is_private
+        return ip_address(name)
     except ValueError:
-        # A name without a dot is no host of the internet.
-        return "." not in host
+        return name

@@ -26,7 +26,7 @@ from methods.parametric_qa.shared.bundle import Bundle, adapter_of
 from methods.parametric_qa.shared.parts import CONFIG_FILE, SharedParts
 from methods.parametric_qa.train.features import Features
 from methods.parametric_qa.train.recipe import Recipe
-from methods.parametric_qa.train.row_sources import guard_of, source_task
+from methods.parametric_qa.train.row_sources import source_tasks
 from methods.parametric_qa.train.training_data import read_training_tasks
 from methods.parametric_qa.write.codes import first_codes
 from methods.parametric_qa.write.sequences import Row, pack, target_logits, token_losses
@@ -98,10 +98,7 @@ def read_trained(shared: str, rows: Path | None, model: ModelConfig) -> Trained:
     if bundle is None or bundle.folder is None or bundle.encoder is None:
         raise ConfigError(f"shared parts '{shared}' have no encoder; train one (init)")
     recipe = _recipe(bundle.folder)
-    tasks = read_training_tasks(recipe.tasks)
-    if recipe.sources:
-        guard = guard_of(recipe.tasks)
-        tasks += [source_task(name, rows, guard) for name in recipe.sources]
+    tasks = read_training_tasks(recipe.tasks) + source_tasks(recipe.sources, recipe.tasks, rows)
     return Trained(shared, bundle, recipe, tasks)
 
 

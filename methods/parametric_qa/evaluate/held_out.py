@@ -13,7 +13,7 @@ from methods.parametric_qa.reader import check_shared
 from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.shared.parts import CONFIG_FILE
 from methods.parametric_qa.train.account import read_account
-from methods.parametric_qa.train.row_sources import guard_of, source_task
+from methods.parametric_qa.train.row_sources import source_tasks
 from methods.parametric_qa.train.training_data import TrainingTask, read_training_tasks
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def read_held_out(
             f"--task {task}: '{shared}' was trained on {', '.join(tasks)}, and which questions it "
             "held out is known of these alone; name one"
         )
-    learnt = list(tasks.values())
-    if account.sources:
-        guard = guard_of(account.tasks)
-        learnt += [source_task(name, rows, guard) for name in account.sources]
+    learnt = [*tasks.values(), *source_tasks(account.sources, account.tasks, rows)]
     taught = [question for known in learnt for question in known.train]
     left, _ = part_asked(tasks[task].validation, taught)
     questions = sample_by_hash(left, limit, lambda question: question.id)

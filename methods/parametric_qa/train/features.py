@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,7 @@ class Features:
 
     def validation(self, most: int) -> list[tuple[str, Question]]:
         """At most ``most`` validation questions, in turn from each task."""
-        rows = [[(name, q) for q in task.validation] for name, task in self.tasks.items()]
-        longest = max(map(len, rows), default=0)
-        return [row[i] for i in range(longest) for row in rows if i < len(row)][:most]
+        return in_turn({name: task.validation for name, task in self.tasks.items()}, most)
 
     def tokens(self, task: str, id_: str) -> list[int]:
         """Token ids of a passage."""
@@ -151,3 +149,10 @@ class Features:
     @cached_property
     def _bm25(self) -> dict[str, Retriever]:
         return {name: open_retriever("bm25", t.corpus) for name, t in self.tasks.items()}
+
+
+def in_turn(questions: Mapping[str, Sequence[Question]], most: int) -> list[tuple[str, Question]]:
+    """At most ``most`` questions of tasks, with the task's name: the first of each, the second."""
+    longest = max(map(len, questions.values()), default=0)
+    found = [(n, row[i]) for i in range(longest) for n, row in questions.items() if i < len(row)]
+    return found[:most]

@@ -33,15 +33,12 @@ def train(
     from harness.llm.open import open_model
     from harness.meters.hardware import default_device, set_torch_threads
     from methods.parametric_qa.train.curves import read_curves
-    from methods.parametric_qa.train.row_sources import guard_of, hashes, source_task
+    from methods.parametric_qa.train.row_sources import hashes, source_tasks
     from methods.parametric_qa.train.training import train as train_parts
     from methods.parametric_qa.train.training_data import read_training_tasks
 
     plan = checked_recipe(recipe, changes)
-    tasks = read_training_tasks(plan.tasks)
-    if plan.sources:
-        guard = guard_of(plan.tasks)
-        tasks += [source_task(name, rows, guard) for name in plan.sources]
+    tasks = read_training_tasks(plan.tasks) + source_tasks(plan.sources, plan.tasks, rows)
     set_torch_threads()
     llm = open_model(resolve_model(plan.model).on(device or default_device()), device=device)
     if not isinstance(llm, LocalModel):

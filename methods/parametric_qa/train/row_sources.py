@@ -79,6 +79,19 @@ def guard_of(sources: Iterable[TaskSource]) -> Guard:
     )
 
 
+def source_tasks(
+    names: Sequence[str], tasks: Iterable[TaskSource], rows: Path | None
+) -> list[TrainingTask]:
+    """What files of rows lend to training, without what evaluated questions of ``tasks`` need.
+
+    Raises InputError as ``source_task`` does.
+    """
+    if not names:
+        return []
+    guard = guard_of(tasks)
+    return [source_task(name, rows, guard) for name in names]
+
+
 def source_task(name: str, rows: Path | None, guard: Guard) -> TrainingTask:
     """What a file of rows lends to training. Raises InputError if it cannot be read.
 

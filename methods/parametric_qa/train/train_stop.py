@@ -10,6 +10,7 @@ import torch
 
 from methods.parametric_qa.choose import covered, enough_covered
 from methods.parametric_qa.shared.stop import StopRule, round_figures
+from methods.parametric_qa.train.features import in_turn
 
 if TYPE_CHECKING:
     from harness.records import Question
@@ -41,7 +42,7 @@ def train_stop(
     How often it is right on validation questions, among all passages, is noted beside the fixed
     rule's.
     """
-    taught = _in_turn([[(n, q) for q in task.train] for n, task in features.tasks.items()])[:MOST]
+    taught = in_turn({name: task.train for name, task in features.tasks.items()}, MOST)
     rounds = _rounds(bundle, codes, features, taught, free=True)
     if not rounds:
         return None
@@ -54,13 +55,6 @@ def train_stop(
             fixed = sum(r.fixed == r.enough for r in held) / len(held)
             curves.add(step, f"validation stop by the fixed rule {name}", fixed)
     return rule
-
-
-def _in_turn(
-    rows: Sequence[Sequence[tuple[str, Question]]],
-) -> list[tuple[str, Question]]:
-    longest = max(map(len, rows), default=0)
-    return [row[i] for i in range(longest) for row in rows if i < len(row)]
 
 
 def _rounds(

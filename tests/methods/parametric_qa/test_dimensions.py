@@ -192,7 +192,7 @@ def test_what_is_refused(tiny, shared, held, tmp_path, monkeypatch):
     Bundle.load(shared).save(
         tmp_path, {key: values[key] for key in ("recipe", "training", "prompt_style")}
     )
-    monkeypatch.setattr("methods.parametric_qa.evaluate.held_out.guard_of", lambda _: None)
+    monkeypatch.setattr("methods.parametric_qa.train.row_sources.guard_of", lambda _: None)
     with pytest.raises(InputError, match="'others' needs the folder of its rows: --rows FOLDER"):
         read_held_out(str(tmp_path), "toy", 9, tiny.config)
     lonely = replace(held, validation=held.validation[:1])

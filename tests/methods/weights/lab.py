@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from harness.data.corpus import Corpus
@@ -16,6 +17,7 @@ from harness.prompts import QAPrompts
 from harness.records import Passage, Prediction, Query
 from harness.runs.write_phase import write
 from harness.testing.models import WordRetriever
+from methods.study import training
 from methods.study.questions import questions_of
 
 PASSAGES = (
@@ -35,6 +37,20 @@ LEARNS = {"steps": 60, "rank": 8, "learning_rate": 1e-2}
 
 class KilledError(Exception):
     """What ends a training in the middle."""
+
+
+def killed_in_the_fourth_step(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From now on the first training ends there; the steps that trainings begin."""
+    step, steps = training._step, []
+
+    def killed(*args):
+        steps.append(args[3])
+        if steps == [1, 2, 3, 4]:
+            raise KilledError
+        return step(*args)
+
+    monkeypatch.setattr(training, "_step", killed)
+    return steps
 
 
 def load(path: Path | str, **options) -> LocalModel:

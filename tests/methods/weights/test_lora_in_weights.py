@@ -15,7 +15,16 @@ from methods.lora_in_weights.control import LoraInWeightsOther
 from methods.lora_in_weights.method import LoraInWeights
 from methods.no_retrieval import NoRetrieval
 from methods.study import lora, passing, training
-from tests.methods.weights.lab import BUILT, LEARNS, QUICK, KilledError, answers, load, written
+from tests.methods.weights.lab import (
+    BUILT,
+    LEARNS,
+    QUICK,
+    KilledError,
+    answers,
+    killed_in_the_fourth_step,
+    load,
+    written,
+)
 
 ASK = {"q": BUILT}
 
@@ -65,15 +74,7 @@ def test_with_a_retriever_the_passages_are_read_too(tiny, memory):
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = folder_fingerprint(written(method(steps=5), tiny, tmp_path / "whole"))
-    step, before, steps = training._step, weights_digest(tiny.model), []
-
-    def killed(*args):
-        steps.append(args[3])
-        if steps == [1, 2, 3, 4]:
-            raise KilledError
-        return step(*args)
-
-    monkeypatch.setattr(training, "_step", killed)
+    before, steps = weights_digest(tiny.model), killed_in_the_fourth_step(monkeypatch)
     with pytest.raises(KilledError):
         written(method(steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
     assert weights_digest(tiny.model) == before

@@ -16,7 +16,14 @@ from methods.memory_layer.control import MemoryLayerOther
 from methods.memory_layer.method import MemoryLayerMethod
 from methods.no_retrieval import NoRetrieval
 from methods.study import training
-from tests.methods.weights.lab import BUILT, KilledError, answers, load, written
+from tests.methods.weights.lab import (
+    BUILT,
+    KilledError,
+    answers,
+    killed_in_the_fourth_step,
+    load,
+    written,
+)
 
 ASK = {"q": BUILT}
 SMALL = {
@@ -90,15 +97,7 @@ def test_a_passage_changes_no_more_slots_than_it_may(tiny, method, tmp_path):
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, method, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = folder_fingerprint(written(method(steps=5), tiny, tmp_path / "whole"))
-    step, before, steps = training._step, weights_digest(tiny.model), []
-
-    def killed(*args):
-        steps.append(args[3])
-        if steps == [1, 2, 3, 4]:
-            raise KilledError
-        return step(*args)
-
-    monkeypatch.setattr(training, "_step", killed)
+    before, steps = weights_digest(tiny.model), killed_in_the_fourth_step(monkeypatch)
     with pytest.raises(KilledError):
         written(method(steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
     assert weights_digest(tiny.model) == before

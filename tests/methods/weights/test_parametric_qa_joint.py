@@ -22,7 +22,15 @@ from methods.parametric_qa_joint.rows import material_of
 from methods.parametric_qa_joint.tuning import own_weights
 from methods.study import training
 from tests.methods.parametric_qa.small_tasks import write_shared
-from tests.methods.weights.lab import BUILT, PASSAGES, KilledError, answers, load, written
+from tests.methods.weights.lab import (
+    BUILT,
+    PASSAGES,
+    KilledError,
+    answers,
+    killed_in_the_fourth_step,
+    load,
+    written,
+)
 from tests.tiny import save_tiny_adapter
 
 PARTS = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 4, "ranked": 1}
@@ -154,15 +162,7 @@ def test_it_goes_on_from_the_tuned_reader(tiny, completion_model_dir, tmp_path):
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch, way):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = files(written(method(train=way, steps=5), tiny, tmp_path / "whole"))
-    step, before, steps = training._step, weights_digest(tiny.model), []
-
-    def killed(*args):
-        steps.append(args[3])
-        if steps == [1, 2, 3, 4]:
-            raise KilledError
-        return step(*args)
-
-    monkeypatch.setattr(training, "_step", killed)
+    before, steps = weights_digest(tiny.model), killed_in_the_fourth_step(monkeypatch)
     with pytest.raises(KilledError):
         written(method(train=way, steps=5), tiny, tmp_path / "killed", tmp_path / "scratch")
     assert weights_digest(tiny.model) == before
