@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from harness.cli.common import console
+from harness.cli.interrupts import INTERRUPTED, tell_interrupted
 from harness.errors import ConfigError
 from harness.escape import utf8
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from harness.formats.importing import Imported
 
 _MB = 10**6
-_INTERRUPTED = 130
 
 
 class WithFormats(TyperCommand):
@@ -74,8 +74,8 @@ def import_(
                 format_, reader, source, out, task=name, force=force, progress=progress
             )
     except KeyboardInterrupt:
-        typer.echo("stopped; nothing was written", err=True)
-        sys.exit(_INTERRUPTED)
+        tell_interrupted("stopped; nothing was written")
+        sys.exit(INTERRUPTED)
     for line in _report(done):
         typer.echo(utf8(line))
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.interrupts import INTERRUPTED, tell_interrupted
 from harness.errors import ConfigError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -31,5 +30,5 @@ def lm_eval(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> 
     try:
         run(arguments or [])
     except KeyboardInterrupt:
-        typer.echo("stopped; with --use_cache the same command goes on where it was", err=True)
+        tell_interrupted("stopped; with --use_cache the same command goes on where it was")
         raise SystemExit(INTERRUPTED) from None

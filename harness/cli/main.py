@@ -10,11 +10,11 @@ import typer
 
 from harness.cli.common import PLUGIN_HELP, load_plugins
 from harness.cli.group import Commands
+from harness.cli.interrupts import INTERRUPTED, ended_by_interrupts, tell_interrupted
 from harness.cli.streams import end_streams, prepare_streams, silence_streams
 from harness.errors import HarnessError
 from harness.escape import visible
 
-INTERRUPTED = 130
 READER_GONE = 1
 # The base of typer's usage errors; which module it lives in depends on typer's version.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -79,6 +79,13 @@ def options(
 def main() -> None:
     """Entry point: errors a user can act on are one line and exit status 2."""
     prepare_streams()
+    with ended_by_interrupts():
+        code = _status_and_output()
+    sys.exit(code)
+
+
+def _status_and_output() -> int:
+    """Run the command that was typed, and write out what it said; the exit status."""
     try:
         code = _status()
         end_streams()
@@ -90,7 +97,7 @@ def main() -> None:
         if error.errno == ENOSPC:
             typer.echo(f"error: the output cannot be written ({error.strerror})", err=True)
             code = 2
-    sys.exit(code)
+    return code
 
 
 def _status() -> int:
@@ -112,5 +119,5 @@ def _status() -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:
-        typer.echo("stopped; the same command continues where it was", err=True)
+        tell_interrupted()
     return int(code or 0)
