@@ -17,7 +17,7 @@ from time import monotonic
 
 import typer
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds that an interrupted command has to end by itself."""
 INTERRUPTED = 130
 STOPPED = "stopped; the same command continues where it was"
