@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.fingerprint import files_sha256, fingerprint, known_sha256
-from harness.llm.adapters import adapter_fingerprint
+from harness.llm.adapters import FILES, adapter_fingerprint
 from harness.llm.gguf import gguf_file
 from harness.llm.loading import only_pickles
 from harness.llm.model_config import Kind, ModelConfig, local_folder
@@ -21,6 +21,7 @@ from harness.llm.style import settled
 # What is read of a folder beside the weights: configs, vocabularies, chat templates.
 _SETTINGS = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 _WEIGHTS = (".safetensors",)
+ADAPTER = FILES[0]
 # lm-eval reads older formats, too.
 _ALL_WEIGHTS = (*_WEIGHTS, ".bin", ".gguf")
 
@@ -59,6 +60,11 @@ def model_folder(config: ModelConfig) -> Path | None:
     if folder is not None and not (folder / "config.json").is_file():
         raise InputError(
             f"model '{config.name}': {folder} is no transformers model folder (no config.json)"
+        )
+    if folder is not None and (folder / ADAPTER).exists():
+        raise InputError(
+            f"model '{config.name}': {folder / ADAPTER} would have other weights read than the "
+            "folder's own; name those as the path and this folder as the adapter, or remove it"
         )
     return folder
 

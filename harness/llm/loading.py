@@ -109,6 +109,11 @@ def load_model(config: ModelConfig, path: str, device: torch.device) -> Any:
             output_loading_info=True,
             **options,
         )
+        if getattr(model, "_hf_peft_config_loaded", False):
+            raise InputError(
+                "it holds an adapter over weights of another place; name those as the path and "
+                "this as the adapter"
+            )
         _check_whole(config, type(model).__name__, found)
     # A checkpoint's own sampling defaults must not leak into greedy decoding.
     eos = model.generation_config.eos_token_id

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.errors import ConfigError, InputError, did_you_mean
 from harness.fingerprint import files_sha256
 from harness.registry import is_known, load_fields, names
+from harness.retrieval.encoder_code import check_no_code
 
 _CATALOGUE = Path(__file__).with_name("encoders.yaml")
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
@@ -122,11 +123,12 @@ def explain(error: ValidationError) -> str:
 def hash_model_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every weight, tokenizer and config file below a model folder, by relative path.
 
-    Raises InputError when the folder holds no model.
+    Raises InputError when the folder holds no model, or names code that is not a library's own.
     """
     files = files_sha256(folder, (f for f in folder.rglob("*") if f.suffix in _MODEL_FILES))
     if "config.json" not in files and "modules.json" not in files:
         raise InputError(f"{folder}: no encoder here; expected a folder with a config.json")
+    check_no_code(folder)
     return files
 
 

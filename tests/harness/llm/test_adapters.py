@@ -229,3 +229,11 @@ def test_the_fingerprint_is_that_of_the_adapter_alone(adapter, tmp_path):
     weights = other / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert adapter_fingerprint(other) != adapter_fingerprint(adapter)
+
+
+def test_an_adapter_is_no_model(tiny_model_dir: Path, adapter: Path, tmp_path: Path) -> None:
+    whole = shutil.copytree(adapter, tmp_path / "whole")
+    for file in tiny_model_dir.glob("tokenizer*"):
+        shutil.copy(file, whole)
+    with pytest.raises(InputError, match="holds an adapter over weights of another place"):
+        load(whole)

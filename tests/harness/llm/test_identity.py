@@ -244,3 +244,9 @@ def test_provenance_says_where_the_files_lay(tiny_model_dir, tmp_path, monkeypat
     shutil.copytree(tiny_model_dir, tmp_path / "copy")
     args = f"pretrained={tmp_path / 'copy'}"
     assert places(resolve_model(f"lm-eval:hf,{args}")) == {"lm_eval_args": args}
+
+
+def test_a_model_folder_that_points_to_other_weights_is_refused(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
+    with pytest.raises(InputError, match=r"adapter_config.json would have other weights read"):
+        of(f"path:{folder}")
