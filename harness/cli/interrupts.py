@@ -39,14 +39,15 @@ def ended_by_interrupts() -> Iterator[None]:
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
     before = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    watch = Thread(target=_end_when_interrupted, args=(heard,), daemon=True)
+    ending = Event()
+    watch = Thread(target=_end_when_interrupted, args=(heard, ending), daemon=True)
     watch.start()
     try:
         yield
     finally:
-        os.write(tell, _OVER)
-        watch.join(0.1)
-        if not watch.is_alive():
+        if not ending.is_set():
+            os.write(tell, _OVER)
+            watch.join()
             signal.set_wakeup_fd(before)
             os.close(tell)
             os.close(heard)
@@ -58,10 +59,11 @@ def tell_interrupted(line: str = STOPPED) -> None:
     typer.echo(line, err=True)
 
 
-def _end_when_interrupted(heard: int) -> None:
+def _end_when_interrupted(heard: int, ending: Event) -> None:
     while (signalled := os.read(heard, 1)) != _INTERRUPT:
         if signalled == _OVER:
             return
+    ending.set()
     deadline = monotonic() + PATIENCE
     while select.select([heard], [], [], max(0.0, deadline - monotonic()))[0]:
         if os.read(heard, 1) == _INTERRUPT:

@@ -18,16 +18,19 @@ WATCHED = "."
 """A token of every vocabulary: replies then come with the probabilities of their own tokens."""
 
 
+# F1 on held-out train questions with five memories of 128 tokens, of 88 of NQ, 48 of QED's and 48 of
+# HotpotQA: 41.4, 45.5 and 20.0; with the best memory alone 40.3, 47.1 and 16.5; with the square of
+# the rank 40.3, 46.0 and 16.5; without the rank 33.7 on NQ.
 def agreed(replies: Sequence[Reply]) -> str:
-    """The answer of the replies that are surest of it together, the first of equals.
+    """The answer of the replies, best memory first, that have most weight together.
 
-    A reply is as sure as its tokens are probable, by their geometric mean; replies that Exact Match
-    holds for the same answer are added.
+    A reply weighs as much as its tokens are probable, by their geometric mean, over the rank of its
+    memory; replies that Exact Match holds for the same answer are added.
     """
     sure: dict[str, float] = {}
-    for reply in replies:
+    for rank, reply in enumerate(replies, start=1):
         key = normalise(reply.first_line)
-        sure[key] = sure.get(key, 0.0) + sureness(reply)
+        sure[key] = sure.get(key, 0.0) + sureness(reply) / rank
     best = max(sure, key=lambda key: sure[key])
     return next(r.first_line for r in replies if normalise(r.first_line) == best)
 

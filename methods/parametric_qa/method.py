@@ -107,7 +107,8 @@ class ParametricQA(Banked):
         reading: Literal["together", "apart"] = later(
             "together",
             description="how several memories are read: in one prompt, or each in its own, and the "
-            "answer is the one that the reader is surest of over all",
+            "answer is the one that the reader is surest of over all, later ones counting "
+            "less",
         )
         hops: int = Field(1, ge=1, le=4, description="rounds of selection")
         # Recall@5 of 150 held-out train questions (88 of NQ's, 37 of MuSiQue's, 25 of TriviaQA's)

@@ -94,13 +94,14 @@ def test_memories_read_apart_are_asked_one_by_one_and_agree_on_an_answer(tiny, c
 @pytest.mark.parametrize(
     ("replies", "answer"),
     [
-        ([("Nile", 0.5), ("Paris", 0.6)], "Paris"),
-        ([("the Nile", 0.4), ("Paris", 0.6), ("Nile.", 0.4)], "the Nile"),
+        ([("Nile", 0.5), ("Paris", 0.6)], "Nile"),
+        ([("Nile", 0.4), ("Paris", 0.9)], "Paris"),
+        ([("Paris", 0.5), ("the Nile", 0.6), ("Nile.", 0.7)], "the Nile"),
         ([("Nile", 0.5), ("Paris", 0.5)], "Nile"),
         ([("", 0.0), ("Paris", 0.1)], "Paris"),
     ],
 )
-def test_replies_agree_on_the_answer_that_they_are_surest_of_together(replies, answer):
+def test_replies_agree_on_the_answer_that_has_most_weight_by_sureness_and_rank(replies, answer):
     made = [
         Reply(text, choices=tuple(TokenChoice("x", log(sure), {}) for _ in range(3) if sure))
         for text, sure in replies
