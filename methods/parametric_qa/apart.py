@@ -18,7 +18,7 @@ WATCHED = "."
 """A token of every vocabulary: replies then come with the probabilities of their own tokens."""
 
 
-# F1 on held-out train questions with five memories of 128 tokens, of 88 of NQ, 48 of QED's and 48 of
+# F1 on held-out train questions, five memories of 128 tokens, of 88 of NQ, 48 of QED's and 48 of
 # HotpotQA: 41.4, 45.5 and 20.0; with the best memory alone 40.3, 47.1 and 16.5; with the square of
 # the rank 40.3, 46.0 and 16.5; without the rank 33.7 on NQ.
 def agreed(replies: Sequence[Reply]) -> str:
