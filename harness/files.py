@@ -36,12 +36,26 @@ def to_slug(text: str) -> str:
     return re.sub(r"\.{2,}", ".", slug)[:128] or "unnamed"
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` and ``~name`` as the folders that they stand for.
+
+    Raises InputError where a user has none, as in a container under a number alone.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: no home folder is known for it; set HOME, or write the path out (of the "
+            "cache, in MEMORY_HARNESS_CACHE)"
+        ) from error
+
+
 def cache_dir(*parts: str) -> Path:
     """The user's cache folder (``MEMORY_HARNESS_CACHE`` or the XDG default), created."""
     root = os.environ.get("MEMORY_HARNESS_CACHE")
     if not root:
         root = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "memory-harness")  # noqa: PTH118
-    path = Path(root).expanduser().joinpath(*parts)
+    path = expanded(root).joinpath(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

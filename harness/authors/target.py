@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError, InputError, did_you_mean
+from harness.files import expanded
 from harness.method import Method
 from harness.registry import load, resolve
 from harness.testing.findings import Breach, BrokenRuleError, Findings
@@ -38,7 +39,7 @@ def find_target(text: str, seconds: float = 30) -> Target:
     """
     place, colon, attribute = text.partition(":")
     if place.endswith(".py"):
-        path = Path(place).expanduser()
+        path = expanded(place)
         if not path.is_file():
             raise InputError(f"{path}: file not found; check the path")
         watch = Watch(Code(str(path.absolute())), seconds, path.parent.absolute())

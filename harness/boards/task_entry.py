@@ -16,6 +16,7 @@ from pydantic import (
 
 from harness.data.lm_eval_task import is_lm_eval, lm_eval_name, lm_eval_task
 from harness.errors import ConfigError, InputError
+from harness.files import expanded
 from harness.registry import is_known, task_folder
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def open_task(name: str, *, own: bool) -> Task:
     if is_lm_eval(name):
         return custom_task(lm_eval_name(name))
     if is_path(name):
-        place = Path(name).expanduser()
+        place = expanded(name)
         card = place if place.suffix in (".yaml", ".yml") else place / "task.yaml"
         if not card.is_file():
             raise ConfigError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import atomic_file, cache_dir, read_json, to_slug, write_json
+from harness.files import atomic_file, cache_dir, expanded, read_json, to_slug, write_json
 from harness.fingerprint import canonical_json, fingerprint, known_sha256
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _quiet() -> None:
 
 def _yaml_file(asked: str) -> Path:
     if "/" in asked or asked.endswith((".yaml", ".yml")):
-        file = Path(asked).expanduser()
+        file = expanded(asked)
         if not file.is_file():
             raise InputError(f"{file}: no such file; give the YAML file of an lm-eval task")
         return file

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import check_slug
+from harness.files import check_slug, expanded
 from harness.llm.options import (
     OnOff,
     WheelFile,
@@ -213,5 +213,5 @@ def local_folder(path: str) -> Path | None:
 
     transformers, too, takes a folder before a hub id of the same name.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     return folder if is_place(path) or (path and folder.is_dir()) else None

@@ -21,7 +21,7 @@ from harness.data.questions import (
 )
 from harness.data.task import TaskData
 from harness.errors import ConfigError
-from harness.files import cache_dir
+from harness.files import cache_dir, expanded
 from harness.fingerprint import fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.method import MOST_SHOTS
@@ -135,7 +135,7 @@ def parse_settings(
         parse_board(board, WHERE),
         str(own["task"]) if "task" in own else None,
         TaskFiles.model_validate({k: own[k] for k in ("corpus", "train") if k in own}),
-        Path(own["runs"]).expanduser() if "runs" in own else None,
+        expanded(own["runs"]) if "runs" in own else None,
         _window(batch_size, max_batch_size),
         device,
     )
@@ -146,7 +146,7 @@ def parse_settings(
 
 def task_data(source: str, files: TaskFiles = _NO_FILES) -> TaskData:
     """A task's shipped sample, read once for a task and its model. Raises InputError."""
-    place = Path(source).expanduser() if is_path(source) else None
+    place = expanded(source) if is_path(source) else None
     folder = place.parent if place is not None and place.is_file() else place
     return _task_data(source, files, _states(files, folder))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, HarnessError
-from harness.files import check_slug
+from harness.files import check_slug, expanded
 from harness.registry import importing
 from harness.registry.kinds import KINDS, PATHS, Kind, Table, one
 from harness.registry.tables import check_offers, tables_of
@@ -56,7 +56,7 @@ class Offer:
             if not isinstance(value, str | Path):
                 raise importing.ImportFailedError(f"{value!r} is no path")
             file = importing.import_module(module.strip(), str(self)).__file__
-            place = Path(file or "").parent / Path(value).expanduser()
+            place = Path(file or "").parent / expanded(value)
         else:
             folder = importing.package_folder(module.strip(), str(self))
             place = folder if self.kind == "tasks" else folder / f"{self.name}{_ENDINGS[self.kind]}"

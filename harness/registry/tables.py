@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import InputError
-from harness.files import check_slug
+from harness.files import check_slug, expanded
 from harness.registry.kinds import KINDS, PATHS, Kind, Table
 
 
@@ -41,5 +41,5 @@ def _table(kind: Kind, module: ModuleType, source: str) -> dict[str, Any]:
         for name, value in checked.items():
             if not isinstance(value, str | Path):
                 raise InputError(f"plugin '{source}': {table}: '{name}' must be a path")
-        return {name: folder / Path(value).expanduser() for name, value in checked.items()}
+        return {name: folder / expanded(value) for name, value in checked.items()}
     return checked

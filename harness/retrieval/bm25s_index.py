@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import ConfigError, InputError
-from harness.files import read_json
+from harness.files import expanded, read_json
 from harness.records import Passage
 from harness.retrieval.base import Built, Progress, Retriever
 from harness.retrieval.bm25 import Postings
@@ -169,7 +169,7 @@ def _folder(settings: Mapping[str, Any]) -> Path:
     place = settings["spec"].removeprefix(BM25S)
     if not place:
         raise ConfigError("retriever 'bm25s:': write it as bm25s:FOLDER (bm25s:indexes/bm25)")
-    return Path(place).expanduser()
+    return expanded(place)
 
 
 def _check_files(folder: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError, InputError, did_you_mean
+from harness.files import expanded
 from harness.fingerprint import files_sha256
 from harness.registry import is_known, load_fields, names
 from harness.retrieval.encoder_code import check_no_code
@@ -141,7 +142,7 @@ def _local_entry(name: str, changes: dict[str, Any]) -> EncoderEntry:
             f"settings of {name}: a local folder needs {', '.join(missing)} stated, "
             "since a wrong prefix lowers recall without any other sign"
         )
-    path = Path(changes.pop("path")).expanduser()
+    path = expanded(changes.pop("path"))
     return EncoderEntry(name="dense", path=path, settings=EncoderSettings(**changes))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import read_json
+from harness.files import expanded, read_json
 from harness.retrieval.base import Built, Progress
 from harness.retrieval.catalogue import EncoderEntry
 from harness.retrieval.dense import DenseRetriever, load_flashrag_index, read_flat_index
@@ -86,4 +86,4 @@ class _Told:
 
 
 def _path(spec: FaissSpec) -> Path:
-    return Path(spec.file).expanduser()
+    return expanded(spec.file)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import ConfigError, InputError
+from harness.files import expanded
 from harness.fingerprint import fingerprint, known_sha256
 from harness.retrieval.catalogue import (
     EncoderEntry,
@@ -80,7 +81,7 @@ class FaissSpec:
         """The encoder. Raises ConfigError or InputError."""
         if self.is_of_catalogue:
             return encoder_entry(self.encoder, self.options)
-        folder = Path(self.encoder).expanduser()
+        folder = expanded(self.encoder)
         if not folder.is_dir():
             known = ", ".join(EncoderSettings.model_fields)
             hint = f"; after a comma only {known} may be given" if "," in self.encoder else ""

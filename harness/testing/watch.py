@@ -11,10 +11,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from harness.errors import InputError
+from harness.files import expanded
 from harness.testing.places import Code, Line, frames
 
 Phase = Literal["import", "write", "load", "revise", "answer"]
@@ -155,9 +157,11 @@ class Watch:
             top = place.relative_to(made).parts[0]
             if top.startswith(tempfile.gettempprefix()):
                 return True
-        caches = [os.environ.get(name) for name in ("MEMORY_HARNESS_CACHE", "HF_HOME")]
-        folders = [self.own, Path("/dev"), Path("/proc"), Path("~/.cache").expanduser()]
-        folders += [Path(cache).expanduser() for cache in caches if cache]
+        own = [os.environ.get(name) for name in ("MEMORY_HARNESS_CACHE", "HF_HOME")]
+        folders = [self.own, Path("/dev"), Path("/proc")]
+        for cache in filter(None, [*own, "~/.cache"]):
+            with suppress(InputError):  # a user without a home has no cache there
+                folders.append(expanded(cache))
         return "__pycache__" in place.parts or any(map(place.is_relative_to, folders))
 
     def _set_by_author(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, InputError, did_you_mean
+from harness.files import expanded
 from harness.progress import quiet_libraries
 from harness.retrieval.catalogue import encoder_entry, encoder_names, is_encoder
 from methods.adaptive_rag.labels import LABELS
@@ -147,7 +148,7 @@ def find_router(name: str) -> str:
 
 def local_router(name: str) -> Path | None:
     """The local folder that a router's name stands for, if it stands for one."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     found = not is_encoder(name) and (path / "config.json").is_file()
     return path if found else None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.data.jsonl import read_rows
 from harness.errors import ConfigError, InputError
+from harness.files import expanded
 from harness.records import Query
 
 
@@ -16,7 +17,7 @@ def read_log(path: str | Path) -> tuple[Query, ...]:
 
     A question that was asked often stands there often. Raises InputError naming file, line and fix.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     asked = tuple(Query(row.counted, row.text("question")) for row in read_rows(path))
     if not asked:
         raise InputError(f"{path}: holds no questions; expected one JSON object a line")

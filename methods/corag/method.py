@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from harness.errors import ConfigError
+from harness.files import expanded
 from harness.method import MethodCard
 from harness.prompts import Example
 from methods.corag.algorithm import ChainOfRetrieval, ChainPrompts
@@ -77,7 +77,7 @@ class Tuned(ChainOfRetrieval):
         """The prompts' strings. Raises InputError if they cannot be read."""
         if self.params.prompts is None:
             return REWORDED
-        path = Path(self.params.prompts).expanduser()
+        path = expanded(self.params.prompts)
         return read_checkout(path) if path.is_dir() else read_wording(path)
 
     @property

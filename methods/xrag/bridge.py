@@ -16,7 +16,7 @@ from harness.errors import (
     RunFailedError,
     problem_of,
 )
-from harness.files import read_json, write_json, writing
+from harness.files import expanded, read_json, write_json, writing
 from harness.llm.weights import model_fingerprint
 from harness.prompts import PromptStyle
 from methods.parametric_qa.shared.parts import load_tensors, save_tensors
@@ -162,7 +162,7 @@ def read_config(folder: Path) -> BridgeConfig:
 
 def find_bridge(name: str) -> Path:
     """The folder of a bridge. Raises InputError if it holds none."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not (folder / CONFIG_FILE).is_file():
         raise InputError(
             f"{folder}: holds no {CONFIG_FILE}; give the folder that 'memory-harness train-bridge' "

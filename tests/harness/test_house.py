@@ -47,3 +47,9 @@ def test_the_registry_is_the_lowest_layer() -> None:
         "harness.errors",
         "harness.files",
     }
+
+
+def test_one_place_knows_what_a_tilde_stands_for() -> None:
+    """A user without a home folder is told so, not shown a traceback."""
+    files = [file for file in FILES if ".expanduser(" in file.read_text(encoding="utf-8")]
+    assert [file.name for file in files] == ["files.py"]

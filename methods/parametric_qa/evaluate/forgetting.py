@@ -19,7 +19,7 @@ from harness.data.task import TaskData
 from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.engine import Engine
 from harness.errors import ConfigError, InputError
-from harness.files import to_slug
+from harness.files import expanded, to_slug
 from harness.fingerprint import fingerprint, sample_by_hash
 from harness.llm.adapters import adapter_fingerprint
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
@@ -200,7 +200,7 @@ def _account(folder: Path | None, other: ModelConfig | None) -> Account:
     """What is noted of training; nothing without an account of it."""
     if folder is None and other is not None:
         # Full fine-tuning writes the model into the folder of the shared parts.
-        folder = Path(other.path).expanduser().parent
+        folder = expanded(other.path).parent
     return Account() if folder is None else read_account(folder)
 
 

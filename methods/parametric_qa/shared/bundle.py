@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import folder_bytes, read_json, write_json, writing
+from harness.files import expanded, folder_bytes, read_json, write_json, writing
 from harness.fingerprint import fingerprint, folder_fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
@@ -248,7 +248,7 @@ def find_bundle(name: str) -> Path:
     """The folder of shipped shared parts, or one given by its path."""
     if name in shipped_names():
         return SHIPPED / name
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if "/" in name or folder.is_dir():
         if (folder / CONFIG_FILE).is_file():
             return folder
