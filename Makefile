@@ -13,7 +13,7 @@ WORKERS ?= 2
 # Processors that the numeric tests are run as, beside this one.
 CAPABILITIES := default avx2
 
-.PHONY: venv demo test coverage test-numeric test-lowest lint constraints bench gpu-check clean
+.PHONY: venv demo test coverage test-numeric test-lowest lint constraints faults sbom audit bench gpu-check clean
 
 venv: .venv/.installed
 
@@ -79,6 +79,22 @@ build/lowest/.installed: pyproject.toml Makefile
 
 test-lowest: build/lowest/.installed
 	build/lowest/bin/pytest -n $(WORKERS) -m "not model and not slow"
+
+# A kill and a full disk at every single change of a file; `make test` takes some of them.
+faults: venv
+	FAULT_POINTS=10000 $(BIN)/pytest -n $(WORKERS) tests/harness/faults/test_every_change.py
+
+# What is installed, as CycloneDX, and whether a published advisory is about it (asks the registry).
+build/tools/.installed: Makefile
+	$(PYTHON) -m venv --clear build/tools
+	build/tools/bin/pip install --quiet cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	touch $@
+
+sbom: venv build/tools/.installed
+	build/tools/bin/cyclonedx-py environment .venv --of JSON --output-file build/sbom.json
+
+audit: venv build/tools/.installed
+	build/tools/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 bench: venv
 	$(BIN)/python -m tests.benchmarks.overhead

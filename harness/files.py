@@ -144,7 +144,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{folder}: cannot be locked ({reason}); choose a folder on a local disk"
+            f"{folder}: cannot be locked ({reason}); free space, or choose a folder on a local disk"
         ) from error
     try:
         yield

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import permitted, read_json, write_json
+from harness.files import permitted, read_json, write_json, writing
 from harness.fingerprint import file_sha256
 
 _SEAL = "seal.json"
@@ -21,8 +21,14 @@ _HASHED_BYTES = 2**28
 def write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
     """Create ``folder`` with what ``fill`` writes into the path it is given, all or nothing.
 
-    A damaged folder is replaced; a sound one, which another process finished first, stays.
+    A damaged folder is replaced; a sound one, which another process finished first, stays. Raises
+    InputError if the system refuses to write.
     """
+    with writing(folder):
+        _write_sealed(folder, fill)
+
+
+def _write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
     try:
         temporary.chmod(permitted(0o777))

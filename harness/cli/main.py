@@ -107,9 +107,11 @@ def _status() -> int:
     except HarnessError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)
         return 2
-    except PermissionError as error:
-        name = visible(str(error.filename))
-        typer.echo(f"error: {name}: {error.strerror}; check who may read it", err=True)
+    except OSError as error:
+        if error.filename is None:  # of the output, or of no file at all
+            raise
+        check = "check who may read it" if isinstance(error, PermissionError) else "see to its disk"
+        typer.echo(f"error: {visible(str(error.filename))}: {error.strerror}; {check}", err=True)
         return 2
     except _USAGE_ERROR as error:
         message = error.format_message()

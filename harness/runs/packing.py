@@ -215,7 +215,7 @@ def _extract(archive: Path, tar: tarfile.TarFile, place: Path) -> None:
         named = _named(json.loads(content), archive)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{archive}: {CONTENTS} is not valid JSON ({error})") from error
-    (place / CONTENTS).write_bytes(content)
+    _put(place / CONTENTS, content)
     left = dict(named)
     for name, content in members:
         entry = left.pop(name, None)
@@ -223,10 +223,15 @@ def _extract(archive: Path, tar: tarfile.TarFile, place: Path) -> None:
             raise InputError(f"{archive}: holds {name!r}, which its {CONTENTS} does not name once")
         if sha256(content).hexdigest() != entry["sha256"] or len(content) != entry["bytes"]:
             raise InputError(f"{archive}: {name} is not as its {CONTENTS} says; get it again")
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(content)
+        _put(place / name, content)
     if left:
         raise InputError(f"{archive}: lacks {min(left)}; get it again")
+
+
+def _put(path: Path, content: bytes) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _members(archive: Path, tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ import gc
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ from tests.harness.lab import CountingModel, without_torch, write_task
 
 QUESTIONS = 12
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "os.chmod"}
-Fault = Callable[[], None]
+Fault = Callable[[str], None]
 
 
 def commands(files: Path, out: Path) -> list[list[str]]:
@@ -51,6 +52,7 @@ def commands(files: Path, out: Path) -> list[list[str]]:
 def act(files: Path, out: Path) -> tuple[int, str]:
     """All commands in this process; the first exit status that is not 0, and what was said."""
     os.environ["MEMORY_HARNESS_CACHE"] = str(out / "cache")
+    shutil.rmtree(out / "again", ignore_errors=True)
     for command in commands(files, out):
         said = io.StringIO()
         sys.argv[1:] = command
@@ -74,7 +76,7 @@ def at_change(number: int, root: Path, fault: Fault) -> list[int]:
         if str(arguments[0]).startswith(prefix):
             seen[0] += 1
             if seen[0] == number:
-                fault()
+                fault(str(arguments[0]))
 
     sys.addaudithook(hook)
     return seen
@@ -85,14 +87,14 @@ def _writes(arguments: tuple[object, ...]) -> bool:
     return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
-def kill() -> None:
+def kill(path: str) -> None:
     """End this process as the machine does that runs out of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fill() -> None:
+def fill(path: str) -> None:
     """Have no room on the disk."""
-    raise OSError(errno.ENOSPC, "No space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device", path)
 
 
 FAULTS = {"killed": kill, "full": fill}
