@@ -6,14 +6,17 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness.errors import InputError
 from harness.files import locked, writing
 from harness.fingerprint import file_sha256
 from harness.runs.directory import find_runs, run_folders
 from harness.runs.gold import check_gold, gold_of, gold_path
+from harness.runs.joining import Sharded, join
 from harness.runs.judge_record import JUDGE
 from harness.runs.manifest import Manifest, read_manifest
+from harness.runs.shard import Shard
 from harness.runs.stamp import PREDICTIONS
 from leaderboards.collect import Golds, Run, read_run
 
@@ -60,8 +63,14 @@ def merge(sources: Sequence[Path], out: Path) -> list[str]:
     unfinished ones; memories that methods wrote stay behind. All are copied or none, also after
     Ctrl-C or where the disk is full. Raises InputError, naming the runs and the reasons, if any run
     is damaged, they are of different schema or metrics versions, a run, questions or a corpus of
-    one fingerprint differ, or other files are in the way of a run; then nothing is copied.
+    one fingerprint differ, shards are not all of a run or twice the same questions of it, or other
+    files are in the way of a run; then nothing is copied.
     """
+    with TemporaryDirectory(prefix="memory-harness-") as joined:
+        return _merge(sources, out, Path(joined))
+
+
+def _merge(sources: Sequence[Path], out: Path, joined: Path) -> list[str]:
     folders = [(folder, False) for source in sources for folder in find_runs(source)]
     there = [(folder, True) for folder in run_folders(out)]
     golds, problems, copies = Golds(), list[str](), list[_Copy]()
@@ -72,7 +81,12 @@ def merge(sources: Sequence[Path], out: Path) -> list[str]:
             problems.append(str(error))
     chosen, notes = list[_Copy](), list[str]()
     for same in _by_place(copies, out):
-        _choose(same, chosen, notes, problems)
+        try:
+            same = _whole(same, joined, golds, notes)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            _choose(same, chosen, notes, problems)
     problems += [*_other_versions(copies), *_other_data(copies)]
     new = [copy for copy in chosen if not copy.is_there]
     problems += dict.fromkeys(_in_the_way(new, out))
@@ -100,6 +114,29 @@ def _by_place(copies: Iterable[_Copy], out: Path) -> Iterable[list[_Copy]]:
     for copy in copies:
         places.setdefault(copy.manifest.config.folder(out), []).append(copy)
     return places.values()
+
+
+def _whole(same: Sequence[_Copy], joined: Path, golds: Golds, notes: list[str]) -> Sequence[_Copy]:
+    """Copies of one run, its shards as the run that they are together, unless a copy has ended.
+
+    Raises InputError if shards are not all of the run.
+    """
+    different: dict[tuple[Shard, tuple[str, ...]], Sharded] = {}
+    for copy in same:
+        if shard := copy.manifest.shard:
+            each = Sharded(copy.folder, copy.manifest, shard)
+            different.setdefault((shard, copy.content), each)
+    if not different or any(copy.rank for copy in same):
+        return same
+    for copy in same:
+        if copy.is_there:
+            raise InputError(f"{copy.folder}: not whole; move it away or merge into another folder")
+        if not copy.manifest.shard:
+            notes.append(f"left out: {copy.folder}; the run's shards are here")
+    folder = join(list(different.values()), joined)
+    name = folder.relative_to(joined).as_posix()
+    notes.append(f"joined: {name} of {len(different)} shards")
+    return [_read(folder, golds, is_there=False)]
 
 
 def _choose(

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 def planned(request: Mapping[str, Any]) -> Iterator[RunPlan]:
     """Every run of the board that another process told of (``elsewhere.told``)."""
     from harness.boards.config import parse_board
+    from harness.boards.parts import Part, deal_out
     from harness.boards.run import plan_runs
     from harness.registry import load_plugin, register
 
@@ -33,7 +34,9 @@ def planned(request: Mapping[str, Any]) -> Iterator[RunPlan]:
     for kind, name, target in request["registered"]:
         register(kind, name, target)
     board = parse_board(request["board"], "board of another process")
-    yield from plan_runs(board, request["device"], retry_errors=request.get("retry_errors", False))
+    plans = plan_runs(board, request["device"], retry_errors=request.get("retry_errors", False))
+    part = request.get("part")
+    yield from deal_out(list(plans), Part(*part)) if part else plans
 
 
 def became_another(run_id: str) -> RunFailedError:

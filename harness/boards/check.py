@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.boards.needs import check_needs
 from harness.data.demonstrations import check_shots
-from harness.errors import CapabilityError, InputError
+from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.backends import most, withheld
 from harness.llm.requests import Capability
 from harness.metrics import try_metrics
+from harness.runs.manifest import MANIFEST, read_manifest
 from harness.runs.write_phase import is_written, memory_path
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Expected:
 def check_plan(plan: RunPlan, root: Path) -> None:
     """Raise InputError for data that are not enough, CapabilityError for a model of another kind.
 
-    ConfigError for a task that the method cannot be asked, HarnessError for an encoder that cannot
-    be got, for a prebuilt index that is not of the corpus, for files of the method that are missing
-    or do not fit the model, and for what would stop the writing of a memory that ``root`` lacks.
+    ConfigError for a task that the method cannot be asked and for a folder in ``root`` that holds
+    another shard, HarnessError for an encoder that cannot be got, for a prebuilt index that is not
+    of the corpus, for files of the method that are missing or do not fit the model, and for what
+    would stop the writing of a memory that ``root`` lacks.
     """
     from harness.retrieval.open import check_retriever
 
+    _check_shard(plan, plan.config.folder(root))
     check_data(plan.method, plan.data)
     check_needs(plan.config.method.name, plan.method, Expected.of(plan.model))
     plan.method.check_entry(plan.model)
@@ -62,6 +65,15 @@ def check_plan(plan: RunPlan, root: Path) -> None:
         )
     if not is_written(memory_path(root, plan.config, type(plan.method))):
         plan.method.check_write(plan.data.train)
+
+
+def _check_shard(plan: RunPlan, folder: Path) -> None:
+    if plan.shard is None or not (folder / MANIFEST).exists():
+        return
+    manifest = read_manifest(folder)
+    if not manifest.has_ended and manifest.shard != plan.shard:
+        held = manifest.shard.text if manifest.shard else "an unfinished run of all questions"
+        raise ConfigError(f"{folder}: holds {held}, not {plan.shard.text}; give each part an --out")
 
 
 def check_data(method: Method, data: TaskData) -> None:

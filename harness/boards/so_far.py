@@ -49,7 +49,9 @@ class SoFar:
     """
 
     def __init__(self, console: Console, plans: Sequence[RunPlan], root: Path) -> None:
-        self.console, self.plans, self.root = console, plans, root
+        self.console, self.root = console, root
+        # A shard has no scores before it is merged.
+        self.plans = plans = [plan for plan in plans if plan.shard is None]
         self.places = _places(plans)
         self.tasks = list(dict.fromkeys(self.places.values()))
         self.names = _names(plans)
@@ -61,7 +63,7 @@ class SoFar:
 
     def add(self, plan: RunPlan, *, shown: bool = True) -> None:
         """Take in a run that is answered, and again once it is timed."""
-        if len(self.plans) < 2:
+        if len(self.plans) < 2 or plan.shard is not None:
             return
         run_id = plan.config.run_id
         found, name = Found.of(plan.config.folder(self.root)), self.names[run_id]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from harness.boards.check import check_data
 from harness.boards.judge import check_judge, run_judge
 from harness.boards.method_entry import load_method, parse_params
+from harness.boards.parts import Part, deal_out
 from harness.boards.pools import dealt, pairs, stopping
 from harness.boards.prepare import is_prepared, prepare, resolve
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
 from harness.boards.workers import Workers
-from harness.errors import RunFailedError
+from harness.errors import ConfigError, RunFailedError
 from harness.files import check_no_links, check_writable
 from harness.progress import say
 
@@ -35,17 +36,24 @@ def run_whole(
     device: str | None = None,
     batch_size: int | None = None,
     retry_errors: bool = False,
+    part: Part | None = None,
 ) -> list[Path]:
     """Prepare and run all of a board, what is finished left as it is; the folders of its runs.
 
-    Raises HarnessError; runs that stop do not stop the others, and an interrupted board goes on
-    where it was when it is run again.
+    Of a ``part`` nothing is prepared and nothing judged, which each job would do anew. Raises
+    HarnessError; runs that stop do not stop the others, and an interrupted board goes on where it
+    was when it is run again.
     """
 
     def make(name: str, work: Work, folder: Path) -> None:
         say(console, f"preparing {name}")
         work.make(folder, device, console)
 
+    if part is not None and board.prepare:
+        raise ConfigError(
+            f"--part: board '{board.name}' prepares '{board.prepare[0].name}', which each part "
+            "would do anew; run a board that only prepares, and name its folders in this one"
+        )
     check_writable(out)
     check_no_links(out)
     resolved = resolve(board, out)
@@ -61,17 +69,23 @@ def run_whole(
     for line in stopping(resolved, asked):
         say(console, line)
     plans = list(plan_runs(resolved, device, data, retry_errors=retry_errors))
+    if part is not None:
+        plans = deal_out(plans, part)
+        count = sum(len(plan.asked) for plan in plans)
+        say(
+            console, f"part {part.number} of {part.parts}: {count:,} questions of {len(plans)} runs"
+        )
     folders = run_plans(
         plans,
         out,
         console,
         batch_size=batch_size,
         device=device,
-        workers=Workers(resolved, out, batch_size, device, retry_errors)
+        workers=Workers(resolved, out, batch_size, device, retry_errors, part)
         if resolved.workers > 1
         else None,
     )
-    if judge is not None:
+    if judge is not None and part is None:
         left = run_judge(
             folders, judge.model, judge.prompt, console, batch_size=batch_size, device=device
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.config import Board
 from harness.boards.elsewhere import as_json, environment, told
+from harness.boards.parts import Part
 from harness.errors import HarnessError, RunFailedError
 from harness.fingerprint import canonical_json
 from harness.meters.hardware import wanted_threads
@@ -58,6 +59,7 @@ class Workers:
     batch_size: int | None = None
     device: str | None = None
     retry_errors: bool = False
+    part: Part | None = None
 
     def answer(
         self, plans: Sequence[RunPlan], so_far: SoFar, failures: list[HarnessError]
@@ -99,6 +101,7 @@ class Workers:
             "batch_size": self.batch_size,
             "device": self.device,
             "retry_errors": self.retry_errors,
+            "part": self.part,
             "processes": count,
             "replies": replies,
         }

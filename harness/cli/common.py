@@ -106,12 +106,24 @@ def load_plugins(plugins: list[str] | None) -> None:
 
 
 def run_all(
-    board: Board, out: Path, device: str | None, batch_size: int | None, retry_errors: bool
+    board: Board,
+    out: Path,
+    device: str | None,
+    batch_size: int | None,
+    retry_errors: bool,
+    part: str | None = None,
 ) -> bool:
-    """Prepare and run all of a board; whether there was any run."""
+    """Prepare and run all of a board, or a part of it; whether there was any run."""
+    from harness.boards.parts import Part
     from harness.boards.whole import run_whole
 
     folders = run_whole(
-        board, out, console(), device=device, batch_size=batch_size, retry_errors=retry_errors
+        board,
+        out,
+        console(),
+        device=device,
+        batch_size=batch_size,
+        retry_errors=retry_errors,
+        part=Part.parse(part) if part is not None else None,
     )
     return bool(folders)

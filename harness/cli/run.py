@@ -69,6 +69,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes that answer runs at once.", min=1)
     ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Only part 2/8 of the board's questions, for 'merge'.")
+    ] = None,
     batch_size: BatchSize = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
@@ -97,8 +100,9 @@ def run(
             "workers": workers,
         }
     )
-    if run_all(chosen.changed(changes), out, device, batch_size, retry_errors):
-        typer.echo(f"next: memory-harness leaderboard {out}", err=True)
+    if run_all(chosen.changed(changes), out, device, batch_size, retry_errors, part):
+        then = f"merge {out} ..." if part is not None else f"leaderboard {out}"
+        typer.echo(f"next: memory-harness {then}", err=True)
 
 
 def method_params(pairs: list[str] | None) -> dict[str, Any]:

@@ -19,12 +19,9 @@ from harness.records import Query
 from harness.retrieval.base import Retriever
 from harness.runs.answers import AnswerWriter, stopping
 from harness.runs.directory import RunDirectory
+from harness.runs.ending import end_asking, end_run, note_cost
 from harness.runs.gold import gold_path, write_gold
-from harness.runs.manifest import (
-    FINISHED,
-    INCOMPLETE,
-    is_finished,
-)
+from harness.runs.manifest import is_finished
 from harness.runs.new_manifest import new_manifest
 from harness.runs.opening import NOT_NOTED, Opened, open_method
 from harness.runs.other_machines import file_hardware, going_on
@@ -35,8 +32,7 @@ from harness.runs.scoring import score_run
 from harness.runs.session import Session
 from harness.runs.stamp import check_manifest, is_scored
 from harness.runs.timing import time_queries
-from harness.runs.unanswered import read_unanswered, write_unanswered
-from harness.runs.usage import mean_usage
+from harness.runs.unanswered import read_unanswered
 from harness.runs.write_phase import Loaded, calling, memory_path, write_memory
 
 if TYPE_CHECKING:
@@ -103,7 +99,7 @@ class _Run:
             elif not plan._is_scored_alike(folder):
                 run.change_manifest(**plan.data.card.scored_by)
             if finished and read_performance(folder).usage is None:  # its file was deleted
-                self.note_cost(run)
+                note_cost(run, self.storage())
             if not is_scored(folder):
                 score_run(folder)
             # Last, so that a leaderboard made meanwhile finds every finished run scored.
@@ -115,7 +111,7 @@ class _Run:
     def left(self, run: RunDirectory) -> list[Query]:
         """What is still to be asked, or to be asked again."""
         settled = run.answered - (run.failed if self.plan.retry_errors else set())
-        return [q.query for q in self.plan.data.questions if q.id not in settled]
+        return [q.query for q in self.plan.asked if q.id not in settled]
 
     def open_method(self, window: int) -> Engine:
         """An engine, and the method opened with what it lends."""
@@ -133,7 +129,7 @@ class _Run:
     def ask(self, engine: Engine, run: RunDirectory, session: Session) -> None:
         """Ask what is left; the run ends if every question is answered or was left unanswered."""
         before = read_unanswered(run.folder)
-        ended_before = set(run.question_ids) <= run.answered | before.keys()
+        ended_before = {q.id for q in self.plan.asked} <= run.answered | before.keys()
         try:
             unanswered = self.answer(engine, run, session)
         except RunFailedError:
@@ -144,17 +140,15 @@ class _Run:
         self.end(run, unanswered)
 
     def end(self, run: RunDirectory, unanswered: Mapping[str, str]) -> None:
-        """Put down that every question was asked, and score the answers."""
-        missing = [id_ for id_ in run.question_ids if id_ not in run.answered]
-        run.finish()
-        self.note_cost(run)
-        write_unanswered(run.folder, {id_: unanswered[id_] for id_ in missing})
-        run.change_manifest(status=INCOMPLETE if missing else FINISHED)
-        score_run(run.folder)
+        """Put down that every question was asked; a shard is never a finished run."""
+        if self.plan.shard is None:
+            end_run(run, unanswered, self.storage())
+        else:
+            end_asking(run, (q.id for q in self.plan.asked), unanswered, self.storage())
 
     def answer(self, engine: Engine, run: RunDirectory, session: Session) -> dict[str, str]:
         """Ask what is left and return why what of it was left unanswered, by question id."""
-        left, everything = self.left(run), len(self.plan.data.questions)
+        left, everything = self.left(run), len(self.plan.asked)
         with (
             bar(self.console, self.plan.label, everything, everything - len(left)) as shown,
             session.answering(lambda: keep.written) as note,
@@ -172,11 +166,6 @@ class _Run:
             finally:
                 note_model(run, self.llm)
         return keep.unanswered
-
-    def note_cost(self, run: RunDirectory) -> None:
-        """Put down what no clock tells."""
-        usage = mean_usage(run.predictions_path)
-        update_performance(run.folder, usage=usage, storage=self.storage())
 
     def storage(self) -> Storage:
         """The method's own account."""

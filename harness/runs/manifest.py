@@ -16,11 +16,15 @@ from pydantic import Field
 
 from harness.errors import InputError
 from harness.files import check_slug, read_json
-from harness.fingerprint import canonical_json, fingerprint
+from harness.fingerprint import fingerprint
 from harness.metrics import Rules
 from harness.runs.dealt import Dealt
 from harness.runs.external import External
+from harness.runs.machine import AnsweredOn as AnsweredOn
+from harness.runs.machine import Hardware as Hardware
+from harness.runs.machine import Harness as Harness
 from harness.runs.record import Count, Record, parse_record
+from harness.runs.shard import Shard
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -157,48 +161,6 @@ class CardRecord(Record):
     deviations: tuple[str, ...] = ()
 
 
-class Hardware(Record):
-    """Where a run was timed. ``device`` is ``remote`` if the model ran elsewhere."""
-
-    fingerprint: str
-    summary: str = ""
-    cpu: str = ""
-    cores: int | None = None
-    memory_gb: int | None = None
-    gpus: tuple[str, ...] = ()
-    device: str = ""
-    threads: int | None = None
-
-    @property
-    def text(self) -> str:
-        """One line for a caption."""
-        plural = "" if self.threads == 1 else "s"
-        threads = "" if self.threads is None else f"{self.threads} thread{plural}"
-        return ", ".join(filter(None, (self.summary or self.fingerprint, self.device, threads)))
-
-    @property
-    def key(self) -> str:
-        """Timings are compared only between runs with equal keys."""
-        return canonical_json([self.fingerprint, self.device, self.threads])
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether the model's own memory could not be measured here."""
-        return self.device == "remote"
-
-
-class Harness(Record):
-    """The program that made the run."""
-
-    version: str = "unknown"
-    git_commit: str | None = None
-
-    @property
-    def text(self) -> str:
-        """Version and commit for a caption."""
-        return f"{self.version} ({self.git_commit[:7]})" if self.git_commit else self.version
-
-
 class Manifest(Record):
     """One run: how it was made and whether it is finished."""
 
@@ -227,6 +189,10 @@ class Manifest(Record):
     """Of results that another program made; left out of runs."""
     timing: dict[str, Any] = Field({})
     """The protocol by which single queries were timed; left out where none were."""
+    shard: Shard | None = None
+    """Which of its questions are asked here, of a run that is never whole; left out of others."""
+    answered_on: AnsweredOn | None = None
+    """Left out of runs that one process answered where it was started."""
     hardware: Hardware
     harness: Harness = Harness()
     packages: dict[str, Any] = Field({})

@@ -41,6 +41,7 @@ def new_manifest(
         **plan.data.card.scored_otherwise,
         **({"trained_on": counts(plan.trained)} if plan.trained else {}),
         **({"demonstrations": plan.demonstrations} if plan.demonstrations else {}),
+        **({"shard": plan.shard} if plan.shard else {}),
         hardware=Hardware(**hardware),
         harness=Harness(**harness_version()),
         packages=package_versions(),

@@ -13,12 +13,15 @@ from harness.runs.gold import gold_path
 from harness.runs.manifest import RunConfig, is_finished, read_manifest
 from harness.runs.measuring import USUAL, Measuring
 from harness.runs.performance import read_performance
-from harness.runs.predictions import has_errors
-from harness.runs.stamp import is_scored
+from harness.runs.predictions import has_errors, read_predictions
+from harness.runs.shard import Shard
+from harness.runs.stamp import PREDICTIONS, is_scored
 from harness.runs.task_config import called
+from harness.runs.unanswered import read_unanswered
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData
+    from harness.records import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,20 @@ class RunPlan:
     """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
     asks: bool = True
     """False where another process has asked, and all that is left is measuring."""
+    shard: Shard | None = None
+    """The questions that are asked here; None for all."""
 
     @property
     def label(self) -> str:
         """What progress bars and messages call this run."""
         method = ":".join([self.config.method.name, *map(str, self.method.variant.values())])
         return f"{called(self.config.task)} / {method}"
+
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """The questions that are asked here, in the run's order."""
+        questions = self.data.questions
+        return questions if self.shard is None else questions[self.shard.begin : self.shard.end]
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""
@@ -55,6 +66,8 @@ class RunPlan:
     def is_answered(self, root: Path) -> bool:
         """Whether nothing is left to do but measuring."""
         folder = self.config.folder(root)
+        if self.shard is not None and not is_finished(folder):
+            return self._is_shard_answered(folder)
         return (
             is_finished(folder)
             and gold_path(root, self.config.task).exists()
@@ -62,6 +75,15 @@ class RunPlan:
             and is_scored(folder)
             and not (self.retry_errors and has_errors(folder / "predictions.jsonl"))
         )
+
+    def _is_shard_answered(self, folder: Path) -> bool:
+        path = folder / PREDICTIONS
+        # Its costs are noted last.
+        if not path.exists() or read_performance(folder).usage is None or read_unanswered(folder):
+            return False
+        failed = {row["question_id"]: row.get("error") for _, row in read_predictions(path)}
+        is_there = all(question.id in failed for question in self.asked)
+        return is_there and not (self.retry_errors and any(failed.values()))
 
     def _is_scored_alike(self, folder: Path) -> bool:
         manifest, asked = read_manifest(folder), self.data.card.scored_by
