@@ -12,6 +12,7 @@ from harness.boards.preparation import Preparation, work_of
 from harness.boards.task_entry import TaskFiles, TaskSource
 from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.llm.catalogue import DEFAULT_MODEL
+from harness.runs.resources import ONE_CPU, Resources
 
 _CHANGED = ("models", "limit", "seeds", "leave_out_trained", "isolate", "timings", "workers")
 
@@ -44,11 +45,13 @@ class MethodEntry(_Entry):
     """A method of a board with its parameters.
 
     ``up_to``: documents of the largest corpus that it is run on, for one that takes long on more.
+    ``resources``: those of the board's that are others for it.
     """
 
     name: str
     params: dict[str, Any] = {}
     up_to: int | None = Field(None, ge=1)
+    resources: Resources | None = None
 
 
 class LatencyEntry(_Entry):
@@ -94,7 +97,8 @@ class Board(_Entry):
     measures each run in a process of its own; ``timings: off`` records neither latency nor
     throughput nor memory. ``workers`` are processes that answer runs at once, what one times is
     timed after that. ``order`` is what runs go by: task by task, each index opened once, or method
-    by method, so that rows of all tasks are there early.
+    by method, so that rows of all tasks are there early. ``resources`` are what each worker on a
+    cluster asks for; where a board runs is no matter of its file.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Board(_Entry):
     timings: bool = True
     workers: int = Field(1, ge=1)
     order: Literal["tasks", "methods"] = "tasks"
+    resources: Resources = ONE_CPU
     grid: GridEntry | None = None
     prepare: tuple[Preparation, ...] = ()
     judge: JudgeEntry | None = None
@@ -118,6 +123,15 @@ class Board(_Entry):
     def _does_something(self) -> Any:
         if not self.methods and not self.prepare:
             raise ValueError("'methods' is empty; name one at least")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_device(self) -> Any:
+        if len({self.resources.changed(entry.resources).gpus > 0 for entry in self.methods}) > 1:
+            raise ValueError(
+                "'resources' give some methods a GPU and others none, so that their models would "
+                "have other dtypes: give all a GPU (a share such as gpus: 0.1) or none"
+            )
         return self
 
     @field_validator("judge", mode="before")
@@ -192,7 +206,8 @@ def _explain(error: ValidationError) -> str:
             "grid": GridEntry,
         }
         entry = keys.get(str(found.path[0]), Board) if len(found.path) > 1 else Board
-        known = TaskFiles if "files" in found.path else entry
+        inner = {"files": TaskFiles, "resources": Resources}
+        known = next((inner[key] for key in found.path[:-1] if key in inner), entry)
         return f"unknown key '{found.where}'{did_you_mean(found.key, list(known.model_fields))}"
     if found.is_missing:
         return f"key '{found.where}' is missing; add it"

@@ -23,7 +23,7 @@ from harness.boards.shots import about_shots, fit_shots
 from harness.boards.so_far import SoFar
 from harness.boards.sweep import expand
 from harness.boards.task_entry import load_task_data
-from harness.boards.workers import KEY, Workers
+from harness.boards.workers import Answerers
 from harness.data.trained_on import check_untrained, warn_of_unknown
 from harness.errors import HarnessError, RunFailedError
 from harness.llm.adapters import adapter_fingerprint
@@ -102,8 +102,10 @@ def plan_runs(
                 shown = tuple(about_shots(name, method, params, task_data, seed))
                 plan = RunPlan(config, method, model, task_data, shared_out(measuring, task_data))
                 alone = board_of_one(board, t, m, n, seed) if board.isolate else None
+                needs = board.resources.changed(board.methods[n].resources)
                 plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
-                yield replace(plan, trained=(*learnt[n], *parts), board=alone)
+                plan = replace(plan, trained=(*learnt[n], *parts), resources=needs)
+                yield replace(plan, board=alone)
 
 
 def run_plans(
@@ -113,7 +115,7 @@ def run_plans(
     *,
     batch_size: int | None = None,
     device: str | None = None,
-    workers: Workers | None = None,
+    workers: Answerers | None = None,
 ) -> list[Path]:
     """Execute what is not complete yet; a run that stops does not stop the others.
 
@@ -133,11 +135,11 @@ def run_plans(
                 if plan.measuring.is_elsewhere:
                     check_isolated(plan)
                 if workers is not None:
-                    check_elsewhere(plan, KEY)
+                    check_elsewhere(plan, workers.key)
                 todo.append(plan)
     for line in dict.fromkeys(f"{p.data.name}: {note}" for p in todo for note in p.demonstrations):
         say(console, f"demonstrations for {line}")
-    if workers is not None and len(todo) > 1:
+    if workers is not None and len(todo) >= workers.fewest:
         todo = workers.answer(todo, so_far, failures)
         todo = [plan for plan in todo if plan.asks or not plan.is_measured(root)]
     for model, group in groupby(todo, key=lambda plan: plan.model):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from harness.boards.check import check_data
 from harness.boards.judge import check_judge, run_judge
 from harness.boards.method_entry import load_method, parse_params
+from harness.boards.on_ray import board_on, ray_cluster
 from harness.boards.parts import Part, deal_out
 from harness.boards.pools import dealt, pairs, stopping
 from harness.boards.prepare import is_prepared, prepare, resolve
+from harness.boards.remote import RemoteWorkers
 from harness.boards.run import load_data, plan_runs, run_plans
 from harness.boards.shots import fit_shots
-from harness.boards.workers import Workers
+from harness.boards.workers import Answerers, Workers
 from harness.errors import ConfigError, RunFailedError
 from harness.files import check_no_links, check_writable
 from harness.progress import say
@@ -37,10 +39,12 @@ def run_whole(
     batch_size: int | None = None,
     retry_errors: bool = False,
     part: Part | None = None,
+    on: str | None = None,
 ) -> list[Path]:
     """Prepare and run all of a board, what is finished left as it is; the folders of its runs.
 
-    Of a ``part`` nothing is prepared and nothing judged, which each job would do anew. Raises
+    Of a ``part`` nothing is prepared and nothing judged, which each job would do anew. ``on`` a
+    cluster (``on_ray``) questions are answered there, and nothing else is done. Raises
     HarnessError; runs that stop do not stop the others, and an interrupted board goes on where it
     was when it is run again.
     """
@@ -54,6 +58,8 @@ def run_whole(
             f"--part: board '{board.name}' prepares '{board.prepare[0].name}', which each part "
             "would do anew; run a board that only prepares, and name its folders in this one"
         )
+    if on is not None:
+        board, device = board_on(board, device, on, console)
     check_writable(out)
     check_no_links(out)
     resolved = resolve(board, out)
@@ -81,9 +87,7 @@ def run_whole(
         console,
         batch_size=batch_size,
         device=device,
-        workers=Workers(resolved, out, batch_size, device, retry_errors, part)
-        if resolved.workers > 1
-        else None,
+        workers=_workers(resolved, out, batch_size, device, retry_errors, part, on),
     )
     if judge is not None and part is None:
         left = run_judge(
@@ -92,6 +96,25 @@ def run_whole(
         if left:
             raise RunFailedError(f"{left} answers have no verdict; run the same board again")
     return folders
+
+
+def _workers(
+    board: Board,
+    out: Path,
+    batch_size: int | None,
+    device: str | None,
+    retry_errors: bool,
+    part: Part | None,
+    on: str | None,
+) -> Answerers | None:
+    """Who answers the board's runs; None for this process."""
+    if on is not None:
+        count = board.workers if "workers" in board.model_fields_set else None
+        cluster = ray_cluster(on)
+        return RemoteWorkers(board, out, cluster, count, batch_size, device, retry_errors)
+    if board.workers > 1:
+        return Workers(board, out, batch_size, device, retry_errors, part)
+    return None
 
 
 def _check_methods(board: Board, data: Sequence[TaskData]) -> None:

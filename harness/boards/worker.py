@@ -42,11 +42,11 @@ def answer(request: Mapping[str, Any], run_ids: Iterable[str], tell: Tell) -> No
     from harness.runs.execute import execute
 
     console, root = Console(stderr=True), Path(request["root"])
-    retrievers, models = Retrievers(console), _Models(request)
+    retrievers, models = Retrievers(console), Models(request)
     plans: dict[str, RunPlan] = {}
     for run_id in run_ids:
         try:
-            plans = plans or _plans(request)
+            plans = plans or plans_of(request)
             if run_id not in plans:
                 raise became_another(run_id)
             plan = plans[run_id]
@@ -60,7 +60,7 @@ def answer(request: Mapping[str, Any], run_ids: Iterable[str], tell: Tell) -> No
             tell("answered", "")
 
 
-def _plans(request: Mapping[str, Any]) -> dict[str, RunPlan]:
+def plans_of(request: Mapping[str, Any]) -> dict[str, RunPlan]:
     """The board's runs by id, to be answered and not to be timed: others are at work meanwhile."""
     found = {}
     # Whoever planned them before has said what is to be said of them.
@@ -72,7 +72,7 @@ def _plans(request: Mapping[str, Any]) -> dict[str, RunPlan]:
 
 
 @dataclass(slots=True)
-class _Models:
+class Models:
     """The model of the last run, open; or why it cannot be opened."""
 
     request: Mapping[str, Any]

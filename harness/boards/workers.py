@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Condition, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from harness.boards.config import Board
 from harness.boards.elsewhere import as_json, environment, told
@@ -50,6 +50,23 @@ _PLAIN = {
 Process = subprocess.Popen[str]
 
 
+class Answerers(Protocol):
+    """Other processes that answer a board's runs, so that this one only measures them."""
+
+    key: ClassVar[str]
+    """What a board or an option asks for them by."""
+    fewest: ClassVar[int]
+    """Runs for which they are worth while."""
+
+    def answer(
+        self, plans: Sequence[RunPlan], so_far: SoFar, failures: list[HarnessError]
+    ) -> list[RunPlan]:
+        """Have every run answered; returns those that are to be measured here, or to be begun.
+
+        What stopped a run is added to ``failures``.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """So many workers for a board, and how they open models."""
@@ -60,6 +77,8 @@ class Workers:
     device: str | None = None
     retry_errors: bool = False
     part: Part | None = None
+    key: ClassVar[str] = KEY
+    fewest: ClassVar[int] = 2
 
     def answer(
         self, plans: Sequence[RunPlan], so_far: SoFar, failures: list[HarnessError]
@@ -93,7 +112,7 @@ class Workers:
         ]
         # Nobody waits for rows any more, so each index is opened once.
         models = [plan.model for plan in plans]
-        return sorted(todo, key=lambda plan: (models.index(plan.model), *_index(plan)))
+        return sorted(todo, key=lambda plan: (models.index(plan.model), *index_of(plan)))
 
     def request(self, count: int, replies: str) -> str:
         """What each of so many is told first; ``replies`` is the folder that they share."""
@@ -134,8 +153,8 @@ class _Left:
     def opened(self, plan: RunPlan) -> None:
         """The run's index is there for all."""
         with self.changed:
-            self.built |= _index(plan)
-            self.building[plan.config.run_id] -= _index(plan)
+            self.built |= index_of(plan)
+            self.building[plan.config.run_id] -= index_of(plan)
             self.changed.notify_all()
 
     def ended(self, plan: RunPlan) -> None:
@@ -154,7 +173,7 @@ class _Left:
         memory = memory_path(self.root, plan.config, type(plan.method))
         writes = writes_memory(type(plan.method)) and not is_written(memory)
         # The run itself, too: a board may name it twice.
-        return {plan.config.run_id, *_index(plan), *({str(memory)} if writes else ())}
+        return {plan.config.run_id, *index_of(plan), *({str(memory)} if writes else ())}
 
 
 @dataclass(slots=True)
@@ -255,7 +274,7 @@ def _started(threads: int) -> Iterator[Process]:
                 process.stdin.close()
 
 
-def _index(plan: RunPlan) -> set[str]:
+def index_of(plan: RunPlan) -> set[str]:
     """What stands for the run's index, if it has one."""
     if plan.config.retriever is None:
         return set()

@@ -112,8 +112,10 @@ def run_all(
     batch_size: int | None,
     retry_errors: bool,
     part: str | None = None,
+    on: str | None = None,
 ) -> bool:
-    """Prepare and run all of a board, or a part of it; whether there was any run."""
+    """Prepare and run all of a board, or a part of it, here or on a cluster; whether any ran."""
+    from harness.boards.on_ray import check_on
     from harness.boards.parts import Part
     from harness.boards.whole import run_whole
 
@@ -125,5 +127,6 @@ def run_all(
         batch_size=batch_size,
         retry_errors=retry_errors,
         part=Part.parse(part) if part is not None else None,
+        on=check_on(on) if on is not None else None,
     )
     return bool(folders)

@@ -69,6 +69,10 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes that answer runs at once.", min=1)
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Answer on a cluster: ray (RAY_ADDRESS, else this machine), ray://…"),
+    ] = None,
     part: Annotated[
         str | None, typer.Option(help="Only part 2/8 of the board's questions, for 'merge'.")
     ] = None,
@@ -100,7 +104,7 @@ def run(
             "workers": workers,
         }
     )
-    if run_all(chosen.changed(changes), out, device, batch_size, retry_errors, part):
+    if run_all(chosen.changed(changes), out, device, batch_size, retry_errors, part, on):
         then = f"merge {out} ..." if part is not None else f"leaderboard {out}"
         typer.echo(f"next: memory-harness {then}", err=True)
 

@@ -110,8 +110,7 @@ class _Run:
 
     def left(self, run: RunDirectory) -> list[Query]:
         """What is still to be asked, or to be asked again."""
-        settled = run.answered - (run.failed if self.plan.retry_errors else set())
-        return [q.query for q in self.plan.asked if q.id not in settled]
+        return self.plan.left(run.answered, run.failed)
 
     def open_method(self, window: int) -> Engine:
         """An engine, and the method opened with what it lends."""
@@ -170,9 +169,7 @@ class _Run:
     def storage(self) -> Storage:
         """The method's own account."""
         with calling(self.plan.label, "storage"):
-            report = self.method.storage()
-            out = {"left_out": report.left_out} if report.left_out else {}
-            return Storage(parts=dict(report.parts), documents=report.documents, **out)
+            return Storage.of(self.method.storage())
 
     def measure(self, run: RunDirectory) -> None:
         """Time single queries, those that were answered in the batches."""

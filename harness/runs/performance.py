@@ -10,6 +10,7 @@ from pydantic import Field
 
 from harness.errors import InputError
 from harness.files import read_json, write_json
+from harness.records import StorageReport
 from harness.runs.manifest import MANIFEST, read_manifest
 from harness.runs.record import Count, Record, parse_record
 from harness.runs.seal import is_sound, sealed, without_seal
@@ -97,6 +98,12 @@ class Storage(Record):
     documents: Count
     left_out: Count = 0
     """Documents of the corpus that the memory has no room for; left out where it holds all."""
+
+    @classmethod
+    def of(cls, report: StorageReport) -> Storage:
+        """A method's own account."""
+        out = {"left_out": report.left_out} if report.left_out else {}
+        return cls(parts=dict(report.parts), documents=report.documents, **out)
 
 
 class Prefix(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from harness.runs.manifest import RunConfig, is_finished, read_manifest
 from harness.runs.measuring import USUAL, Measuring
 from harness.runs.performance import read_performance
 from harness.runs.predictions import has_errors, read_predictions
+from harness.runs.resources import ONE_CPU, Resources
 from harness.runs.shard import Shard
 from harness.runs.stamp import PREDICTIONS, is_scored
 from harness.runs.task_config import called
@@ -21,7 +23,7 @@ from harness.runs.unanswered import read_unanswered
 
 if TYPE_CHECKING:
     from harness.data.task import TaskData
-    from harness.records import Question
+    from harness.records import Query, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class RunPlan:
     """False where another process has asked, and all that is left is measuring."""
     shard: Shard | None = None
     """The questions that are asked here; None for all."""
+    resources: Resources = ONE_CPU
+    """What a worker on a cluster needs for it."""
 
     @property
     def label(self) -> str:
@@ -58,6 +62,11 @@ class RunPlan:
         """The questions that are asked here, in the run's order."""
         questions = self.data.questions
         return questions if self.shard is None else questions[self.shard.begin : self.shard.end]
+
+    def left(self, answered: AbstractSet[str], failed: AbstractSet[str]) -> list[Query]:
+        """What is still to be asked, or to be asked again, of a run with these answers."""
+        settled = answered - failed if self.retry_errors else answered
+        return [question.query for question in self.asked if question.id not in settled]
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""

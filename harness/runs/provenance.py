@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,10 +36,14 @@ PACKAGES = (
 
 def model_provenance(llm: LanguageModel, folder: Path) -> dict[str, Any]:
     """What a model tells of itself; what its server refused in earlier sessions still counts."""
-    now = llm.provenance()
     known = read_manifest(folder).model_provenance if (folder / MANIFEST).exists() else {}
+    return with_adapted(llm.provenance(), known)
+
+
+def with_adapted(now: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model tells ``now``, and what was ``known`` of requests that its server refused."""
     adapted = sorted({*known.get("adapted", ()), *now.get("adapted", ())})
-    return {**now, "adapted": adapted} if adapted else now
+    return {**now, "adapted": adapted} if adapted else dict(now)
 
 
 def note_model(run: RunDirectory, llm: LanguageModel) -> None:

@@ -14,6 +14,7 @@ from harness.boards.config import Board, parse_board
 from harness.boards.parts import Part, deal_out
 from harness.boards.run import plan_runs
 from harness.boards.whole import run_whole
+from harness.boards.worker import plans_of
 from harness.boards.workers import Workers
 from harness.errors import ConfigError, InputError
 from harness.registry import register
@@ -215,8 +216,6 @@ def test_a_part_is_a_number_of_parts(text: str) -> None:
 
 
 def test_a_worker_plans_the_shards_of_its_part(board: Board, tmp_path: Path) -> None:
-    from harness.boards.worker import _plans
-
     request = json.loads(Workers(board, tmp_path, part=Part(1, 8)).request(2, str(tmp_path)))
-    (plan,) = _plans(request).values()
+    (plan,) = plans_of(request).values()
     assert plan.shard is not None and len(plan.asked) == 7
