@@ -59,8 +59,9 @@ class RemoteWorker:
 
     def keep(self, place: str, piece: Piece) -> None:
         """Take a piece of a memory, whose ``place`` is relative to the runs."""
-        arriving = self._arriving.setdefault(place, Arriving(self._here / place))
-        arriving.take(piece)
+        if place not in self._arriving:
+            self._arriving[place] = Arriving(self._here / place)
+        self._arriving[place].take(piece)
 
     def listen(self) -> list[Event]:
         """What happened since the last time; waits for something."""

@@ -23,8 +23,8 @@ class Resources(BaseModel):
 
     def changed(self, given: Resources | None) -> Resources:
         """With what a method's own entry names in place of the board's."""
-        changes = {} if given is None else given.model_dump(exclude_unset=True)
-        return self.model_copy(update=changes)
+        named = given.model_fields_set if given is not None else ()
+        return self.model_copy(update={name: getattr(given, name) for name in named})
 
     @property
     def text(self) -> str:
