@@ -13,7 +13,7 @@ WORKERS ?= 2
 # Processors that the numeric tests are run as, beside this one.
 CAPABILITIES := default avx2
 
-.PHONY: venv demo test coverage test-numeric test-lowest lint constraints faults sbom audit bench gpu-check clean
+.PHONY: venv demo test test-ray coverage test-numeric test-lowest lint constraints faults sbom audit bench gpu-check clean
 
 venv: .venv/.installed
 
@@ -61,6 +61,12 @@ test: lint
 # The same, with the lines that no test reaches; counting them takes a quarter longer.
 coverage: venv
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
+
+# A board on a real Ray cluster on this machine. No part of `make test`: Ray gives its own processes
+# some seconds to start, which two cores that run the tests do not always leave it.
+test-ray: venv
+	$(BIN)/pip install --quiet --constraint .venv/versions.txt --editable ".[ray]"
+	$(BIN)/pytest -n 0 tests/on_ray/check_cluster.py
 
 # What the harness promises of numbers holds on other processors, too.
 test-numeric: venv

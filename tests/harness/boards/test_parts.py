@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import harness.llm.open
 from harness.boards.config import Board, parse_board
@@ -16,6 +20,7 @@ from harness.boards.run import plan_runs
 from harness.boards.whole import run_whole
 from harness.boards.worker import plans_of
 from harness.boards.workers import Workers
+from harness.cli.main import main
 from harness.errors import ConfigError, InputError
 from harness.registry import register
 from harness.runs.directory import find_runs
@@ -30,6 +35,7 @@ from tests.harness.lab import (
     without_torch,
     write_task,
 )
+from tests.readme import section, steps
 
 PARTS = 4
 SAME = ("predictions.jsonl", "scores.jsonl", "questions-*.jsonl", "unanswered.jsonl")
@@ -219,3 +225,49 @@ def test_a_worker_plans_the_shards_of_its_part(board: Board, tmp_path: Path) -> 
     request = json.loads(Workers(board, tmp_path, part=Part(1, 8)).request(2, str(tmp_path)))
     (plan,) = plans_of(request).values()
     assert plan.shard is not None and len(plan.asked) == 7
+
+
+@pytest.mark.slow
+def test_the_array_of_the_readme_leaves_what_one_run_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completion_model_dir: Path
+) -> None:
+    """On the tiny model; bash runs the script of each job, this process the commands in it."""
+    steps_of = steps("Boards past one machine")
+    (script,) = [step.text for step in steps_of if step.name == "board.sbatch"]
+    merging = re.search(r"`(memory-harness merge [^`]*)`", section("Boards past one machine"))
+    assert merging is not None
+    files = write_task(tmp_path / "toy", 5)
+    entry = {
+        "name": "toy",
+        "files": {k: f"toy/{k}.jsonl" for k in ("questions", "corpus", "train")},
+    }
+    methods = ["no-retrieval", {"name": "bm25", "params": {"k": 1}}]
+    values = {"name": "b", "tasks": [entry], "methods": methods}
+    model = f"path:{completion_model_dir}"
+    (tmp_path / "board.yaml").write_text(yaml.safe_dump({**values, "models": [model]}))
+    (tmp_path / "board.sbatch").write_text(script)
+    monkeypatch.chdir(tmp_path)
+    parts = int(re.search(r"--array=1-(\d+)", script)[1])
+    for number in range(1, parts + 1):
+        bash("board.sbatch", monkeypatch, SLURM_ARRAY_TASK_ID=str(number))
+    (tmp_path / "merge.sh").write_text(merging[1])
+    bash("merge.sh", monkeypatch)
+    command(["run", "board.yaml", "--no-timings", "--out", "runs/whole"], monkeypatch)
+    assert files.is_dir() and same_files(Path("runs/all")) == same_files(Path("runs/whole"))
+    assert len(same_files(Path("runs/all"))) == 2 * 2 + 1
+
+
+def bash(script: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Run a script of which ``memory-harness`` only notes what it is called with, then do that."""
+    noted = Path("noted")
+    noted.unlink(missing_ok=True)
+    shim = f'memory-harness() {{ printf "%s\\n" "$@" >> {noted}; }}; . ./{script}'
+    subprocess.run(["bash", "-ec", shim], check=True, env={**os.environ, **variables})
+    command(noted.read_text().splitlines(), monkeypatch)
+
+
+def command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr("sys.argv", ["memory-harness", *words])
+        main()
+    assert stopped.value.code == 0, words
