@@ -82,11 +82,11 @@ def _merge(sources: Sequence[Path], out: Path, joined: Path) -> list[str]:
     chosen, notes = list[_Copy](), list[str]()
     for same in _by_place(copies, out):
         try:
-            same = _whole(same, joined, golds, notes)
+            found = _whole(same, joined, golds, notes)
         except InputError as error:
             problems.append(str(error))
         else:
-            _choose(same, chosen, notes, problems)
+            _choose(found, chosen, notes, problems)
     problems += [*_other_versions(copies), *_other_data(copies)]
     new = [copy for copy in chosen if not copy.is_there]
     problems += dict.fromkeys(_in_the_way(new, out))

@@ -206,7 +206,7 @@ def _explain(error: ValidationError) -> str:
             "grid": GridEntry,
         }
         entry = keys.get(str(found.path[0]), Board) if len(found.path) > 1 else Board
-        inner = {"files": TaskFiles, "resources": Resources}
+        inner: dict[str | int, type[BaseModel]] = {"files": TaskFiles, "resources": Resources}
         known = next((inner[key] for key in found.path[:-1] if key in inner), entry)
         return f"unknown key '{found.where}'{did_you_mean(found.key, list(known.model_fields))}"
     if found.is_missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +120,7 @@ class Crew:
         if hand.run is None:  # a line after the last answer
             say(self.so_far.console, f"{hand.machine}: {value}")
             return
-        {
+        take: dict[str, Callable[[Hand, Gathered, Any], None]] = {
             "said": self._said,
             "opened": self._opened,
             "memory": self._memory,
@@ -128,7 +128,8 @@ class Crew:
             "row": self._row,
             "answered": self._answered,
             "failed": self._failed,
-        }[what](hand, hand.run, value)
+        }
+        take[what](hand, hand.run, value)
 
     def _said(self, hand: Hand, run: Gathered, text: str) -> None:
         data = run.plan.data.name

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
 from tempfile import TemporaryDirectory
@@ -143,11 +144,12 @@ def check(request: Mapping[str, Any]) -> dict[str, RunPlan]:
 def _difference(config: Mapping[str, Any], plans: Mapping[str, RunPlan]) -> str:
     """Dotted names of the settings in which the most similar run differs."""
     asked = dict(_flat(config))
-    found = []
+    found: list[list[str]] = []
     for plan in plans.values():
         there = dict(_flat(plan.config.written()))
         found.append([k for k in {**asked, **there} if asked.get(k) != there.get(k)])
-    return ", ".join(sorted(min(found, key=len, default=["everything"])))
+    found.sort(key=len)
+    return ", ".join(sorted(found[0])) if found else "everything"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -169,10 +171,11 @@ def _machine() -> dict[str, Any]:
     return {"name": socket.gethostname(), "packages": package_versions()}
 
 
-class _Said:
-    """A file whose lines are told."""
+class _Said(StringIO):
+    """A file that holds nothing, and whose lines are told."""
 
     def __init__(self, tell: Tell) -> None:
+        super().__init__()
         self._tell, self._begun = tell, ""
 
     def write(self, text: str) -> int:
@@ -181,6 +184,3 @@ class _Said:
             if line.strip():
                 self._tell("said", line)
         return len(text)
-
-    def flush(self) -> None:
-        pass
