@@ -20,9 +20,6 @@ class Remote(Protocol):
     def keep(self, place: str, piece: Piece) -> None:
         """Send a piece of a memory."""
 
-    def stop(self) -> None:
-        """End it."""
-
 
 class Cluster(Protocol):
     """Machines that workers are started on."""
@@ -36,6 +33,9 @@ class Cluster(Protocol):
 
     def start(self, request: str, resources: Resources) -> Remote:
         """Start a worker, now or once there is room."""
+
+    def stop(self, remotes: Sequence[Any]) -> None:
+        """End workers, those among them that are lost."""
 
     def heard(
         self, remotes: Sequence[Any], seconds: float

@@ -86,8 +86,7 @@ class Crew:
 
     def stop(self) -> None:
         """End all workers."""
-        for hand in self.hands:
-            hand.remote.stop()
+        self.cluster.stop([hand.remote for hand in self.hands])
 
     def _start(self, resources: Resources) -> Hand:
         return Hand(self.cluster.start(self.request, resources), resources)
@@ -169,7 +168,7 @@ class Crew:
     def _lose(self, hand: Hand, why: str) -> None:
         """Take up again what a lost worker was at, and start another in its place."""
         self.hands[self.hands.index(hand)] = self._start(hand.resources)
-        hand.remote.stop()
+        self.cluster.stop([hand.remote])
         run, where = hand.run, hand.machine or "a machine"
         key = run.plan.config.run_id if run else ""
         self.losses[key] += 1

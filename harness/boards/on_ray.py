@@ -33,7 +33,7 @@ STORE_BYTES = 200 * 2**20
 TRIES = 3
 """Of starting a cluster here: Ray gives its own processes some seconds, few on a busy machine."""
 LEAVES = 5.0
-"""Seconds in which a worker removes what it had on its disk."""
+"""Seconds in which workers remove what they had on their disks."""
 
 
 def check_on(on: str) -> str:
@@ -144,15 +144,6 @@ class RayRemote:
             # One after the other, so that no more than a piece waits in Ray's store.
             ray.get(self.actor.keep.remote(place, piece))
 
-    def stop(self) -> None:
-        """End it, once it has removed what it had on its disk."""
-        import ray
-
-        with suppress(ray.exceptions.RayError):
-            ray.get(self.actor.leave.remote(), timeout=LEAVES)
-        with suppress(ray.exceptions.RayError):
-            ray.kill(self.actor)
-
 
 class RayCluster:
     """A cluster that this process has joined."""
@@ -176,6 +167,17 @@ class RayCluster:
         kept = {"memory": int(resources.memory)} if resources.memory else {}
         options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, **kept}
         return RayRemote(ray.remote(RemoteWorker).options(**options).remote(request))
+
+    def stop(self, remotes: Sequence[RayRemote]) -> None:
+        """End workers, once they have removed what they had on their disks."""
+        import ray
+
+        leaving = [remote.actor.leave.remote() for remote in remotes]
+        if leaving:
+            ray.wait(leaving, num_returns=len(leaving), timeout=LEAVES)
+        for remote in remotes:
+            with suppress(ray.exceptions.RayError):
+                ray.kill(remote.actor)
 
     def heard(
         self, remotes: Sequence[RayRemote], seconds: float

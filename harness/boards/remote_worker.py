@@ -30,7 +30,7 @@ Event = tuple[str, Any]
 ``failed`` (why a run stopped), ``refused`` (why the worker can do nothing)."""
 AT_ONCE = 64
 UNHEARD = 256
-LISTENS = 10.0
+LISTENS = 2.0
 """Seconds in which a worker that has nothing to tell says so."""
 
 

@@ -59,6 +59,8 @@ def run_whole(
             "would do anew; run a board that only prepares, and name its folders in this one"
         )
     if on is not None:
+        if part is not None:
+            raise ConfigError(f"--part and --on {on}: a cluster shares a board out by itself")
         board, device = board_on(board, device, on, console)
     check_writable(out)
     check_no_links(out)

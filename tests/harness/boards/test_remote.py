@@ -22,6 +22,7 @@ from harness.boards.config import Board, parse_board
 from harness.boards.elsewhere import as_json
 from harness.boards.handfuls import Handfuls, size_of
 from harness.boards.on_ray import board_on, check_on, ray_cluster
+from harness.boards.parts import Part
 from harness.boards.remote import RemoteWorkers
 from harness.boards.remote_worker import RemoteWorker
 from harness.boards.run import plan_runs
@@ -61,9 +62,6 @@ class Thread:
         self.kept.append(place)
         self.worker.keep(place, piece)
 
-    def stop(self) -> None:
-        self.worker.leave()
-
     def heard(self) -> list[Any] | str:
         told: list[Any] = []
         for event in () if self.is_dead else self.worker.listen():
@@ -93,6 +91,10 @@ class Threads:
         self.requests.append(request)
         self.started.append(Thread(request, self.dies.pop(0) if self.dies else None))
         return self.started[-1]
+
+    def stop(self, remotes: Sequence[Thread]) -> None:
+        for remote in remotes:
+            remote.worker.leave()
 
     def heard(self, remotes: Sequence[Thread], seconds: float) -> Iterator[tuple[Thread, Any]]:
         for remote in remotes:
@@ -385,6 +387,11 @@ def test_nothing_is_timed_on_a_cluster_of_others(
 def test_a_cluster_is_ray(on: str) -> None:
     with pytest.raises(ConfigError, match=r"^--on .*: there are ray and ray://HOST:PORT$"):
         check_on(on)
+
+
+def test_a_cluster_takes_no_part(board: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a cluster shares a board out by itself"):
+        run_whole(board(), tmp_path, quiet(), part=Part(1, 2), on="ray")
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
