@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ from harness.errors import ConfigError
 from harness.llm.adapters import adapted, with_adapter
 from harness.llm.backends import withheld
 from harness.llm.base import LanguageModel
-from harness.llm.chosen_adapters import ChosenAdapters
+from harness.llm.chosen_adapters import ChosenAdapters, R, Result, Work
 from harness.llm.identity import places
 from harness.llm.loading import commit, load_model, load_tokenizer
+from harness.llm.once import once
 from harness.llm.requests import (
     Capability,
     GenerateRequest,
@@ -143,7 +144,7 @@ class LocalModel(LanguageModel):
         """Continue each prompt; length-sorted batches, longest first."""
         from harness.llm.generation import generate_all
 
-        generate = partial(self.chosen.answer, self.runtime, work=generate_all)
+        generate = partial(once, work=self._by(generate_all))
         if self._shared is None:
             yield from generate(requests)
         else:
@@ -158,7 +159,7 @@ class LocalModel(LanguageModel):
         """Natural-log probability of each continuation, summed over its tokens."""
         from harness.llm.scoring import score_all
 
-        yield from self.chosen.answer(self.runtime, requests, score_all)
+        yield from once(requests, self._by(score_all))
 
     def next_token_probs(
         self, requests: Sequence[NextTokenRequest]
@@ -166,7 +167,11 @@ class LocalModel(LanguageModel):
         """Probability of each string's first token, from one forward pass."""
         from harness.llm.scoring import next_token_all
 
-        yield from self.chosen.answer(self.runtime, requests, next_token_all)
+        yield from once(requests, self._by(next_token_all))
+
+    def _by(self, work: Work[R, Result]) -> Callable[[Sequence[R]], Iterator[tuple[int, Result]]]:
+        """``work`` with the model as it answers now and the adapters that requests choose."""
+        return partial(self.chosen.answer, self.runtime, work=work)
 
     def read(self, *prompts: Rendered, after: KeyValues | None = None) -> KeyValues:
         """Keys and values of a prompt, or of what several begin with alike."""
