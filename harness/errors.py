@@ -127,6 +127,8 @@ def machine_failure(error: BaseException) -> str | None:
     cause = next(filter(_is_of_machine, _causes(error)), None)
     if cause is None:
         return None
+    if isinstance(cause, MachineError):
+        return str(cause)
     return (
         f"{describe_error(cause)[:400]}; see to the machine (free memory or space, end other "
         "programs on its GPU, take a smaller --batch-size) and run again"
@@ -149,4 +151,4 @@ def _is_of_machine(error: BaseException) -> bool:
     if isinstance(error, RuntimeError):
         is_named = type(error).__name__ in MACHINES_FAILURES
         return is_named or _DEVICE_WORDS.search(str(error)) is not None
-    return isinstance(error, MemoryError)
+    return isinstance(error, MemoryError | MachineError)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.llm.device_memory import NO_LIMIT
-
-Result = TypeVar("Result")
 
 
 def length_sorted_batches(
@@ -53,21 +50,6 @@ def neighbours(
             last += 1
         yield first, last
         first = last
-
-
-def halving(run: Callable[[list[int]], list[Result]], batch: list[int]) -> list[Result]:
-    """What ``run`` gives for a batch; a batch that does not fit in GPU memory goes in halves."""
-    import torch
-
-    try:
-        return run(batch)
-    except torch.OutOfMemoryError:
-        if len(batch) == 1:
-            raise
-    # Only here, past the handler, are the failed attempt's tensors free.
-    torch.cuda.empty_cache()
-    half = len(batch) // 2
-    return [*halving(run, batch[:half]), *halving(run, batch[half:])]
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> int:

@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
-from harness.llm.batches import halving, length_sorted_batches
+from harness.llm.batches import length_sorted_batches
+from harness.llm.halving import halving
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.read_before import held, keep, left_to_read, longest
 from harness.llm.requests import GenerateRequest, Reply, TokenChoice
@@ -66,7 +67,8 @@ def generate_all(
             indices, own, runtime.batch_size, runtime.held_tokens, runtime.batch_pairs
         )
         for batch in ([i] for i in indices) if alone else held:
-            yield from zip(batch, halving(run, batch), strict=True)
+            limit = runtime.limit("generate", (len(own[i]) + requests[i].max_tokens for i in batch))
+            yield from zip(batch, halving(run, batch, limit), strict=True)
 
 
 def _generate_batch(

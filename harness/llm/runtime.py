@@ -10,6 +10,7 @@ from harness.errors import ConfigError
 from harness.llm.batches import length_sorted_batches
 from harness.llm.device_memory import NO_LIMIT, Shape, fitting, free_bytes
 from harness.llm.encoding import Encoder
+from harness.llm.halving import Limit
 from harness.llm.prefix import KeptPrompts
 from harness.llm.requests import as_text
 from harness.llm.template import REPLY, after_prompt, render_chat
@@ -64,6 +65,8 @@ class Runtime:
     template: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the chat template."""
     replays: Replays = field(default_factory=Replays)
+    fitted: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Rows that fitted where more did not (see ``Limit``)."""
 
     @classmethod
     def of(
@@ -174,6 +177,10 @@ class Runtime:
         return length_sorted_batches(
             indices, prompts, self.batch_size, self.batch_tokens, self.batch_pairs
         )
+
+    def limit(self, kind: str, lengths: Iterable[int]) -> Limit:
+        """How many rows of these lengths a kind of call tries at once."""
+        return Limit(kind, max(lengths), f"model '{self.name}'", self.fitted)
 
     def _text(self, prompt: Rendered, *, thoughts: bool) -> tuple[str, bool]:
         """A prompt as text, and whether the tokenizer is to put its special tokens before it."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
-from harness.llm.batches import halving
+from harness.llm.halving import halving
 from harness.llm.prefix import NO_PREFIX, SharedPrefix
 from harness.llm.requests import NextTokenProbs, NextTokenRequest, ScoreRequest, Scores
 from harness.llm.runtime import Runtime
@@ -39,7 +39,8 @@ def score_all(runtime: Runtime, requests: Sequence[ScoreRequest]) -> Iterator[tu
     run = partial(_score_batch, runtime, pairs, prefixes)
     rows = [prompt + continuation for prompt, continuation in pairs]
     for batch in _batches(runtime, rows, prefixes):
-        for pair, logprob in zip(batch, halving(run, batch), strict=True):
+        limit = runtime.limit("score", (len(rows[i]) for i in batch))
+        for pair, logprob in zip(batch, halving(run, batch, limit), strict=True):
             mine = known[owners[pair]]
             mine[pair] = logprob
             if len(mine) == len(requests[owners[pair]].continuations):
@@ -59,7 +60,8 @@ def next_token_all(
         prefixes.append(_prefix(runtime, request, prompt))
     run = partial(_next_token_batch, runtime, prompts, firsts, prefixes)
     for batch in _batches(runtime, prompts, prefixes):
-        yield from zip(batch, halving(run, batch), strict=True)
+        limit = runtime.limit("next token", (len(prompts[i]) for i in batch))
+        yield from zip(batch, halving(run, batch, limit), strict=True)
 
 
 def _prefix(

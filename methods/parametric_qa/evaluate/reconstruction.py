@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from harness.llm.batches import halving
+from harness.llm.halving import halving
 from harness.llm.soft import woven
 from harness.metrics.text import rouge_l, sentence_bleu
 from methods.parametric_qa.prompts import recall_prompt

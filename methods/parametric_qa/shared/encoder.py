@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from harness.errors import InputError
 from harness.files import write_json, writing
-from harness.llm.batches import halving
+from harness.llm.halving import halving
 from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.shared.parts import (
     SharedConfig,

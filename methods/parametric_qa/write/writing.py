@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from harness.errors import InputError, RunFailedError
-from harness.llm.batches import halving, length_sorted_batches
+from harness.llm.batches import length_sorted_batches
+from harness.llm.halving import halving
 from harness.llm.weights import model_fingerprint
 from harness.progress import Bar, bar
 from methods.parametric_qa.memory.batch_store import BatchStore

@@ -222,36 +222,6 @@ class WithoutStart:
         return getattr(self.tokenizer, name)
 
 
-def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
-    import torch
-
-    requests = [replace(LONG, prompt=f"{PROMPT} {'yes ' * n}", max_tokens=4) for n in range(5)]
-    expected = dict(tiny.generate(requests))
-    sizes = []
-    decode = generation._decode
-
-    def limited(runtime, prompts, *rest):
-        sizes.append(len(prompts))
-        if len(prompts) > 2:
-            raise torch.OutOfMemoryError("no memory left")
-        return decode(runtime, prompts, *rest)
-
-    monkeypatch.setattr(generation, "_decode", limited)
-    assert dict(tiny.generate(requests)) == expected
-    assert [size for size in sizes if size > 1] == [5, 2, 3, 2]
-
-
-def test_a_single_prompt_that_does_not_fit_is_an_error(tiny, monkeypatch):
-    import torch
-
-    def refuse(*_):
-        raise torch.OutOfMemoryError("no memory left")
-
-    monkeypatch.setattr(generation, "_decode", refuse)
-    with pytest.raises(torch.OutOfMemoryError):
-        list(tiny.generate([LONG, LONG]))
-
-
 def test_one_line_ends_with_the_first_that_is_not_empty(tiny, monkeypatch):
     from harness.llm.text import cut_after_line
 

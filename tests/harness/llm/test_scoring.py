@@ -115,25 +115,3 @@ def test_a_continuation_without_tokens_is_refused(tiny):
         list(tiny.score([ScoreRequest("Who?", ("",))]))
     with pytest.raises(ConfigError, match="has no tokens"):
         list(tiny.next_token_probs([NextTokenRequest("Who?", ("",))]))
-
-
-def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
-    import torch
-
-    from harness.llm import scoring
-
-    monkeypatch.setattr(tiny, "runtime", replace(tiny.runtime, exact=False, batch_size=16))
-    request = ScoreRequest(PROMPTS[0], CONTINUATIONS)
-    expected = dict(tiny.score([request]))[0]
-    last_logits, refused = scoring._last_logits, []
-
-    def once(runtime, rows, *rest):
-        if not refused:
-            refused.append(len(rows))
-            raise torch.OutOfMemoryError("no memory left")
-        return last_logits(runtime, rows, *rest)
-
-    monkeypatch.setattr(scoring, "_last_logits", once)
-    again = dict(tiny.score([request]))[0]
-    assert refused == [4]
-    assert again.logprobs == pytest.approx(expected.logprobs, abs=1e-5)
