@@ -3,7 +3,8 @@
 Padding and batch size change float32 logits in about the fifth decimal. That flips a token only
 where the two best ones are nearly tied, so such answers are decided again alone, unpadded: the
 answer is then always the one that the prompt gets by itself. Probabilities that are watched would
-differ in every batch, and methods compare them, so such requests go alone from the start.
+differ in every batch, and methods compare them, so such requests go alone from the start. Soft
+prompts share batches with text, whose embeddings are what the model makes of its tokens anyway.
 """
 
 from __future__ import annotations
@@ -42,33 +43,44 @@ def generate_all(
     from harness.llm.decoding import read_shared
 
     prompts = [runtime.encode(request.prompt) for request in requests]
-    groups: dict[tuple[int, int, bool, tuple[str, ...], int], list[int]] = {}
-    for index, request in enumerate(requests):
-        soft, room = bool(request.soft_prompts), _room(runtime, request)
-        kind = (request.max_tokens, room, soft, request.watch, id(request.prefix))
-        groups.setdefault(kind, []).append(index)
-    for (_, room, soft, watch, _), indices in groups.items():
+    for (_, room, watch, _), indices in _kinds(runtime, requests).items():
         given = requests[indices[0]].prefix
         if given is not None:
             given.check(runtime.model, runtime.name)
         alone = runtime.exact and bool(watch)
-        own_beginnings = soft or alone or given is not None
-        prefix = read_shared(runtime, [] if own_beginnings else [prompts[i] for i in indices])
+        own_beginnings = alone or given is not None
+        texts = [i for i in indices if not (own_beginnings or requests[i].soft_prompts)]
+        prefix = read_shared(runtime, [prompts[i] for i in texts])
         run = partial(_generate_batch, runtime, prompts, requests, prefix)
         trained, once = given.trained if given is not None else 0, prefix
         if given is not None:
             theirs = [longest(runtime, prefix, prompts[i], requests[i]) for i in indices]
             once = apart(runtime.model, theirs)
+        beside = [0 if r.soft_prompts and given is None else once.length for r in requests]
         own = [
-            range(_length(prompt, request) + trained - once.length + room)
-            for prompt, request in zip(prompts, requests, strict=True)
+            range(_length(prompt, request) + trained - less + room)
+            for prompt, request, less in zip(prompts, requests, beside, strict=True)
         ]
         held = length_sorted_batches(
             indices, own, runtime.batch_size, runtime.held_tokens, runtime.batch_pairs
         )
         for batch in ([i] for i in indices) if alone else held:
+            # Rows after the same prefix are read together.
+            batch.sort(key=lambda i: bool(requests[i].soft_prompts))
             limit = runtime.limit("generate", (len(own[i]) + requests[i].max_tokens for i in batch))
             yield from zip(batch, halving(run, batch, limit), strict=True)
+
+
+def _kinds(
+    runtime: Runtime, requests: Sequence[GenerateRequest]
+) -> dict[tuple[int, int, tuple[str, ...], int], list[int]]:
+    """Indices of what may share a batch: as many tokens, the same watched, after one prefix."""
+    kinds: dict[tuple[int, int, tuple[str, ...], int], list[int]] = {}
+    for index, request in enumerate(requests):
+        room = _room(runtime, request)
+        kind = (request.max_tokens, room, request.watch, id(request.prefix))
+        kinds.setdefault(kind, []).append(index)
+    return kinds
 
 
 def _generate_batch(

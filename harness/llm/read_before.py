@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.llm.prefix import Layer, SharedPrefix
+from harness.llm.prefix import NO_PREFIX, Layer, SharedPrefix
 from harness.llm.requests import GenerateRequest
 from harness.llm.runtime import Runtime
 from harness.llm.soft import with_soft
@@ -21,7 +21,9 @@ def longest(
     for the request's question."""
     if request.prefix is not None:
         return request.prefix.first(held(runtime, prompt, request))
-    if runtime.kept is None or request.keep_for is None or request.soft_prompts:
+    if request.soft_prompts:
+        return NO_PREFIX
+    if runtime.kept is None or request.keep_for is None:
         return shared
     return max(shared, runtime.kept.prefix(request.keep_for, prompt), key=lambda p: p.length)
 
@@ -59,8 +61,8 @@ def left_to_read(
     import torch
 
     if any(request.soft_prompts for request in requests):
-        rows = zip(requests, prefixes, strict=True)
-        return [with_soft(runtime, request)[len(prefix.ids) :] for request, prefix in rows]
+        rows = zip(prompts, requests, prefixes, strict=True)
+        return [with_soft(runtime, p, request)[len(prefix.ids) :] for p, request, prefix in rows]
     return [
         torch.tensor(prompt[len(prefix.ids) :], device=runtime.device)
         for prompt, prefix in zip(prompts, prefixes, strict=True)

@@ -28,7 +28,10 @@ def woven(embed: Any, parts: Sequence[Sequence[int]], segments: Sequence[Tensor]
     return torch.cat([first, *(x for segment, part in pairs for x in (segment.to(tokens), part))])
 
 
-def with_soft(runtime: Runtime, request: GenerateRequest) -> Tensor:
-    """A prompt's embeddings [length, hidden], its soft prompts in their places."""
-    parts = runtime.parts(request.prompt)
+def with_soft(runtime: Runtime, prompt: Sequence[int], request: GenerateRequest) -> Tensor:
+    """A request's embeddings [length, hidden], its soft prompts in their places.
+
+    ``prompt`` are its token ids, all there is to a request without vectors.
+    """
+    parts = runtime.parts(request.prompt) if request.soft_prompts else [prompt]
     return woven(runtime.model.get_input_embeddings(), parts, request.soft_prompts)

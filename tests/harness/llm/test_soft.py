@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -103,9 +105,6 @@ def test_a_completion_has_its_vectors_after_the_start_token(models, name):
     assert torch.equal(inputs[0], by_hand(llm, f"{start}|||Question: Who?", soft))
 
 
-ASKED = (((3,), "Who?"), ((), "Which river?"), ((1, 9, 2), "yes or no?"), ((7,), ""))
-
-
 def test_replies_do_not_depend_on_the_batch(llm):
     requests = [
         GenerateRequest(
@@ -123,6 +122,41 @@ def test_replies_do_not_depend_on_the_batch(llm):
     together = dict(llm.generate(requests))
     assert [together[n] for n in range(4)] == [next(llm.generate([r]))[1] for r in requests]
     assert len({reply.text for reply in together.values()}) > 1
+
+
+def mixed(llm, head=""):
+    """Requests with several numbers of vectors, and others with none, some with a place for one."""
+    asks = ["Who?", "Which river?", "yes or no?", "Who wrote it?", "When?", "Which of the two?"]
+    lengths = [(3,), (), (1, 9), (), (7,), ()]
+    return [
+        GenerateRequest(f"{head}{SOFT * max(len(own), n % 2)}{ask}", 8, soft_prompts=soft)
+        for n, (ask, own) in enumerate(zip(asks, lengths, strict=True))
+        for soft in [vectors(llm, *own)]
+    ]
+
+
+@pytest.mark.parametrize("head", ["", "The capital of France is Paris, a city on the Seine. " * 4])
+def test_vectors_and_text_share_a_batch(models, monkeypatch, head):
+    llm, rows = models["chatml"], []
+    asked = mixed(llm, head)
+    alone = [next(llm.generate([request]))[1] for request in asked]
+    decode = generation._decode
+    monkeypatch.setattr(generation, "_decode", lambda *a: rows.append(len(a[1])) or decode(*a))
+    found = dict(llm.generate(asked))
+    assert [found[n] for n in range(6)] == alone
+    assert max(rows) == 6 and len({reply.text for reply in alone}) > 1
+
+
+def test_what_is_kept_of_a_text_beside_vectors_serves_its_question(models):
+    llm = models["chatml"]
+    text = f"{'The telephone was invented by Alexander Graham Bell in 1876. ' * 4}Who?"
+    asked = [*mixed(llm), GenerateRequest(text, 8, keep_for="q1")]
+    later = GenerateRequest(f"{text} yes", 8)
+    alone = next(llm.generate([later]))[1]
+    list(llm.generate(asked))
+    assert llm.runtime.kept.prefix("q1", llm.encode(later.prompt)).length
+    assert next(llm.generate([replace(later, keep_for="q1")]))[1] == alone
+    llm.release("q1")
 
 
 def test_a_place_is_nothing_where_there_are_no_vectors(llm):
