@@ -50,12 +50,17 @@ def expanded(path: str | Path) -> Path:
         ) from error
 
 
-def cache_dir(*parts: str) -> Path:
-    """The user's cache folder (``MEMORY_HARNESS_CACHE`` or the XDG default), created."""
+def cache_place(*parts: str) -> Path:
+    """Where the user's cache is, or will be: ``MEMORY_HARNESS_CACHE`` or the XDG default."""
     root = os.environ.get("MEMORY_HARNESS_CACHE")
     if not root:
         root = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "memory-harness")  # noqa: PTH118
-    path = expanded(root).joinpath(*parts)
+    return expanded(root).joinpath(*parts)
+
+
+def cache_dir(*parts: str) -> Path:
+    """The user's cache folder, created. Raises InputError where that cannot be."""
+    path = cache_place(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

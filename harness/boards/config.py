@@ -14,7 +14,9 @@ from harness.errors import ConfigError, InputError, did_you_mean, problem_of
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.runs.resources import ONE_CPU, Resources
 
-_CHANGED = ("models", "limit", "seeds", "leave_out_trained", "isolate", "timings", "workers")
+_CHANGED = (
+    "models", "limit", "seeds", "leave_out_trained", "isolate", "timings", "workers", "replies"
+)  # fmt: skip
 
 
 class _Entry(BaseModel):
@@ -96,9 +98,11 @@ class Board(_Entry):
     without it they stop the board. ``methods`` may be empty if the board only prepares. ``isolate``
     measures each run in a process of its own; ``timings: off`` records neither latency nor
     throughput nor memory. ``workers`` are processes that answer runs at once, what one times is
-    timed after that. ``order`` is what runs go by: task by task, each index opened once, or method
-    by method, so that rows of all tasks are there early. ``resources`` are what each worker on a
-    cluster asks for; where a board runs is no matter of its file.
+    timed after that. ``replies`` is how many MB of replies are kept across runs, so that none is
+    asked again; then no throughput is recorded. ``order`` is what runs go by: task by task, each
+    index opened once, or method by method, so that rows of all tasks are there early.
+    ``resources`` are what each worker on a cluster asks for; where a board runs is no matter of its
+    file.
     """
 
     name: str
@@ -113,6 +117,7 @@ class Board(_Entry):
     isolate: bool = False
     timings: bool = True
     workers: int = Field(1, ge=1)
+    replies: int = Field(0, ge=0)
     order: Literal["tasks", "methods"] = "tasks"
     resources: Resources = ONE_CPU
     grid: GridEntry | None = None
@@ -171,6 +176,7 @@ class Changes(_Entry):
     isolate: bool | None = None
     timings: bool | None = None
     workers: int | None = Field(None, ge=1)
+    replies: int | None = Field(None, ge=0)
 
 
 def parse_changes(values: Mapping[str, Any], source: str = "command line") -> Changes:

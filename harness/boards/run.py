@@ -104,8 +104,8 @@ def plan_runs(
                 alone = board_of_one(board, t, m, n, seed) if board.isolate else None
                 needs = board.resources.changed(board.methods[n].resources)
                 plan = replace(plan, retry_errors=retry_errors, demonstrations=shown)
-                plan = replace(plan, trained=(*learnt[n], *parts), resources=needs)
-                yield replace(plan, board=alone)
+                plan = replace(plan, resources=needs, reply_megabytes=board.replies)
+                yield replace(plan, trained=(*learnt[n], *parts), board=alone)
 
 
 def run_plans(

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "check-retriever": "harness.cli.authors:check_retriever",
     "new-task": "harness.cli.authors:new_task",
     "check-task": "harness.cli.authors:check_task",
+    "replies": "harness.cli.replies:replies",
     "doctor": "harness.cli.doctor:doctor",
     "lm-eval": "harness.cli.lm_eval:app",
 }

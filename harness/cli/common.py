@@ -54,6 +54,15 @@ CorpusFile = Annotated[Path | None, typer.Option(help="Corpus, FlashRAG's JSONL 
 DataDir = Annotated[Path | None, typer.Option(help="Local folder of full datasets.")]
 Revision = Annotated[str | None, typer.Option(help="Commit of the hub dataset.")]
 BatchSize = Annotated[int | None, typer.Option(help="Prompts per model batch.", min=1)]
+Replies = Annotated[
+    int | None,
+    typer.Option(
+        help="MB of the model's replies kept across runs, not asked again; no throughput then.",
+        envvar="MEMORY_HARNESS_REPLIES_MB",
+        show_envvar=False,
+        min=0,
+    ),
+]
 RunsOut = Annotated[Path, typer.Option(help="Folder for the runs.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")]
 

@@ -18,6 +18,7 @@ from harness.cli.common import (
     Model,
     Plugins,
     Questions,
+    Replies,
     RetryErrors,
     Revision,
     RunsOut,
@@ -76,6 +77,7 @@ def run(
     part: Annotated[
         str | None, typer.Option(help="Only part 2/8 of the board's questions, for 'merge'.")
     ] = None,
+    replies: Replies = None,
     batch_size: BatchSize = None,
     device: Device = None,
     retry_errors: RetryErrors = False,
@@ -102,6 +104,7 @@ def run(
             "isolate": isolate or None,
             "timings": False if no_timings else None,
             "workers": workers,
+            "replies": replies,
         }
     )
     if run_all(chosen.changed(changes), out, device, batch_size, retry_errors, part, on):
@@ -143,7 +146,7 @@ def _board(
             raise ConfigError(
                 "a board names its own methods, tasks and files; with one, give only --model, "
                 "--limit, --documents, --seed, --leave-out-trained, --latency-queries, "
-                "--latency-passes, --isolate, --no-timings and --workers"
+                "--latency-passes, --isolate, --no-timings, --workers and --replies"
             )
         return read_board(board)
     if method is None or task is None:

@@ -110,6 +110,10 @@ class LanguageModel(ABC):
             "transformers model can"
         )
 
+    def reply_key(self, request: GenerateRequest | ScoreRequest | NextTokenRequest) -> str | None:
+        """A hash of all that decides the reply to a request; None where nobody can tell that."""
+        return None
+
     def share_replies(self, folder: Path) -> None:
         """Ask nothing that another process of the folder has had answered, if that is the same."""
 

@@ -15,6 +15,7 @@ from harness.errors import CapabilityError, InputError, RunFailedError
 from harness.llm.edit import Added, Edit, LowRank
 from harness.llm.prefix import KeptPrompts
 from harness.llm.runtime import Runtime
+from harness.llm.weights import digest
 
 
 @contextmanager
@@ -127,16 +128,6 @@ def _shape(edit: Tensor | LowRank | Added) -> torch.Size:
     if isinstance(edit, LowRank):
         return edit.left.shape[:1] + edit.right.shape[1:]
     return edit.change.shape if isinstance(edit, Added) else edit.shape
-
-
-def digest(*tensors: Tensor) -> str:
-    """A hash of tensors' bytes: equal if and only if every bit is."""
-    found = hashlib.blake2b(digest_size=16)
-    for tensor in tensors:
-        found.update(f"{tensor.dtype} {list(tensor.shape)} ".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        found.update(flat.view(torch.uint8).numpy().data)
-    return found.hexdigest()
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -16,7 +16,7 @@ from harness.errors import ConfigError, InputError
 from harness.files import atomic_file
 from harness.llm.batches import common_prefix
 from harness.llm.prefix import NO_PREFIX, Layer, Layers, SharedPrefix
-from harness.llm.weights import model_fingerprint
+from harness.llm.weights import digest, model_fingerprint
 
 _HEADER = "key_values"
 
@@ -37,6 +37,7 @@ class KeyValues:
     text: str = ""
     """What the tokens say, as it stands in prompts."""
     _parts: dict[int, SharedPrefix] = field(init=False, default_factory=dict, repr=False)
+    _digests: list[str] = field(init=False, default_factory=list, repr=False)
 
     @property
     def length(self) -> int:
@@ -52,6 +53,14 @@ class KeyValues:
     def nbytes(self) -> int:
         """Bytes of the tensors."""
         return sum(part.nbytes for layer in self.layers for part in (layer.keys, layer.values))
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells them from others, as JSON: what was read, or what was trained by its bytes."""
+        if self.trained and not self._digests:
+            parts = (part for layer in self.layers for part in (layer.keys, layer.values))
+            self._digests.append(digest(*parts))
+        return [self.model, list(self.ids), *self._digests]
 
     def shared(self, prompt: Sequence[int]) -> int:
         """Tokens of a prompt that are held, all but its last at most.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import ConfigError
-from harness.llm.adapters import adapted, with_adapter
+from harness.llm.adapters import adapted, adapter_fingerprint, with_adapter
 from harness.llm.backends import withheld
 from harness.llm.base import LanguageModel
 from harness.llm.chosen_adapters import ChosenAdapters, R, Result, Work
@@ -83,6 +83,10 @@ class LocalModel(LanguageModel):
         if thinking is not None and self.prompt_style == "chat":
             self.thinking_tokens = thinking.room
         self._shared: SharedReplies | None = None
+        self._changes: tuple[Callable[[], str | None], ...] = ()
+        """What gives hashes of what its weights are changed by now."""
+        self._state: Mapping[str, Any] | None = {}
+        """What of it decides replies: None where nobody can tell, empty until somebody asks."""
 
     @property
     def model(self) -> Any:
@@ -155,6 +159,20 @@ class LocalModel(LanguageModel):
         if self.runtime.exact:
             self._shared = SharedReplies(folder)
 
+    def reply_key(self, request: GenerateRequest | ScoreRequest | NextTokenRequest) -> str | None:
+        """A hash of weights, libraries, token ids and all else; None if the batch matters, too."""
+        from harness.llm.reply_keys import key_of
+        from harness.llm.reply_state import state_of
+
+        if self._state == {}:
+            self._state = state_of(self.config, self.runtime, self.revision, self._changes)
+        if self._state is None:
+            return None
+        if isinstance(request, GenerateRequest):
+            return key_of(request, self._state, self.runtime.parts(request.prompt))
+        texts = request.continuations if isinstance(request, ScoreRequest) else request.strings
+        return key_of(request, self._state, self.runtime.pairs(request.prompt, texts))
+
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Scores]]:
         """Natural-log probability of each continuation, summed over its tokens."""
         from harness.llm.scoring import score_all
@@ -196,30 +214,36 @@ class LocalModel(LanguageModel):
         if folder is None:
             yield
         else:
-            with self._as(adapted(self.runtime, self.config, folder)):
+            with self._as(
+                adapted(self.runtime, self.config, folder), partial(adapter_fingerprint, folder)
+            ):
                 yield
 
     @contextmanager
     def edited(self, edits: Mapping[str, Edit]) -> Iterator[None]:
         """While open, the model with edited weights."""
         from harness.llm.edits import edited
+        from harness.llm.reply_state import edits_digest
 
         if not edits:
             yield
         else:
-            with self._as(edited(self.runtime, edits)):
+            with self._as(edited(self.runtime, edits), partial(edits_digest, edits)):
                 yield
 
     @contextmanager
-    def _as(self, change: AbstractContextManager[Runtime]) -> Iterator[None]:
-        plain, shared = self.runtime, self._shared
+    def _as(
+        self, change: AbstractContextManager[Runtime], digest: Callable[[], str | None]
+    ) -> Iterator[None]:
+        plain = self.runtime, self._shared, self._changes, self._state
         with change as changed:
             # Replies of another model are nobody's to share.
-            self.runtime, self._shared = changed, None
+            self.runtime, self._shared, self._state = changed, None, {}
+            self._changes = (*self._changes, digest)
             try:
                 yield
             finally:
-                self.runtime, self._shared = plain, shared
+                self.runtime, self._shared, self._changes, self._state = plain
 
     def provenance(self) -> dict[str, Any]:
         """Resolved revision, dtype, device, attention kernel, size and where local files lay."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
 from harness.llm.requests import GenerateRequest, NextTokenRequest, ScoreRequest
+from harness.llm.weights import digest
 
 Request = GenerateRequest | ScoreRequest | NextTokenRequest
 R = TypeVar("R", bound=Request)
@@ -26,7 +27,5 @@ def once(
 
 def _asked(request: Request) -> Hashable:
     """The request with what its comparison leaves out: vectors by their bytes, its prefix."""
-    from harness.llm.edits import digest
-
     soft = request.soft_prompts if isinstance(request, GenerateRequest) else ()
     return request, tuple(digest(each) for each in soft), id(request.prefix)

@@ -28,6 +28,7 @@ from harness.runs.other_machines import file_hardware, going_on
 from harness.runs.performance import Storage, read_performance, update_performance
 from harness.runs.plan import RunPlan
 from harness.runs.provenance import note_model
+from harness.runs.reusing import reusing
 from harness.runs.scoring import score_run
 from harness.runs.session import Session
 from harness.runs.stamp import check_manifest, is_scored
@@ -77,7 +78,7 @@ class _Run:
             write_gold(gold_path(root, plan.config.task), plan.data.questions)
         with (
             RunDirectory(folder, tuple(q.id for q in plan.data.questions)) as run,
-            Session(folder, self.llm, timed=plan.measuring.timings) as session,
+            Session(folder, self.llm, timed=plan.is_timed) as session,
             ExitStack() as memory,
         ):
             manifest = new_manifest(plan, self.llm, self.retriever, folder)
@@ -151,11 +152,13 @@ class _Run:
         with (
             bar(self.console, self.plan.label, everything, everything - len(left)) as shown,
             session.answering(lambda: keep.written) as note,
+            reusing(engine, run, self.plan.reply_megabytes) as note_replies,
         ):
 
             def advance(steps: int) -> None:
                 shown.advance(steps)
                 note()
+                note_replies()
                 if self.llm.concurrency:  # at once, not at the end: a run may be killed
                     note_model(run, self.llm)
 

@@ -193,6 +193,8 @@ class Manifest(Record):
     """Which of its questions are asked here, of a run that is never whole; left out of others."""
     answered_on: AnsweredOn | None = None
     """Left out of runs that one process answered where it was started."""
+    replies: dict[str, Any] = Field({})
+    """Calls, those ``cached`` in earlier runs, day of the ``oldest``; left out without a cache."""
     hardware: Hardware
     harness: Harness = Harness()
     packages: dict[str, Any] = Field({})

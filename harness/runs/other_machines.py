@@ -15,6 +15,8 @@ def going_on(run: RunDirectory, manifest: Manifest) -> Manifest:
     if not (run.folder / MANIFEST).exists():
         return manifest
     before = read_manifest(run.folder)
+    if before.replies:
+        manifest = manifest.model_copy(update={"replies": before.replies})
     if before.hardware.fingerprint != manifest.hardware.fingerprint:
         timings = ("throughput", "latency", "prefix", "memory", "index", "cold_start")
         update_performance(run.folder, **dict.fromkeys(timings))

@@ -44,6 +44,8 @@ class RunPlan:
     """What to know of the demonstrations, each the end of a sentence."""
     board: str | None = None
     """A board of this run alone, as JSON, for a process of its own; None if it needs none."""
+    reply_megabytes: int = 0
+    """Of replies that are kept across runs and not asked again; 0: none are."""
     asks: bool = True
     """False where another process has asked, and all that is left is measuring."""
     shard: Shard | None = None
@@ -67,6 +69,11 @@ class RunPlan:
         """What is still to be asked, or to be asked again, of a run with these answers."""
         settled = answered - failed if self.retry_errors else answered
         return [question.query for question in self.asked if question.id not in settled]
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the time of answering in batches is recorded."""
+        return self.measuring.timings and not self.reply_megabytes
 
     def is_complete(self, root: Path) -> bool:
         """Whether nothing is left to do: answered, measured and scored."""

@@ -30,6 +30,7 @@ from harness.llm.server.keys import NO_KEY, key_of
 from harness.llm.server.logprobs import LogProbs, choices
 from harness.llm.server.refusals import OF_ACCOUNTS, explained
 from harness.llm.server.replies import Said
+from harness.llm.server.reply_key import reply_key
 from harness.llm.server.streaming import Streaming
 from harness.llm.server.transport import Transport
 from harness.llm.style import prompt_style, why_styled
@@ -157,6 +158,11 @@ class ServerModel(LanguageModel):
             with self._explained():
                 probs = found.next_token_probs(request.prompt, request.strings)
             yield index, probs
+
+    def reply_key(self, request: GenerateRequest | ScoreRequest | NextTokenRequest) -> str | None:
+        """A hash of server, model, messages and settings; None of what chance alone decides."""
+        adapted = self._transport.adaptation.names
+        return reply_key(self.config, request, self.urls, adapted, thinks=self._thinks)
 
     def has_token(self, text: str) -> bool:
         """Whether the tokenizer that the config names holds ``text`` as one token."""
