@@ -58,10 +58,12 @@ def check_plan(plan: RunPlan, root: Path) -> None:
     if plan.method.retriever_name is not None:
         settings = plan.method.retriever_settings
         check_retriever(plan.method.retriever_name, plan.data.corpus, settings)
-    if plan.method.adapter is not None and plan.model.kind != "transformers":
+    takes = plan.model.kind == "transformers" or "adapters" in Expected.of(plan.model).capabilities
+    if plan.method.adapter is not None and not takes:
         raise CapabilityError(
             f"model '{plan.model.name}' cannot take the method's adapter "
-            f"('{plan.method.adapter}'); only a local transformers model can"
+            f"('{plan.method.adapter}'); only a local transformers model can, or one in vLLM with "
+            "max_lora_rank"
         )
     if not is_written(memory_path(root, plan.config, type(plan.method))):
         plan.method.check_write(plan.data.train)

@@ -21,8 +21,12 @@ from harness.retrieval.prebuilt import beside, is_prebuilt
 Source = TypeVar("Source", bound=TaskSource)
 
 _PLACES = ("questions", "train", "corpus", "data_dir")
-_LOCAL = ("path:", "gguf:")
-_FOLDERS = {"transformers": ("path", "adapter"), "openai": ("tokenizer",)}
+_LOCAL, _HUB_OR_LOCAL = ("path", "gguf"), ("vllm",)
+_FOLDERS = {
+    "transformers": ("path", "adapter"),
+    "vllm": ("path", "adapter"),
+    "openai": ("tokenizer",),
+}
 
 
 def read_board(name: str) -> Board:
@@ -81,8 +85,9 @@ def task_beside(task: Source, file: Path) -> Source:
 
 def _model(model: str | dict[str, Any], board: Path) -> str | dict[str, Any]:
     if isinstance(model, str):
-        prefix = next((prefix for prefix in _LOCAL if model.startswith(prefix)), None)
-        return prefix + _local(model.removeprefix(prefix), board) if prefix else model
+        prefix, _, path = model.partition(":")
+        is_folder = prefix in _LOCAL or (prefix in _HUB_OR_LOCAL and _is_local(path, board))
+        return f"{prefix}:{_local(path, board)}" if is_folder else model
     placed = dict(model)
     for key in _FOLDERS.get(str(model.get("kind", "transformers")), ()):
         if _is_local(str(model.get(key) or ""), board):

@@ -50,16 +50,23 @@ def adapter_fingerprint(folder: Path) -> str:
     return fingerprint({name: known_sha256(folder / name) for name in FILES})
 
 
+def adapter_folder(adapter: str) -> Path:
+    """The folder of an adapter, fetched if it is a hub id. Raises InputError if it holds none."""
+    from huggingface_hub import snapshot_download
+
+    folder = local_folder(adapter)
+    folder = folder or Path(snapshot_download(adapter, allow_patterns=list(FILES)))
+    check_adapter(folder)
+    return folder
+
+
 def with_adapter(config: ModelConfig, adapter: str, model: Any) -> Any:
     """The model with the adapter of a local folder or a hub id, not merged, frozen."""
-    from huggingface_hub import snapshot_download
     from peft import PeftModel
     from safetensors import safe_open
 
     with explained(config, "the adapter", adapter):
-        folder = local_folder(adapter)
-        folder = folder or Path(snapshot_download(adapter, allow_patterns=list(FILES)))
-        check_adapter(folder)
+        folder = adapter_folder(adapter)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", ".*missing adapter keys")
             # It warns of merging, which is not done to tied weights.

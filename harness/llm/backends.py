@@ -37,6 +37,15 @@ BACKENDS = (
         tokens=True,
     ),
     Backend(
+        "vLLM here",
+        "vllm:ORG/NAME or vllm:FOLDER, in this process; adapters and soft prompts where its entry "
+        "sets max_lora_rank and prompt_embeds (tried against a stand-in of vLLM's interface, not "
+        "yet on a GPU)",
+        "vllm",
+        _LOGPROBS | {"adapters", "soft-prompts"},
+        tokens=True,
+    ),
+    Backend(
         "vLLM",
         "openai:MODEL@URL of a server that gives log-probabilities of given text and of the "
         "likeliest next tokens (vLLM; SGLang in the completion style)",
@@ -76,8 +85,13 @@ def most(kind: Kind) -> frozenset[Capability]:
 def withheld(config: ModelConfig) -> frozenset[Capability]:
     """What a model's entry keeps it from offering.
 
-    Weights that are rounded take no exact edit, and a model with an adapter takes no other.
+    Weights that are rounded take no exact edit, and a model with an adapter takes no other. vLLM
+    takes what its engine is opened for.
     """
     rounded: set[Capability] = {"weights"} if config.quantization is not None else set()
     tuned: set[Capability] = {"weights", "adapters"} if config.adapter is not None else set()
-    return frozenset(rounded | tuned)
+    closed: set[Capability] = set()
+    if config.kind == "vllm":
+        closed |= {"adapters"} if config.max_lora_rank is None else set()
+        closed |= set() if config.prompt_embeds else {"soft-prompts"}
+    return frozenset(rounded | tuned | closed)

@@ -35,6 +35,7 @@ def identity(config: ModelConfig) -> dict[str, Any]:
     """
     contents: dict[Kind, Callable[[ModelConfig], Mapping[str, Any]]] = {
         "transformers": _model,
+        "vllm": _model,
         "openai": _tokenizer,
         "lm-eval": _lm_eval,
     }
@@ -46,7 +47,7 @@ def places(config: ModelConfig) -> dict[str, str]:
     """Where the local files lie that ``identity`` knows by content alone, for provenance."""
     if config.kind == "lm-eval":
         return {"lm_eval_args": config.lm_eval_args} if _lm_eval(config) else {}
-    fields = ("path", "adapter") if config.kind == "transformers" else ("tokenizer",)
+    fields = ("tokenizer",) if config.kind == "openai" else ("path", "adapter")
     folders = {name: local_folder(getattr(config, name) or "") for name in fields}
     found = {name: folder.absolute() for name, folder in folders.items() if folder is not None}
     if config.gguf_file and "path" in found:

@@ -30,9 +30,27 @@ from harness.llm.specs import is_place
 from harness.llm.template import DAY
 from harness.prompts import PromptStyle
 
-Kind = Literal["transformers", "openai", "lm-eval"]
+Kind = Literal["transformers", "vllm", "openai", "lm-eval"]
 TemplateValue = str | bool | int | FiniteFloat | None
-_ONLY_TRANSFORMERS = ("revision", "quantization", "adapter", "gguf_file", "wheel")
+_WEIGHTS_HERE: Mapping[str, tuple[Kind, ...]] = {
+    "revision": ("transformers", "vllm"),
+    "quantization": ("transformers", "vllm"),
+    "adapter": ("transformers", "vllm"),
+    "gguf_file": ("transformers",),
+    "wheel": ("transformers",),
+}
+_ONE_KIND: Mapping[str, Kind] = {
+    "base_url": "openai",
+    "api_key_env": "openai",
+    "lm_eval_args": "lm-eval",
+    "gpu_memory_utilization": "vllm",
+    "max_lora_rank": "vllm",
+    "prompt_embeds": "vllm",
+}
+_QUANTIZATIONS: Mapping[str, tuple[str, ...]] = {
+    "transformers": ("nf4", "int8"),
+    "vllm": ("nf4", "fp8"),
+}
 _THINKING = {"thinking", "thinking_tokens"}
 # lm-eval arguments that say where and how fast, not what.
 _LM_EVAL_PLACE = frozenset(
@@ -60,7 +78,9 @@ class ModelConfig(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto is float32 on a CPU and bfloat16 on a GPU"
     )
-    quantization: Literal["nf4", "int8"] | None = None
+    quantization: Literal["nf4", "int8", "fp8"] | None = Field(
+        None, description="transformers: nf4, int8; vllm: nf4, fp8, or as its files are rounded"
+    )
     adapter: str | None = Field(None, description="peft adapter: hub id or local folder")
     gguf_file: str | None = Field(None, description="a GGUF file's name inside path")
     wheel: WheelFile | None = None
@@ -77,6 +97,13 @@ class ModelConfig(BaseModel):
     tokenizer: str | None = Field(None, description="openai: hub id or folder to count tokens with")
     max_concurrency: int = Field(8, ge=1, description="openai: most requests at once in a place")
     lm_eval_args: str = Field("", description="lm-eval: ARG=VALUE,ARG=VALUE")
+    gpu_memory_utilization: FiniteFloat | None = Field(
+        None, gt=0, le=1, description="vllm: share of the GPU's memory that it takes"
+    )
+    max_lora_rank: int | None = Field(
+        None, ge=1, description="vllm: largest rank of adapters; None takes none"
+    )
+    prompt_embeds: bool = Field(False, description="vllm: take soft prompts, which costs speed")
     thinking: OnOff | None = Field(
         None, description="reasoning models; None leaves it to the chat template or the server"
     )
@@ -133,22 +160,29 @@ class ModelConfig(BaseModel):
     def _fits_kind(self) -> Self:
         if not self.path and not self.wheel:
             raise ConfigError(f"model '{self.name}' needs path")
-        for key in _ONLY_TRANSFORMERS if self.kind != "transformers" else ():
-            if getattr(self, key):
+        for key, kinds in _WEIGHTS_HERE.items():
+            if getattr(self, key) and self.kind not in kinds:
                 raise ConfigError(
-                    f"model '{self.name}': {key} works with kind transformers, not {self.kind}; "
-                    "set it where that model is served"
+                    f"model '{self.name}': {key} works with kind {' and '.join(kinds)}, not "
+                    f"{self.kind}; set it where that model is served"
                 )
+        known = _QUANTIZATIONS.get(self.kind, ())
+        if self.quantization is not None and self.quantization not in known:
+            raise ConfigError(
+                f"model '{self.name}': quantization {self.quantization} is none that kind "
+                f"{self.kind} knows; take one of {', '.join(known)}"
+            )
+        if self.adapter and self.kind == "vllm" and self.max_lora_rank is None:
+            raise ConfigError(
+                f"model '{self.name}': adapter needs max_lora_rank with kind vllm; set it to the "
+                "adapter's rank or more"
+            )
         if DAY in self.template and self.kind == "openai":
             raise ConfigError(
                 f"model '{self.name}': template: {DAY} works with kind transformers and lm-eval; "
                 "give the argument by which the served model's own template takes a date"
             )
-        for key, kind in {
-            "base_url": "openai",
-            "api_key_env": "openai",
-            "lm_eval_args": "lm-eval",
-        }.items():
+        for key, kind in _ONE_KIND.items():
             if getattr(self, key) and self.kind != kind:
                 raise ConfigError(f"model '{self.name}': {key} works with kind {kind} only")
         return self
@@ -190,6 +224,7 @@ class ModelConfig(BaseModel):
         kept = {"kind", "path", "revision", "prompt_style", "window", "trust_remote_code"}
         by_kind = {
             "transformers": {"dtype", "quantization", "adapter", "gguf_file"},
+            "vllm": {"dtype", "quantization", "adapter"},
             "openai": {"tokenizer"},
             "lm-eval": {"lm_eval_args"},
         }

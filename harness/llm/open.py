@@ -35,6 +35,10 @@ def _open(config: ModelConfig, batch_size: int | None, device: str | None) -> La
 
         return LMEvalModel(config, batch_size=batch_size, device=device)
     path = weights_of(config)
+    if config.kind == "vllm":
+        from harness.llm.vllm.model import VLLMModel
+
+        return VLLMModel(config, path)
     from harness.llm.local import LocalModel
 
     return LocalModel(config, path, batch_size=batch_size, device=device)

@@ -85,14 +85,13 @@ class Runtime:
         on_cpu = device.type == "cpu"
         quantised = getattr(model, "hf_quantizer", None) is not None
         gpu_tokens, pairs = _fitting(model, device)
-        starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         return cls(
             name=name,
             model=model,
             encoder=Encoder.of(tokenizer),
             device=device,
             exact=model.dtype == torch.float32 and not quantised,
-            start=next((token for token in starts if token is not None), 0),
+            start=_start(tokenizer),
             batch_size=batch_size or (CPU_BATCH if on_cpu else GPU_BATCH),
             batch_tokens=CPU_BATCH_TOKENS if on_cpu else gpu_tokens,
             held_tokens=CPU_HELD_TOKENS if on_cpu else gpu_tokens,
@@ -100,6 +99,29 @@ class Runtime:
             kept=KeptPrompts(CPU_KEPT_TOKENS) if on_cpu else None,
             thinking=thinking,
             template=template or {},
+        )
+
+    @classmethod
+    def of_texts(
+        cls, name: str, tokenizer: Any, thinking: Thinking | None, template: Mapping[str, Any]
+    ) -> Self:
+        """The runtime of a model whose weights another engine holds: for its prompts alone."""
+        import torch
+
+        return cls(
+            name=name,
+            model=None,
+            encoder=Encoder.of(tokenizer),
+            device=torch.device("cpu"),
+            exact=False,
+            start=_start(tokenizer),
+            batch_size=1,
+            batch_tokens=1,
+            held_tokens=1,
+            batch_pairs=1,
+            kept=None,
+            thinking=thinking,
+            template=template,
         )
 
     def encode(self, prompt: Rendered, *, thoughts: bool = True) -> list[int]:
@@ -204,6 +226,11 @@ class Runtime:
         quiet = self.thinking.quiet if self.thinking and not thoughts else {}
         text = render_chat(self.name, self.tokenizer, messages, {**self.template, **quiet})
         return text if thoughts else without_thoughts(text)
+
+
+def _start(tokenizer: Any) -> int:
+    starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return next((token for token in starts if token is not None), 0)
 
 
 def _fitting(model: Any, device: torch.device) -> tuple[int, int]:

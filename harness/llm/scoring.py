@@ -56,7 +56,7 @@ def next_token_all(
     for request in requests:
         prompt, after = runtime.pairs(request.prompt, request.strings)
         prompts.append(prompt)
-        firsts.append(_first_tokens(runtime, request.strings, after))
+        firsts.append(first_tokens(runtime.name, request.strings, after))
         prefixes.append(_prefix(runtime, request, prompt))
     run = partial(_next_token_batch, runtime, prompts, firsts, prefixes)
     for batch in _batches(runtime, prompts, prefixes):
@@ -128,13 +128,12 @@ def _scores(pairs: Sequence[Pair], logprobs: dict[int, float], prefix: SharedPre
     )
 
 
-def _first_tokens(
-    runtime: Runtime, strings: Sequence[str], after: Sequence[list[int]]
-) -> dict[str, int]:
+def first_tokens(model: str, strings: Sequence[str], after: Sequence[list[int]]) -> dict[str, int]:
+    """Each string's first token. Raises ConfigError for strings that begin with the same one."""
     first = {text: ids[0] for text, ids in zip(strings, after, strict=True)}
     if len(set(first.values())) < len(first):
         raise ConfigError(
-            f"strings {list(first)} share a first token in '{runtime.name}' and cannot be told "
+            f"strings {list(first)} share a first token in '{model}' and cannot be told "
             "apart by next-token probability"
         )
     return first

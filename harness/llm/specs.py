@@ -10,7 +10,8 @@ from harness.errors import ConfigError
 from harness.files import to_slug
 
 FORMS = (
-    "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, openai:MODEL@URL[,URL][,api_key_env=NAME], "
+    "hf:ORG/NAME[@REVISION], path:FOLDER, gguf:FILE, vllm:ORG/NAME[@REVISION], "
+    "openai:MODEL@URL[,URL][,api_key_env=NAME], "
     "lm-eval:NAME,ARG=VALUE"
 )
 
@@ -55,6 +56,11 @@ def _gguf(body: str) -> dict[str, Any]:
     return {"name": to_slug(file.removesuffix(".gguf")), "path": path, "gguf_file": file}
 
 
+def _vllm(body: str) -> dict[str, Any]:
+    values = _folder(body) if is_place(body) else _hub(body)
+    return {**values, "name": f"{values['name']}-vllm", "kind": "vllm"}
+
+
 def _openai(body: str) -> dict[str, Any]:
     match = re.fullmatch(
         r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+?))?(,\s*api_key_env=(?P<api_key_env>.*))?", body
@@ -74,6 +80,7 @@ _SPECS: dict[str, Callable[[str], dict[str, Any]]] = {
     "hf": _hub,
     "path": _folder,
     "gguf": _gguf,
+    "vllm": _vllm,
     "openai": _openai,
     "lm-eval": _lm_eval,
 }

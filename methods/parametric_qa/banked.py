@@ -49,7 +49,7 @@ class BankParams(SharedParams):
 class Banked(TunedReader):
     """Write every passage into a code; a reader reads some of them as soft prompts."""
 
-    needs: ClassVar[frozenset[Capability]] = frozenset({"soft-prompts"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({"hidden-states", "soft-prompts"})
     params: BankParams
     _bundle: Bundle
     _bank: MemoryBank

@@ -55,7 +55,7 @@ class XRAG(Method):
             "made, the code path is tested with a small random model of the same shape.",
         ),
     )
-    needs: ClassVar[frozenset[Capability]] = frozenset({"soft-prompts"})
+    needs: ClassVar[frozenset[Capability]] = frozenset({"hidden-states", "soft-prompts"})
 
     class Params(MethodParams):
         """Parameters of finding and reading."""

@@ -1,0 +1,1 @@
+"""vLLM in this process: its offline engine behind the harness's contract."""
