@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from heapq import nsmallest
 from pathlib import Path
+from time import time
 from typing import Any, TypeVar
+
+from harness.files import atomic_file, cache_dir
 
 Item = TypeVar("Item")
 
@@ -71,15 +76,40 @@ def files_sha256(folder: Path, files: Iterable[Path]) -> dict[str, str]:
     }
 
 
-_known: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
+_known: dict[tuple[int, ...], str] = {}
+_NOTED_FROM = 2**26
+"""Bytes of a file that takes seconds to read."""
+_SETTLED = 2.0
+"""Seconds after which a file's times tell its content from any later one."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def known_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read once in a process unless the file was written meanwhile."""
-    stat = path.stat()
-    file, state = (stat.st_dev, stat.st_ino), (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    before, sha256 = _known.get(file, (None, ""))
-    if before != state:
-        sha256 = file_sha256(path)
-        _known[file] = (state, sha256)
+    state = _state(path)
+    if state not in _known:
+        _known[state] = file_sha256(path)
+    return _known[state]
+
+
+def kept_sha256(path: Path) -> str:
+    """``known_sha256``; of a large file noted in the cache, for as long as nobody writes to it."""
+    state = _state(path)
+    if state[2] < _NOTED_FROM:
+        return known_sha256(path)
+    note = cache_dir("sha256") / fingerprint(state)[:32]
+    with suppress(OSError):
+        if _SHA256.fullmatch(noted := note.read_text(encoding="ascii", errors="replace")):
+            return noted
+    sha256 = known_sha256(path)
+    # Whoever writes twice within a tick of the clock leaves the same times behind.
+    if _state(path) == state and time() - max(state[3:]) / 1e9 > _SETTLED:
+        with atomic_file(note) as file:
+            file.write(sha256.encode())
     return sha256
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Which file it is, its bytes, and when it was written."""
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -93,9 +93,9 @@ def _ships(path: str | Path | None) -> bool:
     return path is not None and Path(path).is_absolute() and Path(path).is_relative_to(_TASKS)
 
 
-def _open(path: str | Path) -> Corpus:
+def _open(path: str | Path, *progress: Any) -> Corpus:
     """A corpus; one that ships is read once by each process."""
-    return _open_once(path) if _ships(path) else _open_corpus(path)
+    return _open_once(path) if _ships(path) else _open_corpus(path, *progress)
 
 
 def _read(task: Any, split: str, files: Any, *cut: int | None) -> task_data.TaskData:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from harness.boards.config import Board
 from harness.boards.elsewhere import as_json, environment, told
 from harness.boards.parts import Part
+from harness.cores import wanted_threads
 from harness.errors import HarnessError, RunFailedError
 from harness.fingerprint import canonical_json
-from harness.meters.hardware import wanted_threads
 from harness.method import writes_memory
 from harness.progress import Bar, bar, say
 from harness.runs.usage import cautions

@@ -67,7 +67,7 @@ def _hardware() -> str:
 
 
 def _threads() -> str:
-    from harness.meters.hardware import cpu_quota
+    from harness.cores import cpu_quota
 
     return f"{cpu_quota()} (OMP_NUM_THREADS overrides)"
 

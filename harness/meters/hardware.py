@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.cores import cgroup_text, cpu_quota, wanted_threads
 from harness.fingerprint import fingerprint
 
 
@@ -41,15 +42,6 @@ def describe_hardware() -> Hardware:
     return Hardware(_cpu_name(), cpu_quota(), round(memory / 2**30), _gpu_names())
 
 
-def cpu_quota() -> int:
-    """Cores this process may use: affinity and cgroup quota, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _cgroup_text("cpu.max").split()
-    if len(quota) == 2 and quota[0] != "max":
-        cores = min(cores or 1, max(1, int(quota[0]) // int(quota[1])))
-    return cores or 1
-
-
 def default_device() -> str:
     """``cuda`` if torch can use a GPU, else ``cpu``; torch is only asked if there may be one."""
     drivers = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
@@ -71,13 +63,6 @@ def set_torch_threads() -> None:
         os.environ["OMP_NUM_THREADS"] = str(wanted)
     elif torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)
-
-
-def wanted_threads() -> int:
-    """Threads to compute with: those that OMP_NUM_THREADS names, else one a core."""
-    # OpenMP allows a list, one number a nesting level.
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(asked) if asked.isdigit() and int(asked) else cpu_quota()
 
 
 def torch_threads() -> int:
@@ -103,14 +88,6 @@ def _gpu_names() -> tuple[str, ...]:
     return tuple(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
 
 
-def _cgroup_text(name: str) -> str:
-    path = Path("/sys/fs/cgroup") / name
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
 def _cgroup_number(name: str) -> int | None:
-    text = _cgroup_text(name)
+    text = cgroup_text(name)
     return int(text) if text.isdigit() else None

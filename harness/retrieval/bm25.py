@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -19,19 +17,21 @@ from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.records import Passage
 from harness.retrieval.base import Built, Progress, Retriever
+from harness.retrieval.bm25_building import build, build_sealed
 from harness.retrieval.building import Note
 from harness.retrieval.catalogue import explain
 from harness.retrieval.languages import LANGUAGES, check_language, library_versions
-from harness.retrieval.ranking import top_positive, with_scores
+from harness.retrieval.postings import Postings
 from harness.retrieval.selftest import check_index, check_words
 from harness.retrieval.terms import BM25Settings, Tokenizer
-from harness.sealed import check_sealed, write_sealed
+from harness.sealed import check_sealed
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
 
 _log = logging.getLogger(__name__)
-_PROGRESS_EVERY = 1024
+# Raised when an index is saved in another form.
+_FILES = 2
 
 
 class BM25Retriever(Retriever):
@@ -82,21 +82,15 @@ class BM25Retriever(Retriever):
         self.folder = cache_dir("bm25") / _key(corpus, self.settings)
         self._corpus = corpus
         self._tokenize = Tokenizer(self.settings)
-        loaded, note = _load(self.folder), self.folder.with_suffix(".json")
-        start = perf_counter()
+        note = self.folder.with_suffix(".json")
+        loaded = _load(self.folder)
+        self.built = Built(cached=True, seconds=Note.read(note).seconds or None)
         if loaded is None:
-            index = _build(corpus, self.settings, self._tokenize, progress)
-            write_sealed(self.folder, lambda path: index.save(str(path)))
-            took = perf_counter() - start
-            Note(len(corpus), took).write(note)
-            self.built = Built(cached=False, seconds=took, now=took)
+            self.built = build_sealed(self.folder, corpus, self.settings, progress) or self.built
             loaded = _load(self.folder)
-        else:
-            self.built = Built(cached=True, seconds=Note.read(note).seconds or None)
         if loaded is None:
             raise InputError(f"{self.folder}: cannot be read back; delete it and try again")
-        index, self._bytes = loaded
-        self._postings = Postings.of(index)
+        self._postings, self._bytes = loaded
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages a query; fewer when fewer share a term with it, none for none."""
@@ -122,7 +116,9 @@ class BM25InMemory:
         own = _settings(settings)
         self.corpus = corpus
         self._tokenize = Tokenizer(own)
-        self._postings = Postings.of(_build(corpus, own, self._tokenize, None))
+        with TemporaryDirectory(prefix="memory-harness-") as scratch:
+            build(corpus, own, Path(scratch), Path(scratch), cores=1)
+            self._postings = Postings.open(Path(scratch), mapped=False)
 
     def search(self, query: str, k: int) -> list[Passage]:
         """The k best passages; fewer when fewer share a term with the query, none for none."""
@@ -131,48 +127,6 @@ class BM25InMemory:
     def scores(self, query: str) -> NDArray[Any]:
         """Scores float64 [passages] in the corpus's order; 0 where no term is shared."""
         return self._postings.scores(self._tokenize(query), len(self.corpus))
-
-
-@dataclass(frozen=True, slots=True)
-class Postings:
-    """A bm25s index taken apart: for every term the passages that hold it, and its weights there.
-
-    Those of the term numbered t lie from ``starts[t]`` to ``starts[t + 1]``.
-    """
-
-    vocabulary: Mapping[str, int]
-    weights: NDArray[Any]
-    positions: NDArray[Any]
-    starts: Sequence[int]
-
-    @classmethod
-    def of(cls, index: Any) -> Postings:
-        """The arrays of an open ``bm25s.BM25``, still memory-mapped."""
-        scores = index.scores
-        return cls(index.vocab_dict, scores["data"], scores["indices"], scores["indptr"].tolist())
-
-    def of_term(self, term: int) -> slice:
-        """Where the postings of a term lie."""
-        return slice(self.starts[term], self.starts[term + 1])
-
-    def search(self, terms: Sequence[str], corpus: Corpus, k: int) -> list[Passage]:
-        """The k best passages for the terms of a query; unknown ones are left out."""
-        scores = self.scores(terms, len(corpus))
-        best = top_positive(scores, k)
-        return with_scores(corpus, best, scores[best])
-
-    def scores(self, terms: Sequence[str], passages: int) -> NDArray[Any]:
-        """Scores float64 [passages] for the terms of a query; 0 where none is known."""
-        known = [self.vocabulary[term] for term in terms if term in self.vocabulary]
-        if not known:
-            return np.zeros(passages)
-        postings = [self.of_term(term) for term in known]
-        scores: NDArray[Any] = np.bincount(
-            np.concatenate([self.positions[part] for part in postings]),
-            weights=np.concatenate([self.weights[part] for part in postings]),
-            minlength=passages,
-        )
-        return scores
 
 
 def _settings(values: Mapping[str, Any]) -> BM25Settings:
@@ -195,41 +149,17 @@ def _key(corpus: Corpus, settings: BM25Settings) -> str:
         "settings": settings.model_dump(),
         **_versions(settings),
         "index": BM25Retriever.revision(ascii_only=corpus.is_ascii),
+        "files": _FILES,
     }
     return fingerprint(what)[:32]
 
 
-def _load(folder: Path) -> tuple[Any, int] | None:
-    import bm25s
-
+def _load(folder: Path) -> tuple[Postings, int] | None:
     try:
         size = check_sealed(folder)
-        return bm25s.BM25.load(str(folder), mmap=True, load_corpus=False), size
+        return Postings.open(folder), size
     except FileNotFoundError:
         return None
-    except (InputError, OSError, ValueError, KeyError) as error:
+    except (InputError, OSError, ValueError) as error:
         _log.warning("BM25 index is damaged and will be built again: %s", error)
         return None
-
-
-def _build(
-    corpus: Corpus, settings: BM25Settings, tokenize: Tokenizer, progress: Progress | None
-) -> Any:
-    import bm25s
-
-    vocabulary: dict[str, int] = {}
-    documents: list[list[int]] = []
-    for done, passage in enumerate(corpus, start=1):
-        tokens = tokenize(passage.contents)
-        documents.append([vocabulary.setdefault(token, len(vocabulary)) for token in tokens])
-        if progress and (done % _PROGRESS_EVERY == 0 or done == len(corpus)):
-            progress(done, len(corpus))
-    if not vocabulary:
-        raise InputError("no passage of the corpus holds a word that BM25 can index")
-    index = bm25s.BM25(k1=settings.k1, b=settings.b, method=settings.method)
-    # Ids in order of first occurrence: bm25s' own vocabulary follows Python's random set order.
-    index.scores = index.build_index_from_ids(
-        list(vocabulary.values()), documents, show_progress=False
-    )
-    index.vocab_dict = vocabulary
-    return index

@@ -15,7 +15,7 @@ from harness.errors import ConfigError, InputError
 from harness.files import expanded, read_json
 from harness.records import Passage
 from harness.retrieval.base import Built, Progress, Retriever
-from harness.retrieval.bm25 import Postings
+from harness.retrieval.postings import Postings
 from harness.retrieval.prebuilt import BM25S, index_sha256
 
 if TYPE_CHECKING:
@@ -216,24 +216,22 @@ def _read(folder: Path, passages: int) -> Postings:
         raise InputError(f"{folder}: damaged ({error}); build the index again") from error
     # bm25s gives the empty text a number, also one without any posting.
     terms = {k: v for k, v in vocabulary.items() if k} if isinstance(vocabulary, dict) else {}
-    postings = Postings(terms, weights, positions, starts.tolist())
+    postings = Postings(terms, weights, positions, np.asarray(starts))
     if not _is_sound(postings, passages):
         raise InputError(f"{folder}: its files do not fit each other; build the index again")
     return postings
 
 
 def _is_sound(postings: Postings, passages: int) -> bool:
-    numbers = postings.vocabulary.values()
-    starts, positions = np.asarray(postings.starts), postings.positions
+    numbers, starts, positions = (postings.vocabulary.values(), postings.starts, postings.positions)
     return bool(
         numbers
         and all(type(number) is int and 0 <= number < len(starts) - 1 for number in numbers)
         and starts.ndim == positions.ndim == postings.weights.ndim == 1
         and positions.dtype.kind in "iu"
         and postings.weights.dtype.kind == "f"
-        and len(positions) == len(postings.weights) == starts[-1]
-        and starts[0] == 0
-        and (np.diff(starts) >= 0).all()
+        and starts.dtype.kind in "iu"
+        and postings.is_sound
         and (not len(positions) or (positions.min() >= 0 and positions.max() < passages))
         and bool(np.isfinite(postings.weights).all())
     )

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import harness.data.corpus
+import harness.data.strings
 from harness.data.corpus import Corpus
 from harness.errors import InputError
 from harness.records import Passage
@@ -120,7 +120,7 @@ def test_positions_and_ids_behave_like_a_sequence():
 
 
 def test_equal_hashes_of_different_ids_are_no_duplicates(monkeypatch):
-    monkeypatch.setattr(harness.data.corpus, "_hash", lambda text: len(text))
+    monkeypatch.setattr(harness.data.strings, "_hash", lambda text: len(text))
     corpus = Corpus.from_passages([Passage(i, "t", i) for i in ("b", "a", "cc", "c")])
     assert [corpus.position(i) for i in ("b", "a", "cc", "c")] == [0, 1, 2, 3]
     assert "d" not in corpus

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import cores as cores_
+from harness.cores import cpu_quota
 from harness.meters import hardware
-from harness.meters.hardware import cpu_quota, describe_hardware, set_torch_threads
+from harness.meters.hardware import describe_hardware, set_torch_threads
 from harness.meters.latency import measure_closed_loop
 from harness.meters.memory import PeakMemory, release_memory, tree_rss
 from harness.records import Prediction, Query
@@ -75,7 +77,7 @@ def test_threads_are_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) ->
     ("quota", "cores"), [("max 100000", 4), ("200000 100000", 2), ("50000 100000", 1), ("", 4)]
 )
 def test_the_quota_counts_not_the_machine(monkeypatch, quota: str, cores: int) -> None:
-    monkeypatch.setattr(hardware, "_cgroup_text", lambda _: quota)
+    monkeypatch.setattr(cores_, "cgroup_text", lambda _: quota)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
     assert cpu_quota() == cores
 
@@ -85,7 +87,7 @@ def test_omp_threads_override(monkeypatch, asked: str, threads: int) -> None:
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    monkeypatch.setattr(hardware, "cpu_quota", lambda: 3)
+    monkeypatch.setattr(cores_, "cpu_quota", lambda: 3)
     before = torch.get_num_threads()
     try:
         set_torch_threads()

@@ -1,0 +1,96 @@
+"""Building of a BM25 index: batches in a folder ``KEY.building`` beside it, then all of them inverted.
+
+A building that was stopped goes on with the batches that are whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from harness.cores import wanted_threads
+from harness.errors import InputError
+from harness.files import remove_leftovers, writing
+from harness.retrieval.base import Built, Progress
+from harness.retrieval.batches import Batches
+from harness.retrieval.building import Note
+from harness.retrieval.inverting import invert
+from harness.retrieval.terms import BM25Settings
+from harness.sealed import check_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from harness.data.corpus import Corpus
+
+
+def build(
+    corpus: Corpus,
+    settings: BM25Settings,
+    work: Path,
+    out: Path,
+    *,
+    cores: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Write an index into the folder ``out``, its batches into ``work``.
+
+    With more than one of ``cores``, passages are tokenised by as many processes. Raises InputError
+    if no passage holds a word to index.
+    """
+    batches = Batches(work, len(corpus))
+    for done in batches.make(corpus, settings, cores):
+        if progress:
+            progress(done, len(corpus))
+    invert(batches, settings, out)
+
+
+def build_sealed(
+    folder: Path, corpus: Corpus, settings: BM25Settings, progress: Progress | None = None
+) -> Built | None:
+    """Build an index as a sealed folder, with all cores; None if another process just did.
+
+    Of a building that was stopped, what is whole is used and its seconds count.
+    """
+    from filelock import FileLock
+
+    work = folder.with_suffix(".building")
+    with writing(folder):
+        work.mkdir(exist_ok=True)
+        # Released before the folder goes; a process that waited finds the index.
+        with FileLock(work / ".lock"):
+            if _is_there(folder):
+                built = None
+            else:
+                remove_leftovers(work)
+                built = _timed(folder, work, corpus, settings, progress)
+        shutil.rmtree(work, ignore_errors=True)
+    return built
+
+
+def _timed(
+    folder: Path, work: Path, corpus: Corpus, settings: BM25Settings, progress: Progress | None
+) -> Built:
+    note, start = work / "note.json", perf_counter()
+    before = Note.read(note).seconds
+
+    def tell(done: int, total: int) -> None:
+        Note(done, before + perf_counter() - start).write(note)
+        if progress:
+            progress(done, total)
+
+    def fill(out: Path) -> None:
+        build(corpus, settings, work, out, cores=wanted_threads(), progress=tell)
+
+    write_sealed(folder, fill)
+    now = perf_counter() - start
+    Note(len(corpus), before + now).write(folder.with_suffix(".json"))
+    return Built(cached=False, seconds=before + now, now=now)
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        check_sealed(folder)
+    except (FileNotFoundError, InputError):
+        return False
+    return True
