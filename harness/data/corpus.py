@@ -26,9 +26,9 @@ class Corpus:
     A corpus opened from a file keeps about 40 bytes a passage (offsets, ids and their hashes) in
     memory, of a large file memory-mapped; text is read from the file when asked for.
     ``fingerprint`` is a SHA-256 over the rows ``[id, contents]`` in order, so line ends, a byte
-    order mark, blank lines, key order and extra fields do not change it. ``text_bytes`` counts the UTF-8 bytes of all
-    ``contents``; ``is_ascii`` tells that these have no other letters. ``path`` is the file that its
-    passages are read from, None in memory.
+    order mark, blank lines, key order and extra fields do not change it. ``text_bytes`` counts
+    the UTF-8 bytes of all ``contents``; ``is_ascii`` tells that these have no other letters.
+    ``path`` is the file that its passages are read from, None in memory.
     """
 
     def __init__(

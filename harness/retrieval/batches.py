@@ -5,6 +5,7 @@ They are what an index is made of, and what is kept of a building that was stopp
 
 from __future__ import annotations
 
+import os
 import signal
 import zipfile
 from array import array
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import starmap
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,7 +174,7 @@ def _in_processes(tasks: Iterator[Task], cores: int) -> Iterator[int]:
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    pool = ProcessPoolExecutor(cores, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(cores, initializer=_depend_on_parent)
     waiting: deque[Future[int]] = deque()
     try:
         for task in tasks:
@@ -190,6 +193,13 @@ def _in_processes(tasks: Iterator[Task], cores: int) -> Iterator[int]:
         pool.shutdown(kill_workers=True)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the process that waits; it ends the others."""
+def _depend_on_parent() -> None:
+    """Leave Ctrl-C to the parent, which ends this process; and end with it, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        sleep(0.5)
+    os._exit(1)

@@ -1,4 +1,4 @@
-"""Building of a BM25 index: batches in a folder ``KEY.building`` beside it, then all of them inverted.
+"""Building of a BM25 index: batches in a folder ``KEY.building`` beside it, then inverted.
 
 A building that was stopped goes on with the batches that are whole.
 """

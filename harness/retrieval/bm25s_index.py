@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,8 @@ def _read(folder: Path, passages: int) -> Postings:
     postings = Postings(terms, weights, positions, np.asarray(starts))
     if not _is_sound(postings, passages):
         raise InputError(f"{folder}: its files do not fit each other; build the index again")
-    return postings
+    falls = np.flatnonzero(positions[1:] < positions[:-1]) + 1
+    return replace(postings, in_order=bool(np.isin(falls, starts).all()))
 
 
 def _is_sound(postings: Postings, passages: int) -> bool:

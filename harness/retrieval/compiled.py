@@ -24,30 +24,30 @@ def best(
 ) -> list[tuple[float, int]]:
     """The k best passages as (score, -position), in no order; only scores above zero.
 
-    Of each term of a query, ``starts`` and ``ends`` tell where its postings lie, which ``positions``
-    (unsigned) must have in order. The sums are those of ``np.bincount``: float64, term after term.
+    Of each term of a query, ``starts`` and ``ends`` tell where its postings lie, whose positions
+    are in order. The sums are those of ``np.bincount``: float64, term after term.
     """
     found = [(0.0, np.int64(0))]
     found.pop()  # it told numba the type
     floor = 0.0
     scores = np.zeros(min(passages, _BLOCK))
-    here = starts.copy()
-    after = starts.copy()
+    here, after = starts.copy(), starts.copy()
     for first in range(0, passages, _BLOCK):
         end = min(first + _BLOCK, passages)
         for term in range(len(starts)):
             at = here[term]
-            while at < ends[term] and positions[at] < end:
-                scores[positions[at] - first] += weights[at]
+            while at < ends[term] and np.int64(positions[at]) < end:
+                scores[np.int64(positions[at]) - first] += weights[at]
                 at += 1
             after[term] = at
         for term in range(len(starts)):
             for at in range(here[term], after[term]):
-                score = scores[positions[at] - first]
-                scores[positions[at] - first] = 0.0  # a passage of two terms counts once
+                position = np.int64(positions[at])
+                score = scores[position - first]
+                scores[position - first] = 0.0  # a passage of two terms counts once
                 if score <= 0.0 or score < floor:
                     continue
-                entry = (score, -np.int64(positions[at]))
+                entry = (score, -position)
                 if len(found) < k:
                     heapq.heappush(found, entry)
                 elif entry > found[0]:

@@ -109,7 +109,7 @@ def invert(batches: Batches, settings: BM25Settings, folder: Path) -> None:
 
 
 def _bounds(starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First terms of the buckets, and the number of terms: as many a bucket as fit, one at least."""
+    """First terms of the buckets, each as many as fit, one at least; and the number of terms."""
     bounds = [0]
     while bounds[-1] < len(starts) - 1:
         most = starts[bounds[-1]] + _BUCKET

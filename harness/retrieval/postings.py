@@ -55,6 +55,8 @@ class Postings:
     weights: NDArray[Any]
     positions: NDArray[Any]
     starts: NDArray[np.int64]
+    in_order: bool = True
+    """Whether each term's passages are; compiled search needs it."""
 
     @classmethod
     def open(cls, folder: Path, *, mapped: bool = True) -> Postings:
@@ -82,7 +84,8 @@ class Postings:
 
     def search(self, terms: Sequence[str], corpus: Corpus, k: int) -> list[Passage]:
         """The k best passages for the terms of a query; unknown ones are left out."""
-        if len(corpus) >= _COMPILED_FROM and k > 0 and find_spec("numba"):
+        is_large = len(corpus) >= _COMPILED_FROM and self.in_order and k > 0
+        if is_large and find_spec("numba"):
             found = self._compiled(terms, len(corpus), k)
             best = np.array([-place for _, place in found], np.int64)
             return with_scores(corpus, best, np.array([score for score, _ in found]))
@@ -115,16 +118,16 @@ class Postings:
         if not len(known):
             return []
         weights, positions = self._plain
-        found: list[tuple[float, int]] = best(
-            positions, weights, self.starts[known], self.starts[known + 1], passages, k
-        )
+        starts, ends = (self.starts[known + each].astype(np.int64) for each in (0, 1))
+        found: list[tuple[float, int]] = best(positions, weights, starts, ends, passages, k)
         return sorted(found, reverse=True)
 
     @cached_property
     def _plain(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Weights and positions as compiled code takes them.
 
-        A position of a damaged file that is negative is then too large, and ends its term.
+        A position that is negative, as in a damaged file, is then too large and ends its term.
         """
-        unsigned = np.dtype(f"u{self.positions.itemsize}")
-        return np.asarray(self.weights), np.asarray(self.positions).view(unsigned)
+        positions = np.asarray(self.positions)
+        unsigned = positions.view(np.uint32) if positions.dtype == np.int32 else positions
+        return np.asarray(self.weights), unsigned
