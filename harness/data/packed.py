@@ -1,27 +1,42 @@
-"""Packed files: gzip and zstd are read, known by their content; others are refused.
+"""Packed files: gzip, zstd and zip are read, known by their content; others are refused.
 
 And how small general compressors make bytes of one's own.
 """
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from gzip import GzipFile
-from io import BufferedReader, RawIOBase
+from io import SEEK_END, BufferedReader, RawIOBase
 from pathlib import Path
-from shutil import copyfileobj
+from shutil import disk_usage
 from typing import BinaryIO, Literal
+from zipfile import BadZipFile, ZipFile
 
 from harness.errors import InputError
 from harness.files import atomic_file, cache_dir
-from harness.fingerprint import known_sha256
+from harness.fingerprint import kept_sha256
 
-Packing = Literal["gzip", "zstd"]
+_log = logging.getLogger(__name__)
 
-_READ: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_REFUSED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
+Packing = Literal["gzip", "zstd", "zip"]
+
+_READ: dict[bytes, Packing] = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
+_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z"}
 _CHUNK = 1 << 16
+_COPIED = 1 << 20
+# Text becomes a tenth of its size, of one word again and again a hundredth.
+_MOST_TIMES, _ALWAYS_ALLOWED = 100, 1 << 28
+_KEPT_FREE = 1 << 30
+_TOLD_FROM = 1 << 26
+"""Bytes of a packed file that takes so long to unpack that it is told."""
 _LONGEST_LINE = 1 << 28
 # A few kilobytes of zstd may hold megabytes; this many hold at most a few dozen.
 _PACKED_CHUNK = 1 << 12
@@ -59,7 +74,7 @@ def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> B
     """
     packed = packing(path)
     file = open_file(path)
-    chunks = {"gzip": _gzip, "zstd": _zstd, None: _plain}[packed](file)
+    chunks = {"gzip": _gzip, "zstd": _zstd, "zip": partial(_zip, path), None: _plain}[packed](file)
     return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
 
 
@@ -77,16 +92,37 @@ def lines_of(path: Path, binary: BinaryIO) -> Iterator[bytes]:
         number += 1
 
 
-def unpacked(path: Path) -> Path:
+def unpacked(path: Path, tell: Callable[[int], None] | None = None) -> Path:
     """The content of a packed file in a file of the cache, made once for each content.
 
-    Raises InputError as ``open_unpacked`` does, or for a cache that cannot be written.
+    Raises InputError as ``open_unpacked`` does, for a cache that cannot be written, and before the
+    content fills the disk or is a hundred times as large as the packed file.
     """
-    plain = cache_dir("unpacked") / known_sha256(path)
+    plain = cache_dir("unpacked") / kept_sha256(path)
     if not plain.is_file():
-        with open_unpacked(path) as content, atomic_file(plain) as file:
-            copyfileobj(content, file, _CHUNK)
+        if tell is None and path.stat().st_size >= _TOLD_FROM:
+            _log.warning("%s: unpacked once, to %s", path, plain)
+        with open_unpacked(path, tell or (lambda _: None)) as content, atomic_file(plain) as file:
+            _copy(path, content, plain.parent, file)
     return plain
+
+
+def _copy(path: Path, content: BinaryIO, folder: Path, file: BinaryIO) -> None:
+    most = max(_ALWAYS_ALLOWED, _MOST_TIMES * path.stat().st_size)
+    written = 0
+    while chunk := content.read(_COPIED):
+        written += len(chunk)
+        if written > most:
+            raise InputError(
+                f"{path}: unpacks to more than {_MOST_TIMES} times its size; if that is right, "
+                "unpack it and give what is in it"
+            )
+        if disk_usage(folder).free < _KEPT_FREE + len(chunk):
+            raise InputError(
+                f"{path}: unpacking it leaves less than 1 GB free where {folder} is; free space "
+                "or set MEMORY_HARNESS_CACHE to a folder of another disk"
+            )
+        file.write(chunk)
 
 
 def xz_packed(content: bytes) -> bytes:
@@ -131,11 +167,14 @@ class _Chunks(RawIOBase):
 
         try:
             chunk = next(self._chunks, b"")
-        except (EOFError, zlib.error, ZstdError, OSError) as error:
+        # Of a zip file: encrypted, or packed in a way that Python does not know.
+        except (EOFError, zlib.error, ZstdError, OSError, BadZipFile, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{self._path}: cannot be unpacked or read to its end ({reason}); fetch it again"
             ) from error
+        if not chunk:
+            self._file.seek(0, SEEK_END)  # an archive has more behind its content
         self._tell(self._file.tell())
         return chunk
 
@@ -152,6 +191,27 @@ def _plain(file: BinaryIO) -> Iterator[bytes]:
 def _gzip(file: BinaryIO) -> Iterator[bytes]:
     with GzipFile(fileobj=file) as content:
         yield from _plain(content)  # type: ignore[arg-type]
+
+
+def _zip(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """The only file of an archive, or the only .jsonl in it; no name in it becomes a path."""
+    with ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if not _is_beside_the_point(name)]
+        lines = [name for name in names if name.lower().endswith(".jsonl")]
+        found = names if len(names) == 1 else lines
+        if len(found) != 1:
+            raise InputError(
+                f"{path}: is a zip archive of {len(names)} files, {len(lines)} of them .jsonl; "
+                "unpack it and give the one that is wanted"
+            )
+        with archive.open(found[0]) as content:
+            yield from _plain(content)  # type: ignore[arg-type]
+
+
+def _is_beside_the_point(name: str) -> bool:
+    """Whether an archive's entry is a folder, hidden, or what macOS adds."""
+    folders, _, last = name.rpartition("/")
+    return not last or last.startswith(".") or folders.startswith("__MACOSX")
 
 
 def _zstd(file: BinaryIO) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from harness.data.jsonl import Row
 from harness.records import Passage
@@ -17,6 +18,11 @@ def passage_of(row: Row) -> Passage:
 
     Raises InputError naming file, line, field and fix; among others for one without any text.
     """
+    passage_id, contents = row.values.get("id"), row.values.get("contents")
+    if _is_text(passage_id) and _is_text(contents):
+        # Nearly every row: told from one with a mistake in a tenth of the time.
+        title, _, text = contents.partition("\n")
+        return normal_passage(Passage(passage_id, title, text))
     passage_id = row.identifier("id")
     if row.values.get("contents") is None and "text" in row.values:
         title, text = row.text_or_none("title"), row.text_or_none("text")
@@ -28,6 +34,10 @@ def passage_of(row: Row) -> Passage:
         contents = row.text("contents", "\"Title\\nText\" (or the fields 'title' and 'text')")
         title, _, text = contents.partition("\n")
     return normal_passage(Passage(passage_id, title, text))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not value.isspace()
 
 
 def normal_passage(passage: Passage) -> Passage:

@@ -128,7 +128,7 @@ class Hub:
         # Unpacking tens of gigabytes unasked would surprise more than one more command.
         raise InputError(
             f"split '{self._split}' needs a corpus: run 'hf download {self._hub.repo} {name} "
-            "--repo-type dataset', unpack it, and give the .jsonl file with --corpus"
+            "--repo-type dataset', and give the file with --corpus"
         )
 
     def _download(self, name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import operator
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -22,8 +23,7 @@ class Strings(Sequence[str]):
         self._text: Any = bytearray()
         self._ends: Any = array("q", [0])
         self._new = array("Q")
-        self._hashes = np.empty(0, np.uint64)
-        self._order = np.empty(0, np.uint32)
+        self._hashes = self._order = memoryview(b"")
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> Strings:
@@ -40,17 +40,17 @@ class Strings(Sequence[str]):
         mode: Any
         made, mode = cls(), "r" if mapped else None
         made._text, made._ends, made._hashes, made._order = (
-            # A plain array on the map: numpy's own class costs microseconds for each look.
-            np.asarray(np.load(_file(folder, name, part), mmap_mode=mode, allow_pickle=False))
+            # numpy makes an object of each number, which costs more than finding it.
+            memoryview(np.load(_file(folder, name, part), mmap_mode=mode, allow_pickle=False))
             for part in _PARTS
         )
         return made
 
     def save(self, folder: Path, name: str) -> None:
         """Write four files ``NAME.*.npy``, once sealed."""
-        text = np.frombuffer(self._text, np.uint8)
-        ends = np.frombuffer(self._ends, np.int64)
-        for part, values in zip(_PARTS, (text, ends, self._hashes, self._order), strict=True):
+        text, ends = np.frombuffer(self._text, np.uint8), np.asarray(self._ends)
+        parts = (text, ends, np.asarray(self._hashes), np.asarray(self._order))
+        for part, values in zip(_PARTS, parts, strict=True):
             np.save(_file(folder, name, part), values, allow_pickle=False)
 
     def append(self, text: str) -> None:
@@ -63,10 +63,11 @@ class Strings(Sequence[str]):
         """Make all findable; returns the position of the first string that was there before."""
         hashes = np.frombuffer(self._new, np.uint64)
         order = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[order]
-        self._order = order.astype(np.uint32 if len(order) < 2**32 else np.int64)
+        hashes = hashes[order]
+        self._hashes = memoryview(hashes)
+        self._order = memoryview(order.astype(np.uint32 if len(order) < 2**32 else np.int64))
         self._new = array("Q")
-        same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
+        same = np.flatnonzero(hashes[1:] == hashes[:-1])
         # Equal hashes are only a suspicion: compare the strings themselves, in order.
         seen: set[str] = set()
         for position in np.unique(order[np.union1d(same, same + 1)]):
@@ -78,13 +79,12 @@ class Strings(Sequence[str]):
 
     def find(self, text: str) -> int | None:
         """The position of a string, or None."""
-        key = np.uint64(_hash(text))
-        place = int(self._hashes.searchsorted(key))
-        while place < len(self._hashes) and self._hashes[place] == key:
-            position = int(self._order[place])
-            if self[position] == text:
+        key, hashes = _hash(text), self._hashes
+        for place in range(bisect_left(hashes, key), len(hashes)):
+            if hashes[place] != key:
+                break
+            if self[position := self._order[place]] == text:
                 return position
-            place += 1
         return None
 
     def __len__(self) -> int:
@@ -97,7 +97,9 @@ class Strings(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[operator.index(index)]
+        place = operator.index(index)
+        if not 0 <= place < len(self):
+            place = range(len(self))[place]
         return bytes(self._text[self._ends[place] : self._ends[place + 1]]).decode()
 
 

@@ -60,11 +60,15 @@ class Batch:
     def of(cls, texts: Sequence[str], tokenize: Tokenizer) -> Batch:
         """Count the terms of texts, one a passage."""
         numbers: dict[str, int] = {}
+        of_word: dict[str, int] = {}  # each word is stemmed once
         lengths, found = array("i"), array("i")
         for text in texts:
-            terms = tokenize(text)
-            lengths.append(len(terms))
-            found.extend([numbers.setdefault(term, len(numbers)) for term in terms])
+            words = tokenize.words(text)
+            new = [word for word in words if word not in of_word]
+            for word, term in zip(new, tokenize.terms(new), strict=True):
+                of_word[word] = numbers.setdefault(term, len(numbers))
+            lengths.append(len(words))
+            found.extend([of_word[word] for word in words])
         each = np.repeat(np.arange(len(texts)), lengths)
         postings, frequencies = np.unique(
             np.asarray(found, np.int64) * len(texts) + each, return_counts=True
@@ -194,7 +198,7 @@ def _in_processes(tasks: Iterator[Task], cores: int) -> Iterator[int]:
 
 
 def _depend_on_parent() -> None:
-    """Leave Ctrl-C to the parent, which ends this process; and end with it, even if it is killed."""
+    """Leave Ctrl-C to the parent, which ends this process; end with it, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 

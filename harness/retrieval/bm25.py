@@ -101,8 +101,9 @@ class BM25Retriever(Retriever):
         return {"sparse index": self._bytes}
 
     def provenance(self) -> dict[str, Any]:
-        """Versions of the libraries that separate, stem and weigh the terms."""
-        return _versions(self.settings)
+        """Versions of the libraries that separate, stem and weigh the terms; a compiler's."""
+        is_compiled = self._postings.is_compiled(len(self._corpus))
+        return _versions(self.settings) | ({"numba": version("numba")} if is_compiled else {})
 
 
 class BM25InMemory:

@@ -16,7 +16,7 @@ from harness.files import remove_leftovers, writing
 from harness.retrieval.base import Built, Progress
 from harness.retrieval.batches import Batches
 from harness.retrieval.building import Note
-from harness.retrieval.inverting import invert
+from harness.retrieval.inverting import SCRATCH, invert
 from harness.retrieval.terms import BM25Settings
 from harness.sealed import check_sealed, write_sealed
 
@@ -62,7 +62,7 @@ def build_sealed(
             if _is_there(folder):
                 built = None
             else:
-                remove_leftovers(work)
+                _sweep(folder, work)
                 built = _timed(folder, work, corpus, settings, progress)
         shutil.rmtree(work, ignore_errors=True)
     return built
@@ -86,6 +86,13 @@ def _timed(
     now = perf_counter() - start
     Note(len(corpus), before + now).write(folder.with_suffix(".json"))
     return Built(cached=False, seconds=before + now, now=now)
+
+
+def _sweep(folder: Path, work: Path) -> None:
+    """Remove what a killed building leaves of no use: gigabytes, of a large corpus."""
+    remove_leftovers(work)
+    for half in (*work.glob(f"{SCRATCH}*"), *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(half)
 
 
 def _is_there(folder: Path) -> bool:

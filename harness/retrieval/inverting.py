@@ -24,6 +24,8 @@ PASSAGES, WEIGHTS, STARTS, TERMS = "passages.npy", "weights.npy", "starts.npy", 
 """Files of an index: of each posting the passage's position (int32) and the term's weight there
 (float32), term after term, passages in order; where each term's postings start (int64, one more
 than terms); and the terms (``Strings``), each at the place of its number."""
+SCRATCH = ".buckets."
+"""What the name of the folder begins with that buckets lie in."""
 _BUCKET = 2**22
 """Postings that are sorted at once, in some 300 MB."""
 
@@ -95,7 +97,7 @@ def invert(batches: Batches, settings: BM25Settings, folder: Path) -> None:
     np.save(folder / STARTS, starts, allow_pickle=False)
     Strings.of(counts.numbers).save(folder, TERMS)
     with (
-        TemporaryDirectory(prefix=".buckets.", dir=batches.folder) as scratch,
+        TemporaryDirectory(prefix=SCRATCH, dir=batches.folder) as scratch,
         _array_file(folder / PASSAGES, np.dtype(np.int32), int(starts[-1])) as of_passages,
         _array_file(folder / WEIGHTS, np.dtype(np.float32), int(starts[-1])) as of_weights,
     ):

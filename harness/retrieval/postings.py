@@ -78,14 +78,17 @@ class Postings:
         ends = self.starts[0] == 0 and self.starts[-1] == len(self.positions) == len(self.weights)
         return bool(ends and (self.starts[1:] >= self.starts[:-1]).all())
 
+    def is_compiled(self, passages: int) -> bool:
+        """Whether search over so many passages is compiled: the same results, sooner."""
+        return passages >= _COMPILED_FROM and self.in_order and find_spec("numba") is not None
+
     def of_term(self, term: int) -> slice:
         """Where the postings of a term lie."""
         return slice(self.starts[term], self.starts[term + 1])
 
     def search(self, terms: Sequence[str], corpus: Corpus, k: int) -> list[Passage]:
         """The k best passages for the terms of a query; unknown ones are left out."""
-        is_large = len(corpus) >= _COMPILED_FROM and self.in_order and k > 0
-        if is_large and find_spec("numba"):
+        if self.is_compiled(len(corpus)) and k > 0:
             found = self._compiled(terms, len(corpus), k)
             best = np.array([-place for _, place in found], np.int64)
             return with_scores(corpus, best, np.array([score for score, _ in found]))

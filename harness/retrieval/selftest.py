@@ -20,7 +20,7 @@ _SHARE = 0.9
 # Encoders take a query otherwise than a passage, and parts of an article are alike.
 _SHARE_FIRST = 0.5
 _FIRST_WORDS = 12
-_LARGE = 100_000
+_LARGE = 20_000
 # Longer than any stop word, so every tokenizer keeps it.
 _LONG = 6
 _LONG_WORD = re.compile(rf"[^\W_]{{{_LONG},}}")

@@ -69,19 +69,27 @@ class Tokenizer:
         if settings.stemmer:
             from Stemmer import Stemmer
 
-            self._stem = Stemmer(settings.stemmer).stemWords
+            # Its cache of words costs more than stemming where most words are new.
+            self._stem = Stemmer(settings.stemmer, 0).stemWords
 
     def __call__(self, text: str) -> list[str]:
         """The index terms of a text, in order, repetitions kept."""
+        return self.terms(self.words(text))
+
+    def terms(self, words: list[str]) -> list[str]:
+        """The term of each word."""
+        return self._stem(words) if self._stem else words
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text that become terms, each by itself."""
         text = self._form(text).lower()
         parts = [text] if self._segment is None else self._segment(text)
-        words = [
+        return [
             found
             for part in parts
             for found in words_of(part)
             if len(found) >= self._shortest and found not in self._stopwords
         ]
-        return self._stem(words) if self._stem else words
 
 
 def words_of(text: str) -> list[str]:

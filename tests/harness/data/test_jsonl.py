@@ -84,7 +84,7 @@ def test_escaped_pairs_and_backslashes_are_fine(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "kind"), [(b"\xfd7zXZ\x00", "xz"), (b"PK\x03\x04", "zip"), (b"BZh9", "bzip2")]
+    ("head", "kind"), [(b"7z\xbc\xaf", "7z"), (b"BZh9", "bzip2"), (b"\xfd7zXZ\x00", "xz")]
 )
 def test_compressed_files_are_named_as_such(tmp_path, head, kind):
     with pytest.raises(InputError, match=f"is {kind}-compressed; unpack it"):

@@ -1,4 +1,4 @@
-"""Files of a source: the same rows plain, gzip or zstd; every place and every error named."""
+"""Files of a source: the same rows plain, gzip, zstd or zip; every place and every error named."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gzip
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import zstandard
@@ -19,6 +21,15 @@ from harness.errors import InputError
 from harness.formats.sources import counted, find, json_rows, lines, table_rows
 
 Pack = Callable[[bytes], bytes]
+
+
+def zipped(content: bytes) -> bytes:
+    file = BytesIO()
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("rows.any", content)
+    return file.getvalue()
+
+
 PACK: dict[str, Pack] = {
     "plain": lambda content: content,
     "gzip": gzip.compress,
@@ -26,6 +37,7 @@ PACK: dict[str, Pack] = {
     "two zstd frames": lambda content: b"".join(
         map(zstandard.compress, (content[:9], content[9:]))
     ),
+    "zip": zipped,
     "two gzip members": lambda content: gzip.compress(content[:9]) + gzip.compress(content[9:]),
 }
 ROWS = [{"id": 1, "text": "où"}, {"id": 2, "text": "là"}]
@@ -166,7 +178,7 @@ def test_a_line_that_memory_may_not_hold_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("head", "kind"), [(b"PK\x03\x04", "zip"), (b"BZh9", "bzip2"), (b"\xfd7zXZ\x00", "xz")]
+    ("head", "kind"), [(b"7z\xbc\xaf", "7z"), (b"BZh9", "bzip2"), (b"\xfd7zXZ\x00", "xz")]
 )
 def test_other_packings_are_named(path: Path, head: bytes, kind: str) -> None:
     path.write_bytes(head + b"rest")

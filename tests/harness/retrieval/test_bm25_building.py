@@ -122,9 +122,13 @@ def test_a_stopped_building_goes_on_with_what_is_whole(
     flipped = bytearray(second.read_bytes())
     flipped[flipped.index(b"home")] ^= 1
     second.write_bytes(flipped)
+    for half in (work / f"{inverting.SCRATCH}x", work.with_name(f".{work.stem}.x")):
+        half.mkdir()
+        (half / "gigabytes").write_text("x")
     retriever = BM25Retriever(corpus, progress=lambda done, _: calls.append(done))
     assert calls == [10, 20, 30, 40, 50]
-    assert not work.exists()
+    assert {file.suffix for file in (tmp_path / "bm25").iterdir()} == {"", ".json"}
+    assert len(list((tmp_path / "bm25").iterdir())) == 2
     assert retriever.built is not None and retriever.built.seconds is not None
     assert retriever.built.seconds > retriever.built.now
     assert_same(retriever._postings, corpus, BM25Settings())
