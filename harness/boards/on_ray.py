@@ -116,7 +116,7 @@ def _init(address: str, tries: int, options: dict[str, Any]) -> None:
 
 
 def _local_options() -> dict[str, Any]:
-    from harness.meters.hardware import cpu_quota
+    from harness.cores import cpu_quota
 
     return {
         "_node_ip_address": "127.0.0.1",

@@ -74,8 +74,13 @@ def open_unpacked(path: Path, tell: Callable[[int], None] = lambda _: None) -> B
     """
     packed = packing(path)
     file = open_file(path)
-    chunks = {"gzip": _gzip, "zstd": _zstd, "zip": partial(_zip, path), None: _plain}[packed](file)
-    return BufferedReader(_Chunks(path, file, chunks, tell), _CHUNK)
+    unpack: dict[str | None, Callable[[BinaryIO], Iterator[bytes]]] = {
+        "gzip": _gzip,
+        "zstd": _zstd,
+        "zip": partial(_zip, path),
+        None: _plain,
+    }
+    return BufferedReader(_Chunks(path, file, unpack[packed](file), tell), _CHUNK)
 
 
 def lines_of(path: Path, binary: BinaryIO) -> Iterator[bytes]:

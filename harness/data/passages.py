@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness.data.jsonl import Row
 from harness.records import Passage
@@ -36,7 +36,7 @@ def passage_of(row: Row) -> Passage:
     return normal_passage(Passage(passage_id, title, text))
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value) and not value.isspace()
 
 

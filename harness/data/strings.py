@@ -64,8 +64,8 @@ class Strings(Sequence[str]):
         hashes = np.frombuffer(self._new, np.uint64)
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]
-        self._hashes = memoryview(hashes)
-        self._order = memoryview(order.astype(np.uint32 if len(order) < 2**32 else np.int64))
+        self._hashes = hashes.data
+        self._order = order.astype(np.uint32 if len(order) < 2**32 else np.int64).data
         self._new = array("Q")
         same = np.flatnonzero(hashes[1:] == hashes[:-1])
         # Equal hashes are only a suspicion: compare the strings themselves, in order.

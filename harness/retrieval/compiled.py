@@ -21,7 +21,7 @@ def best(
     ends: NDArray[np.int64],
     passages: int,
     k: int,
-) -> list[tuple[float, int]]:
+) -> list[tuple[float, np.int64]]:
     """The k best passages as (score, -position), in no order; only scores above zero.
 
     Of each term of a query, ``starts`` and ``ends`` tell where its postings lie, whose positions

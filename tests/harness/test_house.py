@@ -35,7 +35,7 @@ def test_no_file_of_the_engine_speaks_of_one_method() -> None:
 
 
 def test_the_top_of_the_engine_can_be_overlooked() -> None:
-    assert len([file for file in HARNESS.glob("*.py") if file.name != "__init__.py"]) <= 16
+    assert len([file for file in HARNESS.glob("*.py") if file.name != "__init__.py"]) <= 17
 
 
 def test_the_registry_is_the_lowest_layer() -> None:
