@@ -42,13 +42,17 @@ class Counts:
     """Terms [passages] of each passage."""
 
     @classmethod
-    def of(cls, batches: Batches) -> Counts:
-        """Raises InputError if no passage holds a term."""
+    def of(cls, batches: Batches, scratch: Path) -> Counts:
+        """Count all; the numbers of each batch's terms go into a file of ``scratch``.
+
+        Raises InputError if no passage holds a term.
+        """
         numbers: dict[str, int] = {}
         holders = np.zeros(0, np.int64)
         lengths = np.zeros(batches.passages, np.int32)
         for first, batch in batches:
-            own = [numbers.setdefault(term, len(numbers)) for term in batch.terms]
+            own = np.array([numbers.setdefault(term, len(numbers)) for term in batch.terms], "i4")
+            np.save(_numbers(scratch, first), own, allow_pickle=False)
             if len(numbers) > len(holders):
                 holders = np.append(holders, np.zeros(len(numbers), np.int64))
             holders[own] += batch.holders
@@ -92,22 +96,24 @@ def invert(batches: Batches, settings: BM25Settings, folder: Path) -> None:
     The same as bm25s builds of the same ids, which are numbered as terms first occur: bm25s' own
     vocabulary follows Python's random set order.
     """
-    counts = Counts.of(batches)
-    starts, weigh = counts.starts, counts.weigh(settings)
-    np.save(folder / STARTS, starts, allow_pickle=False)
-    Strings.of(counts.numbers).save(folder, TERMS)
-    with (
-        TemporaryDirectory(prefix=SCRATCH, dir=batches.folder) as scratch,
-        _array_file(folder / PASSAGES, np.dtype(np.int32), int(starts[-1])) as of_passages,
-        _array_file(folder / WEIGHTS, np.dtype(np.float32), int(starts[-1])) as of_weights,
-    ):
+    with TemporaryDirectory(prefix=SCRATCH, dir=batches.folder) as place:
+        scratch = Path(place)
+        counts = Counts.of(batches, scratch)
+        starts, weigh = counts.starts, counts.weigh(settings)
+        np.save(folder / STARTS, starts, allow_pickle=False)
+        Strings.of(counts.numbers).save(folder, TERMS)
+        counts.numbers.clear()  # the most memory that there is
         bounds = _bounds(starts)
-        _part(batches, counts.numbers, bounds, Path(scratch))
-        for number, terms in enumerate(np.diff(bounds)):
-            for postings in _sorted(_bucket(Path(scratch), number), whole=terms > 1):
-                passages = postings[:, 1]
-                passages.tofile(of_passages)
-                weigh(postings[:, 0], passages, postings[:, 2]).tofile(of_weights)
+        _part(batches, bounds, scratch)
+        with (
+            _array_file(folder / PASSAGES, np.dtype(np.int32), int(starts[-1])) as of_passages,
+            _array_file(folder / WEIGHTS, np.dtype(np.float32), int(starts[-1])) as of_weights,
+        ):
+            for number, terms in enumerate(np.diff(bounds)):
+                for postings in _sorted(_bucket(scratch, number), whole=terms > 1):
+                    passages = postings[:, 1]
+                    passages.tofile(of_passages)
+                    weigh(postings[:, 0], passages, postings[:, 2]).tofile(of_weights)
 
 
 def _bounds(starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -119,12 +125,10 @@ def _bounds(starts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(bounds)
 
 
-def _part(
-    batches: Batches, numbers: dict[str, int], bounds: NDArray[np.int64], scratch: Path
-) -> None:
+def _part(batches: Batches, bounds: NDArray[np.int64], scratch: Path) -> None:
     """Append every posting (term, passage, frequency; int32) to the bucket of its term."""
     for first, batch in batches:
-        own = np.array([numbers[term] for term in batch.terms], np.int64)
+        own = np.load(_numbers(scratch, first), allow_pickle=False)
         # Two bytes are sorted in linear time.
         of_term = (bounds.searchsorted(own, side="right") - 1).astype(np.uint16)
         bucket = np.repeat(of_term, batch.holders)
@@ -138,6 +142,10 @@ def _part(
             begin = ends[number - 1] if number else 0
             with _bucket(scratch, number).open("ab") as file:
                 postings[begin : ends[number]].tofile(file)
+
+
+def _numbers(scratch: Path, first: int) -> Path:
+    return scratch / f"{first}.npy"
 
 
 def _bucket(scratch: Path, number: int) -> Path:
