@@ -45,9 +45,12 @@ JOINT = (
 LOCAL = (*READ_VECTORS, *CONSOLIDATED, *TRAIN, *LAYERS, *CARTRIDGES, *JOINT, "self-rag")
 """Methods whose vectors, adapters, keys or weights no server takes, or that write own tokens."""
 LACKS = {
-    **dict.fromkeys(READ_VECTORS, "needs the capability 'soft-prompts', which model 'm' lacks"),
     **dict.fromkeys(
-        CONSOLIDATED, "needs the capability 'adapters' and the capability 'soft-prompts"
+        READ_VECTORS,
+        "needs the capability 'hidden-states' and the capability 'soft-prompts',",
+    ),
+    **dict.fromkeys(
+        CONSOLIDATED, "needs the capability 'adapters' and the capability 'hidden-states' and"
     ),
     **dict.fromkeys(CARTRIDGES, "needs the capability 'key-value-prompts' and the capability 'tra"),
     **dict.fromkeys(TRAIN, "needs the capability 'adapters' and the capability 'training', which"),

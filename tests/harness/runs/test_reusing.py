@@ -56,7 +56,11 @@ def counts(folder: Path) -> tuple[int, int]:
     return replies["calls"], replies["cached"]
 
 
-def test_another_run_has_the_same_answers_without_asking(files: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("concurrency", [0, 4])
+def test_another_run_has_the_same_answers_without_asking(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
+) -> None:
+    monkeypatch.setattr(Known, "concurrency", concurrency)
     plain = go(files, tmp_path / "plain", Known(), megabytes=0)
     first = go(files, tmp_path / "first", model := Known())
     assert model.calls == 48 and counts(first) == (48, 0)

@@ -49,7 +49,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def test_shared_parts_that_are_not_there_and_models_that_run_elsewhere(refused, command) -> None:
     assert "nowhere" in refused(*command, "--shared", "./nowhere")
     line = refused(*command, "--model", SERVER)
-    assert "model 'm' cannot read vectors" in line or "needs the capability 'soft-prompts'" in line
+    assert "model 'm' cannot read vectors" in line or "and the capability 'soft-prompts'" in line
 
 
 @pytest.mark.parametrize(

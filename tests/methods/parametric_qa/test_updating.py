@@ -290,7 +290,7 @@ def test_the_same_seed_gives_the_same_records(call, tmp_path):
         (["--steps", 1001], "method 'parametric-qa': parameter 'steps' = 1001: "),
         (["--shared", "smollm2-135m-instruct"], "take that model, or train shared parts for this"),
         (["--shared", "nowhere"], "no shared parts 'nowhere'"),
-        (["--model", "openai:x@http://localhost:1/v1"], "needs the capability 'soft-prompts'"),
+        (["--model", "openai:x@http://localhost:1/v1"], "and the capability 'soft-prompts'"),
         (["--out", "/proc/none"], "cannot write there"),
         (["-p", "k=2"], "-p k: of which method?"),
         (["--method", "bm25"], "--shared: an option of parametric-qa; give -p NAME=VALUE for bm25"),
