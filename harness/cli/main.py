@@ -110,7 +110,8 @@ def _status() -> int:
     except OSError as error:
         if error.filename is None:  # of the output, or of no file at all
             raise
-        check = "check who may read it" if isinstance(error, PermissionError) else "see to its disk"
+        denied = isinstance(error, PermissionError)
+        check = "check who may read it" if denied else "see to its disk, and run again"
         typer.echo(f"error: {visible(str(error.filename))}: {error.strerror}; {check}", err=True)
         return 2
     except _USAGE_ERROR as error:

@@ -20,9 +20,9 @@ def score(
 ) -> None:
     """Score finished runs again from their predictions; no model is needed."""
     from harness.runs.directory import find_runs
-    from harness.runs.scoring import check_scores, score_run
+    from harness.runs.scoring import check_scores, score_again
 
-    work, did = (check_scores, "as scored") if check else (score_run, "scored")
+    work, did = (check_scores, "as scored") if check else (score_again, "scored")
     damaged: list[InputError] = []
     for folder in find_runs(runs):
         try:

@@ -107,7 +107,7 @@ class BM25Retriever(Retriever):
 
 
 class BM25InMemory:
-    """The same search over an index that is built anew and lies in no file.
+    """The same search over an index that is built anew and kept in no file.
 
     For memories that hold their passages in a form of their own.
     """
@@ -117,7 +117,8 @@ class BM25InMemory:
         own = _settings(settings)
         self.corpus = corpus
         self._tokenize = Tokenizer(own)
-        with TemporaryDirectory(prefix="memory-harness-") as scratch:
+        # The usual name: a method may write there and nowhere else but in its own folders.
+        with TemporaryDirectory() as scratch:
             build(corpus, own, Path(scratch), Path(scratch), cores=1)
             self._postings = Postings.open(Path(scratch), mapped=False)
 

@@ -9,14 +9,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from harness.errors import InputError
-from harness.files import atomic_file, write_json
+from harness.errors import InputError, RunLockedError
+from harness.files import atomic_file, locked, remove_leftovers, write_json
 from harness.fingerprint import canonical_json, file_sha256
 from harness.metrics import (
     METRICS_VERSION,
@@ -57,6 +58,13 @@ def score_run(folder: Path) -> bool:
     }
     write_json(folder / STAMP, record)
     return True
+
+
+def score_again(folder: Path) -> bool:
+    """``score_run`` of a run that nobody is writing, rid of what a killed scoring left."""
+    with suppress(RunLockedError), locked(folder, "run"):
+        remove_leftovers(folder)
+    return score_run(folder)
 
 
 def check_scores(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import atomic_file, parsed_json
+from harness.files import atomic_file, parsed_json, writing
 from harness.fingerprint import canonical_json
 
 UNANSWERED = "unanswered.jsonl"
@@ -36,7 +36,8 @@ def write_unanswered(folder: Path, reasons: Mapping[str, str]) -> None:
     """Replace the file atomically; without any question it is removed."""
     path = folder / UNANSWERED
     if not reasons:
-        path.unlink(missing_ok=True)
+        with writing(path):
+            path.unlink(missing_ok=True)
         return
     with atomic_file(path) as file:
         for question_id, reason in reasons.items():

@@ -65,4 +65,4 @@ def test_a_full_disk_is_told_in_one_line_and_the_commands_go_on(tmp_path: Path) 
 
 def is_told(line: str) -> bool:
     """Whether a line says what could not be written, why, and what to do."""
-    return line.startswith("error: /") and "(No space left on device); " in line
+    return line.startswith("error: /") and "No space left on device" in line and "; " in line
