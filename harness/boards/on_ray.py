@@ -30,8 +30,6 @@ RAY, ADDRESS = "ray", "RAY_ADDRESS"
 EXTRA = "pip install 'lm-memory-harness[ray]'"
 STORE_BYTES = 200 * 2**20
 """Of a cluster that is started here: what lies in it are some answers, or a piece of a memory."""
-TRIES = 3
-"""Of starting a cluster here: Ray gives its own processes some seconds, few on a busy machine."""
 LEAVES = 5.0
 """Seconds in which workers remove what they had on their disks."""
 
@@ -87,11 +85,12 @@ def ray_cluster(on: str) -> Iterator[Cluster]:
     address = "local" if local else os.environ[ADDRESS] if on == RAY else on
     options = _local_options() if local else {}
     try:
-        _init(address, TRIES if local else 1, options)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
         why = describe_error(error)[:300]
         raise ConfigError(
-            f"--on {on}: Ray does not start here ({why}); end other programs and try again"
+            f"--on {on}: Ray does not start here, which it must in 30 s ({why}); see to what else "
+            "the machine is at, and run again"
             if local
             else f"--on {on}: no cluster at '{address}' ({why}); check the address, {ADDRESS} and "
             "that Ray and Python are of the same version there"
@@ -100,19 +99,6 @@ def ray_cluster(on: str) -> Iterator[Cluster]:
         yield RayCluster(f"ray {ray.__version__}", local)
     finally:
         ray.shutdown()
-
-
-def _init(address: str, tries: int, options: dict[str, Any]) -> None:
-    import ray
-
-    for left in reversed(range(tries)):
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-            return
-        except Exception:
-            ray.shutdown()
-            if not left:
-                raise
 
 
 def _local_options() -> dict[str, Any]:

@@ -44,13 +44,13 @@ class Gate:
     """Words of a server that answers so many prompts, then none until it is opened."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.questions: Counter[str] = Counter()
         self.opened, self._lock = Event(), Lock()
 
     def __call__(self, prompt: str) -> str:
         with self._lock:
-            self.asked[prompt] += 1
-            waits = self.asked.total() > BEFORE
+            self.questions[prompt] += "How is number" in prompt  # others look what a server can
+            waits = self.questions.total() > BEFORE
         if waits:
             self.opened.wait(WAIT)
         return prompt.split()[-3]
@@ -128,7 +128,7 @@ def test_a_worker_that_is_killed_half_way_changes_no_byte(
         board = make_board(tmp_path, server.url)
         with start(board, out, environment) as process:
             try:
-                until(lambda: gate.asked.total() > BEFORE and rows(out) >= BEFORE // 2, process)
+                until(lambda: gate.questions.total() > BEFORE and rows(out) >= BEFORE // 2, process)
                 kept, workers = rows(out), workers_of(process)
                 assert len(workers) == 2 and kept < 2 * QUESTIONS
                 assert listening(process) <= LOOPBACK and listening(process)
@@ -138,15 +138,15 @@ def test_a_worker_that_is_killed_half_way_changes_no_byte(
             finally:
                 gate.opened.set()
                 process.kill()
-        asked = Counter(gate.asked)
+        asked = Counter(gate.questions)
         run_whole(
             read_board(str(board)).model_copy(update={"workers": 1}), alone, quiet(), device="cpu"
         )
     assert process.returncode == 0, told
     assert re.search(r"worker is gone, \d+ questions go to another", told)
     assert same_files(out) == same_files(alone) and len(same_files(out)) == 5
-    assert len(asked) == 2 * QUESTIONS
-    assert asked.total() - len(asked) <= 16, "what was told before the kill is not asked again"
+    assert len(+asked) == 2 * QUESTIONS
+    assert asked.total() - len(+asked) <= 16, "what was told before the kill is not asked again"
     for folder in find_runs(out):
         answered_on = read_manifest(folder).answered_on
         assert answered_on is not None and re.match(r"ray \d", answered_on.by)
@@ -162,7 +162,7 @@ def test_an_interrupt_ends_the_cluster_and_the_run_goes_on_here(
         board = make_board(tmp_path, server.url)
         with start(board, out, environment) as process:
             try:
-                until(lambda: gate.asked.total() > BEFORE and rows(out) >= BEFORE // 2, process)
+                until(lambda: gate.questions.total() > BEFORE and rows(out) >= BEFORE // 2, process)
                 processes = psutil.Process(process.pid).children(recursive=True)
                 process.send_signal(signal.SIGINT)
                 _, told = process.communicate(timeout=WAIT)
@@ -174,9 +174,9 @@ def test_an_interrupt_ends_the_cluster_and_the_run_goes_on_here(
         assert not psutil.wait_procs(processes, timeout=WAIT / 4)[1]
         kept = rows(out)
         assert kept >= BEFORE // 2
-        gate.asked.clear()
+        gate.questions.clear()
         own = read_board(str(board)).model_copy(update={"workers": 1})
         run_whole(own, out, quiet(), device="cpu")
-        assert gate.asked.total() == 2 * QUESTIONS - kept
+        assert gate.questions.total() == 2 * QUESTIONS - kept
         run_whole(own, alone, quiet(), device="cpu")
     assert same_files(out) == same_files(alone)
