@@ -13,7 +13,7 @@ WORKERS ?= 2
 # Processors that the numeric tests are run as, beside this one.
 CAPABILITIES := default avx2
 
-.PHONY: venv demo test test-ray coverage test-numeric test-lowest lint constraints faults sbom audit bench gpu-check clean
+.PHONY: venv demo test test-ray coverage test-numeric test-lowest lint constraints faults fuzz sbom audit bench gpu-check clean
 
 venv: .venv/.installed
 
@@ -109,6 +109,10 @@ bench: venv
 	$(BIN)/python -m tests.benchmarks.flashrag
 	$(BIN)/python -m tests.benchmarks.importing
 	$(BIN)/python -m tests.benchmarks.published
+
+# Every reader over 20,000 damaged files each, of slow ones fewer; what breaks one becomes a test.
+fuzz: venv
+	$(BIN)/python -m tests.fuzz --cases 20000
 
 # What only a GPU can show, in at most six minutes; on a CPU, that the script works.
 gpu-check: venv

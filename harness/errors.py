@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_BREAKS = re.compile(r"[\r\n]+\s*")
+
 
 class HarnessError(Exception):
-    """What went wrong, where, and how to fix it, in one line."""
+    """What went wrong, where, and how to fix it, in one line whatever names it repeats."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_BREAKS.sub(" ", message))
 
 
 class InputError(HarnessError):

@@ -17,6 +17,9 @@ from harness.errors import InputError, RunLockedError
 
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)  # it can only be read by setting it: here, before there are threads
+_LONGEST_NAME = 255
+DEEPEST = 200
+"""Lists and objects of JSON within each other."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\Z")
 
 
@@ -36,13 +39,28 @@ def to_slug(text: str) -> str:
     return re.sub(r"\.{2,}", ".", slug)[:128] or "unnamed"
 
 
+def possible(path: str | Path) -> Path:
+    """A path that somebody wrote. Raises InputError for one that no file can have."""
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME:
+        raise InputError(
+            f"{str(path)[:60]!a}: is no path that a file can have; write one of names of up to "
+            f"{_LONGEST_NAME} bytes"
+        )
+    return Path(path)
+
+
 def expanded(path: str | Path) -> Path:
     """A path with ``~`` and ``~name`` as the folders that they stand for.
 
-    Raises InputError where a user has none, as in a container under a number alone.
+    Raises InputError where a user has none, as in a container under a number alone, and as
+    ``possible``.
     """
     try:
-        return Path(path).expanduser()
+        return possible(path).expanduser()
     except RuntimeError as error:
         raise InputError(
             f"{path}: no home folder is known for it; set HOME, or write the path out (of the "
@@ -171,11 +189,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def parsed_json(text: str | bytes) -> Any:
-    """What a JSON text holds. Raises ValueError, also for lists within lists beyond measure."""
+    """What a JSON text holds. Raises ValueError, also as ``check_depth``."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+    check_depth(value)
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Raise ValueError for lists and objects more than ``DEEPEST`` within each other.
+
+    What is as deep as Python's parser allows is too deep for what comes after it.
+    """
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(DEEPEST):
+        if not level:
+            return
+        level = [
+            part
+            for each in level
+            for part in (each.values() if isinstance(each, dict) else each)
+            if isinstance(part, list | dict)
+        ]
+    if level:
+        raise ValueError("nested too deep")
 
 
 def read_json(path: Path) -> Any:
@@ -186,6 +225,14 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}); restore or delete it") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object. Raises InputError as ``read_json``, and for others."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f'{path}: holds no JSON object, {{"name": value}}; restore or delete it')
+    return value
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -185,9 +185,14 @@ def _check_questions(
 def _check_some(
     folder: Path, manifest: Manifest, scores: Scores, gold: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Raise InputError for a score that is not what scoring makes of its answer."""
+    """Raise InputError for a score that is missing, or not what scoring makes of its answer."""
     for id_, again in scored_again(folder, manifest, gold):
         place = bisect_left(scores.ids, id_)
+        if scores.ids[place : place + 1] != (id_,):
+            raise InputError(
+                f"{folder / SCORES}: has no scores of question {id_!r}, which is answered; run "
+                f"`memory-harness score {folder}`"
+            )
         for name, values in scores.columns.items():
             stored = None if np.isnan(values[place]) else float(values[place])
             # Where no answer of the run has a score, its column is not there.

@@ -15,6 +15,7 @@ from harness.boards.task_entry import TaskSource, is_path
 from harness.data.lm_eval_task import PREFIX
 from harness.data.yaml import load_yaml
 from harness.errors import InputError
+from harness.files import possible
 from harness.registry import board_file
 from harness.retrieval.prebuilt import beside, is_prebuilt
 
@@ -116,12 +117,15 @@ def _values(value: Any, board: Path) -> Any:
 
 def _is_local(text: str, board: Path) -> bool:
     """Whether it is no hub id: as transformers does, a folder that is there goes before."""
-    there = Path(text).is_dir() or (board.parent / text).is_dir()
+    path = possible(text)
+    there = path.is_dir() or (board.parent / path).is_dir()
     return text.startswith(".") or (bool(text) and there)
 
 
 def _local(text: str, board: Path) -> str:
     """The text of a local path, which must begin with ``/``, ``~`` or ``.`` to be one."""
+    if "://" in text:
+        return text  # a URL, which is refused where it is no model
     place = _beside(Path(text), board)
     if place == Path(text):
         return text
@@ -130,7 +134,7 @@ def _local(text: str, board: Path) -> str:
 
 def _beside(path: Path, board: Path) -> Path:
     """A path of a board, beside its file. Raises InputError if it lies where one stands instead."""
-    if path.is_absolute() or str(path).startswith("~"):
+    if possible(path).is_absolute() or str(path).startswith("~"):
         return path
     place = board.parent / path
     if path.exists() and not place.exists():

@@ -10,13 +10,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
-from harness.data.lm_eval_task import is_lm_eval, lm_eval_name, lm_eval_task
+from harness.data.lm_eval_task import (
+    LmEvalTask,
+    is_lm_eval,
+    lm_eval_name,
+    lm_eval_task,
+)
 from harness.errors import ConfigError, InputError
-from harness.files import expanded
+from harness.files import expanded, possible
+from harness.llm.powers import REMOTE_CODE, check_power
 from harness.registry import is_known, task_folder
 
 if TYPE_CHECKING:
@@ -36,6 +43,11 @@ class TaskFiles(BaseModel):
     corpus: Path | None = None
     data_dir: Path | None = None
     revision: str | None = None
+
+    @field_validator("questions", "train", "corpus", "data_dir")
+    @classmethod
+    def _possible(cls, path: Path | None) -> Path | None:
+        return path and possible(path)
 
 
 class TaskSource(BaseModel):
@@ -104,7 +116,7 @@ class TaskSource(BaseModel):
 
         path, files = self.files.train, self.files
         if path is None and is_lm_eval(self.name):
-            path = lm_eval_task(self.name).train
+            path = _lm_eval_task(self.name).train
         task = open_task(self.name, own=path is not None)
         if path is None and not is_lm_eval(self.name):
             source = find_source(task, self.split, files.data_dir, files.revision, verify=True)
@@ -159,6 +171,16 @@ def load_task_data(
     return load_task(task, split=split, limit=limit, documents=documents, **files.model_dump())
 
 
+def _lm_eval_task(name: str) -> LmEvalTask:
+    """lm-eval's task. Raises ConfigError for a file of somebody's own unless code may be run.
+
+    Its templates can do what Python can, and it names functions of files beside it.
+    """
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        check_power(REMOTE_CODE, f"task '{name}' runs code that its file names or holds")
+    return lm_eval_task(name)
+
+
 def _load_lm_eval(
     name: str, split: str, limit: int | None, files: TaskFiles, documents: int | None
 ) -> TaskData:
@@ -174,7 +196,7 @@ def _load_lm_eval(
         raise InputError(f"task '{name}' needs a corpus to search; give one: --corpus FILE")
     if not files.corpus.is_file():
         raise InputError(f"{files.corpus}: file not found; check the path")
-    found = lm_eval_task(name)
+    found = _lm_eval_task(name)
     data = load_task(
         Task(TaskCard(name=found.name, title=found.title)),
         questions=found.questions,

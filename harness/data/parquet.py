@@ -49,6 +49,8 @@ def _write(path: Path, file: BinaryIO) -> None:
     with TemporaryDirectory(prefix="memory-harness-") as scratch:
         try:
             rows = Dataset.from_parquet(str(path), cache_dir=scratch)
+            # pandas, which writes the lines, ends the process over text that is not UTF-8.
+            rows.data.validate(full=True)
         # The library raises many unrelated types; to the user all mean: not Parquet.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -72,7 +72,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{path}[{index}]", row
                     index += 1
                 tell(size * index // total)
-        except (ArrowException, OSError) as error:
+        # The last two: of texts that are not UTF-8, and of dates that are none.
+        except (ArrowException, OSError, ValueError, OverflowError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{path}: cannot read it as Parquet ({reason}); restore the file"

@@ -18,6 +18,7 @@ from typing import Any
 from harness.data.jsonl import parse_object
 from harness.data.packed import lines_of, open_unpacked
 from harness.errors import InputError
+from harness.files import check_depth
 
 BytesRead = Callable[[Path, int], None]
 """Told of a file and the position up to which it was read, in bytes of the file itself."""
@@ -200,9 +201,11 @@ def _items(path: Path, prefix: str) -> Iterator[Any]:
             file.read(3)
         try:
             for value in ijson.items(file, prefix, use_float=True):
+                check_depth(value)
                 yield value
                 index += 1
-        except ijson.JSONError as error:
+        # ValueError: bytes that are not UTF-8, numbers of thousands of digits, or depth.
+        except (ijson.JSONError, ValueError) as error:
             # The parser's message goes on with a drawing of the place.
             reason = str(error).removeprefix("b'").replace("\\n", "\n").partition("\n")[0]
             raise InputError(

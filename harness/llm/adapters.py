@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, InputError
+from harness.escape import one_line
 from harness.files import read_json, write_json
 from harness.fingerprint import fingerprint, known_sha256
 from harness.llm.loading import explained
@@ -178,7 +179,7 @@ class _Held:
 
 def check_plain(folder: Path, also: Sequence[str] = ()) -> None:
     """Raise InputError for an adapter that is more than LoRA layers, or has any of ``also``."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = folder / FILES[0]
     config = read_json(path)
@@ -192,16 +193,19 @@ def check_plain(folder: Path, also: Sequence[str] = ()) -> None:
         more = ["peft_type"]
     if more:
         raise InputError(
-            f"{path}: {more[0]} {config.get(more[0])!r} is more than LoRA layers over unchanged "
-            "weights; train the adapter without it"
+            f"{path}: {more[0]} {config.get(more[0])!r:.200} is more than LoRA layers over "
+            "unchanged weights; train the adapter without it"
         )
-    with safe_open(folder / FILES[1], "pt") as weights:
-        names = weights.keys()
+    try:
+        with safe_open(folder / FILES[1], "pt") as weights:
+            names = weights.keys()
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{folder / FILES[1]}: {one_line(str(error))}; save it again") from error
     other = [name for name in names if "lora_" not in name]
     if other:
         raise InputError(
-            f"{folder / FILES[1]} holds {other[0]}, which would replace the model's own; save the "
-            "adapter with save_embedding_layers=False"
+            f"{folder / FILES[1]} holds {one_line(other[0])}, which would replace the model's own; "
+            "save the adapter with save_embedding_layers=False"
         )
 
 

@@ -7,6 +7,7 @@ and rounded or shared ones take adapters as well. peft would build its layers an
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from harness.errors import InputError
-from harness.files import read_json
+from harness.escape import one_line
+from harness.files import read_object
 from harness.llm.adapters import FILES, check_adapter, check_plain
 from harness.llm.runtime import Runtime
 
@@ -109,20 +111,27 @@ def _read(runtime: Runtime, folder: Path) -> Adapter:
     from safetensors.torch import load_file
 
     check_plain(folder, _NOT_SUMMED)
-    config, path = read_json(folder / FILES[0]), folder / FILES[1]
+    path = folder / FILES[1]
+    alpha = read_object(folder / FILES[0]).get("lora_alpha")
+    if not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise InputError(f"{folder / FILES[0]}: 'lora_alpha' is no number; save the adapter again")
     tensors = load_file(path, device=str(runtime.device))
     layers = sorted({name.removesuffix(_DOWN).removesuffix(_UP) for name in tensors})
     base = _base(runtime.model)
     found: Adapter = {}
     for layer in layers:
         down, up = tensors.get(layer + _DOWN), tensors.get(layer + _UP)
-        if down is None or up is None:
-            raise InputError(f"{path} holds {layer}, which is no pair of LoRA weights of a layer")
-        name = layer.removeprefix(_START)
+        name = one_line(layer.removeprefix(_START))
+        if down is None or up is None or not _are_pair(down, up):
+            raise InputError(f"{path} holds {name}, which is no pair of LoRA weights of a layer")
         _check_fits(path, base, name, (up.shape[0], down.shape[1]))
-        scale = config["lora_alpha"] / down.shape[0]
+        scale = alpha / down.shape[0]
         found[name] = Low(down.to(base.dtype), (scale * up.float()).to(base.dtype))
     return found
+
+
+def _are_pair(down: torch.Tensor, up: torch.Tensor) -> bool:
+    return down.ndim == up.ndim == 2 and 0 < down.shape[0] == up.shape[1]
 
 
 def _check_fits(path: Path, base: Any, name: str, shape: tuple[int, int]) -> None:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError
-from harness.files import cache_dir, permitted, read_json, to_slug, write_json
+from harness.files import cache_dir, permitted, possible, read_json, to_slug, write_json
 from harness.fingerprint import file_sha256, known_sha256
 from harness.llm.model_config import ModelConfig, local_folder
 
@@ -60,7 +60,7 @@ def gguf_file(config: ModelConfig) -> Path:
     if not config.gguf_file:
         raise InputError(f"model '{config.name}' has no GGUF file to convert; set gguf_file")
     if (folder := local_folder(config.path)) is not None:
-        file = folder / config.gguf_file
+        file = folder / possible(config.gguf_file)
         if not file.is_file():
             raise InputError(f"{file}: no such file; give gguf:FILE with an existing GGUF file")
         return file

@@ -110,9 +110,17 @@ def _lm_eval(config: ModelConfig) -> dict[str, list[str]]:
 
 def _with_content(config: ModelConfig, arg: str) -> str:
     name, _, value = arg.partition("=")
-    if not value or not Path(value).is_dir():
+    if not value or not _is_folder(value):
         return arg
     return f"{name}={_content(config, Path(value), weights=_ALL_WEIGHTS)}"
+
+
+def _is_folder(text: str) -> bool:
+    """Most values are none: what is longer than a name may be is no path."""
+    try:
+        return Path(text).is_dir()
+    except OSError:
+        return False
 
 
 def _content(config: ModelConfig, folder: Path, weights: tuple[str, ...] = _WEIGHTS) -> str:

@@ -47,11 +47,17 @@ def check_powers(model: ModelConfig, known: ModelConfig | None = None) -> None:
     """
     before = set(_asked(known)) if known is not None else set()
     for power, why in _asked(model):
-        if (power, why) not in before and power not in allowed():
-            raise ConfigError(
-                f"model '{model.name}' {why}: if you trust it and where its entry comes from, "
-                f"write memory-harness --allow {power} before the command"
-            )
+        if (power, why) not in before:
+            check_power(power, f"model '{model.name}' {why}")
+
+
+def check_power(power: str, why: str) -> None:
+    """Raise ConfigError, which begins with who asks for it and why, if a power was not given."""
+    if power not in allowed():
+        raise ConfigError(
+            f"{why}: if you trust it and where its entry comes from, write memory-harness "
+            f"--allow {power} before the command"
+        )
 
 
 def _asked(model: ModelConfig) -> Iterator[tuple[str, str]]:

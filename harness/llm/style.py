@@ -74,7 +74,13 @@ def _has_template(config: ModelConfig) -> bool:
 def _in_gguf(file: Path) -> bool:
     from gguf import GGUFReader
 
-    return GGUFReader(file).get_field("tokenizer.chat_template") is not None
+    try:
+        return GGUFReader(file).get_field("tokenizer.chat_template") is not None
+    # What the bytes of a damaged file lead it to.
+    except Exception as error:
+        raise InputError(
+            f"{file}: not a GGUF file that can be read ({reason(error)}); fetch it again"
+        ) from error
 
 
 def _in_tokenizer(config: ModelConfig, path: str, revision: str | None) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.data.npy import mapped_npy
 from harness.errors import ConfigError, InputError
 from harness.files import expanded, read_json
 from harness.records import Passage
@@ -210,10 +211,8 @@ def _read(folder: Path, passages: int) -> Postings:
             "open the corpus file that the index was built from"
         )
     try:
-        weights, positions, starts = (
-            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _ARRAYS
-        )
-    except (ValueError, OSError, EOFError) as error:
+        weights, positions, starts = (mapped_npy(folder / name) for name in _ARRAYS)
+    except (ValueError, OSError) as error:
         raise InputError(f"{folder}: damaged ({error}); build the index again") from error
     # bm25s gives the empty text a number, also one without any posting.
     terms = {k: v for k, v in vocabulary.items() if k} if isinstance(vocabulary, dict) else {}
@@ -228,9 +227,11 @@ def _is_sound(postings: Postings, passages: int) -> bool:
     numbers, starts, positions = (postings.vocabulary.values(), postings.starts, postings.positions)
     return bool(
         numbers
-        and all(type(number) is int and 0 <= number < len(starts) - 1 for number in numbers)
         and starts.ndim == positions.ndim == postings.weights.ndim == 1
+        and starts.dtype.kind in "iu"
         and positions.dtype.kind in "iu"
+        and len(starts)
+        and all(type(number) is int and 0 <= number < len(starts) - 1 for number in numbers)
         and postings.weights.dtype.kind == "f"
         and starts.dtype.kind in "iu"
         and postings.is_sound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from struct import Struct
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 _MARGIN = 32
 # Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.
 _ROUNDING = 1e-5
+
+
+# Kind, dimensions, rows, two numbers of no use, whether it is trained, metric, numbers.
+_HEADER = Struct("<4siq16xbiQ")
+_FLAT_INNER_PRODUCT = b"IxFI"
 
 
 class DenseRetriever(Retriever):
@@ -218,15 +224,11 @@ def read_flat_index(path: Path, corpus: Corpus, encoder: HasDimensions) -> Any:
 
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a faiss index such as e5_Flat.index")
+    _check_header(path)
     try:
         index = faiss.read_index(str(path), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
     except RuntimeError as error:
         raise InputError(f"{path}: not a faiss index, or damaged; build it again") from error
-    if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise InputError(
-            f"{path}: holds a {type(index).__name__}; only flat inner-product indexes are read "
-            "(FlashRAG's faiss_type Flat)"
-        )
     if encoder.dimensions not in (None, index.d):
         raise InputError(
             f"{path}: has {index.d} dimensions, but encoder {encoder.name} gives "
@@ -238,6 +240,25 @@ def read_flat_index(path: Path, corpus: Corpus, encoder: HasDimensions) -> Any:
             "open the corpus file that the index was built from"
         )
     return index
+
+
+def _check_header(path: Path) -> None:
+    """Raise InputError unless a flat inner-product index of as many numbers as it says is there.
+
+    faiss makes room for what a header says before it looks what is there.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER.size)
+    if head.startswith(b"I") and not head.startswith(_FLAT_INNER_PRODUCT):
+        raise InputError(
+            f"{path}: holds an index of the kind {head[:4]!r}; only flat inner-product indexes are "
+            f"read ({_FLAT_INNER_PRODUCT!r}, FlashRAG's faiss_type Flat)"
+        )
+    numbers = (path.stat().st_size - _HEADER.size) // 4
+    whole = head.ljust(_HEADER.size, b"\xff")
+    _, dimensions, rows, _, metric, count = _HEADER.unpack(whole)
+    if dimensions < 1 or metric != 0 or not dimensions * rows == count == numbers:
+        raise InputError(f"{path}: not a faiss index, or damaged; build it again")
 
 
 def _entry(settings: Mapping[str, Any]) -> EncoderEntry:

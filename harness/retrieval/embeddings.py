@@ -11,15 +11,13 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from io import BytesIO
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
+from harness.data.npy import from_npy
 from harness.errors import HarnessError
 from harness.files import atomic_file
 from harness.retrieval.base import Progress
@@ -88,22 +86,14 @@ def _shard(path: Path, dimensions: int) -> tuple[np.ndarray, NDArray[np.float16]
 
 
 def _array(file: zipfile.ZipFile, name: str, dtype: type[np.generic]) -> np.ndarray:
-    """A member as an array, which takes no more memory than the file has bytes.
-
-    ``np.load`` believes a header's shape before it looks what is there.
-    """
+    """A member as an array, which takes no more memory than the file has bytes."""
     member = file.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed")
-    data = file.read(member)
-    stream = BytesIO(data)
-    if read_magic(stream) != (1, 0):
-        raise ValueError(f"{name} is of another version")
-    shape, is_fortran, found = read_array_header_1_0(stream)
-    start = stream.tell()
-    if found != dtype or is_fortran or prod(shape) * found.itemsize != len(data) - start:
-        raise ValueError(f"{name} does not hold {dtype.__name__} numbers of shape {shape}")
-    return np.frombuffer(data, found, offset=start).reshape(shape)
+    array = from_npy(file.read(member))
+    if array.dtype != dtype:
+        raise ValueError(f"{name} holds {array.dtype} numbers, not {dtype.__name__}")
+    return array
 
 
 def embed_corpus(

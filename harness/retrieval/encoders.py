@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,11 +70,12 @@ class SentenceEncoder(Encoder):
         _check_weights(entry, folder, files)
         self.name = entry.name
         self._settings = entry.settings
-        self._model = _load(folder, device)
+        with _explained(folder):
+            self._model = _load(folder, device)
+            _check_model(entry, self._model)
+            self.dimensions = int(self._model.encode(["x"], show_progress_bar=False).shape[1])
         # On 2 CPU cores MiniLM read 40 passages a second in eights, 35 in 32s and 29 in 128s.
         self._batch_size = batch_size or (8 if self._model.device.type == "cpu" else 128)
-        _check_model(entry, self._model)
-        self.dimensions = int(self._model.encode(["x"], show_progress_bar=False).shape[1])
         if entry.dimensions not in (None, self.dimensions):
             raise ConfigError(
                 f"encoder {entry.name}: {folder} gives {self.dimensions} dimensions, "
@@ -131,21 +133,29 @@ def open_encoder(
     return SentenceEncoder(encoder_entry(name, settings), device=device)
 
 
-def _load(folder: Path, device: str | None) -> SentenceTransformer:
-    quiet_libraries()
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
-
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say in one line that a folder's model cannot be loaded, or cannot encode, and why."""
     try:
-        model = SentenceTransformer(
-            str(folder), device=device, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        yield
+    except HarnessError:
+        raise
+    # The libraries raise many unrelated types; to the user all mean: no encoder.
+    except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(
             f"{folder}: no encoder that can be loaded ({reason}); expected a folder of "
             "sentence-transformers or transformers, with config.json, tokenizer and weights"
         ) from error
+
+
+def _load(folder: Path, device: str | None) -> SentenceTransformer:
+    quiet_libraries()
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(
+        str(folder), device=device, trust_remote_code=False, local_files_only=True
+    )
     # A prompt that the folder turns on by itself would add to the entry's prefixes.
     model.default_prompt_name = None
     return model.float().eval()

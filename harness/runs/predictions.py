@@ -120,15 +120,20 @@ def read_predictions(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         raise InputError(f"{path}: missing; run the same board again to answer its questions")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            try:
-                row = parsed_json(line)
-                _check(row)
-            except ValueError as error:
-                raise InputError(
-                    f"{path}:{number}: not a prediction ({error}); delete the line to have the "
-                    "question answered again"
-                ) from error
-            yield line, row
+            yield line, read_prediction(f"{path}:{number}", line)
+
+
+def read_prediction(where: str, line: bytes) -> dict[str, Any]:
+    """The row of a line; ``where`` begins the InputError of a broken one."""
+    try:
+        row: dict[str, Any] = parsed_json(line)
+        _check(row)
+    except ValueError as error:
+        raise InputError(
+            f"{where}: not a prediction ({error}); delete the line to have the question answered "
+            "again"
+        ) from error
+    return row
 
 
 _NEEDED = ("question_id", "answer", "retrieved_ids", "usage")

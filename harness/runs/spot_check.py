@@ -6,12 +6,13 @@ this release does. It takes the same time for a long run as for a short one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.errors import InputError
 from harness.runs.manifest import Manifest
+from harness.runs.predictions import read_prediction
 from harness.runs.scoring import Together
 from harness.runs.stamp import PREDICTIONS
 
@@ -24,10 +25,15 @@ def scored_again(
     """Question ids with their scores, without those that a task or a plug-in adds.
 
     Those may be slow, or not installed here; ``memory-harness score --check`` makes them, too. A
-    score stands here also where it was left out because no answer of the run has it.
+    score stands here also where it was left out because no answer of the run has it. Raises
+    InputError for a line that is no answer to a question of the gold.
     """
-    every = Together(retrieves=True, supports=True, tells_read=True)
-    for row in _spread(folder / PREDICTIONS):
+    every, path = Together(retrieves=True, supports=True, tells_read=True), folder / PREDICTIONS
+    for row in _spread(path):
+        if row["question_id"] not in gold:
+            raise InputError(
+                f"{path}: answers {row['question_id']!r}, which was not asked; restore the file"
+            )
         scores = every.score(row, gold[row["question_id"]], manifest.scoring, ())
         yield row["question_id"], {k: v for k, v in scores.items() if k not in _NO_SCORE}
 
@@ -44,4 +50,4 @@ def _spread(path: Path) -> Iterator[dict[str, Any]]:
             if number:
                 binary.readline()  # the end of another
             if line := binary.readline():
-                yield json.loads(line)
+                yield read_prediction(f"{path}, at byte {binary.tell() - len(line)}", line)

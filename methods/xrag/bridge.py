@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from harness.errors import (
 from harness.files import expanded, read_json, write_json, writing
 from harness.llm.weights import model_fingerprint
 from harness.prompts import PromptStyle
-from methods.parametric_qa.shared.parts import load_tensors, save_tensors
+from methods.parametric_qa.shared.parts import loaded, save_tensors
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
@@ -122,9 +123,8 @@ class Bridge(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
-        bridge = cls(read_config(folder))
-        load_tensors(folder / TENSORS_FILE, bridge, _AGAIN)
-        return bridge.eval().requires_grad_(False)
+        build = partial(cls, read_config(folder))
+        return loaded(folder / TENSORS_FILE, build, _AGAIN).eval().requires_grad_(False)
 
     def check_model(self, llm: LocalModel) -> None:
         """Raise ConfigError unless it is for this model and for prompts of its style."""

@@ -238,7 +238,7 @@ _ECHO = {"echo": True, "logprobs": 1}
 def _prompt_logprobs(value: dict[str, Any]) -> list[Token]:
     """vLLM's form: by token id, the token itself first; a chat has it beside the choices."""
     rows = value["choices"][0].get("prompt_logprobs") or value.get("prompt_logprobs")
-    if not isinstance(rows, list) or not rows or None in rows[1:]:
+    if not isinstance(rows, list) or not rows or not all(rows[1:]):
         raise NotOfferedError
     found = []
     for row in rows[1:]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.data.npy import mapped_npy
 from harness.errors import InputError
 from harness.files import atomic_file
 from methods.parametric_qa.memory.quantise import WRITE_AGAIN
@@ -48,15 +49,19 @@ class Pages:
         """Raises InputError if the file is missing, broken or of other documents."""
         path = folder / PAGES_FILE
         try:
-            numbers = np.load(path, allow_pickle=False).astype(np.int64)
+            stored = mapped_npy(path)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: {reason}; {WRITE_AGAIN}") from error
-        if numbers.shape != (documents,):
+        if stored.shape != (documents,):
             raise InputError(
-                f"{path}: has pages of {numbers.size} documents, the bank holds {documents}; "
+                f"{path}: has pages of {stored.size} documents, the bank holds {documents}; "
                 f"{WRITE_AGAIN}"
             )
+        # No more pages than documents: each document is of one.
+        if stored.dtype.kind != "u" or not (stored < max(documents, 1)).all():
+            raise InputError(f"{path}: its numbers are none of pages; {WRITE_AGAIN}")
+        numbers = stored.astype(np.int64)
         return cls(torch.from_numpy(numbers), weight)
 
     def save(self, folder: Path) -> None:

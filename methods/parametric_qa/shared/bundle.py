@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from harness.errors import ConfigError, InputError, did_you_mean
-from harness.files import expanded, folder_bytes, read_json, write_json, writing
+from harness.files import expanded, folder_bytes, read_object, write_json, writing
 from harness.fingerprint import fingerprint, folder_fingerprint
 from harness.llm.adapters import adapter_fingerprint
 from harness.prompts import PromptStyle
@@ -27,7 +28,7 @@ from methods.parametric_qa.shared.parts import (
     TENSORS_FILE,
     SharedParts,
     input_table,
-    load_tensors,
+    loaded,
     read_shape,
     save_tensors,
 )
@@ -114,12 +115,12 @@ class Bundle:
         parts = SharedParts.load(base)
         again = "train the shared parts again or restore the folder"
         try:
-            selection = SelectorConfig.model_validate(read_json(base / CONFIG_FILE)["selector"])
+            selection = SelectorConfig.model_validate(read_object(base / CONFIG_FILE)["selector"])
         except (KeyError, ValidationError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{base / CONFIG_FILE}: 'selector': {reason}; {again}") from error
-        selector = make_selector(selection.name, parts, selection.width, selection.key_dim)
-        load_tensors(base / SELECTOR_FILE, selector, again)
+        build = partial(make_selector, selection.name, parts, selection.width, selection.key_dim)
+        selector = loaded(base / SELECTOR_FILE, build, again)
         encoder = find_encoder(folder)
         try:
             if encoder is not None:
@@ -261,7 +262,7 @@ def check_style(folder: Path, style: PromptStyle, name: str) -> None:
 
     Parts of before styles were noted are of completions; chats had memories in another place then.
     """
-    trained = read_json(folder / CONFIG_FILE).get("prompt_style", "completion")
+    trained = read_object(folder / CONFIG_FILE).get("prompt_style", "completion")
     if trained != style:
         shape, _ = read_shape(base_of(folder) / CONFIG_FILE, "restore the folder")
         raise ConfigError(
@@ -282,10 +283,10 @@ def base_of(folder: Path) -> Path:
 
     Raises InputError for shipped parts that there are not.
     """
-    name: str | None = read_json(folder / CONFIG_FILE).get(BASE)
-    if name is None:
+    values = read_object(folder / CONFIG_FILE)
+    if values.get(BASE) is None:
         return folder
-    if name not in shipped_names():
+    if (name := str(values[BASE])) not in shipped_names():
         raise InputError(
             f"{folder / CONFIG_FILE}: '{BASE}': no shipped shared parts "
             f"'{name}'{did_you_mean(name, shipped_names())}"

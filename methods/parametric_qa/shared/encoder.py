@@ -7,6 +7,7 @@ document and then learned memory tokens, whose last hidden states, projected, ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ from harness.llm.halving import halving
 from methods.parametric_qa.shared.gradients import without_dropout
 from methods.parametric_qa.shared.parts import (
     SharedConfig,
-    load_tensors,
+    loaded,
     numbers_fingerprint,
     read_shape,
     save_tensors,
@@ -101,11 +102,12 @@ class DocumentEncoder(nn.Module):
         if not isinstance(start, list) or not all(isinstance(token, int) for token in start):
             raise InputError(f"{folder / CONFIG_FILE}: 'start' is no list of tokens; {again}")
         try:
-            encoder = cls.read(shape, values)
-        except (KeyError, TypeError, ValueError) as error:
+            with torch.device("meta"):
+                cls.read(shape, values)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{folder / CONFIG_FILE}: {reason}; {again}") from error
-        load_tensors(folder / TENSORS_FILE, encoder, again)
+        encoder = loaded(folder / TENSORS_FILE, partial(cls.read, shape, values), again)
         return encoder.eval().requires_grad_(False)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from harness.files import read_json
+from harness.files import read_object
 from methods.parametric_qa.shared.contextual import ContextualEncoder
 from methods.parametric_qa.shared.encoder import (
     CONFIG_FILE,
@@ -27,7 +27,7 @@ def find_encoder(folder: Path) -> DocumentEncoder | None:
     if not any((folder / name).exists() for name in (CONFIG_FILE, TENSORS_FILE)):
         return None
     # A file that is missing is named by what loads it.
-    known = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
+    known = read_object(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
     for kind in (SpanEncoder, ICAEEncoder):
         if known.get("kind") == kind.kind:
             return kind.load(folder)

@@ -73,15 +73,20 @@ class RoundedAdapter(LayerAdapter):
 
 
 class TrainedAdapter(LayerAdapter):
-    """Parameters: A drawn from a seed, B zero, so that it changes nothing before it is trained."""
+    """Parameters: A drawn from a seed, B zero, so that it changes nothing before it is trained.
+
+    Without a seed, A is zero, too: its numbers are in a file.
+    """
 
     def __init__(
-        self, shapes: Sequence[tuple[int, int]], layers: int, rank: int, seed: int = 0
+        self, shapes: Sequence[tuple[int, int]], layers: int, rank: int, seed: int | None = 0
     ) -> None:
         super().__init__()
-        source = torch.Generator().manual_seed(seed)
+        source = None if seed is None else torch.Generator().manual_seed(seed)
         for place, (inner, out) in zip(PLACES, shapes, strict=True):
-            a = (torch.rand(layers, rank, inner, generator=source) * 2 - 1) / inner**0.5
+            a = torch.zeros(layers, rank, inner)
+            if source is not None:
+                a = (torch.rand(layers, rank, inner, generator=source) * 2 - 1) / inner**0.5
             self.register_parameter(f"{_key(place)}_a", nn.Parameter(a))
             self.register_parameter(
                 f"{_key(place)}_b", nn.Parameter(torch.zeros(layers, rank, out))

@@ -8,21 +8,24 @@ input vector of its own width for each slot, so that what is stored for a docume
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from harness.errors import ConfigError, InputError, problem_of
-from harness.files import atomic_file, read_json, write_json, writing
+from harness.files import atomic_file, read_object, write_json, writing
 from harness.llm.weights import model_fingerprint
 from methods.parametric_qa.shared.token_kinds import begins_a_word
 
 if TYPE_CHECKING:
     from harness.llm.local import LocalModel
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 MOST_SLOTS = 512
 CONFIG_FILE, TENSORS_FILE, ADAPTER_FOLDER = "shared.json", "shared.safetensors", "adapter"
@@ -155,8 +158,7 @@ class SharedParts(nn.Module):
         """Read what ``save`` wrote. Raises InputError naming the file and the fix."""
         again = "train the shared parts again or restore the folder"
         shape, _ = read_shape(folder / CONFIG_FILE, again)
-        parts = cls(shape)
-        load_tensors(folder / TENSORS_FILE, parts, again)
+        parts = loaded(folder / TENSORS_FILE, partial(cls, shape), again)
         return parts.eval().requires_grad_(False)
 
     def check_model(self, model: Any, name: str) -> None:
@@ -189,21 +191,31 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, half: bool = Fals
         file.write(save(kept))
 
 
-def load_tensors(path: Path, module: nn.Module, again: str) -> None:
-    """Fill a module from safetensors. Raises InputError with the file, why, and how to mend it."""
+def loaded(path: Path, build: Callable[[], AnyModule], again: str) -> AnyModule:
+    """What ``build`` gives, with the numbers of a file; made without memory first.
+
+    So a shape that somebody sent takes none unless the numbers that are there have it. Raises
+    InputError with the file, why, and how to mend it.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError) as error:
+        tensors = load_file(path)
+        with torch.device("meta"):
+            build().load_state_dict(tensors, assign=True)
+        module = build()
+        module.load_state_dict(tensors)
+    # The others are of shapes that no tensor has.
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: {reason}; {again}") from error
+    return module
 
 
 def read_shape(path: Path, again: str) -> tuple[SharedConfig, dict[str, Any]]:
-    """The shape in a JSON file, and all that the file holds; raises as ``load_tensors`` does."""
-    values = read_json(path)
+    """The shape in a JSON file, and all that the file holds; raises as ``loaded`` does."""
+    values = read_object(path)
     try:
         return SharedConfig.model_validate(values["shape"]), values
     except ValidationError as error:

@@ -45,7 +45,7 @@ class SpanEncoder(DocumentEncoder):
         shapes: Sequence[tuple[int, int]],
         layers: int,
         rank: int,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         super().__init__(config, start)
         self.shapes, self.layers, self.rank = tuple(shapes), layers, rank
@@ -132,7 +132,7 @@ class SpanEncoder(DocumentEncoder):
         """
         own = values["spans"]
         shapes = [(int(inner), int(out)) for inner, out in own["shapes"]]
-        return cls(shape, values["start"], shapes, own["layers"], own["rank"])
+        return cls(shape, values["start"], shapes, own["layers"], own["rank"], seed=None)
 
 
 def _first(decoder: Any, layers: int) -> Any:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import InputError, problem_of
-from harness.files import read_json, write_json
+from harness.files import read_object, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +72,9 @@ class StopRule(BaseModel):
         path = folder / STOP_FILE
         if not path.is_file():
             return None
-        values: dict[str, Any] = dict(read_json(path))
+        values = dict(read_object(path))
         again = "train the shared parts again or restore the folder"
-        if tuple(values.pop("figures", ())) != FIGURES:
+        if values.pop("figures", None) != list(FIGURES):
             raise InputError(f"{path}: 'figures' are not {', '.join(FIGURES)}; {again}")
         try:
             return cls.model_validate(values)

@@ -68,7 +68,8 @@ def test_offsets_point_at_the_rows(tmp_path):
         (b'{"a": "x\\u0000y"}', "1: 'a' holds a NUL character; remove it"),
         (b'{"m": {"b": ["\\ud83d"]}}', "1: 'm' holds an unpaired surrogate; remove it"),
         (b'{"\\udc00": 1}', "1: '\\udc00' holds an unpaired surrogate; remove it"),
-        (b'{"a":' + b"[" * 100_000, "1: not valid JSON (nested too deeply)"),
+        (b'{"a":' + b"[" * 100_000, "1: not valid JSON (nested too deep)"),
+        (b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", "1: not valid JSON (nested too deep)"),
     ],
 )
 def test_broken_lines(tmp_path, content, message):

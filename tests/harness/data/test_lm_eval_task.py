@@ -19,6 +19,7 @@ from harness.data import lm_eval_task as module
 from harness.data.lm_eval_task import lm_eval_task
 from harness.data.questions import read_questions
 from harness.errors import ConfigError, InputError
+from harness.llm.powers import ALLOWED, REMOTE_CODE
 from harness.runs.manifest import read_manifest
 from tests.harness.conftest import CommandLine
 from tests.harness.lab import write_lines
@@ -62,6 +63,7 @@ def _caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     monkeypatch.setenv("MEMORY_HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(ALLOWED, REMOTE_CODE)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
@@ -242,6 +244,20 @@ def test_files_that_do_not_belong_are_refused_before_lm_eval_is_asked(
     ):
         with pytest.raises(InputError, match=problem):
             entry.load()
+
+
+def test_a_file_of_ones_own_can_run_code_and_needs_the_power(
+    lab: Lab, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lab.folder / "own.py").write_text("import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")
+    file = Path(lab.task("nq", NQ).removeprefix("lm-eval:"))
+    file.write_text(file.read_text() + "process_docs: !function own.process\n")
+    source = TaskSource(name=f"lm-eval:{file}", files=TaskFiles(corpus=files / "corpus.jsonl"))
+    monkeypatch.setenv(ALLOWED, "")
+    for use in (source.load, source.train_questions):
+        with pytest.raises(ConfigError, match="runs code that its file names.*--allow remote-code"):
+            use()
+    assert not (lab.folder / "own.py.ran").exists()
 
 
 def test_a_board_names_it_beside_itself(lab: Lab, files: Path, tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def bm25s_index(
     [
         ({"rows": 39}, "holds 39 vectors, but the corpus has 40 passages"),
         ({"dimensions": 64}, f"has 64 dimensions, but encoder {MINILM} gives 384"),
-        ({"kind": "HNSW8"}, "holds a IndexHNSWFlat; only flat inner-product"),
-        ({"kind": "IVF2,Flat"}, "holds a IndexIVFFlat; only flat inner-product"),
+        ({"kind": "HNSW8"}, "of the kind b'IHNf'; only flat inner-product"),
+        ({"kind": "IVF2,Flat"}, "of the kind b'IwFl'; only flat inner-product"),
     ],
 )
 def test_a_faiss_index_that_does_not_fit(tmp_path: Path, corpus: Corpus, options, told) -> None:
