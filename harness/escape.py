@@ -7,6 +7,7 @@ import re
 # Entities, not backslashes: table parsers disagree about backslashes before a pipe.
 # Underscores inside words and most punctuation mean nothing to markdown and stay readable.
 _MARKUP = re.compile(r"[&|\\`<>\[\]*~$#]|(?<![^\W_])_|_(?![^\W_])|^[-+=:]|^\d(?=\d*[.)](?: |$))")
+_CREDENTIALS = re.compile(r"(//)[^/\s]*(?=@)|([?&;,][\w.-]*=|#)[^&;,\s'\"]+")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -36,6 +37,11 @@ def csv_text(text: str) -> str:
     """Return ``text`` on one line such that no spreadsheet takes it for a formula."""
     line = one_line(text)
     return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
+
+
+def masked(text: str) -> str:
+    """``text`` without users, passwords and queries of URLs in it, which may hold a key."""
+    return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
 
 
 def shortened(text: str, most: int) -> str:

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError, did_you_mean, problem_of
+from harness.escape import masked
 from harness.files import to_slug
 from harness.llm.model_config import ModelConfig
 from harness.llm.powers import check_powers
@@ -117,7 +118,8 @@ def _from_text(text: str) -> ModelConfig:
         return _parse(read_spec(text))
     if text not in catalogue():
         raise ConfigError(
-            f"unknown model '{text}'{did_you_mean(text, list(catalogue()))}; or write {FORMS}"
+            f"unknown model '{masked(text)}'{did_you_mean(text, list(catalogue()))}; or write "
+            f"{FORMS}"
         )
     return catalogue()[text]
 
@@ -127,6 +129,5 @@ def _parse(values: Mapping[str, Any]) -> ModelConfig:
         return ModelConfig.model_validate(dict(values))
     except ValidationError as error:
         found = problem_of(error, echo=False)
-        raise ConfigError(
-            f"model '{values.get('name', '')}': option '{found.where}': {found.message}"
-        ) from None
+        name = masked(str(values.get("name", "")))
+        raise ConfigError(f"model '{name}': option '{found.where}': {found.message}") from None

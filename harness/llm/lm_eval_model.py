@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import CapabilityError, ConfigError, InputError, UnansweredError
+from harness.errors import CapabilityError, ConfigError, InputError
 from harness.llm.base import LanguageModel
 from harness.llm.encoding import parted
 from harness.llm.identity import places
-from harness.llm.lm_eval_failures import of_server
+from harness.llm.lm_eval_failures import explained
 from harness.llm.lm_eval_open import open_lm, thinking_in
 from harness.llm.messages import as_messages
 from harness.llm.requests import (
@@ -28,6 +28,7 @@ from harness.llm.requests import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.secret import Secret, keep_out_of_logs
 from harness.llm.style import prompt_style, why_styled
 from harness.llm.template import REPLY, after_prompt, check_system, dated
 from harness.llm.thoughts import opened_by, part, without_thoughts
@@ -36,6 +37,8 @@ from harness.prompts import Message, Rendered
 if TYPE_CHECKING:
     from harness.llm.model_config import ModelConfig
 
+# Where lm-eval's models of servers find theirs.
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 # lm-eval answers a list as a whole; shorter lists lose less when a run is interrupted.
 CHUNK = 64
 
@@ -57,6 +60,8 @@ class LMEvalModel(LanguageModel):
     ) -> None:
         self.config, self.name, self.prompt_style = config, config.name, prompt_style(config)
         self._lm = open_lm(config, {"batch_size": batch_size, "device": device})
+        self._secret = Secret.of_variables(*_KEYS)
+        keep_out_of_logs(self._secret)
         self._thinking = thinking_in(config, self._lm)
         from lm_eval.api.model import TemplateLM
 
@@ -162,18 +167,9 @@ class LMEvalModel(LanguageModel):
             Instance(request_type=kind, doc={}, arguments=pair, idx=i, metadata=(None, i, 1))
             for i, pair in enumerate(arguments)
         ]
-        try:
-            return _call(getattr(self._lm, kind), instances)
-        except NotImplementedError as error:
-            raise CapabilityError(f"lm-eval model '{self.config.path}' has no {kind}") from error
-        except Exception as error:
-            if not of_server(error):
-                raise
-            # Without its cause: that one's request may hold the key.
-            raise UnansweredError(
-                f"model '{self.name}': its server failed ({type(error).__name__}), after what "
-                "retries lm-eval makes; check the server and run again"
-            ) from None
+        with explained(self.config, kind, self._secret):
+            found: list[Any] = self._secret.out_of_reply(_call(getattr(self._lm, kind), instances))
+        return found
 
     def _has_loglikelihood(self) -> bool:
         try:

@@ -17,11 +17,13 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError, InputError, did_you_mean
+from harness.escape import masked
 from harness.files import check_slug, expanded
 from harness.llm.options import (
     OnOff,
     WheelFile,
     args_without_secrets,
+    place_without_credentials,
     template_arguments,
     urls_without_credentials,
     variable_name,
@@ -132,7 +134,7 @@ class ModelConfig(BaseModel):
         try:
             return check_slug(name, "model")
         except InputError as error:
-            raise ConfigError(str(error)) from None
+            raise ConfigError(masked(str(error))) from None
 
     @field_validator("template", mode="before")
     @classmethod
@@ -145,6 +147,11 @@ class ModelConfig(BaseModel):
         cls, urls: str | tuple[str, ...] | None
     ) -> str | tuple[str, ...] | None:
         return urls_without_credentials(urls)
+
+    @field_validator("path", "revision", "adapter", "gguf_file", "tokenizer")
+    @classmethod
+    def _places_without_credentials(cls, place: str | None) -> str | None:
+        return place_without_credentials(place)
 
     @field_validator("api_key_env")
     @classmethod

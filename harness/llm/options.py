@@ -15,8 +15,13 @@ from harness.llm.template import check_argument
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _SECRET_ARGS = re.compile(
-    r"(^|,)\s*(\w*api_key|((auth|hf|access)_)?token|password|secret|headers?)\s*=|://[^,/]*@", re.I
+    r"(^|[,?&;])\s*(\w*api_?key|((auth|hf|access)_)?token|password|secret|headers?)\s*=", re.I
 )
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^,\s]*", re.I)
+# A URL without what makes it one, behind a model's name.
+_USER = re.compile(r"@[^@\s]*:[^@\s]*@")
+# What a hosted server of lm-eval's has to be asked with, and no secret.
+_PLAIN_QUERY = re.compile(r"(api-version=[\w.-]*)?")
 
 
 def _word(value: Any) -> Any:
@@ -53,7 +58,7 @@ def urls_without_credentials(
 
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if _holds_credentials(url) or parts.query:
         raise ConfigError(
             "base_url must hold no user, password or query; put the key in an environment "
             "variable and name it in api_key_env"
@@ -75,12 +80,32 @@ def variable_name(name: str | None) -> str | None:
 
 def args_without_secrets(args: str) -> str:
     """lm-eval's arguments. Raises ConfigError if one of them is a key, token or header."""
-    if _SECRET_ARGS.search(args):
+    if _SECRET_ARGS.search(args) or any(map(_holds_credentials, _URL.findall(args))):
         raise ConfigError(
-            "lm_eval_args must hold no key, token or header: they end up in the run's files; "
-            "lm-eval reads keys from OPENAI_API_KEY and ANTHROPIC_API_KEY"
+            "lm_eval_args must hold no key, token or header, nor a URL with one: they end up in "
+            "the run's files; lm-eval reads keys from OPENAI_API_KEY and ANTHROPIC_API_KEY"
         )
     return args
+
+
+def place_without_credentials(text: str | None) -> str | None:
+    """A model's id, folder or file. Raises ConfigError for a URL, which may hold a key."""
+    given = text or ""
+    if "://" in given or _SECRET_ARGS.search(given) or _USER.search(given):
+        raise ConfigError(
+            "a model's id, folder or file must be no URL and hold no key; put a key in an "
+            "environment variable, and a server's URL in base_url: openai:MODEL@https://HOST/v1"
+        )
+    return text
+
+
+def _holds_credentials(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "@" in url or "?" in url
+    is_plain = _PLAIN_QUERY.fullmatch(parts.query) is not None
+    return "@" in parts.netloc or not is_plain or bool(parts.fragment)
 
 
 def template_arguments(arguments: Any) -> Any:

@@ -63,7 +63,8 @@ def _vllm(body: str) -> dict[str, Any]:
 
 def _openai(body: str) -> dict[str, Any]:
     match = re.fullmatch(
-        r"(?P<path>.+?)(@(?P<base_url>[a-z]+://.+?))?(,\s*api_key_env=(?P<api_key_env>.*))?", body
+        r"(?P<path>.+?)(@(?P<base_url>[A-Za-z]+://.+?))?(,\s*api_key_env=(?P<api_key_env>.*))?",
+        body,
     )
     values = match.groupdict() if match else {"path": body}
     return {**values, "name": to_slug(values["path"]), "kind": "openai"}

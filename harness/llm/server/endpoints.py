@@ -15,12 +15,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UnansweredError
-from harness.llm.server.failures import ServerFailure, answer
+from harness.llm.secret import Secret
+from harness.llm.server.failures import Refused, ServerFailure, answer
 from harness.llm.server.streams import stream
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
+NO_SECRET = Secret()
 SHORTEST_REST, LONGEST_REST = 1.0, 60.0
 """Seconds for which a place is left after a failure; doubled by every further one in a row."""
 QUICK = 30.0
@@ -48,6 +50,8 @@ class Endpoint:
     url: str
     client: OpenAI
     most: int
+    secret: Secret = NO_SECRET
+    """Kept out of all that it says."""
     allowed: float = 0.0
     """Requests at once, for now."""
     running: int = 0
@@ -61,12 +65,25 @@ class Endpoint:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send a request, for a stream if it says so. Raises ServerFailure or Refused."""
         if body.get("stream"):
-            return answer(lambda: stream(self.client, path, body))
-        return answer(lambda: self.client.post(path, body=body, cast_to=object))
+            return self._answer(lambda: stream(self.client, path, body))
+        return self._answer(lambda: self.client.post(path, body=body, cast_to=object))
 
     def get(self, path: str) -> dict[str, Any]:
         """Fetch a JSON object. Raises ServerFailure or Refused."""
-        return answer(lambda: self.client.get(path, cast_to=object, options={"timeout": QUICK}))
+        options: Any = {"timeout": QUICK}
+        return self._answer(lambda: self.client.get(path, cast_to=object, options=options))
+
+    def _answer(self, call: Callable[[], object]) -> dict[str, Any]:
+        try:
+            value: dict[str, Any] = self.secret.out_of_reply(answer(call))
+        except ServerFailure as failure:
+            failure.words = self.secret.out_of(failure.words)
+            raise
+        except Refused as refused:
+            refused.words = self.secret.out_of(refused.words)
+            refused.body = self.secret.out_of_reply(refused.body)
+            raise
+        return value
 
     def went_well(self) -> None:
         """Take note of an answer or a refusal."""
@@ -89,8 +106,10 @@ class Endpoint:
 class Endpoints:
     """All places of a model; threads take turns at them."""
 
-    def __init__(self, clients: Sequence[tuple[str, OpenAI]], most: int) -> None:
-        self.all = [Endpoint(url, client, most, allowed=most) for url, client in clients]
+    def __init__(
+        self, clients: Sequence[tuple[str, OpenAI]], most: int, secret: Secret = NO_SECRET
+    ) -> None:
+        self.all = [Endpoint(url, client, most, secret, allowed=most) for url, client in clients]
         self._changed = Condition()
         self._closed = False
 

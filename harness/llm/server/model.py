@@ -21,6 +21,7 @@ from harness.llm.requests import (
     ScoreRequest,
     Scores,
 )
+from harness.llm.secret import Secret, keep_out_of_logs
 from harness.llm.server.bodies import in_chat, options, placed, template_options
 from harness.llm.server.contact import Contact
 from harness.llm.server.counting import Counter
@@ -70,18 +71,21 @@ class ServerModel(LanguageModel):
         self.window, self.urls = config.window, config.urls or (DEFAULT_URL,)
         self.concurrency = config.max_concurrency * len(self.urls)
         self._key_variable, key = key_of(config)
+        secret = Secret("" if key == NO_KEY else key)
         self._where = f"model '{self.name}' at {', '.join(self.urls)}"
         self._transport = Transport(
             self._where,
             Endpoints(
-                [(url, client(url, key, timeout)) for url in self.urls], config.max_concurrency
+                [(url, client(url, key, timeout)) for url in self.urls],
+                config.max_concurrency,
+                secret,
             ),
             retries=max_retries,
             pause=pause,
-            secret="" if key == NO_KEY else key,
             jitter=jitter,
             on_retry=self._count_retry,
         )
+        keep_out_of_logs(secret)
         self._contact = Contact(self._transport, config.path, self._key_variable)
         self._counter = Counter(config, self.prompt_style) if config.tokenizer else None
         self._counted_by = "server"
@@ -193,7 +197,7 @@ class ServerModel(LanguageModel):
     @property
     def streamed(self) -> str:
         """Which of the replies came as streams, and why the others did not."""
-        return self._transport.without_secret(self._streaming.told)
+        return self._streaming.told
 
     def close(self) -> None:
         """Close the connections; requests that wait are given up."""
@@ -280,7 +284,7 @@ class ServerModel(LanguageModel):
                 model=self.config.path,
                 key=self._key_variable,
                 served=self._contact.served,
-                words=self._transport.without_secret(refused.words),
+                words=refused.words,
             )
             if isinstance(error, WindowExceededError):
                 self.window = self.window or error.window

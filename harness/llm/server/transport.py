@@ -39,12 +39,11 @@ class Transport:
         *,
         retries: int,
         pause: float,
-        secret: str = "",
         jitter: Random | None = None,
         on_retry: Callable[[], None] = lambda: None,
     ) -> None:
         self.where, self.endpoints, self.adaptation = where, endpoints, Adaptation()
-        self._retries, self._pause, self._secret = retries, pause, secret
+        self._retries, self._pause = retries, pause
         self._jitter = jitter or Random()  # noqa: S311 (it decides pauses)
         self._lock, self._on_retry = Lock(), on_retry
 
@@ -66,7 +65,7 @@ class Transport:
                     ask = partial(self._adapted, endpoint, path, body)
                     return understood(read, tried(ask))
             except ServerFailure as failure:
-                last, lasting = self.without_secret(failure.words), failure.lasting
+                last, lasting = failure.words, failure.lasting
             if lasting or tries == self._retries:
                 break
             self.endpoints.wait(self._pause_after(tries))
@@ -76,10 +75,6 @@ class Transport:
             f"{self.where}: no answer {times} ({last}); see to the server, then run again: only "
             "what is unanswered is asked"
         )
-
-    def without_secret(self, words: str) -> str:
-        """A server's words without the key, which it may repeat."""
-        return words.replace(self._secret, "***") if self._secret else words
 
     def _adapted(
         self, endpoint: Endpoint, path: str, body: dict[str, Any], beside: dict[str, Any]
