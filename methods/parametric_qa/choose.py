@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.memory.pages import Pages
     from methods.parametric_qa.shared.bundle import Bundle
+    from methods.parametric_qa.shared.selection import TokenKeys
 
 GROUP = 1024
 """Documents whose keys are computed together."""
@@ -55,9 +56,7 @@ class Chooser:
         self.llm, self.bundle, self.bank, self.pages = llm, bundle, bank, pages
         self.encoder = bundle.question_encoder
         with torch.inference_mode():
-            batches = bank.batches(GROUP)
-            keys = [bundle.selector.keys(bundle.numbers(codes)) for _, codes in batches]
-        self.keys = torch.cat(keys) if keys else torch.zeros(0)
+            self.keys = _keys(bundle, bank)
 
     def tokens(self, question: str) -> Tensor:
         """The question's input embeddings [length, hidden], or its state [1, hidden]."""
@@ -119,16 +118,18 @@ class Chooser:
 
     def _scores(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The selector's scores of all documents, and of their pages if they count."""
-        from methods.parametric_qa.shared.selection import AttentionSelector
+        from methods.parametric_qa.shared.selection import AttentionSelector, TokenKeys
 
-        selector = self.bundle.selector
-        if self.pages is None:
-            found = selector.scores(tokens, self.keys)
+        selector, keys = self.bundle.selector, self.keys
+        if not isinstance(selector, AttentionSelector):
+            assert not isinstance(keys, TokenKeys) and self.pages is None, "checked when planned"
+            found = selector.scores(tokens, keys)
             return found, found
-        assert isinstance(selector, AttentionSelector), "checked when the run was planned"
-        nearest = selector.nearest(tokens, self.keys)
-        whole = selector.weighted(tokens, self.pages.highest(nearest))
-        return selector.weighted(tokens, nearest), whole
+        nearest = selector.nearest(tokens, keys)
+        found = selector.weighted(tokens, nearest)
+        if self.pages is None:
+            return found, found
+        return found, selector.weighted(tokens, self.pages.highest(nearest))
 
     def _memories(self, chosen: list[Chosen]) -> Tensor:
         codes = self.bundle.numbers(self.bank.codes([c.id for c in chosen]))
@@ -193,6 +194,20 @@ class WordsAndAttention(Chooser):
                 scores = self.pages.added(scores, whole)
         order = scores.argsort(descending=True, stable=True)[:k].tolist()
         return [Chosen(self.bank.ids[row], float(scores[row]), 1) for row in order]
+
+
+def _keys(bundle: Bundle, bank: MemoryBank) -> Tensor | TokenKeys:
+    """What the bundle's selector compares a question with."""
+    import torch
+
+    from methods.parametric_qa.shared.selection import AttentionSelector, TokenKeys
+
+    selector, codebook = bundle.selector, bundle.codebook
+    if codebook is not None and isinstance(selector, AttentionSelector) and len(bank):
+        ids = [codes.squeeze(-1).int() for _, codes in bank.batches(GROUP)]
+        return TokenKeys.of(selector, torch.cat(ids), codebook)
+    keys = [selector.keys(bundle.numbers(codes)) for _, codes in bank.batches(GROUP)]
+    return torch.cat(keys) if keys else torch.zeros(0)
 
 
 def _index(ids: Sequence[str], texts: Sequence[str]) -> BM25InMemory:

@@ -106,7 +106,7 @@ def test_a_pages_attention_is_to_the_slots_of_all_its_documents(tiny, shared):
         for row, (id_, (title, _)) in enumerate(zip(CORPUS.ids, TEXTS, strict=True)):
             page = {n for n, (other, _) in enumerate(TEXTS) if title and other == title}
             mates = sorted(page | {row})
-            slots = chooser.keys[mates].flatten(0, 1)[None]
+            slots = chooser.keys.each[chooser.keys.slots[mates].flatten()][None]
             wanted[id_] = float(own[row] + 0.5 * selector.scores(tokens, slots)[0])
         assert scores(method, question) == pytest.approx(wanted, abs=1e-5)
 

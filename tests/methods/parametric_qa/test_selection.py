@@ -9,7 +9,7 @@ from methods.parametric_qa.choose import Chooser, covered, question_tokens
 from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.initial import span_codes
-from methods.parametric_qa.shared.selection import info_nce, make_selector
+from methods.parametric_qa.shared.selection import TokenKeys, info_nce, make_selector
 from tests.methods.parametric_qa.lab import NAMES, TEXTS, load_tiny, make_parts, tokens
 
 pytestmark = pytest.mark.numeric
@@ -68,6 +68,19 @@ def test_top_k_is_the_full_sort(tiny, parts, tmp_path, way):
         scores = chosen.bundle.selector.scores(chosen.tokens(QUESTIONS[0]), chosen.keys)
     wanted = sorted(zip(scores.tolist(), NAMES, strict=True), key=lambda pair: -pair[0])[:3]
     assert [(c.id, c.score) for c in found] == [(n, pytest.approx(s)) for s, n in wanted]
+
+
+def test_keys_a_token_are_those_of_every_slot_that_has_it(parts):
+    selector = make_selector("attention", parts, 64)
+    dice = torch.Generator().manual_seed(0)
+    codebook = torch.randn(50, 64, generator=dice)
+    ids = torch.randint(0, 50, (30, 8), generator=dice)
+    question = torch.randn(5, parts.config.hidden, generator=dice)
+    once = TokenKeys.of(selector, ids, codebook)
+    assert once.each.shape == (len(ids.unique()), 64)
+    torch.testing.assert_close(
+        selector.nearest(question, once), selector.nearest(question, selector.keys(codebook[ids]))
+    )
 
 
 @pytest.mark.parametrize("hops", [1, 2, 3, 4])
