@@ -47,6 +47,10 @@ class SharedConfig(BaseModel):
         False, exclude_if=lambda picks: not picks, description="a slot is one token of the text, "
         "and its code the token's id",
     )  # fmt: skip
+    filled: bool = Field(
+        False, exclude_if=lambda filled: not filled, description="of picks: words that the text "
+        "has again fill places that no other word takes",
+    )  # fmt: skip
     mark_last: bool = Field(
         False, exclude_if=lambda last: not last, description="the mark ends a memory, and does not "
         "begin it",
@@ -107,6 +111,7 @@ class SharedParts(nn.Module):
                 vocabulary=len(table),
                 sharpness=sharpness,
                 picks=picks,
+                filled=picks,
                 model=llm.name,
                 model_fingerprint=fingerprint,
             )

@@ -22,14 +22,19 @@ def picked(
     """Token ids [documents, slots], in the order of each text; as many slots as ``parts`` have if
     None.
 
-    Where a text has fewer words, the number of the vocabulary, which is no token's, fills the rest.
+    Where all words have room, those that the text has again are kept again, if parts are filled;
+    the number of the vocabulary, which is no token's, fills the rest.
     """
     telling, begins = parts.telling.tolist(), parts.begins.tolist()
     empty, slots = parts.config.vocabulary, slots or parts.config.slots
     rows = []
     for tokens in documents:
-        words = _words(tokens, begins)
-        best = sorted(words, key=lambda word: -max(telling[tokens[place]] for place in word))
+        first, again = _words(tokens, begins)
+        best = [
+            word
+            for words in ((first, again) if parts.config.filled else (first,))
+            for word in sorted(words, key=lambda word: -max(telling[tokens[at]] for at in word))
+        ]
         kept = sorted(_that_fit(best, slots))
         rows.append([tokens[place] for place in kept] + [empty] * (slots - len(kept)))
     return torch.tensor(rows, dtype=torch.long).reshape(len(documents), slots)
@@ -42,17 +47,22 @@ def numbers_of(parts: SharedParts, table: Tensor, ids: Tensor) -> Tensor:
     return codes * (ids < len(table))[..., None]
 
 
-def _words(tokens: Sequence[int], begins: Sequence[bool]) -> list[list[int]]:
-    """Places of the tokens of each word, the first time that it stands in the text."""
+def _words(
+    tokens: Sequence[int], begins: Sequence[bool]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Places of the tokens of each word, where it stands first, and where it does again."""
     words: list[list[int]] = []
     for place, token in enumerate(tokens):
         if not words or begins[token]:
             words.append([])
         words[-1].append(place)
-    first: dict[tuple[int, ...], list[int]] = {}
+    known: set[tuple[int, ...]] = set()
+    first, again = list[list[int]](), list[list[int]]()
     for word in words:
-        first.setdefault(tuple(tokens[place] for place in word), word)
-    return list(first.values())
+        spelt = tuple(tokens[place] for place in word)
+        (again if spelt in known else first).append(word)
+        known.add(spelt)
+    return first, again
 
 
 def _that_fit(words: Sequence[Sequence[int]], slots: int) -> list[int]:

@@ -61,9 +61,15 @@ def text_of(tiny, ids):
     return tiny.tokenizer.decode([i for i in ids.tolist() if i < len(tiny.tokenizer)]).strip()
 
 
-def test_whole_words_are_picked_each_once_in_their_order(tiny, parts):
+def test_whole_words_are_picked_in_their_order_and_again_where_there_is_room(tiny, parts):
     (ids,) = tokens(tiny, ["zebra Paris qqq Paris river Nile"])
     words = {word: tokens(tiny, [f" {word}"])[0] for word in ("Paris", "river", "Nile")}
+    others = sum(map(len, tokens(tiny, ["zebra", " qqq"])))
+    once = others + sum(map(len, words.values()))
+    again = "zebra Paris qqq Paris"
+    for room, text in ((0, "zebra Paris qqq river"), (len(words["Paris"]), again)):
+        (found,) = picked(parts, [ids], once + room)
+        assert text_of(tiny, found).startswith(text)
     for rank, word in enumerate(("Paris", "river", "Nile"), start=1):
         parts.telling[words[word]] = 10.0 * rank
     parts.config = parts.config.model_copy(update={"slots": sum(map(len, words.values()))})
