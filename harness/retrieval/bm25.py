@@ -126,9 +126,14 @@ class BM25InMemory:
         """The k best passages; fewer when fewer share a term with the query, none for none."""
         return self._postings.search(self._tokenize(query), self.corpus, k)
 
-    def scores(self, query: str) -> NDArray[Any]:
-        """Scores float64 [passages] in the corpus's order; 0 where no term is shared."""
-        return self._postings.scores(self._tokenize(query), len(self.corpus))
+    def scores(self, query: str, without: str = "") -> NDArray[Any]:
+        """Scores float64 [passages] in the corpus's order; 0 where no term is shared.
+
+        The terms of the text ``without`` are left out of the query.
+        """
+        told = set(self._tokenize(without))
+        terms = [term for term in self._tokenize(query) if term not in told]
+        return self._postings.scores(terms, len(self.corpus))
 
 
 def _settings(values: Mapping[str, Any]) -> BM25Settings:

@@ -17,6 +17,7 @@ from harness.errors import ConfigError
 from harness.prompts import QAPrompts
 from harness.records import Passage, Query
 from harness.testing.conformance import check_method
+from methods.parametric_qa.choose import in_turn
 from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
@@ -219,25 +220,41 @@ def test_conformance(tiny, shared, selection):
 def test_words_and_attention_are_weighed_as_their_comment_says(tiny, shared, tmp_path):
     passages = [Passage(f"d{n}", *FACTS[n][:2]) for n in range(4)]
     corpus = Corpus.from_passages([*passages, Passage("x", "", "zzz")])
-    found = {}
-    for selection in ("words", "attention", "words+attention"):
+
+    def scores(selection, text):
         params = TokenMemory.Params(shared=str(shared), selection=selection, ranked=5, pages=None)
-        method = TokenMemory(params)
+        method, rows = TokenMemory(params), []
         with tiny.adapted(method.adapter):
             engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
             remember(method, corpus)
-            rows = []
-            engine.run([Query("q", "Who discovered polonium in Paris?")], rows.append)
-        found[selection] = {hit.id: hit.score for hit in rows[0].prediction.ranked}
-    words, attention = found["words"], found["attention"]
+            engine.run([Query("q", text)], rows.append)
+        return {hit.id: hit.score for hit in rows[0].prediction.ranked}
+
+    question = "Who discovered polonium in Paris?"
+    words, attention = scores("words", question), scores("attention", question)
+    # The best one tells who discovered polonium: of Paris, another has to.
+    left = scores("words", "Paris")
     mean, spread = fmean(attention.values()), pstdev(attention.values())
     most = max(words.values())
-    wanted = {
-        id_: words.get(id_, 0.0) / most + 0.1 * (score - mean) / spread
-        for id_, score in attention.items()
-    }
-    assert found["words+attention"] == pytest.approx(wanted, abs=1e-4)
-    assert list(found["words+attention"]) == sorted(wanted, key=lambda id_: -wanted[id_])
+
+    def weighed(share):
+        told = {
+            id_: (1 - share) * words.get(id_, 0.0) + share * left.get(id_, 0.0) for id_ in attention
+        }
+        return {id_: told[id_] / most + 0.1 * (attention[id_] - mean) / spread for id_ in attention}
+
+    whole, untold = weighed(0.0), weighed(0.7)
+    assert max(whole, key=whole.__getitem__) == "d2" != max(left, key=left.__getitem__)
+    rankings = [sorted(by, key=lambda id_: -by[id_]) for by in (whole, untold)]
+    found = scores("words+attention", question)
+    assert found == pytest.approx(whole, abs=1e-4)
+    assert list(found) == in_turn(*rankings)
+
+
+def test_two_rankings_take_turns_after_the_first_of_one():
+    assert in_turn([1, 2, 3, 4, 5], [2, 6, 1, 7, 3]) == [1, 2, 3, 6, 4]
+    assert in_turn([1, 2, 3], [1, 2, 3]) == [1, 2, 3]
+    assert in_turn([4], [9]) == [4]
 
 
 def test_memories_are_found_by_the_words_that_they_kept(tiny, shared):
