@@ -102,13 +102,9 @@ sbom: venv build/tools/.installed
 audit: venv build/tools/.installed
 	build/tools/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+# Ratios to peers and floors, in leaderboards/bench/; what was measured today is not measured again.
 bench: venv
-	$(BIN)/python -m tests.benchmarks.overhead
-	$(BIN)/python -m tests.benchmarks.throughput
-	$(BIN)/python -m tests.benchmarks.writing
-	$(BIN)/python -m tests.benchmarks.flashrag
-	$(BIN)/python -m tests.benchmarks.importing
-	$(BIN)/python -m tests.benchmarks.published
+	$(BIN)/python -m tests.benchmarks
 
 # Every reader over 20,000 damaged files each, of slow ones fewer; what breaks one becomes a test.
 fuzz: venv

@@ -26,7 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.files import write_json
 from harness.meters.hardware import describe_hardware
+from tests.benchmarks.figures import Figure, divided, report, take_turns
 from tests.peak import peak_bytes
 
 WORDS, VOCABULARY, LEFT_OUT = 80, 500_000, 30
@@ -156,20 +158,14 @@ def search(path: Path, passages: int) -> dict[str, Any]:
         "bm25s": lambda: index.retrieve(ids, k=K, show_progress=False),
     }
     sides["bm25s"]()  # compiles
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(ROUNDS):
-        for name, side in sides.items():
-            start = process_time()
-            side()
-            seconds[name].append(process_time() - start)
-    pairs = zip(seconds["bm25s"], seconds["ours"], strict=True)
+    seconds = take_turns(sides, ROUNDS)
     return {
         "corpus_seconds": opened,
         "loaded_seconds": loaded,
         "loaded_cpu_seconds": loaded_cpu,
         "resident_bytes": resident,
         **{f"{name}_per_cpu_second": len(asked) / median(seconds[name]) for name in sides},
-        "ratio": median(theirs / own for theirs, own in pairs),
+        "ratios": divided(seconds["ours"], seconds["bm25s"]),
     }
 
 
@@ -201,8 +197,36 @@ def measure(passages: int) -> dict[str, Any]:
     return found
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    """Of one size: building and searching against bm25s on the same token ids."""
+    build, bare, search = (found[stage] for stage in _STAGES)
+    size = f"{found['passages']:,} passages"
+    yield Figure(
+        f"building an index of {size}, time",
+        "bm25s given token ids",
+        (build["cpu_seconds"] / bare["cpu_seconds"],),
+        detail=f"{build['cpu_seconds']:.0f} s of a processor, tokenising among them",
+    )
+    yield Figure(
+        f"building an index of {size}, memory added",
+        "bm25s given token ids",
+        (_added(build) / _added(bare),),
+        detail=f"{_added(build) / 1e6:.0f} MB",
+    )
+    yield Figure(
+        f"searching {size}, time, tokenising and passages among it",
+        "bm25s given token ids",
+        search["ratios"],
+        detail=f"{search['ours_per_cpu_second']:,.0f} queries a second of a processor",
+    )
+
+
+def _added(stage: dict[str, Any]) -> int:
+    return int(stage["peak_bytes"] - stage["bytes_before"])
+
+
 def main() -> None:
-    """Measure and print; one JSON object a size, and all in a file."""
+    """Measure and report; all there is to know of each size in a file."""
     parser = argparse.ArgumentParser(description="BM25 over corpora of growing size")
     parser.add_argument("--passages", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--out", type=Path)
@@ -218,12 +242,16 @@ def main() -> None:
         "date": date.today().isoformat(),
         "versions": {name: version(name) for name in ("bm25s", "numba", "numpy")},
     }
-    results = []
-    for passages in options.passages:
-        results.append(measure(passages))
-        print(json.dumps(results[-1], indent=2), flush=True)
-        if options.out:
-            options.out.write_text(json.dumps({**about, "sizes": results}, indent=2) + "\n")
+    results: list[dict[str, Any]] = []
+
+    def sizes() -> Iterator[Figure]:
+        for passages in options.passages:
+            results.append(measure(passages))
+            yield from figures(results[-1])
+            if options.out:
+                write_json(options.out, {**about, "sizes": results})
+
+    report(sizes())
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
-from harness.meters.hardware import describe_hardware
+from tests.benchmarks.figures import Figure, report
 from tests.peak import PEAK_BYTES
 
 WORDS = 60
+AT_MOST = 0.8
+"""Target: an import holds hashes of ids, not texts."""
 _CHILD = (
     PEAK_BYTES
     + """
@@ -142,23 +145,28 @@ def measure(make: Make, rows: int) -> Measured:
     return Measured(int(peak), float(seconds), float(cpu), int(passages))
 
 
+def compare(kind: str, make: Make, small: int, rows: int) -> Figure:
+    """What an import's memory grows by with a row, over the bytes of a row's text."""
+    few, many = measure(make, small), measure(make, rows)
+    growth = max(0, many.peak - few.peak) / (rows - small)
+    text = fmean(len(each) for each in texts(1_000))
+    detail = (
+        f"{rows:,} rows ({many.passages:,} passages), {many.cpu:.0f} s of a processor, peak "
+        f"{many.peak / 1e6:.0f} MB; {small:,} rows {few.peak / 1e6:.0f} MB"
+    )
+    name = f"{kind}, growth of peak memory with a row"
+    return Figure(name, "a row's text", (growth / text,), target=AT_MOST, detail=detail)
+
+
 def main(sources: Mapping[str, Make] = SOURCES) -> None:
-    """Measure and print."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description="memory and time of an import")
     parser.add_argument("kinds", nargs="*", metavar="FORMAT", help=", ".join(sources))
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--small", type=int, default=1_000)
     options = parser.parse_args()
-    print(f"{describe_hardware().summary}")
-    for kind in options.kinds or sources:
-        small, large = (measure(sources[kind], n) for n in (options.small, options.rows))
-        growth = (large.peak - small.peak) / options.rows
-        print(
-            f"{kind}: {options.rows:,} rows ({large.passages:,} passages) in {large.seconds:.0f} s "
-            f"({large.cpu:.0f} s of a processor), peak {large.peak / 1e6:.0f} MB; "
-            f"{options.small:,} rows {small.peak / 1e6:.0f} MB, so {growth:.0f} bytes a row",
-            flush=True,
-        )
+    kinds = options.kinds or sources
+    report(compare(kind, sources[kind], options.small, options.rows) for kind in kinds)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 Run as ``python -m tests.benchmarks.leaderboard [--questions N] [--methods N] [--tasks N]
 [--prompt CHARACTERS]``. The runs are scored as real ones are; then the command is a process of its
-own, on one core, whose processor seconds and peak resident memory are printed, libraries included.
+own, on one core, whose processor seconds and peak resident memory count, libraries included.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import subprocess
 import sys
@@ -15,19 +16,22 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from time import process_time
 from typing import Any
 
 from harness.data.questions import questions_fingerprint
-from harness.fingerprint import canonical_json
-from harness.meters.hardware import describe_hardware
+from harness.fingerprint import canonical_json, file_sha256
 from harness.records import Question
 from harness.runs.gold import gold_path, write_gold
 from harness.runs.manifest import MANIFEST, Manifest, RunConfig
 from harness.runs.performance import update_performance
 from harness.runs.scoring import score_run
+from tests.benchmarks.figures import Figure, divided, report
 from tests.peak import PEAK_BYTES
 
 QUESTIONS, METHODS, TASKS, PROMPT = 3_610, 8, 4, 3_000
+SECONDS, BYTES, ROUNDS = 10.0, 1e9, 3
 _CHILD = (
     PEAK_BYTES
     + """
@@ -127,28 +131,56 @@ def _predictions(
         }
 
 
+def read_once(root: Path) -> None:
+    """The floor: the answers' hash, which tells whether they were edited, and every score."""
+    for path in sorted(root.rglob("predictions.jsonl")):
+        file_sha256(path)
+        with (path.parent / "scores.jsonl").open("rb") as file:
+            for line in file:
+                json.loads(line)
+
+
+def compare(root: Path, few: Path, out: Path, answers: int) -> Iterator[Figure]:
+    """Figures of both commands over ``root``; memory against runs of few questions, ``few``."""
+    for name, *more in (["leaderboard"], ["export", "-o", str(out)]):
+        took, floors = [], []
+        for _ in range(ROUNDS):
+            start = process_time()
+            read_once(root)
+            floors.append(process_time() - start)
+            took.append(measure(name, str(root), *more))
+        least = measure(name, str(few), *more).peak
+        seconds, peak = median(each.cpu for each in took), max(each.peak for each in took)
+        yield Figure(
+            f"{name} of {answers:,} answers, time",
+            "reading every file once",
+            divided([each.cpu for each in took], floors),
+            target=SECONDS / median(floors),
+            detail=f"{seconds:.1f} s of a processor; target: {SECONDS:.0f} s",
+        )
+        yield Figure(
+            f"{name} of {answers:,} answers, peak memory",
+            "of as many runs of 10",
+            tuple(each.peak / least for each in took),
+            target=BYTES / least,
+            detail=f"{peak / 1e6:.0f} MB; target: 1 GB",
+        )
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description="time and memory of a leaderboard")
     parser.add_argument("--questions", type=int, default=QUESTIONS)
     parser.add_argument("--methods", type=int, default=METHODS)
     parser.add_argument("--tasks", type=int, default=TASKS)
     parser.add_argument("--prompt", type=int, default=PROMPT)
-    options = parser.parse_args()
-    print(describe_hardware().summary)
+    options = vars(parser.parse_args())
     with tempfile.TemporaryDirectory() as place:
-        root = Path(place, "runs")
-        make_runs(root, **vars(options))
-        answers = options.questions * options.methods * options.tasks
-        size = sum(path.stat().st_size for path in root.rglob("predictions.jsonl"))
-        print(f"{answers:,} answers, {size / 1e6:,.0f} MB")
-        out = str(Path(place, "predictions.parquet"))
-        for name, *more in (["leaderboard"], ["export", "-o", out]):
-            took = measure(name, str(root), *more)
-            print(
-                f"{name}: {took.cpu:.1f} s of a processor, peak {took.peak / 1e6:.0f} MB",
-                flush=True,
-            )
+        root, few = Path(place, "runs"), Path(place, "few")
+        make_runs(root, **options)
+        make_runs(few, **{**options, "questions": 10})
+        answers = options["questions"] * options["methods"] * options["tasks"]
+        report(compare(root, few, Path(place, "predictions.parquet"), answers))
 
 
 if __name__ == "__main__":

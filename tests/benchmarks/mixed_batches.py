@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import random
 import sys
-from statistics import median
-from time import process_time
 
 import torch
 
@@ -17,6 +15,7 @@ from harness.llm.local import LocalModel
 from harness.llm.open import open_model
 from harness.llm.requests import GenerateRequest
 from harness.prompts import SOFT
+from tests.benchmarks.figures import Figure, divided, report, take_turns
 
 WORDS = ["river", "city", "play", "wrote", "who", "which", "year", "capital", "prince", "first"]
 ROUNDS = 5
@@ -36,23 +35,35 @@ def requests(llm: LocalModel, count: int, new: int) -> list[GenerateRequest]:
     return found
 
 
-def main(model: str = DEFAULT_MODEL, count: str = "6", new: str = "10") -> None:
-    """Print the ratio of one call to two, and whether replies are those of one at a time."""
-    torch.set_num_threads(1)
+def compare(model: str, count: int, new: int) -> Figure:
+    """The ratio of one call to two. Raises AssertionError if a reply is not the one alone."""
     llm = open_model(resolve_model(model), device="cpu")
     assert isinstance(llm, LocalModel)
-    asked, ratios = requests(llm, int(count), int(new)), []
+    asked = requests(llm, count, new)
     alone = [next(llm.generate([request]))[1] for request in asked]
-    for _ in range(ROUNDS):
-        start = process_time()
+
+    def together() -> None:
+        found = dict(llm.generate(asked))
+        assert [found[index] for index in range(len(asked))] == alone
+
+    def apart() -> None:
         for kind in (asked[::2], asked[1::2]):
             list(llm.generate(kind))
-        between = process_time()
-        found = dict(llm.generate(asked))
-        ratios.append((process_time() - between) / (between - start))
-        assert [found[index] for index in range(len(asked))] == alone
-    shown = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
-    print(f"{llm.name}, {count} + {count}, {new} tokens: {median(ratios):.2f} ({shown})")
+
+    seconds = take_turns({"apart": apart, "together": together}, ROUNDS)
+    return Figure(
+        "text and soft prompts in one call, time",
+        "in one call each",
+        divided(seconds["together"], seconds["apart"]),
+        target=1.0,
+        detail=f"{llm.name}, {count} + {count} requests, {new} tokens, 1 thread",
+    )
+
+
+def main(model: str = DEFAULT_MODEL, count: str = "6", new: str = "10") -> None:
+    """Measure and report; replies are those of one at a time."""
+    torch.set_num_threads(1)
+    report([compare(model, int(count), int(new))])
 
 
 if __name__ == "__main__":

@@ -2,19 +2,25 @@
 
 Run as ``python -m tests.benchmarks.overhead``. The whole path is timed: engine, durable
 predictions, manifest, scoring. Real questions of the shipped tasks are asked; only the model and
-the retriever are stand-ins.
+the retriever are stand-ins. The floor asks the model the same, writes the same rows as JSON and
+scores their answers, in a loop. How little that is beside a real model, throughput.py measures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
+import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 from rich.console import Console
@@ -25,7 +31,9 @@ from harness.data.corpus import Corpus
 from harness.data.questions import questions_fingerprint
 from harness.data.task import TaskData, load_task
 from harness.llm.model_config import ModelConfig
+from harness.llm.requests import GenerateRequest
 from harness.method import Method, MethodCard
+from harness.metrics import exact_match, token_f1
 from harness.records import Passage, Prediction, Query
 from harness.registry import task_folder
 from harness.retrieval.base import Retriever
@@ -34,10 +42,12 @@ from harness.runs.manifest import MethodConfig, ModelSettings, RunConfig, TaskCo
 from harness.runs.measuring import Measuring
 from harness.runs.performance import read_performance
 from harness.runs.plan import RunPlan
-from harness.runs.scoring import score_run
+from harness.runs.stamp import PREDICTIONS
 from harness.testing.models import RuleModel
+from tests.benchmarks.figures import Figure, divided, report, take_turns
 
-QUESTIONS = 3610
+QUESTIONS, ROUNDS, HELP_SECONDS = 3610, 2, 0.3
+HELP = [str(Path(sys.executable).with_name("memory-harness")), "--help"]
 
 
 class FixedRetriever(Retriever):
@@ -76,12 +86,11 @@ class Branching(Method):
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of one run: for the questions, for scoring them, for all before and between."""
+    """A run's folder, and the seconds in which it answered its questions."""
 
+    folder: Path
     questions: int
-    start: float
     answering: float
-    scoring: float
 
     @property
     def ms_per_question(self) -> float:
@@ -113,39 +122,79 @@ def run(method: Method, data: TaskData, root: Path) -> Result:
     )
     plan = RunPlan(config, method, ModelConfig(name="rules", path="rules"), data, Measuring(0, 0))
     model = RuleModel(lambda _: "an answer")
-    start = perf_counter()
     console = Console(file=io.StringIO())
     folder = execute(plan, root, model, FixedRetriever(data.corpus), console)
-    total = perf_counter() - start
     throughput = read_performance(folder).throughput
-    answering = throughput.seconds if throughput else 0.0
-    start = perf_counter()
-    score_run(folder)  # once more, alone
-    scoring = perf_counter() - start
-    return Result(len(data.questions), total - answering - scoring, answering, scoring)
+    return Result(folder, len(data.questions), throughput.seconds if throughput else 0.0)
+
+
+def bare(folder: Path, data: TaskData) -> None:
+    """A run's calls, rows and scores of answers, with nothing around them."""
+    model = RuleModel(lambda _: "an answer")
+    lines = (folder / PREDICTIONS).read_bytes().split(b"\n")
+    with tempfile.TemporaryFile("w") as file:
+        for line, question in zip(lines, data.questions, strict=False):
+            row = json.loads(line)
+            for step in row["steps"]:
+                if step["kind"] == "generate":
+                    list(model.generate([GenerateRequest(step["prompt"], 32)]))
+            json.dump(row, file)
+            exact_match(row["answer"], question.golden_answers)
+            token_f1(row["answer"], question.golden_answers)
 
 
 def help_seconds() -> float:
     """Wall time of ``memory-harness --help``, best of three."""
-    command = [Path(sys.executable).with_name("memory-harness"), "--help"]
-    times = []
-    for _ in range(3):
-        start = perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times.append(perf_counter() - start)
-    return min(times)
+    sides = {"help": partial(subprocess.run, HELP, check=True, capture_output=True)}
+    return min(take_turns(sides, 3, perf_counter)["help"])
+
+
+def _of_children() -> float:
+    """Seconds of a processor that ended child processes took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def compare(method: Method, data: TaskData) -> Figure:
+    """A whole run against the floor."""
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def whole() -> Path:
+            return run(method, data, Path(tempfile.mkdtemp(dir=scratch))).folder
+
+        folder = whole()
+        seconds = take_turns({"whole": whole, "bare": lambda: bare(folder, data)}, ROUNDS)
+    each = 1000 * median(seconds["whole"]) / len(data.questions)
+    return Figure(
+        f"{type(method).__name__}, time of {len(data.questions):,} questions",
+        "the same calls, rows and scores in a loop",
+        divided(seconds["whole"], seconds["bare"]),
+        detail=f"{each:.2f} ms of a processor a question",
+    )
+
+
+def compare_help() -> Figure:
+    """``--help`` against a Python that imports what any command line of Typer's does."""
+    commands = {"help": HELP, "floor": [sys.executable, "-c", "import typer"]}
+    sides = {
+        name: partial(subprocess.run, command, check=True, capture_output=True)
+        for name, command in commands.items()
+    }
+    seconds = take_turns(sides, 5, _of_children)
+    return Figure(
+        "memory-harness --help, time",
+        "import typer",
+        divided(seconds["help"], seconds["floor"]),
+        target=HELP_SECONDS / median(seconds["floor"]),
+        detail=f"{median(seconds['help']):.2f} s of a processor; target: {HELP_SECONDS} s",
+    )
 
 
 def main() -> None:
+    """Measure and report."""
     data = make_data(QUESTIONS)
-    for method in (load_method("no-retrieval")(), load_method("bm25")(), Branching()):
-        with tempfile.TemporaryDirectory() as root:
-            result = run(method, data, Path(root))
-        print(
-            f"{type(method).__name__:12} {result.ms_per_question:.2f} ms a question, "
-            f"{result.start:.2f} s of start and finish, {result.scoring:.2f} s of scoring"
-        )
-    print(f"{'--help':12} {help_seconds():.2f} s")
+    methods = (load_method("no-retrieval")(), load_method("bm25")(), Branching())
+    report(chain((compare(method, data) for method in methods), [compare_help()]))
 
 
 if __name__ == "__main__":

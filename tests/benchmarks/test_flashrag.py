@@ -18,7 +18,7 @@ def parts_and_prompts(model):
     llm = bench.Counted(model)
     retriever = bench.TheirRetriever(WordRetriever(DATA.corpus))
     prompts = bench.TheirPrompts(DATA, 2, llm, IRCoT.Params())
-    return {"generator": bench.TheirGenerator(llm), "retriever": retriever}, prompts
+    return {"generator": bench.OurGenerator(llm), "retriever": retriever}, prompts
 
 
 @pytest.mark.parametrize(("name", "calls"), [("ircot", 3), ("corag", 7)])
@@ -39,18 +39,26 @@ def test_their_first_ircot_prompt_is_ours():
     assert parts["generator"].llm.llm.requests[0].prompt == theirs
 
 
-def test_a_side_that_stops_has_no_speed(capsys):
-    llm = bench.Counted(RuleModel())
-    assert bench.measured("FlashRAG", lambda asked: [][1], DATA.questions, llm) is None
-    assert "FlashRAG: stopped with IndexError" in capsys.readouterr().out
+def test_ratios_are_ours_over_theirs_with_the_work_of_both_beside():
+    ours, theirs = bench.Speed(2.0, 120.0, "3.0 calls"), bench.Speed(1.0, 80.0, "4.0 calls")
+    questions, tokens = bench.figures("ircot", [(ours, theirs), (ours, ours)])
+    assert questions.ratios == (2.0, 1.0) and questions.value == questions.target == 1.5
+    assert "ours 3.0 calls" in questions.detail
+    assert tokens.ratios == (1.5, 1.0)
 
 
-def test_ratios_are_over_the_pairs_that_both_sides_finished():
-    slow, fast = bench.Speed(1.0, 4.0, 100.0), bench.Speed(2.0, 5.0, 120.0)
-    pairs = [{"ours": fast, "FlashRAG": slow}, {"ours": fast, "FlashRAG": None}]
-    assert bench.ratio(pairs, "questions") == "median 2.00 (2.00-2.00), n=1"
-    assert bench.ratio(pairs, "calls") == "median 1.25 (1.25-1.25), n=1"
-    assert bench.ratio(pairs[1:], "calls").startswith("none")
+def test_sequential_asks_what_our_reader_asks():
+    asked = []
+    for run in ("ours", "theirs"):
+        parts, _ = parts_and_prompts(model := ScriptedModel(["Ann"]))
+        method = bench.our_method("sequential")
+        prompts = bench.TheirPrompts(DATA, method.params.shots, parts["generator"].llm, None)
+        if run == "ours":
+            bench.our_run(method, DATA, parts, DATA.questions[:1])
+        else:
+            bench.their_run("sequential", prompts, parts, DATA.questions[:1])
+        asked.append([(each.prompt, each.stop, each.max_tokens) for each in model.requests])
+    assert asked[0] == asked[1]
 
 
 def test_our_methods_take_as_many_calls_as_theirs():

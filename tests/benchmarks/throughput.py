@@ -1,134 +1,200 @@
-"""How much of the bare model's throughput is left when it is called through the harness.
+"""Time of a method through the harness over that of ``model.generate`` on the same token work.
 
-Run as ``python -m tests.benchmarks.throughput [--questions N] [--pairs P]``. The engine answers NQ
-questions without retrieval; a bare loop sends the same prompts to ``model.generate`` in the same
-length-sorted batches with the same stop at the end of the line. The bare loop neither shares the
-prompts' common prefix nor replays near-ties. The two take turns in one process.
+Run as ``python -m tests.benchmarks.throughput [--methods NAME ...] [--rounds R] [--threads T]``.
+What a method asks the model is noted once: which prompts came together, and how many tokens each
+reply has. Then three sides take turns: the method through the engine; the same with nothing read
+once for several prompts; and ``model.generate``, given the same prompts in the same batches and
+made to write as many tokens, with no engine, no retrieval, no stop and no record. It reads and
+writes in one batch, the harness reads in smaller ones than it writes in, so both sizes are tried
+and the faster one is the floor. Answers must be the same with and without sharing.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from statistics import median
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from time import process_time
+from unittest.mock import patch
 
 import torch
 import transformers
-from transformers import StoppingCriteriaList
 
+from harness.boards.method_entry import load_method
 from harness.data.card import Task
 from harness.data.demonstrations import qa_prompts
-from harness.data.task import load_task
+from harness.data.task import TaskData, load_task
 from harness.engine import Answered
-from harness.llm.batches import common_prefix
+from harness.llm.batches import length_sorted_batches
 from harness.llm.catalogue import DEFAULT_MODEL, resolve_model
-from harness.llm.hooks import StopAtStrings
 from harness.llm.local import LocalModel
 from harness.llm.open import open_model
+from harness.llm.prefix import NO_PREFIX
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.scoring import pad_left
-from harness.meters.hardware import set_torch_threads
-from harness.prompts import QAPrompts
-from harness.records import Query
+from harness.method import Method
 from harness.registry import task_folder
-from methods.no_retrieval import NoRetrieval
+from harness.retrieval.base import Retriever
+from harness.retrieval.open import open_retriever
+from tests.benchmarks.figures import Figure, divided, report, take_turns
 from tests.harness.programs import open_with
 
-TARGET = 0.9
-SHOTS = 5
+AT_MOST, REUSE_AT_LEAST = 1.1, 1.5
+WORK = {"no-retrieval": ("nq", 16), "standard-rag": ("nq", 4), "ircot": ("hotpotqa", 2)}
+"""Task and number of questions of each method."""
 
 
-def through_engine(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]) -> list[str]:
-    """First lines of the answers, in question order."""
-    answers: dict[str, str] = {}
+@dataclass(frozen=True)
+class Batch:
+    """Prompts, token ids each, that go through the model together, and tokens to be written."""
 
-    def keep(answered: Answered) -> None:
-        answers[answered.question_id] = answered.prediction.answer
-
-    open_with(NoRetrieval(), llm, prompts=prompts).run(queries, keep)
-    return [answers[query.id] for query in queries]
+    prompts: list[list[int]]
+    new: int
 
 
-class _AfterPrompt(StopAtStrings):
-    """Stop strings in what follows the prompt: ``model.generate`` shows both."""
+class Through:
+    """A method over some questions, through the engine."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[Sequence[str]], start: int) -> None:
-        super().__init__(tokenizer, stops)
-        self.start = start
+    def __init__(self, method: Method, llm: LocalModel, data: TaskData) -> None:
+        self.method, self.llm, self.data = method, llm, data
+        self.prompts = qa_prompts(data, method.params.shots, seed=0)
+        self.retriever: Retriever | None = None
+        if name := getattr(method.params, "retriever", None):
+            self.retriever = open_retriever(name, data.corpus)
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        return self.ended(input_ids[:, self.start :])
+    def answers(self) -> list[str]:
+        """Answers in question order. Raises RuntimeError for a question that failed."""
+        found: dict[str, Answered] = {}
+        opened = open_with(
+            self.method, self.llm, self.retriever, self.data.corpus, prompts=self.prompts
+        )
+        opened.run(
+            [q.query for q in self.data.questions], lambda a: found.update({a.question_id: a})
+        )
+        if errors := [a.prediction.error for a in found.values() if a.prediction.error]:
+            raise RuntimeError(errors[0])
+        return [found[q.id].prediction.answer for q in self.data.questions]
+
+    def calls(self) -> tuple[list[str], list[list[tuple[list[int], int]]]]:
+        """The answers; and of each call of the model, prompts and the tokens of their replies."""
+        noted: list[list[tuple[list[int], int]]] = []
+        generate = self.llm.generate
+
+        def noting(requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
+            call: list[tuple[list[int], int]] = []
+            noted.append(call)
+            for index, reply in generate(requests):
+                call.append((self.llm.encode(requests[index].prompt), reply.completion_tokens))
+                yield index, reply
+
+        with patch.object(self.llm, "generate", noting):
+            return self.answers(), noted
 
 
-def bare_loop(llm: LocalModel, prompts: QAPrompts, queries: Sequence[Query]) -> list[str]:
-    """The same with nothing but the tokenizer and ``model.generate``."""
-    tokenizer, pad = llm.tokenizer, llm.tokenizer.pad_token_id
-    ids = [tokenizer(prompts.closed_book(q).render(llm.prompt_style))["input_ids"] for q in queries]
-    answers = [""] * len(queries)
-    shared = common_prefix(ids)
-    for batch in llm.batches(range(len(ids)), [row[shared:] for row in ids]):
-        inputs, mask = pad_left([ids[i] for i in batch], pad, llm.device)
-        start = inputs.shape[1]
-        stop = _AfterPrompt(tokenizer, [("\n",)] * len(batch), start)
+def batched(
+    llm: LocalModel, calls: Sequence[Sequence[tuple[list[int], int]]], tokens: int
+) -> list[Batch]:
+    """The calls in length-sorted batches of at most so many padded tokens."""
+    found = []
+    for call in calls:
+        prompts = [prompt for prompt, _ in call]
+        size = llm.runtime.batch_size
+        for rows in length_sorted_batches(range(len(call)), prompts, size, tokens):
+            found.append(Batch([prompts[i] for i in rows], max(call[i][1] for i in rows)))
+    return found
+
+
+def bare(llm: LocalModel, batches: Sequence[Batch]) -> None:
+    """Nothing but ``model.generate``."""
+    pad: int = llm.tokenizer.pad_token_id
+    for batch in batches:
+        inputs, mask = pad_left(batch.prompts, pad, llm.device)
         with torch.inference_mode():
-            output = llm.model.generate(
+            llm.model.generate(
                 input_ids=inputs,
                 attention_mask=mask,
-                max_new_tokens=NoRetrieval.Params().max_tokens,
+                max_new_tokens=batch.new,
+                min_new_tokens=batch.new,
                 do_sample=False,
                 pad_token_id=pad,
-                stopping_criteria=StoppingCriteriaList([stop]),
             )
-        texts = tokenizer.batch_decode(output[:, start:], skip_special_tokens=True)
-        for index, text in zip(batch, texts, strict=True):
-            answers[index] = text.partition("\n")[0].strip()
-    return answers
 
 
-def timed(run: Callable[..., list[str]], *args: object) -> tuple[float, list[str]]:
-    """Questions per second, and the answers."""
-    start = perf_counter()
-    answers = run(*args)
-    return len(answers) / (perf_counter() - start), answers
+@contextmanager
+def nothing_shared(llm: LocalModel) -> Iterator[None]:
+    """While open, every prompt is read from its first token."""
+    before = llm.runtime
+    llm.runtime = replace(before, kept=None)
+    try:
+        with patch("harness.llm.decoding.read_shared", lambda *_: NO_PREFIX):
+            yield
+    finally:
+        llm.runtime = before
+
+
+def compare(name: str, llm: LocalModel, rounds: int) -> Iterator[Figure]:
+    """Figures of a method."""
+    task, questions = WORK[name]
+    data = load_task(Task.from_folder(task_folder(task)), limit=questions)
+    through = Through(load_method(name)(), llm, data)
+
+    def apart() -> list[str]:
+        with nothing_shared(llm):
+            return through.answers()
+
+    answers, calls = through.calls()
+    if apart() != answers:
+        raise RuntimeError(f"{name}: answers differ where nothing is shared")
+    floor = _faster(
+        [
+            partial(bare, llm, batched(llm, calls, tokens))
+            for tokens in (llm.runtime.batch_tokens, llm.runtime.held_tokens)
+        ]
+    )
+    sides = {"harness": through.answers, "apart": apart, "bare": floor}
+    seconds = take_turns(sides, rounds)
+    asked = sum(map(len, calls))
+    prompt = sum(len(prompt) for call in calls for prompt, _ in call)
+    new = sum(tokens for call in calls for _, tokens in call)
+    detail = f"{questions} {task} questions, {asked} calls, {prompt:,} + {new:,} tokens"
+    against = "bare model.generate"
+    shared, alone = (
+        divided(seconds["harness"], seconds["bare"]),
+        divided(seconds["apart"], seconds["bare"]),
+    )
+    yield Figure(f"{name}, time", against, shared, target=AT_MOST, detail=detail)
+    yield Figure(f"{name} with nothing shared, time", against, alone, target=AT_MOST)
+    if name == "ircot":
+        reuse = divided(seconds["apart"], seconds["harness"])
+        yield Figure(
+            "ircot with nothing shared, time", "with what was read before", reuse,
+            "at least", REUSE_AT_LEAST, "the same answers",
+        )  # fmt: skip
+
+
+def _faster(sides: Sequence[Callable[[], object]]) -> Callable[[], object]:
+    def seconds(side: Callable[[], object]) -> float:
+        start = process_time()
+        side()
+        return process_time() - start
+
+    return min(sides, key=seconds)
 
 
 def main() -> None:
-    """Measure, print, and say whether the target is met."""
-    parser = argparse.ArgumentParser(description="harness against bare model.generate")
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--pairs", type=int, default=3)
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description="methods against bare model.generate")
+    parser.add_argument("--methods", nargs="+", default=list(WORK), choices=list(WORK))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
-    set_torch_threads()
-    data = load_task(Task.from_folder(task_folder("nq")), limit=options.questions)
-    prompts = qa_prompts(data, SHOTS, seed=0)
-    queries = [question.query for question in data.questions]
+    torch.set_num_threads(options.threads)
     llm = open_model(resolve_model(DEFAULT_MODEL))
     assert isinstance(llm, LocalModel)
-    size, replays = llm.runtime.batch_size, llm.runtime.replays
-    print(
-        f"{llm.name}, {len(queries)} NQ questions, {SHOTS} shots, batches of {size}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}, {llm.device}"
-    )
-    for run in (through_engine, bare_loop):
-        run(llm, prompts, queries[:2])
-    ratios = []
-    for pair in range(1, options.pairs + 1):
-        speed, answers = timed(through_engine, llm, prompts, queries)
-        bare_speed, bare_answers = timed(bare_loop, llm, prompts, queries)
-        ratios.append(speed / bare_speed)
-        differ = sum(a != b for a, b in zip(answers, bare_answers, strict=True))
-        print(
-            f"pair {pair}: harness {speed:.2f} questions/s, bare {bare_speed:.2f}, "
-            f"ratio {ratios[-1]:.2f}; {differ} answers differ, {replays.count} replays so far",
-            flush=True,
-        )
-    verdict = "met" if median(ratios) >= TARGET else "MISSED"
-    print(
-        f"ratio: median {median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}; "
-        f"target {TARGET} {verdict}"
-    )
+    report(figure for name in options.methods for figure in compare(name, llm, options.rounds))
 
 
 if __name__ == "__main__":

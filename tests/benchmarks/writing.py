@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Callable, Sequence
-from statistics import median
+from collections.abc import Sequence
 from time import perf_counter
 
 import torch
@@ -24,12 +23,13 @@ from harness.data.card import Task
 from harness.data.task import load_task
 from harness.llm.catalogue import DEFAULT_MODEL
 from harness.llm.local import LocalModel
-from harness.meters.hardware import describe_hardware, set_torch_threads
+from harness.meters.hardware import set_torch_threads
 from harness.registry import task_folder
 from methods.parametric_qa.evaluate.evaluate_write import choose, open_local
 from methods.parametric_qa.shared.initial import document_tokens, random_codes
 from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.write.writing import WriteSettings, optimise
+from tests.benchmarks.figures import Figure, divided, report, take_turns
 
 SLOTS = 8
 SIDE, REPEATS = 1024, 40
@@ -85,15 +85,35 @@ def matmul_speed(llm: LocalModel) -> float:
     return 2 * SIDE**3 * REPEATS / min(times)
 
 
-def timed(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    """Seconds, and what the run gave."""
-    start = perf_counter()
-    result = run()
-    return perf_counter() - start, result
+def compare(work: Writing, pairs: int, detail: str) -> list[Figure]:
+    """One at a time over batched, and batched over the floor. Prints what the losses differ by."""
+    Writing(work.llm, work.documents[:2], 1).batched()
+    losses: dict[str, Tensor] = {}
+    floors: list[float] = []
+
+    def floor() -> None:
+        floors.append(work.flop() / matmul_speed(work.llm))
+
+    seconds = take_turns(
+        {
+            "floor": floor,
+            "batched": lambda: losses.update(batched=work.batched()),
+            "loop": lambda: losses.update(loop=work.loop()),
+        },
+        pairs,
+        perf_counter,
+    )
+    print(f"losses differ by up to {(losses['batched'] - losses['loop']).abs().max().item():.1e}")
+    faster = divided(seconds["loop"], seconds["batched"])
+    above = divided(seconds["batched"], floors)
+    return [
+        Figure("one document at a time, time", "batched", faster, "at least", 1.0, detail),
+        Figure("batched writing, time", "the multiplications alone", above),
+    ]
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description="batched writing against one at a time")
     parser.add_argument("--passages", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5)
@@ -108,30 +128,11 @@ def main() -> None:
     documents = [document_tokens(llm, passage)[: options.tokens] for passage in passages]
     work = Writing(llm, documents, options.steps)
     mean = sum(map(len, documents)) / len(documents)
-    print(
+    detail = (
         f"{llm.name}, {len(documents)} NQ passages of {mean:.0f} tokens, m = {SLOTS}, "
-        f"{options.steps} steps; {describe_hardware().summary}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{options.steps} steps, {torch.get_num_threads()} threads"
     )
-    Writing(llm, documents[:2], 1).batched()
-    ratios, shares = [], []
-    for pair in range(1, options.pairs + 1):
-        floor = work.flop() / matmul_speed(llm)
-        together, losses = timed(work.batched)
-        alone, same = timed(work.loop)
-        ratios.append(alone / together)
-        shares.append(floor / together)
-        print(
-            f"pair {pair}: batched {len(documents) / together:.3f} documents/s, one at a time "
-            f"{len(documents) / alone:.3f}, ratio {ratios[-1]:.2f}; floor {floor:.1f} s of "
-            f"{together:.1f} s ({shares[-1]:.0%}); losses differ by up to "
-            f"{(losses - same).abs().max().item():.1e}",
-            flush=True,
-        )
-    print(
-        f"ratio: median {median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}; "
-        f"share of the floor: median {median(shares):.0%}"
-    )
+    report(compare(work, options.pairs, detail))
 
 
 if __name__ == "__main__":
