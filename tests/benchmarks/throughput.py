@@ -41,9 +41,17 @@ from harness.retrieval.open import open_retriever
 from tests.benchmarks.figures import Figure, divided, report, take_turns
 from tests.harness.programs import open_with
 
-AT_MOST, REUSE_AT_LEAST = 1.1, 1.5
-WORK = {"no-retrieval": ("nq", 16), "standard-rag": ("nq", 4), "ircot": ("hotpotqa", 2)}
-"""Task and number of questions of each method."""
+AT_MOST, REUSE = 1.1, 1.5
+BARE = "bare model.generate"
+WORK: dict[str, tuple[str, int, dict[str, int]]] = {
+    "no-retrieval": ("nq", 8, {}),
+    "standard-rag": ("nq", 3, {}),
+    "ircot": ("hotpotqa", 2, {"max_passages": 10, "max_steps": 4}),
+}
+"""Task, number of questions and parameters of each method, those of the standing board."""
+
+Call = Sequence[tuple[list[int], int]]
+"""What the model was given at once: prompts, token ids each, and the tokens of each reply."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,9 @@ class Through:
             raise RuntimeError(errors[0])
         return [found[q.id].prediction.answer for q in self.data.questions]
 
-    def calls(self) -> tuple[list[str], list[list[tuple[list[int], int]]]]:
-        """The answers; and of each call of the model, prompts and the tokens of their replies."""
-        noted: list[list[tuple[list[int], int]]] = []
+    def calls(self) -> tuple[list[str], list[Call]]:
+        """The answers, and what the model was given."""
+        noted: list[Call] = []
         generate = self.llm.generate
 
         def noting(requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, Reply]]:
@@ -93,9 +101,7 @@ class Through:
             return self.answers(), noted
 
 
-def batched(
-    llm: LocalModel, calls: Sequence[Sequence[tuple[list[int], int]]], tokens: int
-) -> list[Batch]:
+def batched(llm: LocalModel, calls: Sequence[Call], tokens: int) -> list[Batch]:
     """The calls in length-sorted batches of at most so many padded tokens."""
     found = []
     for call in calls:
@@ -135,43 +141,39 @@ def nothing_shared(llm: LocalModel) -> Iterator[None]:
 
 
 def compare(name: str, llm: LocalModel, rounds: int) -> Iterator[Figure]:
-    """Figures of a method."""
-    task, questions = WORK[name]
-    data = load_task(Task.from_folder(task_folder(task)), limit=questions)
-    through = Through(load_method(name)(), llm, data)
-
-    def apart() -> list[str]:
-        with nothing_shared(llm):
-            return through.answers()
-
+    """Figures of a method. Raises RuntimeError if answers differ where nothing is shared."""
+    task, questions, settings = WORK[name]
+    data, cls = load_task(Task.from_folder(task_folder(task)), limit=questions), load_method(name)
+    through = Through(cls(cls.Params.model_validate(settings)), llm, data)
     answers, calls = through.calls()
-    if apart() != answers:
-        raise RuntimeError(f"{name}: answers differ where nothing is shared")
+
+    def apart() -> None:
+        with nothing_shared(llm):
+            if through.answers() != answers:
+                raise RuntimeError(f"{name}: answers differ where nothing is shared")
+
     floor = _faster(
         [
             partial(bare, llm, batched(llm, calls, tokens))
             for tokens in (llm.runtime.batch_tokens, llm.runtime.held_tokens)
         ]
     )
-    sides = {"harness": through.answers, "apart": apart, "bare": floor}
-    seconds = take_turns(sides, rounds)
-    asked = sum(map(len, calls))
-    prompt = sum(len(prompt) for call in calls for prompt, _ in call)
-    new = sum(tokens for call in calls for _, tokens in call)
-    detail = f"{questions} {task} questions, {asked} calls, {prompt:,} + {new:,} tokens"
-    against = "bare model.generate"
-    shared, alone = (
-        divided(seconds["harness"], seconds["bare"]),
-        divided(seconds["apart"], seconds["bare"]),
-    )
-    yield Figure(f"{name}, time", against, shared, target=AT_MOST, detail=detail)
-    yield Figure(f"{name} with nothing shared, time", against, alone, target=AT_MOST)
+    seconds = take_turns({"harness": through.answers, "apart": apart, "bare": floor}, rounds)
+    detail = f"{questions} questions of {task}, {_work(calls)}"
+    shared = divided(seconds["harness"], seconds["bare"])
+    alone = divided(seconds["apart"], seconds["bare"])
+    yield Figure(f"{name}, time", BARE, shared, target=AT_MOST, detail=detail)
+    yield Figure(f"{name} with nothing shared, time", BARE, alone, target=AT_MOST)
     if name == "ircot":
         reuse = divided(seconds["apart"], seconds["harness"])
-        yield Figure(
-            "ircot with nothing shared, time", "with what was read before", reuse,
-            "at least", REUSE_AT_LEAST, "the same answers",
-        )  # fmt: skip
+        whole, less = "ircot with nothing shared, time", "ircot as it is"
+        yield Figure(whole, less, reuse, "at least", REUSE, detail="the same answers")
+
+
+def _work(calls: Sequence[Call]) -> str:
+    prompts = sum(len(prompt) for call in calls for prompt, _ in call)
+    new = sum(tokens for call in calls for _, tokens in call)
+    return f"{sum(map(len, calls))} calls, {prompts:,} + {new:,} tokens"
 
 
 def _faster(sides: Sequence[Callable[[], object]]) -> Callable[[], object]:
@@ -187,7 +189,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description="methods against bare model.generate")
     parser.add_argument("--methods", nargs="+", default=list(WORK), choices=list(WORK))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
