@@ -168,21 +168,21 @@ def test_the_runs_own_task_among_the_bias_tasks_is_counted_once(learnt):
     assert [e.id for e in examples] == ["t0", *[q.id for q in shipped[:6]]]
 
 
-@pytest.mark.parametrize("cue", "ABC")
-def test_what_was_learnt_decides_the_route(encoder, cue):
+def test_what_was_learnt_decides_the_route(encoder):
     train, correct = cued()
     method = written(encoder, train, correct, **LEARNS)
-    asked = question(50, cue)
-    found = ask(method, able({asked.text: cue}), asked)
-    note = route_note(found)
-    assert note["label"] == cue
-    assert note["probabilities"][cue] > 0.5
-    assert found.answer == "yes 50"
+    for cue in "ABC":
+        asked = question(50, cue)
+        found = ask(method, able({asked.text: cue}), asked)
+        note = route_note(found)
+        assert note["label"] == cue
+        assert note["probabilities"][cue] > 0.5
+        assert found.answer == "yes 50"
 
 
 def test_a_t5_learns_the_same_way(t5, tmp_path):
     train, correct = cued()
-    method = written(t5, train, correct, tmp_path, **{**LEARNS, "epochs": 20})
+    method = written(t5, train, correct, tmp_path, **{**LEARNS, "epochs": 10})
     asked = [question(50 + n, cue) for n, cue in enumerate("ABC")]
     assert [route_note(ask(method, able({}), q))["label"] for q in asked] == ["A", "B", "C"]
     other = make(t5)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.numeric
 
 LABELLED = [Labelled(f"t{n}", question(n, label).text, label) for n in range(16) for label in "ABC"]
 TRAIN, VALIDATION = LABELLED[:36], LABELLED[36:]
-RECIPE = Recipe(epochs=10, learning_rate=1e-2, batch_size=8, max_length=32)
+RECIPE = Recipe(epochs=6, learning_rate=1e-2, batch_size=8, max_length=32)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.testing.models import RuleModel
@@ -100,7 +100,6 @@ def test_every_parameter_of_the_routes_reaches_them():
 STRANGE = ["", " ", "answer is", "So.", "A", "Route:", "look " * 50]
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     replies=st.lists(st.sampled_from(STRANGE) | st.text(max_size=20), min_size=1, max_size=5),
     steps=st.integers(1, 5),

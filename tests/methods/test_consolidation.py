@@ -35,7 +35,7 @@ from tests.tiny import save_tiny_adapter
 DATA = small_task()
 UNTRAINED = {"shared": None, "slots": 8, "z_dim": 64, "max_tokens": 6}
 QUICK = {"questions": 4, "rank": 4, "epochs": 1, "batch": 4}
-LEARNS = {"questions": 8, "rank": 8, "epochs": 30, "study_rate": 1e-2, "depth": 1, "max_tokens": 16}
+LEARNS = {"questions": 8, "rank": 8, "epochs": 20, "study_rate": 1e-2, "depth": 1, "max_tokens": 16}
 OWN = ("shared", "slots", "z_dim", "max_tokens")
 """Parameters that are parametric-qa's, too."""
 NAMES = ("parametric-qa-consolidated", "parametric-qa-consolidated-unstudied")
@@ -101,10 +101,9 @@ def documents(memory: Path) -> list[str]:
 ASKED = [question.text for question in DATA.questions]
 
 
-@pytest.mark.parametrize("in_force", ["own", "always"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "in_force"), zip(NAMES, ["own", "always"], strict=True))
 def test_conformance(tiny, name, in_force):
-    values = {**UNTRAINED, **QUICK, "in_force": in_force}
+    values = {**UNTRAINED, **QUICK, "questions": 2, "in_force": in_force, "max_tokens": 4}
     kept = check_method(load_method(name), values, model=tiny)
     assert "afterwards the model's weights are bit for bit what they were" in kept
     assert "needs says what is changed of the model" in kept

@@ -157,7 +157,7 @@ def test_forgetting_is_that_of_the_reader_and_of_the_lora_where_it_is_in_force(
         pairs = [part for key, value in given.items() for part in ("-p", f"{key}={value}")]
         words = [
             "evaluate-forgetting", "--task", "small", "--model", f"path:{completion_model_dir}",
-            "--method", name, "--limit", 4, "--passages", 5, "--out", out, *pairs,
+            "--method", name, "--limit", 2, "--passages", 5, "--out", out, *pairs,
         ]  # fmt: skip
         monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, words)])
         with pytest.raises(SystemExit) as stopped:

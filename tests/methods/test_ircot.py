@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data.corpus import Corpus
@@ -216,7 +216,6 @@ STRANGE = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     replies=st.lists(st.sampled_from(STRANGE) | st.text(max_size=30), min_size=1, max_size=6),
     steps=st.integers(1, 6),

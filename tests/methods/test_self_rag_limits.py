@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.boards.method_entry import load_method
@@ -57,7 +57,6 @@ def settings_of_a_run(draw):
 WORDS = st.sampled_from([*TOKENS, " Oster", "\n", ".", " "])
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     run=settings_of_a_run(),
     tokens=st.lists(WORDS, max_size=6),
