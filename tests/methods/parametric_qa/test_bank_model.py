@@ -95,4 +95,4 @@ class BankMachine(RuleBasedStateMachine):
 
 
 TestBankMachine = BankMachine.TestCase
-TestBankMachine.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
+TestBankMachine.settings = settings(stateful_step_count=15)

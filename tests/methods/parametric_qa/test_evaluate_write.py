@@ -178,9 +178,9 @@ def test_what_cannot_be_is_one_line(command, arguments, words):
 @pytest.mark.model
 @pytest.mark.slow
 def test_real_passages_are_written_by_the_default_model():
-    """Their first 12 tokens in 13 steps: seconds of one core."""
+    """Their first 6 tokens in 10 steps: seconds of one core."""
     options = evaluate_write.EvaluateOptions(
-        task="nq", passages=2, max_tokens=12, settings=WriteSettings(steps=13)
+        task="nq", passages=2, max_tokens=6, settings=WriteSettings(steps=10)
     )
     summary = evaluate_write.evaluate_write(options, None, quiet()).summary
     assert summary["documents"] == 2

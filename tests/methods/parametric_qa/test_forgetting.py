@@ -39,11 +39,15 @@ def llm(completion_model_dir):
     return load_tiny(completion_model_dir)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_task(tmp_path_factory.mktemp("tasks"))
+
+
 @pytest.fixture
-def task(tmp_path, monkeypatch):
-    folder = write_task(tmp_path / "tasks")
-    registry.register("tasks", "small", folder)
-    return folder
+def task(files):
+    registry.register("tasks", "small", files)
+    return files
 
 
 @pytest.fixture
@@ -51,10 +55,13 @@ def shared(llm, tmp_path):
     return write_shared(llm, tmp_path / "shared")
 
 
-@pytest.fixture
-def adapter(completion_model_dir, shared):
-    """The shared parts' adapter; beside it, in ``merged``, the model that it makes."""
-    return save_tiny_adapter(completion_model_dir, shared / "adapter")
+@pytest.fixture(scope="module")
+def tuned(llm, completion_model_dir, tmp_path_factory):
+    """Shared parts with an adapter; in its folder ``merged`` is the model that it makes."""
+    folder = write_shared(llm, tmp_path_factory.mktemp("tuned") / "shared")
+    save_tiny_adapter(completion_model_dir, folder / "adapter")
+    llm.tokenizer.save_pretrained(folder / "adapter" / "merged")
+    return folder
 
 
 @pytest.fixture
@@ -79,11 +86,29 @@ def measured(call, out, *arguments):
     """Runs the command into a folder; gives the table, its summary and both files of records."""
     code, table, errors = call(*SMALL, *arguments, "--out", out)
     assert code == 0, errors
+    return table, *saved(out)
+
+
+def saved(out):
     rows = []
     for name in ("questions", "passages"):
         with (out / f"{name}.csv").open() as file:
             rows.append(list(csv.DictReader(file)))
-    return table, json.loads((out / "summary.json").read_text()), *rows
+    return json.loads((out / "summary.json").read_text()), *rows
+
+
+@pytest.fixture(scope="module")
+def once(files, tuned, completion_model_dir, tmp_path_factory):
+    """The folder into which the command measured the tuned reader."""
+    out = tmp_path_factory.mktemp("once") / "out"
+    words = ["evaluate-forgetting", "--task", "small", "--model", f"path:{completion_model_dir}",
+             *SMALL, "--shared", tuned, "--seed", 2, "--out", out]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="0"):
+        patch.setattr(registry, "_plugins", {})
+        registry.register("tasks", "small", files)
+        patch.setattr("sys.argv", ["memory-harness", *map(str, words)])
+        cli.main()
+    return out
 
 
 def naive_nats(model, tokenizer, text: str) -> tuple[int, float]:
@@ -104,10 +129,11 @@ def test_perplexity_terms_are_those_of_each_text_alone(llm):
         assert found[passage.id][1] == pytest.approx(nats, rel=1e-5)
 
 
-def test_an_adapter_of_zeros_forgets_nothing(call, adapter, shared, tmp_path):
+def test_an_adapter_of_zeros_forgets_nothing(call, tuned, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    path = adapter / "adapter_model.safetensors"
+    shared = shutil.copytree(tuned, tmp_path / "shared")
+    path = shared / "adapter" / "adapter_model.safetensors"
     weights = load_file(path)
     save_file({k: v * 0 if "lora_B" in k else v.clone() for k, v in weights.items()}, path)
     table, summary, questions, passages = measured(call, tmp_path / "out", "--shared", shared)
@@ -123,11 +149,10 @@ def test_an_adapter_of_zeros_forgets_nothing(call, adapter, shared, tmp_path):
     assert re.search(r"[+-]0\.00 \[[+-]0\.00, [+-]0\.00\]", table)
 
 
-def test_an_adapter_changes_what_its_merged_model_changes(call, adapter, shared, llm, tmp_path):
-    llm.tokenizer.save_pretrained(adapter / "merged")
-    _, one, asked, read = measured(call, tmp_path / "one", "--shared", shared)
-    after = f"path:{adapter / 'merged'}"
-    table, other, merged_asked, merged_read = measured(call, tmp_path / "two", "--after", after)
+def test_an_adapter_changes_what_its_merged_model_changes(call, tuned, once, tmp_path):
+    one, asked, read = saved(once)
+    after = ("--seed", 2, "--after", f"path:{tuned / 'adapter' / 'merged'}")
+    table, other, merged_asked, merged_read = measured(call, tmp_path / "two", *after)
     assert "After: the model" in table and other["facts"]["full"]
     for mine, theirs in zip(read, merged_read, strict=True):
         assert mine["nats_before"] == theirs["nats_before"] != mine["nats_after"]
@@ -139,11 +164,11 @@ def test_an_adapter_changes_what_its_merged_model_changes(call, adapter, shared,
     assert perplexities[0]["after"] != perplexities[0]["before"]
 
 
-def test_questions_are_answered_as_the_methods_would(call, adapter, shared, tmp_path):
-    *_, rows, _ = measured(call, tmp_path / "out", "--shared", shared, "--seed", 2)
+def test_questions_are_answered_as_the_methods_would(call, tuned, once, tmp_path):
+    _, rows, _ = saved(once)
     runs = {
         "no-retrieval": ("answer_before", ()),
-        "parametric-qa-closed-book": ("answer_after", ("-p", f"shared={shared}")),
+        "parametric-qa-closed-book": ("answer_after", ("-p", f"shared={tuned}")),
     }
     for method, (column, params) in runs.items():
         place = tmp_path / method
@@ -161,12 +186,10 @@ def test_questions_are_answered_as_the_methods_would(call, adapter, shared, tmp_
         assert len(mine) == 4 and mine == {key: csv_text(v) for key, v in answers.items()}
 
 
-def test_scores_are_those_of_the_answers_and_texts_are_held_out(
-    task, adapter, shared, completion_model_dir
-):
+def test_scores_are_those_of_the_answers_and_texts_are_held_out(task, tuned, completion_model_dir):
     model = f"path:{completion_model_dir}"
     options = forgetting.ForgettingOptions(
-        tasks=("small",), limit=6, passages=5, shared=str(shared), model=model
+        tasks=("small",), limit=6, passages=5, shared=str(tuned), model=model
     )
     found = forgetting.evaluate_forgetting(options, quiet())
     golds = {f"q-{n}": gold for n, gold in enumerate([*FOUNDERS.values(), *YEARS.values()])}
@@ -223,17 +246,18 @@ def test_the_table_holds_means_differences_and_intervals(call, monkeypatch, tmp_
     assert rows[0]["question"] == "'=who?"
 
 
-def test_the_same_command_gives_the_same_figures(call, adapter, shared, tmp_path):
-    one, two = (measured(call, tmp_path / name, "--shared", shared) for name in ("one", "two"))
-    assert one[1]["summary"] == two[1]["summary"] and one[2:] == two[2:]
+def test_the_same_command_gives_the_same_figures(call, tuned, once, tmp_path):
+    one = saved(once)
+    _, *two = measured(call, tmp_path / "two", "--shared", tuned, "--seed", 2)
+    assert one[0]["summary"] == two[0]["summary"] and list(one[1:]) == two[1:]
 
 
-def test_what_was_measured_is_not_measured_again(call, adapter, shared, tmp_path, monkeypatch):
-    one = measured(call, tmp_path / "out", "--shared", shared)
+def test_what_was_measured_is_not_measured_again(call, tuned, once, tmp_path, monkeypatch):
+    one, out = saved(once), shutil.copytree(once, tmp_path / "out")
     monkeypatch.setattr("harness.llm.local.LocalModel.generate", None)
     monkeypatch.setattr("harness.llm.local.LocalModel.score", None)
-    two = measured(call, tmp_path / "out", "--shared", shared)
-    assert one[1]["summary"] == two[1]["summary"] and one[2:] == two[2:]
+    _, *two = measured(call, out, "--shared", tuned, "--seed", 2)
+    assert one[0]["summary"] == two[0]["summary"] and list(one[1:]) == two[1:]
 
 
 def test_a_text_that_another_task_trained_on_is_not_held_out():
@@ -249,8 +273,7 @@ def test_passages_that_the_record_of_training_names_are_left_out(
     call, shared, task, completion_model_dir, tmp_path, monkeypatch
 ):
     """Another task holds the same passages and trained on all that its one question leaves."""
-    twin = tmp_path / "tasks" / "twin"
-    shutil.copytree(task, twin)
+    twin = shutil.copytree(task, tmp_path / "twin")
     (twin / "task.yaml").write_text("name: twin\ntitle: Twin\n")
     questions = twin / "sample" / "questions.jsonl"
     questions.write_text(questions.read_text().splitlines()[0] + "\n")
@@ -311,12 +334,12 @@ def test_a_model_of_another_vocabulary_is_refused_before_any_question(
     assert "another vocabulary" in errors.splitlines()[-1]
 
 
-def test_as_one_of_all_methods_it_is_measured_alike(call, adapter, shared, tmp_path):
+def test_as_one_of_all_methods_it_is_measured_alike(call, tuned, once, tmp_path):
     """Closed book as without --method; and its memory, which keeps what it holds as it grows."""
-    *_, alone, _ = measured(call, tmp_path / "one", "--shared", shared)
+    _, alone, _ = saved(once)
     table, summary, asked, read = measured(
         call, tmp_path / "two", "--method", "parametric-qa", "--method", "no-retrieval",
-        "--shared", shared,
+        "--shared", tuned, "--seed", 2,
     )  # fmt: skip
     before = {r["question_id"]: r for r in alone if r["prompt"] == "no-retrieval"}
     closed = [row for row in asked if row["measure"] == "closed book"]

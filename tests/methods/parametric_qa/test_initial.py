@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -62,7 +62,6 @@ saliences = st.lists(st.sampled_from([0.5, 1.0, 2.0, 4.0]), min_size=1, max_size
     slots=st.sampled_from([1, 2, 3, 8, 32]),
     sharpness=st.sampled_from([0, 1, 3]),
 )
-@settings(deadline=None, max_examples=60)
 def test_means_are_those_of_spans_of_equal_salience(salience, slots, sharpness):
     embeddings = torch.randn(len(salience), 3, generator=torch.Generator().manual_seed(1))
     wanted = one_by_one(embeddings, torch.tensor(salience).double(), slots, sharpness)
@@ -71,7 +70,6 @@ def test_means_are_those_of_spans_of_equal_salience(salience, slots, sharpness):
 
 
 @given(length=st.integers(1, 300), slots=st.integers(1, 64))
-@settings(deadline=None)
 def test_with_equal_saliences_every_token_is_in_one_span_and_spans_differ_by_at_most_one(
     length, slots
 ):

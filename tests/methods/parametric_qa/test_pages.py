@@ -161,12 +161,6 @@ def test_what_is_stored_is_counted_and_nothing_is_without(tiny, shared, tmp_path
     assert "pages" not in ParametricQA.Params().model_dump()
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_token_memory_with_pages_keeps_the_rules_of_a_method(tiny, shared, way):
-    params = {"shared": str(shared), "selection": way, "max_tokens": 4, "pages": 0.5}
-    check_method(TokenMemory, params, model=tiny)
-
-
 def test_vectors_with_pages_keep_the_rules_of_a_method(tiny):
     params = {"shared": None, "slots": 4, "z_dim": 64, "max_tokens": 4, "pages": 0.5}
     check_method(ParametricQA, params, model=tiny)

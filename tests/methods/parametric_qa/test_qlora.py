@@ -79,9 +79,9 @@ def gradients(made: Reader, kind: str = "answer") -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_model_dir, tmp_path_factory) -> Path:
-    """Shared parts of 40 steps on the rounded tiny model."""
+    """Shared parts of 25 steps on the rounded tiny model."""
     folder, llm = tmp_path_factory.mktemp("qlora"), load(tiny_model_dir)
-    plan = recipe(steps=40, learning_rate=1e-2, tuning=Tuning(learning_rate=1e-2))
+    plan = recipe(steps=25, learning_rate=1e-2, tuning=Tuning(learning_rate=1e-2))
     training.train(plan, llm, [toy_task()], folder, quiet())
     assert same(weights(llm.model), weights(load(tiny_model_dir).model))
     return folder
@@ -181,7 +181,7 @@ def test_a_recipe_asks_for_checkpointing(tiny_model_dir, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_steps_of_the_default_model(monkeypatch):
     """Of its first layers: all thirty alike would take ten seconds."""
-    shallow_models(monkeypatch, layers=6)
+    shallow_models(monkeypatch)
     llm = open_model(resolve_model({"name": DEFAULT_MODEL, "quantization": "nf4"}))
     made = reader(llm, z_dim=64, batch=2, memories=(1,), losses=Losses(answer=1))
     before, found = weights(llm.model), []

@@ -42,7 +42,7 @@ def start(parts):
 
 @pytest.fixture(scope="module")
 def codes(llm, parts, documents, start):
-    settings = WriteSettings(steps=150, stop_below=0.02)
+    settings = WriteSettings(steps=80, stop_below=0.02)
     return optimise(llm, parts, documents, start, settings, names=NAMES, console=quiet()).codes
 
 

@@ -86,7 +86,7 @@ def test_the_lora_is_reached_through_codes_alone(tiny_model_dir, task):
 
 def test_losses_fall(tiny_model_dir, task, tmp_path):
     run(
-        tiny_model_dir, task, tmp_path, init="encoder", steps=60, learning_rate=1e-2,
+        tiny_model_dir, task, tmp_path, init="encoder", steps=30, learning_rate=1e-2,
         tuning=Tuning(learning_rate=1e-2),
     )  # fmt: skip
     values = losses(tmp_path)

@@ -32,7 +32,7 @@ def test_the_answer_loss_falls(tiny_model_dir, task, tmp_path):
         tiny_model_dir,
         task,
         tmp_path,
-        steps=60,
+        steps=30,
         learning_rate=1e-2,
         tuning=Tuning(learning_rate=1e-2),
     )

@@ -241,7 +241,7 @@ def call(tiny_model_dir, llm, data, tmp_path, monkeypatch, capsys):
 
 
 def test_the_tables_agree_with_the_records(call, data, tmp_path):
-    code, table, errors = call("--out", tmp_path / "out")
+    code, table, errors = call("--unchanged", 2, "--out", tmp_path / "out")
     assert code == 0, errors
     with (tmp_path / "out" / "facts.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -275,7 +275,8 @@ def test_the_tables_agree_with_the_records(call, data, tmp_path):
 
 def test_the_same_seed_gives_the_same_records(call, tmp_path):
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        code, _, errors = call("--no-text", "--seed", seed, "--out", tmp_path / name)
+        few = ("--facts", 3, "--unchanged", 1)
+        code, _, errors = call("--no-text", "--seed", seed, *few, "--out", tmp_path / name)
         assert code == 0, errors
     one, two, three = ((tmp_path / n / "facts.csv").read_text() for n in ("one", "two", "three"))
     assert one == two != three
