@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from harness.errors import InputError, RunLockedError
 
@@ -127,24 +127,72 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises InputError if the system refuses to write.
     """
-    with writing(path), _replacing(path) as file:
-        yield file
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with writing(path), staged(path) as place:
+        with place.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(permitted(0o666))
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
+        place.chmod(permitted(0o666))
+        os.replace(place, path)  # noqa: PTH105
+
+
+@contextmanager
+def staged(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """An empty file or folder beside ``path``, to be renamed to it; what is not, vanishes.
+
+    It is ``.NAME.tmp`` and locked, so that the next writer takes over what a killed one left. Where
+    another is at work, or the disk knows no locks, it has a name that nobody else has.
+    """
+    place, lock = _place_beside(path, folder)
+    try:
+        yield place
+    finally:
         with suppress(OSError):
-            Path(name).unlink()
-        raise
+            if _is_of(place, lock):  # else it was renamed, and the name may be another's by now
+                _remove(place)
+        os.close(lock)
+
+
+def _place_beside(path: Path, folder: bool) -> tuple[Path, int]:
+    place = path.with_name(f".{path.name}.tmp")
+    with suppress(OSError):  # what lies there may be another user's
+        lock = _opened(place, folder)
+        if _is_mine(place, lock):
+            for left_by_a_kill in place.iterdir() if folder else ():
+                _remove(left_by_a_kill)
+            return place, lock
+        os.close(lock)
+    place = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    return place, _opened(place, folder)
+
+
+def _opened(place: Path, folder: bool) -> int:
+    if folder:
+        with suppress(FileExistsError):
+            place.mkdir(0o700)
+    kind = os.O_DIRECTORY if folder else os.O_CREAT | os.O_RDWR | os.O_NONBLOCK
+    return os.open(place, kind | os.O_NOFOLLOW, 0o600)
+
+
+def _is_mine(place: Path, lock: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if not isinstance(error, BlockingIOError):  # no locks here: nobody writes by this name
+            _remove(place)
+        return False
+    return _is_of(place, lock)
+
+
+def _is_of(place: Path, handle: int) -> bool:
+    """Whether a name is still that of what was opened."""
+    return place.exists() and os.path.samestat(os.fstat(handle), place.lstat())
+
+
+def _remove(place: Path) -> None:
+    shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
 
 
 @contextmanager
@@ -233,19 +281,6 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f'{path}: holds no JSON object, {{"name": value}}; restore or delete it')
     return value
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table as CSV; a crash leaves the old file or the new one.
-
-    None becomes an empty cell; text is not escaped (``report.csv_records`` does).
-    """
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
 
 
 def folder_bytes(path: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,6 +98,19 @@ def save(
             file.write(csv_records(rows).encode())
     write_json(out / "summary.json", dict(summary))
     typer.echo(f"written to {out}", err=True)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV; a crash leaves the old file or the new one.
+
+    None becomes an empty cell; text is not escaped (``csv_records`` does).
+    """
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def csv_records(records: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:

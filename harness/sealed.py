@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.files import permitted, read_json, write_json, writing
+from harness.files import permitted, read_json, staged, write_json, writing
 from harness.fingerprint import file_sha256
 
 _SEAL = "seal.json"
@@ -30,20 +29,19 @@ def write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _write_sealed(folder: Path, fill: Callable[[Path], None]) -> None:
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
-    try:
-        temporary.chmod(permitted(0o777))
-        fill(temporary)
-        files = sorted(temporary.iterdir())
-        write_json(temporary / _SEAL, {file.name: _describe(file) for file in files})
-        if not _is_sound(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)  # noqa: PTH105
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with staged(folder, folder=True) as place:
+        place.chmod(permitted(0o777))
+        fill(place)
+        files = sorted(place.iterdir())
+        write_json(place / _SEAL, {file.name: _describe(file) for file in files})
+        if _is_sound(folder):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(place, folder)  # noqa: PTH105
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def check_sealed(folder: Path) -> int:

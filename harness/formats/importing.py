@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any
 from harness.data.card import TaskCard
 from harness.errors import InputError
 from harness.escape import utf8
-from harness.files import check_slug, to_slug, write_json, writing
+from harness.files import check_slug, staged, to_slug, write_json, writing
 from harness.fingerprint import fingerprint_lines, known_sha256
 from harness.formats.base import Format, Item
 from harness.formats.sources import counted
@@ -56,16 +54,16 @@ def import_source(
     reading = _Reading(format_, source, progress)
     tally = Tally()
     with (
-        _folder(out) as staged,
+        _folder(out) as new,
         counted(reading),
-        closing(TaskFolder(staged, tally)) as folder,
+        closing(TaskFolder(new, tally)) as folder,
     ):
         for item in reading.items():
             folder.add(item)
         folder.finish()
         record = _record(name, format_, source, reading.files(), tally)
-        write_json(staged / RECORD, record)
-        _write_card(staged / "task.yaml", task, format_, record)
+        write_json(new / RECORD, record)
+        _write_card(new / "task.yaml", task, format_, record)
     return Imported(out, task, tally)
 
 
@@ -126,21 +124,18 @@ def _folder(out: Path) -> Iterator[Path]:
     """A hidden folder beside ``out`` that takes its place on success and vanishes on any error."""
     with writing(out):
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(dir=out.absolute().parent, prefix=f".{out.name}."))
-        try:
-            staged = hidden / "new"
-            staged.mkdir()
-            yield staged
-            _swap(staged, out, hidden / "old")
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+        with staged(out.absolute(), folder=True) as hidden:
+            new = hidden / "new"
+            new.mkdir()
+            yield new
+            _swap(new, out, hidden / "old")
 
 
-def _swap(staged: Path, out: Path, old: Path) -> None:
+def _swap(new: Path, out: Path, old: Path) -> None:
     try:
         if out.exists():
             out.rename(old)
-        staged.rename(out)
+        new.rename(out)
     except BaseException:
         if old.exists() and not out.exists():
             old.rename(out)

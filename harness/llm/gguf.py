@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError
-from harness.files import cache_dir, permitted, possible, read_json, to_slug, write_json
+from harness.files import cache_dir, permitted, possible, read_json, staged, to_slug, write_json
 from harness.fingerprint import file_sha256, known_sha256
 from harness.llm.model_config import ModelConfig, local_folder
 
@@ -118,25 +117,19 @@ def _intact(folder: Path) -> bool:
 
 def _build(gguf: Path, sha256: str, folder: Path) -> None:
     logger.warning("converting %s once (about a minute) to %s", gguf.name, folder)
-    for left_by_a_crash in folder.parent.glob(f".{folder.name}.*/"):
-        shutil.rmtree(left_by_a_crash, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        _convert(gguf, temporary)
-        files = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
+    with staged(folder, folder=True) as place:
+        _convert(gguf, place)
+        files = {file.name: file_sha256(file) for file in sorted(place.iterdir())}
         record = {
             "source": {"file": gguf.name, "sha256": sha256},
             "transformers": metadata.version("transformers"),
             "files": files,
         }
-        write_json(temporary / _RECORD, record)
-        temporary.chmod(permitted(0o777))
-        for file in temporary.iterdir():
+        write_json(place / _RECORD, record)
+        place.chmod(permitted(0o777))
+        for file in place.iterdir():
             file.chmod(permitted(0o666))
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        place.rename(folder)
     _checked.add(folder)
 
 

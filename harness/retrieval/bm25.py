@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.records import Passage
 from harness.retrieval.base import Built, Progress, Retriever
-from harness.retrieval.bm25_building import build, build_sealed
+from harness.retrieval.bm25_building import build, build_sealed, work_of
 from harness.retrieval.building import Note
 from harness.retrieval.catalogue import explain
 from harness.retrieval.languages import LANGUAGES, check_language, library_versions
@@ -85,7 +86,7 @@ class BM25Retriever(Retriever):
         note = self.folder.with_suffix(".json")
         loaded = _load(self.folder)
         self.built = Built(cached=True, seconds=Note.read(note).seconds or None)
-        if loaded is None:
+        if loaded is None or os.access(work_of(self.folder), os.W_OK):
             self.built = build_sealed(self.folder, corpus, self.settings, progress) or self.built
             loaded = _load(self.folder)
         if loaded is None:

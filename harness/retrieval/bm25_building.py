@@ -48,13 +48,13 @@ def build(
 def build_sealed(
     folder: Path, corpus: Corpus, settings: BM25Settings, progress: Progress | None = None
 ) -> Built | None:
-    """Build an index as a sealed folder, with all cores; None if another process just did.
+    """Build an index as a sealed folder, with all cores; None if it is there when its turn comes.
 
     Of a building that was stopped, what is whole is used and its seconds count.
     """
     from filelock import FileLock
 
-    work = folder.with_suffix(".building")
+    work = work_of(folder)
     with writing(folder):
         work.mkdir(exist_ok=True)
         # Released before the folder goes; a process that waited finds the index.
@@ -62,10 +62,15 @@ def build_sealed(
             if _is_there(folder):
                 built = None
             else:
-                _sweep(folder, work)
+                _sweep(work)
                 built = _timed(folder, work, corpus, settings, progress)
         shutil.rmtree(work, ignore_errors=True)
     return built
+
+
+def work_of(folder: Path) -> Path:
+    """Where an index is built; a building that was killed at its end may have left it."""
+    return folder.with_suffix(".building")
 
 
 def _timed(
@@ -81,17 +86,19 @@ def _timed(
 
     def fill(out: Path) -> None:
         build(corpus, settings, work, out, cores=wanted_threads(), progress=tell)
+        # Before the index is there: after it, a kill would leave it without.
+        seconds = before + perf_counter() - start
+        Note(len(corpus), seconds).write(folder.with_suffix(".json"))
 
     write_sealed(folder, fill)
     now = perf_counter() - start
-    Note(len(corpus), before + now).write(folder.with_suffix(".json"))
     return Built(cached=False, seconds=before + now, now=now)
 
 
-def _sweep(folder: Path, work: Path) -> None:
+def _sweep(work: Path) -> None:
     """Remove what a killed building leaves of no use: gigabytes, of a large corpus."""
     remove_leftovers(work)
-    for half in (*work.glob(f"{SCRATCH}*"), *folder.parent.glob(f".{folder.name}.*")):
+    for half in work.glob(f"{SCRATCH}*"):
         shutil.rmtree(half)
 
 

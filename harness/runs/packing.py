@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import InputError
-from harness.files import atomic_file, permitted, read_json, writing
+from harness.files import atomic_file, permitted, read_json, staged, writing
 from harness.fingerprint import canonical_json, file_sha256
 from harness.runs.directory import find_runs
 from harness.runs.gold import gold_of
@@ -86,15 +86,10 @@ def unpack(archive: Path, into: Path) -> None:
         raise InputError(f"{into}: exists; choose another folder or remove it")
     with writing(into):
         into.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}."))
-    try:
-        _read(archive, place)
-        with writing(into):
+        with staged(into, folder=True) as place:
+            _read(archive, place)
             place.chmod(permitted(0o777))
             place.rename(into)
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
 
 
 def checksum_of(archive: Path) -> Path:

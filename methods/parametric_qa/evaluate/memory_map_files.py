@@ -11,7 +11,8 @@ import numpy as np
 
 from harness import figures
 from harness.figures import save
-from harness.files import write_csv, write_json, writing
+from harness.files import write_json, writing
+from harness.report import write_csv
 
 if TYPE_CHECKING:
     from methods.parametric_qa.evaluate.memory_map import MemoryMap

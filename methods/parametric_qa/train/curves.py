@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from harness.files import write_csv
+from harness.report import write_csv
 
 Point = tuple[int, str, float, float]
 """Step, what was measured, its value, seconds of training so far."""
