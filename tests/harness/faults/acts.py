@@ -42,8 +42,8 @@ def filled(command: str, files: Path, here: Path) -> list[str]:
 
 
 MEMORIES: Mapping[str, str] = {
-    "adaptive-rag": "-p bias_tasks=[] -p epochs=1 -p max_tokens=2 -p silver_questions=3 "
-    "-p router={files}/encoder",
+    "adaptive-rag": "-p bias_tasks=[] -p epochs=1 -p max_tokens=2 -p silver_questions=3 -p "
+    "router={files}/encoder",
     "adaptive-rag-dataset-prior": "-p max_tokens=2",
     "cartridge": f"{STUDY} -p positions=4 -p max_tokens=2",
     "cartridge-other": f"{STUDY} -p positions=4 -p max_tokens=2 -p passages={{files}}/corpus.jsonl",

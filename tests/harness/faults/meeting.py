@@ -32,6 +32,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.trun
 MAKES = {"open", "os.mkdir", "os.link"}
 SECONDS = re.compile(rb'"seconds": [\d.]+')
 How = Literal["killed", "full"]
+FAULTS: tuple[How, ...] = ("killed", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Met:
     """A fault at an act's change of a file, and what was wrong then; empty if nothing was."""
 
     act: str
+    how: How
     number: int
     file: str
     wrong: str
@@ -50,17 +52,17 @@ class Lab:
     def __init__(self, files: Path, folder: Path) -> None:
         self.files, self.here, self._before = files, folder / "here", folder / "before"
 
-    def meet(self, name: str, how: How, points: int) -> Iterator[Met]:
-        """An act that meets the fault at so many of its changes, spread evenly; all if less."""
+    def meet(self, name: str, points: int) -> Iterator[Met]:
+        """An act that meets each fault at so many of its changes, spread evenly; all if less."""
         act = ACTS[name]
         self._prepare(act)
         changes = self._whole(act)
         whole = contents(self.here)
-        last = len(changes) - 1
-        for at in sorted({last * n // max(points - 1, 1) for n in range(points)}):
-            self._restore()
-            wrong = self._wrong(act, how, at + 1) or different(contents(self.here), whole)
-            yield Met(name, at + 1, changes[at], wrong)
+        for number in spread(len(changes), points):
+            for how in FAULTS:
+                self._restore()
+                wrong = self._wrong(act, how, number) or different(contents(self.here), whole)
+                yield Met(name, how, number, changes[number - 1], wrong)
 
     def _prepare(self, act: Act) -> None:
         for folder in (self.here, self._before):
@@ -101,7 +103,7 @@ class Lab:
         status, said = child(faulty)
         if how == "killed" and status != -signal.SIGKILL:
             return f"it was not killed but ended with {status}: {said}"
-        if how == "full" and not is_told(*json.loads(said)):
+        if how == "full" and (status or not is_told(*json.loads(said))):
             return f"on a full disk it ended with {said}"
         status, said = child(lambda: self._status(act.commands))
         return "" if (status, json.loads(said)) == (0, [0, ""]) else f"it went on to {said}"
@@ -129,6 +131,13 @@ class Lab:
         status, said = child(work)
         assert status == 0, said
         return json.loads(said)
+
+
+def spread(most: int, points: int) -> list[int]:
+    """So many of the numbers from 1 to the most, evenly; all if there are no more."""
+    if points >= most:
+        return list(range(1, most + 1))
+    return [1 + most * (2 * n + 1) // (2 * points) for n in range(points)]
 
 
 def contents(folder: Path) -> dict[str, str]:

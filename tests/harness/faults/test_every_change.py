@@ -6,63 +6,44 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from harness.runs.directory import find_runs
+from harness.boards.method_entry import load_method
+from harness.method import writes_memory
+from harness.registry import names
+from tests.harness.faults.acts import ACTS, MEMORIES
 
-POINTS = int(os.environ.get("FAULT_POINTS", "16"))
-"""How many of the changes, spread evenly, each fault comes at."""
-FILES = ("predictions.jsonl", "scores.jsonl", "scores.json")
+POINTS = int(os.environ.get("FAULT_POINTS", "0"))
+"""At how many changes of every act each fault comes, spread evenly; 0: at a few of FEW."""
+FEW = ("run", "write parametric-qa", "train", "index bm25", "import")
 
 
-def met(how: str, folder: Path) -> list[tuple[int, int, str, int, str]]:
-    """Of each point: its number, status and words of the commands there, and when they go on."""
-    command = [sys.executable, "-m", "tests.harness.faults.acts", how, str(folder), str(POINTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3000, check=False)
+def met(folder: Path, points: int, *acts: str) -> list[dict[str, str]]:
+    """Each fault that the acts met, and what was wrong."""
+    command = [sys.executable, "-m", "tests.harness.faults", str(folder), str(points), *acts]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    changes, rows = json.loads(done.stdout)
-    assert changes > 100 and len(rows) >= min(POINTS, changes)
-    return [tuple(row) for row in rows]
-
-
-def outcome(out: Path) -> dict[str, bytes]:
-    """What may not depend on a fault, of the runs and of what was unpacked of them."""
-    kept = {}
-    for place in ("runs", "again"):
-        folders = find_runs(out / place)
-        assert len(folders) == 2
-        for folder in folders:
-            assert not list(folder.glob(".*.tmp"))
-            for name in FILES:
-                kept[f"{place}/{folder.parent.name}/{name}"] = (folder / name).read_bytes()
-    assert (out / "board.html").stat().st_size > 100_000
-    assert (out / "board.csv").stat().st_size > 100
-    return kept
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
-def test_killed_commands_go_on_to_the_same_bytes(tmp_path: Path) -> None:
-    killed = met("killed", tmp_path)
-    for number, status, said, after, said_after in killed:
-        assert (status, said) == (-9, ""), number
-        assert (after, json.loads(said_after)) == (0, [0, ""]), number
-        assert outcome(tmp_path / f"killed-{number}") == outcome(tmp_path / "whole"), number
+@pytest.mark.timeout(10_000)
+@pytest.mark.parametrize("acts", [(act,) for act in ACTS] if POINTS else [FEW], ids=" ".join)
+def test_killed_they_go_on_to_the_same_bytes_and_a_full_disk_is_told(
+    tmp_path: Path, acts: tuple[str, ...]
+) -> None:
+    found = met(tmp_path, POINTS or 1, *acts)
+    print(*Counter(f"{each['act']}, {each['how']}" for each in found).items(), sep="\n")
+    assert {(each["act"], each["how"]) for each in found} == {
+        (act, how) for act in acts for how in ("killed", "full")
+    }
+    assert [each for each in found if each["wrong"]] == []
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_told_in_one_line_and_the_commands_go_on(tmp_path: Path) -> None:
-    for number, status, said, after, said_after in met("full", tmp_path):
-        assert status == 0, number
-        code, lines = json.loads(said)
-        assert "Traceback" not in lines, number
-        # What is only kept to be faster next time, nobody needs.
-        assert code == 0 or (code == 2 and is_told(lines.splitlines()[-1])), lines
-        assert (after, json.loads(said_after)) == (0, [0, ""]), number
-        assert outcome(tmp_path / f"full-{number}") == outcome(tmp_path / "whole"), number
-
-
-def is_told(line: str) -> bool:
-    """Whether a line says what could not be written, why, and what to do."""
-    return line.startswith("error: /") and "No space left on device" in line and "; " in line
+def test_every_method_that_writes_a_memory_of_its_own_is_met() -> None:
+    classes = {name: load_method(name) for name in names("methods")}
+    own = {name for name, cls in classes.items() if writes_memory(cls) and not cls.writes_as}
+    assert own == MEMORIES.keys()
