@@ -18,15 +18,15 @@ CAPABILITIES := default avx2
 venv: .venv/.installed
 
 # With the versions that were tested, whatever was released since, and only from the files that were:
-# pip refuses others. setuptools first, so that the few sources are built with it and no other; torch
-# last and by its version alone, since its build is of the machine: what it needs is there by then.
+# pip refuses others. torch first and by its version alone, since its build is of the machine; then
+# setuptools, so that the few sources are built with it and no other.
 .venv/.installed: pyproject.toml requirements.lock Makefile
 	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet $(TORCH)
 	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/build.lock
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement .venv/build.lock
 	$(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation \
 		--requirement requirements.lock
-	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
