@@ -84,15 +84,16 @@ def _timed(
         if progress:
             progress(done, total)
 
+    took = [0.0]
+
     def fill(out: Path) -> None:
         build(corpus, settings, work, out, cores=wanted_threads(), progress=tell)
+        took[0] = perf_counter() - start
         # Before the index is there: after it, a kill would leave it without.
-        seconds = before + perf_counter() - start
-        Note(len(corpus), seconds).write(folder.with_suffix(".json"))
+        Note(len(corpus), before + took[0]).write(folder.with_suffix(".json"))
 
     write_sealed(folder, fill)
-    now = perf_counter() - start
-    return Built(cached=False, seconds=before + now, now=now)
+    return Built(cached=False, seconds=before + took[0], now=took[0])
 
 
 def _sweep(work: Path) -> None:

@@ -60,5 +60,6 @@ class BrokenRuleError(HarnessError, AssertionError):
             f'{findings.name} breaks the rule "{each.rule}": {each.wrong}; {each.fix}'
             for each in findings.broken
         ]
-        super().__init__("\n".join(lines))
+        super().__init__()
+        self.args = ("\n".join(lines),)  # a report of several lines, unlike other errors
         self.findings = findings

@@ -41,6 +41,7 @@ def filled(command: str, files: Path, here: Path) -> list[str]:
     return [part.format(files=files, here=here) for part in shlex.split(command)]
 
 
+TRIPLES = "-p encoder=tiny -p entity_tokens=4 -p triple_tokens=4"
 MEMORIES: Mapping[str, str] = {
     "adaptive-rag": "-p bias_tasks=[] -p epochs=1 -p max_tokens=2 -p silver_questions=3 -p "
     "router={files}/encoder",
@@ -51,7 +52,9 @@ MEMORIES: Mapping[str, str] = {
     "full-context": "-p max_tokens=2",
     "full-context-other": "-p max_tokens=2 -p passages={files}/corpus.jsonl",
     "graph-ppr": "-p max_tokens=2",
-    "hipporag": "-p encoder=tiny -p entity_tokens=4 -p triple_tokens=4 -p max_tokens=2",
+    "graph-ppr-shuffled": "-p max_tokens=2",
+    "hipporag": f"{TRIPLES} -p max_tokens=2",
+    "hipporag-shuffled": f"{TRIPLES} -p max_tokens=2",
     "lora-in-weights": f"{LORA} -p max_tokens=2",
     "lora-in-weights-other": f"{LORA} -p max_tokens=2",
     "memit": f"{EDITS} -p layers=1",

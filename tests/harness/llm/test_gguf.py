@@ -104,7 +104,7 @@ def test_failed_conversion_leaves_nothing(cache, config, monkeypatch):
 
 def test_remains_of_a_killed_conversion_are_removed(cache, config, conversions):
     folder = materialise(config)
-    remains = cache / f".{folder.name}.abc"
+    remains = cache / f".{folder.name}.tmp"
     remains.mkdir()
     (folder / "conversion.json").unlink()
     _new_process()

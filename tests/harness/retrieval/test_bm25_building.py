@@ -122,7 +122,7 @@ def test_a_stopped_building_goes_on_with_what_is_whole(
     flipped = bytearray(second.read_bytes())
     flipped[flipped.index(b"home")] ^= 1
     second.write_bytes(flipped)
-    for half in (work / f"{inverting.SCRATCH}x", work.with_name(f".{work.stem}.x")):
+    for half in (work / f"{inverting.SCRATCH}x", work.with_name(f".{work.stem}.tmp")):
         half.mkdir()
         (half / "gigabytes").write_text("x")
     retriever = BM25Retriever(corpus, progress=lambda done, _: calls.append(done))
