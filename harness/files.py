@@ -168,8 +168,7 @@ def _place_beside(path: Path, folder: bool) -> tuple[Path, int]:
 
 def _opened(place: Path, folder: bool) -> int:
     if folder:
-        with suppress(FileExistsError):
-            place.mkdir(0o700)
+        place.mkdir(0o700, exist_ok=True)
     kind = os.O_DIRECTORY if folder else os.O_CREAT | os.O_RDWR | os.O_NONBLOCK
     return os.open(place, kind | os.O_NOFOLLOW, 0o600)
 

@@ -47,7 +47,8 @@ class Clock:
             self._found, self._before = done, Note.read(self._path) if done else Note()
         else:
             self._now = perf_counter() - self._start
-            passages = self._before.passages + done - self._found
+            # A note is made before what it is of is saved: a kill may have left it alone.
+            passages = min(self._before.passages, self._found) + done - self._found
             Note(passages, self._before.seconds + self._now).write(self._path)
         if self._progress is not None:
             self._progress(done, total)

@@ -7,7 +7,6 @@ together is gone. Vectors that lie beside a corpus, in ``vectors/<encoder key>/`
 from __future__ import annotations
 
 import logging
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -39,9 +38,9 @@ class EmbeddingStore:
     """Append-only shards of vectors, each with the SHA-256 of the texts they were made from.
 
     One folder serves one encoder key. A shard is one uncompressed ``.npz`` (``keys`` uint8 (n, 32),
-    ``vectors`` float16 (n, dimensions)) that appears whole under a unique name, so a kill loses
-    at most the shard in progress and several processes may add at once. A damaged shard is
-    skipped with a warning.
+    ``vectors`` float16 (n, dimensions)) that appears whole under a name made of its keys, so a kill
+    loses at most the shard in progress, whose remains the next session takes over, and several
+    processes may add at once. A damaged shard is skipped with a warning.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,9 +57,10 @@ class EmbeddingStore:
                 return
 
     def add(self, keys: list[bytes], vectors: NDArray[np.float16], name: str | None = None) -> None:
-        """Save one shard, under a unique name unless one is given."""
-        digests = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
-        with atomic_file(self.folder / f"{name or uuid.uuid4().hex}.npz") as file:
+        """Save one shard, under the name of its keys unless one is given."""
+        joined = b"".join(keys)
+        digests = np.frombuffer(joined, np.uint8).reshape(len(keys), 32)
+        with atomic_file(self.folder / f"{name or sha256(joined).hexdigest()[:32]}.npz") as file:
             np.savez(file, keys=digests, vectors=vectors)
 
     def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, NDArray[np.float16]]]:
@@ -102,7 +102,8 @@ def embed_corpus(
     """Vectors of all passages, float32 (passages, dimensions) with float16 values, in corpus order.
 
     Encodes what the store lacks, longest first, and saves every 1,024 passages. ``progress`` is
-    called with the passages done and their total. Equal contents share one vector.
+    called with the passages done and their total, of each shard before it is saved: after that, a
+    kill would leave the shard without what is noted of it. Equal contents share one vector.
     """
     vectors: Vectors = np.empty((len(corpus), encoder.dimensions), np.float32)
     wanted: Wanted = {}
@@ -118,12 +119,12 @@ def embed_corpus(
     for start in range(0, len(pending), _SHARD):
         keys = pending[start : start + _SHARD]
         shard = encoded(encoder, [corpus[wanted[key][0]].contents for key in keys])
-        store.add(keys, shard)
         for key, vector in zip(keys, shard, strict=True):
             vectors[wanted[key]] = vector
             done += len(wanted[key])
         if progress:
             progress(done, len(corpus))
+        store.add(keys, shard)
     return vectors
 
 

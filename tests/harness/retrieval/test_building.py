@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,28 @@ def test_a_dense_index_adds_up_over_sessions(ticks: None) -> None:
     later = build_dense(corpus, SlowEncoder()).built
     assert later is not None
     assert (later.cached, later.seconds, later.now) == (True, 60.0, 0.0)
+
+
+def test_of_a_shard_that_was_never_saved_the_seconds_count_and_nothing_is_left(
+    ticks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped where it is renamed, the shard made again has its name."""
+    corpus, replaced, replace = corpus_of(*TEXTS), [], os.replace
+
+    def stopping(source: Path, target: Path) -> None:
+        replaced.append(target)
+        if [path.suffix for path in replaced].count(".npz") == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build_dense(corpus, SlowEncoder())
+    monkeypatch.setattr(os, "replace", replace)
+    built = build_dense(corpus, SlowEncoder()).built
+    assert built is not None
+    assert (built.cached, built.seconds, built.now) == (False, 80.0, 40.0)
+    assert replaced[-1].exists()
 
 
 def test_passages_that_another_corpus_brought_make_the_seconds_unknown(ticks: None) -> None:
