@@ -7,9 +7,8 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -82,10 +81,18 @@ def follow(
 
 
 def shallow_models(monkeypatch: pytest.MonkeyPatch, layers: int = 2) -> None:
-    """Models are loaded with their first layers alone: the same ways, but nonsense, and soon."""
+    """Models are loaded with their first layers alone: the same ways, but nonsense, and soon.
+
+    A GGUF file is read whole: what is made of it stays in the user's cache.
+    """
     from transformers import AutoModelForCausalLM
 
-    load = partial(AutoModelForCausalLM.from_pretrained, num_hidden_layers=layers)
+    whole = AutoModelForCausalLM.from_pretrained
+
+    def load(*args: Any, **options: Any) -> Any:
+        shallow = {} if "gguf_file" in options else {"num_hidden_layers": layers}
+        return whole(*args, **options, **shallow)
+
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
 
 
