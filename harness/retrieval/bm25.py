@@ -127,6 +127,10 @@ class BM25InMemory:
         """The k best passages; fewer when fewer share a term with the query, none for none."""
         return self._postings.search(self._tokenize(query), self.corpus, k)
 
+    def terms(self, text: str) -> list[str]:
+        """What is searched for of a text, in its order: stems, without stop words."""
+        return self._tokenize(text)
+
     def scores(self, query: str, without: str = "") -> NDArray[Any]:
         """Scores float64 [passages] in the corpus's order; 0 where no term is shared.
 

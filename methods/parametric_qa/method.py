@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
     from harness.llm.requests import Reply
-    from methods.parametric_qa.choose import Chooser, Chosen, WordChooser
+    from methods.parametric_qa.by_words import WordChooser
+    from methods.parametric_qa.choose import Chooser, Chosen
+    from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.memory.pages import Pages
+    from methods.parametric_qa.memory.titles import Titles
     from methods.parametric_qa.shared.bundle import Bundle
     from methods.parametric_qa.shared.selection import Selection
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 Selecting = Literal["cosine", "router", "attention", "words", "words+attention"]
 BY_WORDS = frozenset({"words", "words+attention"})
 BY_PAGES = BY_WORDS | {"attention"}
+COLUMNS = "pages.npy", "titles.npy"
+"""Files beside a bank that hold a number a document."""
 
 
 class ParametricQA(Banked):
@@ -123,6 +128,13 @@ class ParametricQA(Banked):
             "beside a document's own, for attention and words; null: pages are not looked at",
         )
 
+        links: float | None = later(
+            None,
+            gt=0,
+            description="what it counts that the best document names another in its text, beside "
+            "that one's score, for words+attention; null: names are not looked at",
+        )
+
         @field_validator("size", mode="before")
         @classmethod
         def _written(cls, size: object) -> object:
@@ -132,6 +144,7 @@ class ParametricQA(Banked):
     params: Params
     _chooser: Chooser | WordChooser
     _pages: Pages | None
+    _titles: Titles | None
 
     @property
     def selection(self) -> Selection | None:
@@ -185,6 +198,11 @@ class ParametricQA(Banked):
                 f"pages = {self.params.pages:g}: pages are found by attention or by words; leave "
                 "it out, or set selection: attention"
             )
+        if self.params.links and self.selection != "words+attention":
+            raise ConfigError(
+                f"links = {self.params.links:g}: what a document names is found by words and "
+                "attention; set links: null, or selection: words+attention"
+            )
         by_state = bundle is not None and bundle.question_encoder is not None
         if self.params.hops > 1 and (by_words or by_state):
             raise ConfigError(
@@ -193,12 +211,11 @@ class ParametricQA(Banked):
             )
 
     def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Write every passage into a bank, and which are of one page if that is asked for."""
-        from methods.parametric_qa.memory.pages import Pages
+        """Write every passage into a bank, and of its page and title what is asked for."""
+        from methods.parametric_qa.memory.bank import MemoryBank
 
         super().write(corpus, train, folder)
-        if self.params.pages:
-            Pages.of(passage.title for passage in corpus).save(folder)
+        self._write_columns(corpus, MemoryBank.open(folder / "bank"), folder)
 
     def load(self, folder: Path) -> None:
         """Open the bank and compute the keys of its memories.
@@ -206,38 +223,48 @@ class ParametricQA(Banked):
         Raises ConfigError unless it was written with this model and these shared parts, of the
         run's corpus.
         """
-        from methods.parametric_qa.choose import Chooser, WordChooser, WordsAndAttention
+        from methods.parametric_qa.by_words import WordChooser, WordsAndAttention
+        from methods.parametric_qa.choose import Chooser
         from methods.parametric_qa.memory.pages import Pages
+        from methods.parametric_qa.memory.titles import Titles
 
         super().load(folder)
-        weight, documents = self.params.pages, len(self._bank)
-        self._pages = Pages.load(folder, documents, weight) if weight else None
+        params, documents = self.params, len(self._bank)
+        self._pages = Pages.load(folder, documents, params.pages) if params.pages else None
+        self._titles = Titles.load(folder, documents, params.links) if params.links else None
         asked = self.model, self._bundle, self._bank, self._pages
         if self.selection == "words":
             self._chooser = WordChooser(*asked)
+        elif self.selection == "words+attention":
+            self._chooser = WordsAndAttention(*asked, self._titles)
         else:
-            both = self.selection == "words+attention"
-            self._chooser = WordsAndAttention(*asked) if both else Chooser(*asked)
+            self._chooser = Chooser(*asked)
 
     def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
         """Write the codes of new and updated documents, remove those of deleted ones."""
-        from methods.parametric_qa.memory.pages import PAGES_FILE, Pages
-
-        # One that is killed on its way leaves no pages rather than those of other documents.
-        (folder / PAGES_FILE).unlink(missing_ok=True)
+        # One that is killed on its way leaves no columns rather than those of other documents.
+        for name in COLUMNS:
+            (folder / name).unlink(missing_ok=True)
         super().revise(changes, train, folder)
-        if self.params.pages:
-            Pages.of(changes.corpus.get(id_).title for id_ in self._bank.ids).save(folder)
+        self._write_columns(changes.corpus, self._bank, folder)
 
     def storage(self) -> StorageReport:
-        """The bank's files, ids and pages included, and what all share: maps, selector, adapter."""
-        from methods.parametric_qa.memory.pages import PAGES_FILE
-
-        own = self._bank.file_bytes
-        if self._pages is not None:
-            own += (self._bank.folder.parent / PAGES_FILE).stat().st_size
+        """The bank's files, ids, pages and titles included, and what all share: maps, selector,
+        adapter."""
+        folder = self._bank.folder.parent
+        columns = [folder / name for name in COLUMNS if (folder / name).exists()]
+        own = self._bank.file_bytes + sum(path.stat().st_size for path in columns)
         parts = {"memory vectors": own, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
+
+    def _write_columns(self, corpus: Corpus, bank: MemoryBank, folder: Path) -> None:
+        from methods.parametric_qa.memory.pages import Pages
+        from methods.parametric_qa.memory.titles import Titles
+
+        if self.params.pages:
+            Pages.of(corpus.get(id_).title for id_ in bank.ids).save(folder)
+        if self.params.links:
+            Titles.of(self.model, corpus, bank).save(folder)
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.write.codes import write_codes

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.npy import mapped_npy
-from harness.errors import InputError
-from harness.files import atomic_file
-from methods.parametric_qa.memory.quantise import WRITE_AGAIN
+from methods.parametric_qa.memory.column import load_column, save_column
 
 PAGES_FILE = "pages.npy"
 
@@ -47,30 +42,13 @@ class Pages:
     @classmethod
     def load(cls, folder: Path, documents: int, weight: float) -> Self:
         """Raises InputError if the file is missing, broken or of other documents."""
-        path = folder / PAGES_FILE
-        try:
-            stored = mapped_npy(path)
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: {reason}; {WRITE_AGAIN}") from error
-        if stored.shape != (documents,):
-            raise InputError(
-                f"{path}: has pages of {stored.size} documents, the bank holds {documents}; "
-                f"{WRITE_AGAIN}"
-            )
         # No more pages than documents: each document is of one.
-        if stored.dtype.kind != "u" or not (stored < max(documents, 1)).all():
-            raise InputError(f"{path}: its numbers are none of pages; {WRITE_AGAIN}")
-        numbers = stored.astype(np.int64)
-        return cls(torch.from_numpy(numbers), weight)
+        most = max(documents, 1)
+        return cls(load_column(folder / PAGES_FILE, documents, most, "pages"), weight)
 
     def save(self, folder: Path) -> None:
-        """Write the numbers in as few bytes each as they need."""
-        small = np.min_scalar_type(max(self.count - 1, 0))
-        content = BytesIO()
-        np.save(content, self.numbers.numpy().astype(small), allow_pickle=False)
-        with atomic_file(folder / PAGES_FILE) as file:
-            file.write(content.getvalue())
+        """Write the numbers."""
+        save_column(folder / PAGES_FILE, self.numbers)
 
     @property
     def count(self) -> int:

@@ -46,6 +46,7 @@ def _banks() -> list[Files]:
 
     from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
     from methods.parametric_qa.memory.pages import Pages
+    from methods.parametric_qa.memory.titles import Titles
 
     found = []
     for code in _CODES:
@@ -57,6 +58,7 @@ def _banks() -> list[Files]:
             bank.add(["a", "b", "c"], codes)
             bank.add(["d"], codes[:1])
             Pages.of(["x", "x", "y", ""]).save(Path(place) / "bank")
+            Titles(torch.tensor([1, 2, 1, 0])).save(Path(place) / "bank")
             found.append(contents(Path(place) / "bank"))
     return found
 
@@ -64,11 +66,12 @@ def _banks() -> list[Files]:
 def _bank(folder: Path) -> None:
     from methods.parametric_qa.memory.bank import MemoryBank
     from methods.parametric_qa.memory.pages import Pages
+    from methods.parametric_qa.memory.titles import Titles
 
     def pages() -> None:
         Pages.load(folder, 4, 1.0).joined(["a", "b", "c", "d"])
 
-    each(lambda: MemoryBank.open(folder).codes(), pages)
+    each(lambda: MemoryBank.open(folder).codes(), pages, lambda: Titles.load(folder, 4, 1.0))
 
 
 @cache

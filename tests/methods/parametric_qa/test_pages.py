@@ -55,6 +55,7 @@ def shared(tiny, tmp_path_factory):
 
 def opened(tiny, shared, way, folder=None, corpus=CORPUS, **params):
     values = {"shared": str(shared), "selection": way, "ranked": 7, "max_tokens": 4, "pages": None}
+    values["links"] = None
     values |= params
     method = TokenMemory(TokenMemory.Params(**values))
     open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)

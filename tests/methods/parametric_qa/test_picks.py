@@ -17,7 +17,7 @@ from harness.errors import ConfigError
 from harness.prompts import QAPrompts
 from harness.records import Passage, Query
 from harness.testing.conformance import check_method
-from methods.parametric_qa.choose import in_turn
+from methods.parametric_qa.by_words import in_turn
 from methods.parametric_qa.memory.bank import BankConfig, MemoryBank
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
@@ -223,7 +223,9 @@ def test_words_and_attention_are_weighed_as_their_comment_says(tiny, shared, tmp
     corpus = Corpus.from_passages([*passages, Passage("x", "", "zzz")])
 
     def scores(selection, text):
-        params = TokenMemory.Params(shared=str(shared), selection=selection, ranked=5, pages=None)
+        params = TokenMemory.Params(
+            shared=str(shared), selection=selection, ranked=5, pages=None, links=None
+        )
         method, rows = TokenMemory(params), []
         with tiny.adapted(method.adapter):
             engine = open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
