@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from harness import registry
 from harness.data import task as task_data
@@ -44,6 +45,9 @@ for _name in (
 # Child programs and the next run of the tests need not compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# More of them: pytest --hypothesis-profile=default, and `make fuzz` for readers.
+settings.register_profile("suite", max_examples=20)
+settings.load_profile("suite")
 os.umask(0o022)
 # Collecting makes many objects that stay, and each look at them takes longer than the last.
 gc.set_threshold(50_000, 20, 100)

@@ -7,9 +7,8 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -85,8 +84,14 @@ def shallow_models(monkeypatch: pytest.MonkeyPatch, layers: int = 2) -> None:
     """Models are loaded with their first layers alone: the same ways, but nonsense, and soon."""
     from transformers import AutoModelForCausalLM
 
-    load = partial(AutoModelForCausalLM.from_pretrained, num_hidden_layers=layers)
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
+    load = AutoModelForCausalLM.from_pretrained
+
+    def shallow(*args: Any, **options: Any) -> Any:
+        # One that is converted is kept for every user of the cache.
+        cut = {} if "gguf_file" in options else {"num_hidden_layers": layers}
+        return load(*args, **options, **cut)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", shallow)
 
 
 def _command(line: str, monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
