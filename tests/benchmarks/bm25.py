@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -176,14 +176,14 @@ _STAGES = {
 }
 
 
-def measure(passages: int) -> dict[str, Any]:
-    """All three of one size, each in a process of its own."""
+def measure(passages: int, stages: Iterable[str] = ("build", "bare", "search")) -> dict[str, Any]:
+    """All three of one size, or some, each in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="memory-harness-bench-") as place:
         path, folder = Path(place, "corpus.jsonl"), ""
         write_corpus(path, passages)
         found: dict[str, Any] = {"passages": passages, "corpus_bytes": path.stat().st_size}
         environment = {**os.environ, "MEMORY_HARNESS_CACHE": str(Path(place, "cache"))}
-        for stage in _STAGES:
+        for stage in stages:
             command = [sys.executable, "-m", __spec__.name, "--stage", stage]
             output = subprocess.run(
                 [*command, str(path), str(passages), folder or place],

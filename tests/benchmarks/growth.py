@@ -81,16 +81,16 @@ def seconds(questions: int, method: str) -> float:
             return process_time() - start
 
 
-def measure(sizes: Sequence[int], method: str) -> Iterator[Figure]:
+def measure(sizes: Sequence[int], method: str, rounds: int = ROUNDS) -> Iterator[Figure]:
     """Figures of every size against the smallest, in rising order: a peak only ever grows."""
     smallest, *larger = sizes
     seconds(BASE, method)  # loads libraries, builds the index
-    before = [_pair(smallest, method) for _ in range(ROUNDS)]
+    before = [_pair(smallest, method) for _ in range(rounds)]
     peaks, taken = {smallest: peak_bytes()}, {}
     for size in larger:
         taken[size] = seconds(size, method)
         peaks[size] = peak_bytes()
-    pairs = [*before, *(_pair(smallest, method) for _ in range(ROUNDS))]
+    pairs = [*before, *(_pair(smallest, method) for _ in range(rounds))]
     each = [(small - base) / (smallest - BASE) for base, small in pairs]
     base = median(base for base, _ in pairs)
     for size in larger:

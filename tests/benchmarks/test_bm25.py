@@ -1,19 +1,18 @@
-"""The benchmark measures the index that bm25s builds of the same ids, and its own words survive."""
+"""The benchmark measures the index that bm25s builds of the same ids, and its own words survive.
+
+Search is left to the benchmark: bm25s compiles its own for a quarter of a minute.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.bm25 import figures, measure
+from tests.benchmarks.bm25 import measure
 
 pytestmark = pytest.mark.slow
 
 
 def test_both_sides_build_the_same_index() -> None:
-    pytest.importorskip("numba")
-    found = measure(1_000)
+    found = measure(1_000, ("build", "bare"))
     assert found["bare"]["same_index"] is True
     assert found["build"]["postings"] > 70_000
-    assert all(ratio > 0 for ratio in found["search"]["ratios"])
-    assert found["search"]["resident_bytes"] > 10**7
-    assert all(each.against == "bm25s given token ids" for each in figures(found))

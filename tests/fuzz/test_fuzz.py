@@ -14,7 +14,7 @@ from tests.fuzz.readers import READERS
 from tests.fuzz.rule import Reader, broken
 from tests.fuzz.running import fuzz, keep, kept, opened
 
-CASES = 40
+CASES = 16
 SEED: Files = {"a.txt": b"1 2 3"}
 
 

@@ -35,7 +35,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(trees)
 def test_any_program_answers_alike_in_any_window(tree):
     asked = queries(9)

@@ -104,6 +104,7 @@ def test_methods_without_measured_storage_are_named(run_of, runs: Path, tmp_path
     assert [row["method"] for row in rows(tmp_path / "out", "storage.csv")] == ["bm25"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_size_has_no_scaling_picture_and_the_text_says_so(
     run_of, runs: Path, tmp_path: Path
 ) -> None:
@@ -275,6 +276,7 @@ def test_many_long_names_are_all_in_the_pictures(run_of, runs: Path, tmp_path: P
         assert all(f"steps={number}" in drawn for number in range(9)), name
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_command_prints_the_summary(
     run_of, runs: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:

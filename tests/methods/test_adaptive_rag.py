@@ -10,7 +10,6 @@ import pytest
 
 from harness.errors import ConfigError, InputError
 from harness.files import read_json
-from harness.testing.conformance import check_method
 from methods.adaptive_rag.method import AdaptiveRAG
 from tests.harness.programs import in_write, remember
 from tests.methods.adaptive_lab import (
@@ -287,12 +286,6 @@ def test_a_wrong_name_is_found_before_any_question_is_asked(params, error, match
     monkeypatch.setattr(AdaptiveRAG, "_silver_labels", lambda *_: pytest.fail("asked"))
     with pytest.raises(error, match=match):
         written(**params)
-
-
-def test_conformance_with_a_tiny_router(encoder):
-    check_method(
-        AdaptiveRAG, {"router": encoder, "bias_tasks": (), "epochs": 2, "retriever": "bm25"}
-    )
 
 
 def test_importing_the_method_loads_neither_torch_nor_transformers():

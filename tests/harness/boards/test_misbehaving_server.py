@@ -1,4 +1,4 @@
-"""One board of all methods against a stub that misbehaves in every way: it ends, is completed."""
+"""One board of all kinds of methods against a stub that misbehaves: it ends, is completed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.runs.manifest import read_manifest
 from harness.testing.models import hashed_probability
 from methods.corag.checkout import read_checkout
 from tests.harness.conftest import CommandLine
-from tests.harness.lab import write_lines, write_task
+from tests.harness.lab import write_task
 from tests.harness.retrieval.helpers import HashEncoder
 from tests.methods.adaptive_lab import build_tiny_encoder
 from tests.methods.corag_checkout import write_checkout
@@ -61,6 +61,11 @@ LACKS = {
     "corag-reworded": "needs training for 'corag'",
 }
 """What a server of a model that is no checkpoint is told to lack, or a user to give."""
+CONTROLS = (
+    "adaptive-rag-dataset-prior", "adaptive-rag-oracle", "full-context-other", "graph-ppr-shuffled",
+    "hipporag-shuffled", "parametric-qa-bm25", "parametric-qa-closed-book", "pruned-text-oracle",
+)  # fmt: skip
+"""Methods that ask as others do, of other passages."""
 SAMPLE = "The capital of France is"
 
 
@@ -116,34 +121,28 @@ def quick_client(monkeypatch: pytest.MonkeyPatch, cli: CommandLine) -> None:
 
 @pytest.fixture
 def methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """Every method that a server can run, with what it must be given and what makes it short."""
+    """Methods that a server can run, with what they must be given and what makes them short."""
     checkout = write_checkout(tmp_path)
     monkeypatch.setattr("methods.corag.method.AUTHORS", read_checkout(checkout).prompts_fingerprint)
     router = str(build_tiny_encoder(tmp_path / "router"))
     # Not the encoder itself, which is loaded for seconds each time that it is opened.
     monkeypatch.setattr("harness.retrieval.dense.SentenceEncoder", lambda _: HashEncoder())
     monkeypatch.setattr("methods.hipporag.method.HippoRAG.open_encoder", lambda _: HashEncoder())
-    others = [{"id": f"o{n}", "contents": f"Other {n}\nIt is {n} in Rome."} for n in range(30)]
-    other = str(write_lines(tmp_path / "other.jsonl", others))
     steps, chain = {"max_steps": 2}, {"retriever": "bm25", "max_path_length": 1}
     tuned = {**chain, "task_description": "answer"}
     learns = {"router": router, "bias_tasks": [], "epochs": 1, "max_length": 32}
     given: dict[str, dict[str, Any]] = {
         "adaptive-rag": {**steps, **learns},
-        "adaptive-rag-dataset-prior": steps,
         "adaptive-rag-llm-router": steps,
-        "adaptive-rag-oracle": steps,
         # Chains are chosen by log-probability.
         "corag": {**tuned, "prompts": str(checkout), "strategy": "best_of_n", "chains": 2},
         "corag-prompted": chain,
         "corag-reworded": tuned,
-        "full-context-other": {"passages": other},
         "ircot": steps,
-        "parametric-qa-bm25": {"shared": None},
-        "parametric-qa-closed-book": {"shared": None},
         "self-rag-prompted": {"retriever": "bm25", "k": 2},
     }
-    return {name: given.get(name, {}) for name in names("methods") if name not in LOCAL}
+    left_out = {*LOCAL, *CONTROLS}
+    return {name: given.get(name, {}) for name in names("methods") if name not in left_out}
 
 
 @pytest.fixture
@@ -183,7 +182,7 @@ def rows(cli: CommandLine, out: Path) -> dict[str, dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_board_of_all_methods_ends_and_a_second_run_answers_the_rest(
+def test_a_board_of_all_kinds_of_methods_ends_and_a_second_run_answers_the_rest(
     cli: CommandLine, board: Path, methods: dict[str, Any], stub: Stub, moods: Moody, tmp_path: Path
 ) -> None:
     out, whole = tmp_path / "runs", tmp_path / "whole"

@@ -70,7 +70,7 @@ GRIDS = st.fixed_dictionaries(
 OWN = st.fixed_dictionaries({}, optional={"a": st.integers(0, 9), "c": st.sampled_from("xyz")})
 
 
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=20, deadline=None)
 
 
 def distinct(found: list[dict[str, Any]]) -> bool:

@@ -51,7 +51,7 @@ GOLD = st.lists(st.lists(st.integers(0, 19), max_size=3).map(tuple), min_size=1,
 
 
 @given(GOLD, st.integers(6, 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_each_question_is_asked_once_where_its_gold_is_and_no_pool_has_gold_of_others(
     gold: list[tuple[int, ...]], size: int
 ) -> None:

@@ -30,7 +30,7 @@ def read(path: Path, content: bytes) -> list[tuple[int, dict]]:
 @given(
     ROWS, st.booleans(), st.sampled_from(["\n", "\r\n"]), st.sampled_from([b"", b"\xef\xbb\xbf"])
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_json_writes_is_read_back_unchanged(tmp_path, rows, ascii_only, line_end, mark):
     text = "".join(json.dumps(row, ensure_ascii=ascii_only) + line_end for row in rows)
     expected = list(enumerate(rows, 1))

@@ -51,7 +51,7 @@ def load(files: Path) -> Callable[..., Any]:
 
 
 @given(GOLD, st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_pools_are_nested_hold_the_gold_and_keep_the_order(
     gold: list[int], one: int, other: int
 ) -> None:
@@ -73,7 +73,7 @@ def test_the_others_are_those_with_the_smallest_hashes() -> None:
 
 
 @given(st.sets(st.integers(0, 39), min_size=1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_part_is_the_corpus_of_just_its_passages(places: set[int]) -> None:
     part = CORPUS.part(places)
     alone = Corpus.from_passages(PASSAGES[place] for place in sorted(places))

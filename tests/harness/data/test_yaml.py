@@ -68,7 +68,7 @@ def test_values_are_read_as_deep_as_the_limit_says() -> None:
     assert load_yaml("a: &a [1]\nb: *a") == {"a": [1], "b": [1]}
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from("ab1:- \n\t[]{}&*!|>'\"%@`#?,.<=~0x\\"), max_size=60))
 def test_any_text_is_a_value_or_an_error_of_yaml(text: str) -> None:
     try:

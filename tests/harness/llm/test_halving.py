@@ -132,13 +132,13 @@ from harness.llm.requests import GenerateRequest
 
 llm = LocalModel(ModelConfig(name="tiny", path=sys.argv[1]), sys.argv[1])
 llm.runtime = replace(llm.runtime, batch_size=512, batch_tokens=10**9, held_tokens=10**9)
-words = "Which of the two rivers is longer, the Nile or the Amazon? " * 12
-asked = [GenerateRequest(f"{n} {words}", 3) for n in range(160)]
+words = "Which of the two rivers is longer, the Nile or the Amazon? " * 16
+asked = [GenerateRequest(f"{n} {words}", 3) for n in range(96)]
 alone = [next(llm.generate([request]))[1] for request in asked]
 now = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (now + 40 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (now + 16 * 2**20,) * 2)
 found = dict(llm.generate(asked))
-assert [found[n] for n in range(160)] == alone
+assert [found[n] for n in range(96)] == alone
 print(sorted(llm.runtime.fitted.values()))
 """
 

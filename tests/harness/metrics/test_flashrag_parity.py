@@ -25,7 +25,7 @@ WORDS = st.sampled_from(
 PHRASES = st.lists(WORDS, max_size=6).map(" ".join)
 TEXTS = st.one_of(PHRASES, PHRASES, st.text(max_size=12))
 GOLDS = st.lists(TEXTS.filter(normalise), max_size=4)
-PAIRS = 10_000
+PAIRS = 3_000
 # FlashRAG has HotpotQA's rule for every dataset.
 flashrag_f1 = partial(token_f1, closed_answers=True)
 PREDICTIONS = st.lists(TEXTS, min_size=16, max_size=16)
@@ -48,7 +48,7 @@ def check_against_flashrag(
 
 
 @pytest.mark.slow
-def test_equal_to_flashrag_on_ten_thousand_pairs() -> None:
+def test_equal_to_flashrag_on_thousands_of_pairs() -> None:
     checked: list[int] = []
     check_against_flashrag(checked)
     assert len(checked) >= PAIRS

@@ -37,7 +37,7 @@ def test_values_by_hand() -> None:
     assert {name: ir_score(name, ranked, gold) for name in expected} == pytest.approx(expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(IDS, IDS.filter(bool)), min_size=1, max_size=4))
 def test_the_mean_over_questions_is_the_librarys_over_the_whole(
     asked: list[tuple[list[str], list[str]]],

@@ -101,7 +101,7 @@ texts = st.lists(words, max_size=8).map(" ".join)
 passages = st.lists(words, min_size=1, max_size=8).map(" ".join)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     documents=st.lists(passages, min_size=1, max_size=9),
     queries=st.lists(texts, min_size=1, max_size=4),
@@ -143,7 +143,7 @@ def test_results_do_not_depend_on_the_other_queries(
     sample: Callable[[str], tuple[Corpus, list[Question]]],
 ) -> None:
     corpus, questions = sample("nq")
-    queries = [question.text for question in questions[:50]]
+    queries = [question.text for question in questions[:20]]
     retriever = BM25Retriever(corpus)
     together = retriever.search(queries, 10)
     alone = [retriever.search([query], 10)[0] for query in queries]

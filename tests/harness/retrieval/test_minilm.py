@@ -94,7 +94,7 @@ def test_each_query_alone_gives_exactly_the_batched_result(
     encoder: SentenceEncoder, sample: Callable[[str], tuple[Corpus, list[Question]]]
 ) -> None:
     corpus, questions = sample("nq")
-    asked = questions[:80]
+    asked = questions[:30]
     retriever = build_dense(corpus, encoder)  # of the shipped vectors
     queries = [question.text for question in asked]
     together = retriever.search(queries, 10)

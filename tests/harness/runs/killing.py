@@ -26,7 +26,7 @@ from harness.runs.execute import execute
 from tests.harness.lab import CountingModel, Remember, make_plan, quiet, without_torch, write_task
 
 QUESTIONS = {"moments": 200, "writes": 48, "flaky": 24, "again": 24}
-MOMENTS = 10
+MOMENTS = 6
 Run = Callable[[Path, Path], None]
 ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
@@ -150,7 +150,7 @@ if __name__ == "__main__":
     kill = {
         "moments": kill_at_moments,
         "writes": kill_at_writes,
-        "flaky": partial(kill_at_writes, killed=run_flaky, step=3),
-        "again": partial(kill_at_writes, first=run_flaky, step=2),
+        "flaky": partial(kill_at_writes, killed=run_flaky, step=4),
+        "again": partial(kill_at_writes, first=run_flaky, step=4),
     }[sys.argv[1]]
     print(*kill(files, folder))

@@ -22,9 +22,17 @@ from tests.methods.parametric_qa.lab import load_tiny, quiet
 from tests.methods.parametric_qa.training_lab import losses, recipe, run, toy_task
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def task():
     return toy_task()
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model_dir, task, tmp_path_factory):
+    """What the recipe of all tests leaves, trained without a stop."""
+    out = tmp_path_factory.mktemp("training") / "whole"
+    run(tiny_model_dir, task, out)
+    return out
 
 
 def test_the_answer_loss_falls(tiny_model_dir, task, tmp_path):
@@ -41,9 +49,8 @@ def test_the_answer_loss_falls(tiny_model_dir, task, tmp_path):
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
-    tiny_model_dir, task, tmp_path, monkeypatch
+    tiny_model_dir, task, whole, tmp_path, monkeypatch
 ):
-    run(tiny_model_dir, task, tmp_path / "whole")
     step = training.Reader.step
 
     def killed(self, number):
@@ -57,10 +64,10 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     monkeypatch.setattr(training.Reader, "step", step)
     run(tiny_model_dir, task, tmp_path / "parts")
     for name in ("shared.safetensors", "selector.safetensors", "adapter/adapter_model.safetensors"):
-        whole, parts = (load_file(tmp_path / side / name) for side in ("whole", "parts"))
-        assert whole.keys() == parts.keys()
-        assert all(torch.equal(whole[key], parts[key]) for key in whole), name
-    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+        one, parts = (load_file(side / name) for side in (whole, tmp_path / "parts"))
+        assert one.keys() == parts.keys()
+        assert all(torch.equal(one[key], parts[key]) for key in one), name
+    assert losses(whole) == losses(tmp_path / "parts")
 
 
 def test_a_resumed_training_keeps_the_type_that_was_measured_to_be_faster(
@@ -72,10 +79,9 @@ def test_a_resumed_training_keeps_the_type_that_was_measured_to_be_faster(
     assert run(tiny_model_dir, task, tmp_path, dtype="auto").model.dtype == torch.bfloat16
 
 
-def test_another_seed_gives_other_parts(tiny_model_dir, task, tmp_path):
-    for seed in (0, 1):
-        run(tiny_model_dir, task, tmp_path / str(seed), seed=seed)
-    one, other = (load_file(tmp_path / str(seed) / "shared.safetensors") for seed in (0, 1))
+def test_another_seed_gives_other_parts(tiny_model_dir, task, whole, tmp_path):
+    run(tiny_model_dir, task, tmp_path, seed=1)
+    one, other = (load_file(folder / "shared.safetensors") for folder in (whole, tmp_path))
     assert not torch.equal(one["mark"], other["mark"])
 
 
@@ -116,8 +122,8 @@ def test_a_lora_is_saved_without_a_path_of_this_machine(tiny_model_dir, task, tm
         pass
 
 
-def test_checkpoints_and_curves_are_no_part_of_what_is_used(tiny_model_dir, task, tmp_path):
-    run(tiny_model_dir, task, tmp_path)
+def test_checkpoints_and_curves_are_no_part_of_what_is_used(whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     used = ["shared.json", "shared.safetensors", "selector.safetensors"]
     used += [f"adapter/{path.name}" for path in (tmp_path / "adapter").iterdir()]
     bundle, method = Bundle.load(tmp_path), ParametricQA(ParametricQA.Params(shared=str(tmp_path)))

@@ -130,7 +130,7 @@ def test_its_bytes_are_those_of_its_files(tiny, memory):
         assert 2 * count < one_report.parts["adapters"] < 2 * count + 10_000
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["z+lora"])
 def test_without_a_step_it_is_parametric_qa(tiny, tmp_path, way):
     own = written(method(train=way, steps=0), tiny, tmp_path / "own")
     theirs = written(plain(), tiny, tmp_path / "theirs")
@@ -158,7 +158,7 @@ def test_it_goes_on_from_the_tuned_reader(tiny, completion_model_dir, tmp_path):
     assert said(method(**given), tiny, learnt, ASK) != SAID
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["z+lora", "z+full"])
 def test_a_kill_at_any_step_ends_in_the_same_bytes(tiny, tmp_path, monkeypatch, way):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     whole = files(written(method(train=way, steps=5), tiny, tmp_path / "whole"))
@@ -225,7 +225,7 @@ def test_what_was_trained_is_what_answers(tiny, tmp_path, monkeypatch):
 
     tuned = joint.tuned
     monkeypatch.setattr(joint, "tuned", watched)
-    folder = written(method(train="z+full", **{**LEARNS, **RATES["z+full"]}), tiny, tmp_path / "m")
+    folder = written(method(train="z+full", **RATES["z+full"]), tiny, tmp_path / "m")
     one = method(train="z+full")
     answers(one, tiny, folder, {})
     before = {n: w.detach().clone() for n, w in tiny.model.named_parameters()}

@@ -35,7 +35,7 @@ def facts_of(*rows: tuple[str, tuple[str, ...], str], count: int = 1):
     return changed_facts(asked, corpus, count, 0, "toy")
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(st.tuples(ANSWERS, TEXTS, TEXTS), min_size=2, max_size=6), st.integers(0, 3))
 def test_a_changed_passage_holds_the_new_answer_and_no_golden_one(rows, seed):
     passages = [

@@ -28,7 +28,7 @@ from harness.metrics.statistics import (
 from harness.metrics.statistics.family import average
 
 pytestmark = pytest.mark.numeric
-QUICK = settings(deadline=None, max_examples=40)
+QUICK = settings(deadline=None, max_examples=20)
 
 
 def scores(n: int, mean: float = 0.5, seed: int = 0) -> np.ndarray:

@@ -24,7 +24,7 @@ from harness.metrics.statistics import (
 pytestmark = pytest.mark.numeric
 
 SCORES = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1, width=16))
-QUICK = settings(deadline=None, max_examples=40)
+QUICK = settings(deadline=None, max_examples=20)
 
 
 def f1(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
