@@ -41,12 +41,13 @@ def check_elsewhere(plan: RunPlan, key: str) -> None:
     lost: dict[tuple[str, str | None], str] = {
         (kind, name): why for kind, name, _, why in _registered() if why
     }
+    retriever = parted(plan.method.retriever_name or "")[0]
     used: list[tuple[str, str | None]] = [
         ("methods", own_name(plan.config.method.name)),
         ("models", plan.model.name),
         ("tasks", plan.config.task.name),
-        ("retrievers", parted(plan.method.retriever_name or "")[0]),
-        ("encoders", plan.method.retriever_name),
+        ("retrievers", retriever),
+        ("encoders", retriever),
         *(("metrics", name) for name in plan.data.card.metrics),
     ]
     for each in used:

@@ -26,7 +26,7 @@ def index(
         str, typer.Option(help="bm25, an encoder, or a plug-in's retriever.")
     ] = "bm25",
     param: Annotated[
-        list[str] | None, typer.Option("-p", help="Setting of the retriever, k1=0.9.")
+        list[str] | None, typer.Option("-p", help="Setting of the retriever, k1=0.9, index=hnsw.")
     ] = None,
     split: Split = None,
     data_dir: DataDir = None,
@@ -82,7 +82,7 @@ def _open_file(path: Path) -> Corpus:
 
 
 def _report(corpus: str, passages: Corpus, found: Retriever, peak: int) -> Iterator[str]:
-    from harness.retrieval.open import shipped
+    from harness.retrieval.open import is_own
 
     text = f"{passages.text_bytes / _MB:,.1f} MB of text"
     yield f"corpus     {corpus}: {len(passages):,} passages, {text}, {passages.fingerprint[:12]}"
@@ -97,6 +97,11 @@ def _report(corpus: str, passages: Corpus, found: Retriever, peak: int) -> Itera
         yield f"built      in {built.now:,.1f} s" + (
             f", and {before:,.1f} s before" if before else ""
         )
+    if recall := found.provenance().get("recall"):
+        yield (
+            f"recall     Recall@{recall['k']} {recall['value']:.3f} against {recall['of']}; asked: "
+            f"{recall['asked']}"
+        )
     yield f"memory     {peak / _MB:,.0f} MB at most, with all processes"
-    if type(found) in shipped().values():
+    if is_own(type(found)):
         yield "self-test  passed: passages are found by their titles and words"

@@ -18,8 +18,8 @@ from harness.files import cache_dir
 from harness.fingerprint import fingerprint
 from harness.records import Passage
 from harness.retrieval.base import Built, Progress, Retriever
-from harness.retrieval.bm25_building import build, build_sealed, work_of
-from harness.retrieval.building import Note
+from harness.retrieval.bm25_building import build, build_sealed
+from harness.retrieval.building import Note, work_of
 from harness.retrieval.catalogue import explain
 from harness.retrieval.languages import LANGUAGES, check_language, library_versions
 from harness.retrieval.postings import Postings

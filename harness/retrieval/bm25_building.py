@@ -11,14 +11,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from harness.cores import wanted_threads
-from harness.errors import InputError
-from harness.files import remove_leftovers, writing
 from harness.retrieval.base import Built, Progress
 from harness.retrieval.batches import Batches
-from harness.retrieval.building import Note
+from harness.retrieval.building import Note, in_turn
 from harness.retrieval.inverting import SCRATCH, invert
 from harness.retrieval.terms import BM25Settings
-from harness.sealed import check_sealed, write_sealed
+from harness.sealed import write_sealed
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -52,30 +50,14 @@ def build_sealed(
 
     Of a building that was stopped, what is whole is used and its seconds count.
     """
-    from filelock import FileLock
-
-    work = work_of(folder)
-    with writing(folder):
-        work.mkdir(exist_ok=True)
-        # Released before the folder goes; a process that waited finds the index.
-        with FileLock(work / ".lock"):
-            if _is_there(folder):
-                built = None
-            else:
-                _sweep(work)
-                built = _timed(folder, work, corpus, settings, progress)
-        shutil.rmtree(work, ignore_errors=True)
-    return built
-
-
-def work_of(folder: Path) -> Path:
-    """Where an index is built; a building that was killed at its end may have left it."""
-    return folder.with_suffix(".building")
+    return in_turn(folder, lambda work: _timed(folder, work, corpus, settings, progress))
 
 
 def _timed(
     folder: Path, work: Path, corpus: Corpus, settings: BM25Settings, progress: Progress | None
 ) -> Built:
+    for half in work.glob(f"{SCRATCH}*"):
+        shutil.rmtree(half)
     note, start = work / "note.json", perf_counter()
     before = Note.read(note).seconds
 
@@ -94,18 +76,3 @@ def _timed(
 
     write_sealed(folder, fill)
     return Built(cached=False, seconds=before + took[0], now=took[0])
-
-
-def _sweep(work: Path) -> None:
-    """Remove what a killed building leaves of no use: gigabytes, of a large corpus."""
-    remove_leftovers(work)
-    for half in work.glob(f"{SCRATCH}*"):
-        shutil.rmtree(half)
-
-
-def _is_there(folder: Path) -> bool:
-    try:
-        check_sealed(folder)
-    except (FileNotFoundError, InputError):
-        return False
-    return True

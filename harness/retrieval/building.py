@@ -1,14 +1,17 @@
-"""Building of an index: how long it took, noted in the cache for sessions that find it there."""
+"""Building of an index: by one process at a time, and how long it took, noted in the cache."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from harness.errors import InputError
-from harness.files import read_json, write_json
+from harness.files import read_json, remove_leftovers, write_json, writing
 from harness.retrieval.base import Built, Progress
+from harness.sealed import check_sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,37 @@ class Clock:
         note = Note.read(self._path)
         seconds = note.seconds if note.passages == self._passages else None
         return Built(self._found == self._passages, seconds, self._now)
+
+
+def in_turn(folder: Path, make: Callable[[Path], Built]) -> Built | None:
+    """``make`` the sealed ``folder``; None if another process has made it when its turn comes.
+
+    It is given a folder of its own to work in, which goes when the index is there; of a building
+    that was killed, what was whole is still in it.
+    """
+    from filelock import FileLock
+
+    work = work_of(folder)
+    with writing(folder):
+        work.mkdir(exist_ok=True)
+        # Released before the folder goes; a process that waited finds the index.
+        with FileLock(work / ".lock"):
+            built = None
+            if not _is_there(folder):
+                remove_leftovers(work)
+                built = make(work)
+        shutil.rmtree(work, ignore_errors=True)
+    return built
+
+
+def work_of(folder: Path) -> Path:
+    """Where an index is built; a building that was killed at its end may have left it."""
+    return folder.with_suffix(".building")
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        check_sealed(folder)
+    except (FileNotFoundError, InputError):
+        return False
+    return True

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.data.corpus import Corpus
     from harness.data.corpus_changes import CorpusChanges
 
+Order = NDArray[np.int64]
 _MARGIN = 32
 # Far above what float32 sums over a thousand dimensions can be off by, relative to the norms.
 _ROUNDING = 1e-5
@@ -37,7 +38,7 @@ _FLAT_INNER_PRODUCT = b"IxFI"
 
 
 class DenseRetriever(Retriever):
-    """Searches one flat faiss index whose row i is passage i.
+    """Searches one flat faiss index whose row i is passage i, or the one that ``order`` says.
 
     faiss proposes candidates; they are scored again in float64, one row at a time, so that scores
     and ties do not depend on the batch, and more are drawn while rounding could hide a better one.
@@ -70,17 +71,26 @@ class DenseRetriever(Retriever):
         find_model(_entry(settings))
 
     def __init__(
-        self, corpus: Corpus, encoder: Encoder, index: Any, *, number_bytes: int = 4
+        self,
+        corpus: Corpus,
+        encoder: Encoder,
+        index: Any,
+        *,
+        number_bytes: int = 4,
+        order: Order | None = None,
     ) -> None:
         """Take a flat inner-product index, with as many rows as there are passages.
 
-        ``number_bytes``: bytes a number takes where the vectors are kept.
+        ``number_bytes``: bytes a number takes where the vectors are kept. ``order``: the position
+        in the corpus of each row's passage.
         """
         self.name, self.encoder_key = encoder.name, encoder.key
         self._corpus = corpus
         self._encoder = encoder
         self._index = index
         self._number_bytes = number_bytes
+        self._order = order
+        self._row_of = None if order is None else np.argsort(order)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
         """The k best passages a query; k is cut to the size of the corpus."""
@@ -99,8 +109,8 @@ class DenseRetriever(Retriever):
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         """The rows of the index, as they are kept."""
-        places = np.array([self._corpus.position(id_) for id_ in ids], np.int64)
-        found: Vectors = np.asarray(self._index.reconstruct_batch(places), np.float32)
+        rows = np.array([self._row(id_) for id_ in ids], np.int64)
+        found: Vectors = np.asarray(self._index.reconstruct_batch(rows), np.float32)
         return found
 
     def revised(self, changes: CorpusChanges) -> DenseRetriever:
@@ -112,10 +122,7 @@ class DenseRetriever(Retriever):
         fresh = encoded(self._encoder, [passage.contents for passage in new.values()])
         row_of = dict(zip(new, fresh, strict=True))
         old = self._index.reconstruct_n(0, self._index.ntotal)
-        rows = (
-            row_of[id_] if id_ in row_of else old[self._corpus.position(id_)]
-            for id_ in changes.corpus.ids
-        )
+        rows = (row_of[id_] if id_ in row_of else old[self._row(id_)] for id_ in changes.corpus.ids)
         index = faiss.IndexFlatIP(self._index.d)
         index.add(np.stack(list(rows), dtype=np.float32))
         width = self._number_bytes
@@ -151,16 +158,21 @@ class DenseRetriever(Retriever):
         return found
 
     def _rank(
-        self, query: Vectors, positions: NDArray[np.int64], k: int
+        self, query: Vectors, rows: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        candidates = np.asarray(self._index.reconstruct_batch(positions), np.float64)
+        candidates = np.asarray(self._index.reconstruct_batch(rows), np.float64)
         scores = (candidates * query.astype(np.float64)).sum(axis=1)
-        order = np.lexsort((positions, -scores))
+        places = rows if self._order is None else self._order[rows]
+        order = np.lexsort((places, -scores))
         norms = np.linalg.norm(query) * np.linalg.norm(candidates, axis=1).max()
         is_clear = scores[order[k - 1]] - scores.min() > _ROUNDING * norms
-        if not is_clear and len(positions) < self._index.ntotal:
-            return self._rank(query, self._propose(query[None], 2 * len(positions))[0], k)
-        return positions[order[:k]], scores[order[:k]]
+        if not is_clear and len(rows) < self._index.ntotal:
+            return self._rank(query, self._propose(query[None], 2 * len(rows))[0], k)
+        return places[order[:k]], scores[order[:k]]
+
+    def _row(self, id_: str) -> int:
+        position = self._corpus.position(id_)
+        return position if self._row_of is None else int(self._row_of[position])
 
 
 def build_dense(
@@ -184,15 +196,20 @@ def embedding_folder(encoder: Encoder) -> Path:
     return cache_dir("embeddings", encoder.key)
 
 
-def load_flashrag_index(path: str | Path, corpus: Corpus, encoder: Encoder) -> DenseRetriever:
+def load_flashrag_index(
+    path: str | Path, corpus: Corpus, encoder: Encoder, order: Order | None = None
+) -> DenseRetriever:
     """Open a flat index built by FlashRAG (``e5_Flat.index``) for the same corpus file.
+
+    ``order`` is that of its rows, if it is another than the corpus's.
 
     The vectors stay on disk where this faiss can memory-map them. Raises what ``read_flat_index``
     does, and HarnessError when passages cannot be found by their own text (another encoder,
     another order).
     """
     path = Path(path)
-    retriever = DenseRetriever(corpus, encoder, read_flat_index(path, corpus, encoder))
+    index = read_flat_index(path, corpus, encoder)
+    retriever = DenseRetriever(corpus, encoder, index, order=order)
     fix = (
         f"{path} was built from a corpus in another order or by another encoder than {encoder.name}"
         "; name the corpus file and the encoder that it was built with"

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class EmbeddingStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def take(self, wanted: Wanted, out: Vectors) -> None:
+    def take(self, wanted: Wanted, out: NDArray[Any]) -> None:
         """Copy stored vectors to their rows of ``out`` and remove their keys from ``wanted``."""
         for keys, vectors in self._shards(out.shape[1]):
             for key, vector in zip(keys, vectors, strict=True):
@@ -101,11 +101,26 @@ def embed_corpus(
 ) -> Vectors:
     """Vectors of all passages, float32 (passages, dimensions) with float16 values, in corpus order.
 
+    As ``embed_into``.
+    """
+    vectors: Vectors = np.empty((len(corpus), encoder.dimensions), np.float32)
+    embed_into(vectors, corpus, encoder, store, progress)
+    return vectors
+
+
+def embed_into(
+    vectors: NDArray[Any],
+    corpus: Corpus,
+    encoder: Encoder,
+    store: EmbeddingStore,
+    progress: Progress | None = None,
+) -> None:
+    """Fill an array [passages, dimensions], which may be a file's, in the order of the corpus.
+
     Encodes what the store lacks, longest first, and saves every 1,024 passages. ``progress`` is
     called with the passages done and their total, of each shard before it is saved: after that, a
     kill would leave the shard without what is noted of it. Equal contents share one vector.
     """
-    vectors: Vectors = np.empty((len(corpus), encoder.dimensions), np.float32)
     wanted: Wanted = {}
     for position, passage in enumerate(corpus):
         wanted.setdefault(_content_key(passage.contents), []).append(position)
@@ -125,7 +140,6 @@ def embed_corpus(
         if progress:
             progress(done, len(corpus))
         store.add(keys, shard)
-    return vectors
 
 
 def encoded(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float16]:

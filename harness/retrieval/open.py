@@ -12,6 +12,7 @@ from harness.data.yaml import load_yaml
 from harness.errors import ConfigError, HarnessError, describe_error, did_you_mean
 from harness.fingerprint import fingerprint
 from harness.registry import declares, is_known, load, names
+from harness.retrieval.approximate import ApproximateRetriever
 from harness.retrieval.base import Progress, Retriever
 from harness.retrieval.bm25 import BM25Retriever
 from harness.retrieval.bm25s_index import Bm25sIndex
@@ -19,6 +20,7 @@ from harness.retrieval.catalogue import encoder_names, is_encoder
 from harness.retrieval.catalogue import shipped as shipped_encoders
 from harness.retrieval.dense import DenseRetriever
 from harness.retrieval.faiss_index import FaissIndex
+from harness.retrieval.index_kinds import SETTINGS, split
 from harness.retrieval.prebuilt import BM25S, FAISS, FORMS, FaissSpec, is_prebuilt
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ def retriever_names() -> tuple[str, ...]:
 def shipped() -> Mapping[str, type[Retriever]]:
     """The house's own retrievers; every encoder of the catalogue is one."""
     return {"bm25": BM25Retriever, **dict.fromkeys(["dense", *shipped_encoders()], DenseRetriever)}
+
+
+def is_own(cls: type[Retriever]) -> bool:
+    """Whether a class is the house's own, whose indexes are tested as they are opened."""
+    return issubclass(cls, (BM25Retriever, DenseRetriever, ApproximateRetriever, Bm25sIndex))
 
 
 def open_retriever(
@@ -58,7 +65,7 @@ def open_retriever(
     except HarnessError:
         raise
     except Exception as error:
-        if cls in shipped().values() or is_prebuilt(name):
+        if is_own(cls):
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
@@ -101,7 +108,9 @@ def retriever_config(
 
 
 def parted(name: str) -> tuple[str, dict[str, Any]]:
-    """A plug-in's retriever and its parameters: ``NAME`` or ``NAME,PARAM=VALUE,...``.
+    """A retriever and its parameters: ``NAME`` or ``NAME,PARAM=VALUE,...``.
+
+    A plug-in's has its own, an encoder those of its index.
 
     Raises ConfigError.
     """
@@ -140,19 +149,36 @@ def _door(name: str, settings: Mapping[str, Any] | None) -> tuple[type[Retriever
         if given:
             raise ConfigError(f"{', '.join(given)}: a prebuilt index has its own; leave it out")
         return (FaissIndex if name.startswith(FAISS) else Bm25sIndex), {"spec": name}
-    if name == "bm25":
-        return BM25Retriever, given
-    if name in shipped() or _is_encoder(name):
-        return DenseRetriever, {**given, "encoder": name}
     own, values = parted(name)
+    if own == "bm25":
+        if values:
+            raise ConfigError(f"retriever '{name}': 'bm25' takes no parameters beside its name")
+        return BM25Retriever, given
+    if own in shipped() or _is_encoder(own):
+        return _dense(own, values, given)
     if not is_known("retrievers", own):
         raise ConfigError(f"no retriever {own!r}{did_you_mean(own, [*retriever_names(), *FORMS])}")
     cls = load("retrievers", own)
     if not (isinstance(cls, type) and issubclass(cls, Retriever)):
         raise ConfigError(f"retriever '{own}': {cls!r} is not a subclass of Retriever")
-    if values and (own in shipped() or _is_encoder(own)):
-        raise ConfigError(f"retriever '{name}': '{own}' takes no parameters beside its name")
     return cls, {**values, **given}
+
+
+def _dense(
+    encoder: str, beside: Mapping[str, Any], settings: Mapping[str, Any]
+) -> tuple[type[Retriever], dict[str, Any]]:
+    """The class that searches an encoder's vectors, by the index that is asked for."""
+    for each in beside:
+        if each not in SETTINGS:
+            raise ConfigError(
+                f"retriever '{encoder},{each}=...': '{encoder}' takes no {each} beside its name, "
+                f"only {', '.join(SETTINGS)}"
+            )
+    given = {**beside, **settings}
+    kind, rest = split(given)
+    if kind is None:
+        return DenseRetriever, {**rest, "encoder": encoder}
+    return ApproximateRetriever, {**given, "encoder": encoder}
 
 
 def _is_encoder(name: str) -> bool:

@@ -27,8 +27,11 @@ from harness.retrieval.catalogue import (
 FAISS, BM25S = "faiss:", "bm25s:"
 FORMS = {
     "faiss:FILE@ENCODER": {
-        "summary": "a flat faiss index, such as FlashRAG's e5_Flat.index",
-        "index": "inner product; row i is passage i of the corpus; memory-mapped",
+        "summary": "a flat faiss index, such as FlashRAG's e5_Flat.index or a folder of Pyserini's",
+        "index": (
+            "inner product; row i is passage i of the corpus, or the one that line i of a folder's "
+            "docid names; memory-mapped"
+        ),
         "encoder": (
             "one of the catalogue, or a local folder with query_prefix, normalize and other "
             "settings: faiss:e5_Flat.index@./e5-base-v2,query_prefix=query: ,normalize=true"
@@ -42,7 +45,8 @@ FORMS = {
 }
 """What a prebuilt index's name looks like, and what ``describe`` says of it."""
 RETRIEVER = (
-    "'bm25', an encoder, an index (faiss:FILE@ENCODER, bm25s:FOLDER), a plug-in's (NAME,PARAM=2)"
+    "'bm25', an encoder (ENCODER,index=sq8 or ivf-pq or hnsw), an index (faiss:FILE@ENCODER, "
+    "bm25s:FOLDER), a plug-in's (NAME,PARAM=2)"
 )
 """What a method's parameter ``retriever`` takes."""
 _OPTION = re.compile(rf",({'|'.join(EncoderSettings.model_fields)})=")

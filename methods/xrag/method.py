@@ -194,10 +194,12 @@ def _local(llm: LanguageModel) -> LocalModel:
 def _encoder(retriever: str) -> str:
     """The name of a retriever's encoder; that of a plug-in's is its own."""
     from harness.retrieval.catalogue import encoder_entry, is_encoder
+    from harness.retrieval.open import parted
     from harness.retrieval.prebuilt import FAISS, FaissSpec
 
     if retriever.startswith(FAISS):
         return FaissSpec.parse(retriever).entry().name
-    if retriever == "dense" or is_encoder(retriever):
-        return encoder_entry(retriever).name
+    name = parted(retriever)[0]
+    if name == "dense" or is_encoder(name):
+        return encoder_entry(name).name
     return retriever

@@ -27,6 +27,7 @@ SUITE: dict[str, tuple[str, ...]] = {
     "leaderboard": (),
     "overhead": (),
     "bm25": ("--passages", "100000"),
+    "dense": (),
     "mixed_batches": (),
     "writing": (),
     "importing": ("--rows", "100000"),

@@ -89,6 +89,7 @@ ACTS: Mapping[str, Act] = {
     ),
     "index bm25": Act(("index {files}/corpus.jsonl",)),
     "index dense": Act(("index {files}/corpus.jsonl --retriever tiny",)),
+    "index sq8": Act(("index {files}/corpus.jsonl --retriever tiny -p index=sq8 -p refine=50",)),
     "run a part": Act(_PARTS[:1]),
     "merge": Act(("merge {here}/part-1 {here}/part-2 --out {here}/runs",), _PARTS),
     "score": Act(("score {here}/runs",), (BM25,)),
