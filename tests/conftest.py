@@ -46,7 +46,7 @@ for _name in (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # More of them: pytest --hypothesis-profile=default, and `make fuzz` for readers.
-settings.register_profile("suite", max_examples=20)
+settings.register_profile("suite", max_examples=20, deadline=None)
 settings.load_profile("suite")
 os.umask(0o022)
 # Collecting makes many objects that stay, and each look at them takes longer than the last.

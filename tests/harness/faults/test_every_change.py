@@ -18,7 +18,7 @@ from tests.harness.faults.acts import ACTS, MEMORIES
 
 POINTS = int(os.environ.get("FAULT_POINTS", "0"))
 """At how many changes of every act each fault comes, spread evenly; 0: at a few of FEW."""
-FEW = ("run", "write parametric-qa", "train", "index bm25", "import")
+FEW = ("run", "write parametric-qa", "index bm25", "import")
 
 
 def met(folder: Path, points: int, *acts: str) -> list[dict[str, str]]:

@@ -97,8 +97,8 @@ def test_texts_that_the_model_makes_are_studied_and_counted(tiny, tmp_path, way,
 def test_the_lora_may_be_of_the_last_layers_alone(tiny, tmp_path, layers):
     from safetensors import safe_open
 
-    params = {"depth": 0.5, "layers": layers, "precision": "bfloat16"}
-    folder = written(method(**LEARNS, **params), tiny, tmp_path / "memory")
+    params = {"depth": 0.5, "layers": layers, "precision": "bfloat16", "steps": 30}
+    folder = written(method(**{**LEARNS, **params}), tiny, tmp_path / "memory")
     with safe_open(folder / "adapter" / "adapter_model.safetensors", "pt") as weights:
         names = list(weights.keys())
     assert tiny.model.config.num_hidden_layers == 2
