@@ -117,7 +117,7 @@ def test_an_index_is_built_once_and_searched_in_several_ways(
     assert again.folder == first.folder
     note = json.loads(first.folder.with_suffix(".recall.json").read_text())
     assert sorted(note) == ["nprobe=1,refine=0", "nprobe=20,refine=0"]
-    assert note["nprobe=20,refine=0"] > note["nprobe=1,refine=0"]
+    assert note["nprobe=20,refine=0"] >= note["nprobe=1,refine=0"]
     monkeypatch.setattr(Sample, "recall", None)
     assert opened(IVFPQ(nlist=20, nprobe=1, pq_m=12)).provenance() == first.provenance()
 
