@@ -1,19 +1,22 @@
-"""A run that is killed and continued ends as if nothing had happened, byte for byte.
-
-With a real model and by the command line: tests/harness/faults/test_every_change.py.
-"""
+"""A run that is killed and continued ends as if nothing had happened, byte for byte."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from harness.cli.main import main
 from harness.runs.directory import find_runs
 from harness.runs.performance import read_performance
 from leaderboards.table import render
+from tests.harness.lab import write_task
 
 FILES = ("predictions.jsonl", "scores.jsonl", "scores.json", "manifest.json")
 
@@ -74,3 +77,43 @@ def test_killed_while_a_server_fails_or_its_questions_are_asked_again(
     assert len(reached) >= 6
     assert any(0 < count < 24 for count in reached)
     check_all_alike(tmp_path, at_least=6)
+
+
+@pytest.mark.slow
+def test_a_real_model_killed_by_the_command_line(
+    tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in a process of its own, finished in this one, where torch is loaded already."""
+    files = write_task(tmp_path / "files", 24)
+    arguments = [
+        "run", "--method", "bm25", "--task", "toy", "--questions", files / "questions.jsonl",
+        "--corpus", files / "corpus.jsonl", "--train", files / "train.jsonl", "--model",
+        f"path:{tiny_model_dir}", "--latency-queries", "0", "--batch-size", "4", "-p", "k=2",
+        "--device", "cpu", "--out",
+    ]  # fmt: skip
+    program = Path(sys.executable).with_name("memory-harness")
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    monkeypatch.setenv("PATH", "")  # no git: a commit made meanwhile would be recorded
+    with subprocess.Popen([program, *arguments, out], stderr=subprocess.DEVNULL) as process:
+        wait_for_answers(out, 9, process)
+        os.kill(process.pid, signal.SIGKILL)
+    for place in (whole, out):
+        monkeypatch.setattr("sys.argv", ["memory-harness", *map(str, arguments), str(place)])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    ends = []
+    for place in (whole, out):
+        (folder,) = find_runs(place)
+        assert json.loads((folder / "manifest.json").read_text())["status"] == "finished"
+        (folder / "performance.json").unlink()
+        ends.append([*((folder / name).read_bytes() for name in FILES), render(place)])
+    assert ends[0] == ends[1]
+
+
+def wait_for_answers(out: Path, lines: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if sum(p.read_bytes().count(b"\n") for p in out.rglob("predictions.jsonl")) >= lines:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{lines} answers were not seen in time")
