@@ -4,7 +4,8 @@ Run as ``python -m tests.benchmarks.dense [--passages N] [--queries N] [--out FI
 are made up: 384 numbers, 50 around a centre, spread along a few directions. An encoder hands them
 out, so nothing is encoded. Search is the whole of ``search``, one query at a time as a latency
 is, by one thread; kinds and flat take turns. Queries are vectors of the same kind that the corpus
-lacks. Recall@10 is the harness's own figure, of 200 vectors of the corpus, and that of the queries.
+lacks.
+Recall@10 is the harness's own figure, of 200 vectors of the corpus, and that of the queries.
 """
 
 from __future__ import annotations
