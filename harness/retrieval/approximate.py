@@ -138,14 +138,10 @@ class ApproximateRetriever(Retriever):
 
     def _best(self, vectors: Vectors, k: int) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
         """Positions and scores of each query, best first."""
-        import torch
-
         most = min(k, len(self._corpus))
         depth = min(max(k + _MARGIN, self._kind.refine), len(self._corpus))
         width = self._kind.width(depth)
-        # faiss and torch may hold separate thread pools; torch's limit is the one users set.
-        with threads(torch.get_num_threads()):
-            proposed = self._propose(vectors, depth, width)
+        proposed = self._propose(vectors, depth, width)
         for row, positions in zip(vectors, proposed, strict=True):
             enough = self._further(row, positions, depth, most)
             scores = (self._rows(enough) * row.astype(np.float64)).sum(axis=1)
@@ -153,9 +149,13 @@ class ApproximateRetriever(Retriever):
             yield enough[order], scores[order]
 
     def _propose(self, rows: Vectors, depth: int, width: int) -> list[Rows]:
+        import torch
+
         params = self._kind.params(self._index, width)
         calls = rows[:, None] if self._kind.one_by_one else [rows]
-        found = [self._index.search(call, depth, params=params)[1] for call in calls]
+        # faiss and torch may hold separate thread pools; torch's limit is the one users set.
+        with threads(torch.get_num_threads()):
+            found = [self._index.search(call, depth, params=params)[1] for call in calls]
         return [each[each >= 0] for call in found for each in call]
 
     def _further(self, row: Vectors, found: Rows, depth: int, enough: int) -> Rows:
@@ -251,15 +251,11 @@ class ApproximateRetriever(Retriever):
     def _measured(self) -> float:
         """Recall, as it was measured when the index was built or first searched in this way."""
         place = self.folder.with_suffix(".recall.json")
-        how = self._kind.how()
-        try:
-            known = dict(read_json(place))
-            return float(known[how])
-        except (InputError, KeyError, TypeError, ValueError):
-            known = _readable(place)
-        known[how] = self._sample.recall(lambda row, k: next(self._best(row[None], k))[0])
-        with writing(place):
-            write_json(place, dict(sorted(known.items())))
+        how, known = self._kind.how(), _readable(place)
+        if how not in known:
+            known[how] = self._sample.recall(lambda row, k: next(self._best(row[None], k))[0])
+            with writing(place):
+                write_json(place, dict(sorted(known.items())))
         return known[how]
 
 
