@@ -60,6 +60,8 @@ class Lab:
         self.watch = Watch(self.code, seconds, folder)
         self.data = small_task()
         self.queries = [question.query for question in self.data.questions]
+        self.hard_queries = self.queries[4:]
+        """Those that are hard to typeset: enough for each of sixteen odd cases."""
         self.forgotten: list[str] = []
         """Calls that nobody awaited, with their places."""
         self.elsewhere: Callable[[], Mapping[str, Any]] | None = None

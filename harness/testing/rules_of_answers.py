@@ -20,8 +20,6 @@ from harness.testing.outcomes import Outcome, changed_key, unfit
 from harness.testing.rules_of_memory import loads
 from harness.testing.watch import HungError
 
-HARD = slice(4, None)
-"""Questions of the small task that are hard to typeset: enough for each of sixteen odd cases."""
 THOUGHTS = "What do I know of this? Let me think."
 STATE = (
     "keep nothing of one question for the next (set no attributes and no globals in answer()), and "
@@ -201,7 +199,7 @@ def strange_replies(lab: Lab) -> Wrongs:
     method = lab.loaded(lab.memory)
     for case in _strange_cases():
         try:
-            outcomes = lab.ask(method, case, lab.queries[HARD])
+            outcomes = lab.ask(method, case, lab.hard_queries)
         except TooManyCallsError as error:
             yield f"{error} asks for more than {lab.max_calls} calls", "bound every loop"
             return
