@@ -114,7 +114,7 @@ class Banked(TunedReader):
         bank = self._new_bank(corpus, folder)
         for passages in groups(corpus, GROUP):
             bank.add([p.id for p in passages], self._codes(passages))
-        self._save_untrained(folder)
+        self._save_beside(bank, corpus, folder)
 
     def _new_bank(self, corpus: Corpus, folder: Path) -> MemoryBank:
         """An empty bank for codes of the shared parts, which are opened."""
@@ -131,7 +131,8 @@ class Banked(TunedReader):
         )
         return MemoryBank.create(folder / "bank", config)
 
-    def _save_untrained(self, folder: Path) -> None:
+    def _save_beside(self, bank: MemoryBank, corpus: Corpus, folder: Path) -> None:
+        """What a written bank needs beside it: shared parts that are untrained."""
         if self._bundle.folder is None:
             self._bundle.save(folder / "shared")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -83,10 +83,10 @@ class WordsAndAttention(Chooser):
 
         super().__init__(llm, bundle, bank, pages)
         self._words = WordChooser(llm, bundle, bank, pages)
-        self._titles, self._links = titles, None
+        self._links = None
         if titles is not None:
             spelt = _spelt(llm, bundle, bank, titles.lengths.tolist())
-            self._links = Links(self._words.index, spelt)
+            self._links = Links(self._words.index, spelt, titles.weight)
 
     def choose(self, question: str, k: int, hops: int = 1) -> list[Chosen]:
         """The k best documents, best first."""
@@ -99,8 +99,8 @@ class WordsAndAttention(Chooser):
             whole = scores.argsort(descending=True, stable=True)[:k].tolist()
             told = self._words.index.corpus[whole[0]].text
             untold = self._total(question, told, *attended)
-            if self._titles is not None and self._links is not None:
-                untold[self._links.named(whole[0])] += self._titles.weight
+            if self._links is not None:
+                untold[self._links.named(whole[0])] += self._links.weight
             other = untold.argsort(descending=True, stable=True)[:k].tolist()
         rows = in_turn(whole, other)[:k]
         return [Chosen(self.bank.ids[row], float(scores[row]), 1) for row in rows]
@@ -113,14 +113,19 @@ class WordsAndAttention(Chooser):
         return self.pages.added(scores, _both(self._words.whole, question, told, of_pages))
 
 
+def token_rows(bank: MemoryBank) -> Iterator[list[int]]:
+    """Token ids [slots] of each document's code, in the bank's order."""
+    for _, codes in bank.batches(GROUP):
+        yield from codes.squeeze(-1).long().tolist()
+
+
 def _spelt(
     llm: LocalModel, bundle: Bundle, bank: MemoryBank, lengths: Sequence[int] | None = None
 ) -> list[str]:
     """What the codes of a bank spell, or the first of their tokens, as many as ``lengths`` has."""
     vocabulary = bundle.parts.config.vocabulary
-    rows = [row for _, codes in bank.batches(GROUP) for row in codes.squeeze(-1).long().tolist()]
-    if lengths is not None:
-        rows = [row[:length] for row, length in zip(rows, lengths, strict=True)]
+    lengths = [bundle.parts.config.slots] * len(bank) if lengths is None else lengths
+    rows = (row[:length] for row, length in zip(token_rows(bank), lengths, strict=True))
     return [llm.tokenizer.decode([t for t in row if t < vocabulary]) for row in rows]
 
 

@@ -14,9 +14,12 @@ class Links:
     Words of a title may stand anywhere in the text, since an extract has each word once.
     """
 
-    def __init__(self, index: BM25InMemory, titles: Sequence[str]) -> None:
-        """``titles`` [documents] are in the index's order; one without a term is never named."""
-        self._index = index
+    def __init__(self, index: BM25InMemory, titles: Sequence[str], weight: float = 1.0) -> None:
+        """``titles`` [documents] are in the index's order; one without a term is never named.
+
+        ``weight`` is added to the score of a document that is named.
+        """
+        self.weight, self._index = weight, index
         self._titles = [frozenset(index.terms(title)) for title in titles]
         common = Counter(term for title in self._titles for term in title)
         self._by_rarest = defaultdict[str, list[int]](list)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 Selecting = Literal["cosine", "router", "attention", "words", "words+attention"]
 BY_WORDS = frozenset({"words", "words+attention"})
 BY_PAGES = BY_WORDS | {"attention"}
-COLUMNS = "pages.npy", "titles.npy"
-"""Files beside a bank that hold a number a document."""
 
 
 class ParametricQA(Banked):
@@ -210,13 +208,6 @@ class ParametricQA(Banked):
                 "round; set hops: 1"
             )
 
-    def write(self, corpus: Corpus, train: Sequence[Question], folder: Path) -> None:
-        """Write every passage into a bank, and of its page and title what is asked for."""
-        from methods.parametric_qa.memory.bank import MemoryBank
-
-        super().write(corpus, train, folder)
-        self._write_columns(corpus, MemoryBank.open(folder / "bank"), folder)
-
     def load(self, folder: Path) -> None:
         """Open the bank and compute the keys of its memories.
 
@@ -243,28 +234,35 @@ class ParametricQA(Banked):
     def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
         """Write the codes of new and updated documents, remove those of deleted ones."""
         # One that is killed on its way leaves no columns rather than those of other documents.
-        for name in COLUMNS:
-            (folder / name).unlink(missing_ok=True)
+        for path in _columns(folder):
+            path.unlink(missing_ok=True)
         super().revise(changes, train, folder)
-        self._write_columns(changes.corpus, self._bank, folder)
+        self._write_columns(self._bank, changes.corpus, folder)
 
     def storage(self) -> StorageReport:
         """The bank's files, ids, pages and titles included, and what all share: maps, selector,
         adapter."""
-        folder = self._bank.folder.parent
-        columns = [folder / name for name in COLUMNS if (folder / name).exists()]
+        columns = (path for path in _columns(self._bank.folder.parent) if path.exists())
         own = self._bank.file_bytes + sum(path.stat().st_size for path in columns)
         parts = {"memory vectors": own, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
 
-    def _write_columns(self, corpus: Corpus, bank: MemoryBank, folder: Path) -> None:
+    def _save_beside(self, bank: MemoryBank, corpus: Corpus, folder: Path) -> None:
+        super()._save_beside(bank, corpus, folder)
+        self._write_columns(bank, corpus, folder)
+
+    def _write_columns(self, bank: MemoryBank, corpus: Corpus, folder: Path) -> None:
+        """What is asked for of each document's page and title."""
+        from methods.parametric_qa.by_words import token_rows
         from methods.parametric_qa.memory.pages import Pages
         from methods.parametric_qa.memory.titles import Titles
 
-        if self.params.pages:
-            Pages.of(corpus.get(id_).title for id_ in bank.ids).save(folder)
-        if self.params.links:
-            Titles.of(self.model, corpus, bank).save(folder)
+        params = self.params
+        titles = [corpus.get(id_).title for id_ in bank.ids] if params.pages or params.links else []
+        if params.pages:
+            Pages.of(titles).save(folder)
+        if params.links:
+            Titles.of(self.model, titles, token_rows(bank)).save(folder)
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.write.codes import write_codes
@@ -295,3 +293,11 @@ class ParametricQA(Banked):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
+
+
+def _columns(folder: Path) -> tuple[Path, ...]:
+    """Files beside a bank that hold a number a document, written or not."""
+    from methods.parametric_qa.memory.pages import PAGES_FILE
+    from methods.parametric_qa.memory.titles import TITLES_FILE
+
+    return folder / PAGES_FILE, folder / TITLES_FILE

@@ -127,7 +127,7 @@ class ParametricQAJoint(ParametricQA):
             study |= told(material, losses, len(passages))
         for group, part in zip(groups(corpus, GROUP), torch.split(codes, GROUP), strict=True):
             bank.add([passage.id for passage in group], part)
-        self._save_untrained(folder)
+        self._save_beside(bank, corpus, folder)
         write_json(folder / STUDY, study)
 
     def load(self, folder: Path) -> None:

@@ -5,7 +5,7 @@ So a document is known to be what another one's text names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -17,13 +17,9 @@ from torch import Tensor
 from methods.parametric_qa.memory.column import load_column, save_column
 
 if TYPE_CHECKING:
-    from harness.data.corpus import Corpus
     from harness.llm.local import LocalModel
-    from methods.parametric_qa.memory.bank import MemoryBank
 
 TITLES_FILE = "titles.npy"
-GROUP = 1024
-"""Documents whose codes are read together."""
 LONGEST = 255
 """Tokens of a title that are counted, so that a byte holds their number."""
 
@@ -39,14 +35,12 @@ class Titles:
     weight: float = 1.0
 
     @classmethod
-    def of(cls, llm: LocalModel, corpus: Corpus, bank: MemoryBank) -> Self:
-        """Those of a bank whose codes are tokens of a corpus's passages, titles first."""
+    def of(cls, llm: LocalModel, titles: Iterable[str], codes: Iterable[Sequence[int]]) -> Self:
+        """Those of documents whose codes are tokens of their texts, titles first."""
         lengths = []
-        for ids, codes in bank.batches(GROUP):
-            for id_, code in zip(ids, codes.squeeze(-1).long().tolist(), strict=True):
-                title = corpus.get(id_).title
-                tokens = llm.tokenizer(f"{title}:", add_special_tokens=False)["input_ids"]
-                lengths.append(spelling(tokens, code) if title else 0)
+        for title, code in zip(titles, codes, strict=True):
+            tokens = llm.tokenizer(f"{title}:", add_special_tokens=False)["input_ids"]
+            lengths.append(spelling(tokens, code) if title else 0)
         return cls(torch.tensor(lengths, dtype=torch.long))
 
     @classmethod

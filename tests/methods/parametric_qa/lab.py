@@ -13,12 +13,17 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from harness.data.corpus import Corpus
 from harness.errors import HarnessError
 from harness.llm.local import LocalModel
 from harness.llm.model_config import ModelConfig
+from harness.prompts import QAPrompts
 from methods.parametric_qa.prompts import recall_prompt
+from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
 from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.tokens import TokenMemory
 from methods.parametric_qa.write.sequences import Row, end_token, pack, row_losses, target_logits
+from tests.harness.programs import open_with, remember
 
 TEXTS = (
     "William Shakespeare wrote Hamlet around the year 1600.",
@@ -38,6 +43,25 @@ def load_tiny(folder: Path) -> LocalModel:
 
 def make_parts(llm: LocalModel, slots: int = 4, z_dim: int = 64) -> SharedParts:
     return SharedParts.from_model(llm, slots, z_dim)
+
+
+def token_parts(llm: LocalModel, folder: Path, slots: int) -> Path:
+    """Untrained parts, saved, whose codes are so many tokens of the text."""
+    parts = SharedParts.from_model(llm, slots, 64, picks=True)
+    bundle = Bundle.untrained(parts, SelectorConfig(width=32))
+    bundle.save(folder, {"prompt_style": llm.prompt_style})
+    return folder
+
+
+def token_memory(
+    llm: LocalModel, shared: Path, corpus: Corpus, folder: Path | None = None, **params: object
+) -> TokenMemory:
+    """A token memory of a corpus, written and open; it looks at no pages and names unless told."""
+    values = {"shared": str(shared), "ranked": len(corpus), "max_tokens": 4}
+    method = TokenMemory(TokenMemory.Params(**values, **{"pages": None, "links": None, **params}))
+    open_with(method, llm, None, corpus, prompts=QAPrompts(), seed=0)
+    remember(method, corpus, folder=folder)
+    return method
 
 
 def tokens(llm: LocalModel, texts=TEXTS) -> list[list[int]]:

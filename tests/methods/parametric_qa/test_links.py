@@ -15,11 +15,9 @@ from harness.testing.conformance import check_method
 from methods.parametric_qa.links import Links
 from methods.parametric_qa.memory.titles import LONGEST, TITLES_FILE, Titles, spelling
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.shared.parts import SharedParts
+from methods.parametric_qa.shared.bundle import Bundle
 from methods.parametric_qa.tokens import TokenMemory
-from tests.harness.programs import open_with, remember
-from tests.methods.parametric_qa.lab import load_tiny
+from tests.methods.parametric_qa.lab import load_tiny, token_memory, token_parts
 
 pytestmark = pytest.mark.numeric
 
@@ -41,20 +39,12 @@ def tiny(tiny_model_dir):
 
 @pytest.fixture(scope="module")
 def shared(tiny, tmp_path_factory):
-    """Untrained parts whose codes are tokens of the text, with room for all of them."""
-    folder = tmp_path_factory.mktemp("links")
-    parts = SharedParts.from_model(tiny, 64, 64, picks=True)
-    bundle = Bundle.untrained(parts, SelectorConfig(width=32))
-    bundle.save(folder, {"prompt_style": tiny.prompt_style})
-    return folder
+    """With room for all tokens of a text."""
+    return token_parts(tiny, tmp_path_factory.mktemp("links"), 64)
 
 
 def opened(tiny, shared, folder=None, **params):
-    values = {"shared": str(shared), "ranked": len(TEXTS), "max_tokens": 4, "pages": None}
-    method = TokenMemory(TokenMemory.Params(**(values | params)))
-    open_with(method, tiny, None, CORPUS, seed=0)
-    remember(method, CORPUS, folder=folder)
-    return method
+    return token_memory(tiny, shared, CORPUS, folder, **params)
 
 
 def ranked(method) -> list[str]:

@@ -16,11 +16,9 @@ from harness.retrieval.bm25 import BM25InMemory
 from harness.testing.conformance import check_method
 from methods.parametric_qa.memory.pages import PAGES_FILE, Pages
 from methods.parametric_qa.method import ParametricQA
-from methods.parametric_qa.shared.bundle import Bundle, SelectorConfig
-from methods.parametric_qa.shared.parts import SharedParts
 from methods.parametric_qa.tokens import TokenMemory
 from tests.harness.programs import open_with, remember
-from tests.methods.parametric_qa.lab import load_tiny
+from tests.methods.parametric_qa.lab import load_tiny, token_memory, token_parts
 
 pytestmark = pytest.mark.numeric
 
@@ -45,22 +43,11 @@ def tiny(tiny_model_dir):
 
 @pytest.fixture(scope="module")
 def shared(tiny, tmp_path_factory):
-    """Untrained parts whose codes are tokens of the text."""
-    folder = tmp_path_factory.mktemp("pages")
-    parts = SharedParts.from_model(tiny, 12, 64, picks=True)
-    bundle = Bundle.untrained(parts, SelectorConfig(width=32))
-    bundle.save(folder, {"prompt_style": tiny.prompt_style})
-    return folder
+    return token_parts(tiny, tmp_path_factory.mktemp("pages"), 12)
 
 
 def opened(tiny, shared, way, folder=None, corpus=CORPUS, **params):
-    values = {"shared": str(shared), "selection": way, "ranked": 7, "max_tokens": 4, "pages": None}
-    values["links"] = None
-    values |= params
-    method = TokenMemory(TokenMemory.Params(**values))
-    open_with(method, tiny, None, corpus, prompts=QAPrompts(), seed=0)
-    remember(method, corpus, folder=folder)
-    return method
+    return token_memory(tiny, shared, corpus, folder, selection=way, **params)
 
 
 def scores(method, question: str) -> dict[str, float]:

@@ -14,6 +14,7 @@ from harness.llm.edits import weights_digest
 from harness.testing.conformance import check_method
 from methods.parametric_qa.controls import ParametricQAClosedBook
 from methods.parametric_qa.memory.bank import MemoryBank
+from methods.parametric_qa.memory.pages import PAGES_FILE
 from methods.parametric_qa.method import ParametricQA
 from methods.parametric_qa_joint import training as joint
 from methods.parametric_qa_joint.controls import JointClosedBook, JointShuffled
@@ -138,6 +139,14 @@ def test_without_a_step_it_is_parametric_qa(tiny, tmp_path, way):
     assert {path.name for path in own.iterdir()} == {"bank", "shared", "study.json"}
     found = said(method(train=way), tiny, own, ASK)
     assert found == said(plain(), tiny, theirs, ASK)
+
+
+def test_pages_are_written_beside_the_codes_as_parametric_qa_does(tiny, tmp_path):
+    own = written(method(steps=0, pages=0.5), tiny, tmp_path / "own")
+    theirs = written(plain(pages=0.5), tiny, tmp_path / "theirs")
+    assert (own / PAGES_FILE).read_bytes() == (theirs / PAGES_FILE).read_bytes()
+    expected = said(plain(pages=0.5), tiny, theirs, ASK)
+    assert said(method(steps=0, pages=0.5), tiny, own, ASK) == expected
 
 
 def test_it_goes_on_from_the_tuned_reader(tiny, completion_model_dir, tmp_path):
