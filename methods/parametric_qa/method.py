@@ -233,8 +233,10 @@ class ParametricQA(Banked):
 
     def revise(self, changes: CorpusChanges, train: Sequence[Question], folder: Path) -> None:
         """Write the codes of new and updated documents, remove those of deleted ones."""
+        from methods.parametric_qa.columns import column_files
+
         # One that is killed on its way leaves no columns rather than those of other documents.
-        for path in _columns(folder):
+        for path in column_files(folder):
             path.unlink(missing_ok=True)
         super().revise(changes, train, folder)
         self._write_columns(self._bank, changes.corpus, folder)
@@ -242,7 +244,9 @@ class ParametricQA(Banked):
     def storage(self) -> StorageReport:
         """The bank's files, ids, pages and titles included, and what all share: maps, selector,
         adapter."""
-        columns = (path for path in _columns(self._bank.folder.parent) if path.exists())
+        from methods.parametric_qa.columns import column_files
+
+        columns = (path for path in column_files(self._bank.folder.parent) if path.exists())
         own = self._bank.file_bytes + sum(path.stat().st_size for path in columns)
         parts = {"memory vectors": own, "shared parameters": self._bundle.bytes}
         return StorageReport(parts, len(self._bank))
@@ -252,17 +256,10 @@ class ParametricQA(Banked):
         self._write_columns(bank, corpus, folder)
 
     def _write_columns(self, bank: MemoryBank, corpus: Corpus, folder: Path) -> None:
-        """What is asked for of each document's page and title."""
-        from methods.parametric_qa.by_words import token_rows
-        from methods.parametric_qa.memory.pages import Pages
-        from methods.parametric_qa.memory.titles import Titles
+        from methods.parametric_qa.columns import write_columns
 
-        params = self.params
-        titles = [corpus.get(id_).title for id_ in bank.ids] if params.pages or params.links else []
-        if params.pages:
-            Pages.of(titles).save(folder)
-        if params.links:
-            Titles.of(self.model, titles, token_rows(bank)).save(folder)
+        pages, links = bool(self.params.pages), bool(self.params.links)
+        write_columns(self.model, bank, corpus, folder, pages=pages, links=links)
 
     def _codes(self, passages: Sequence[Passage]) -> torch.Tensor:
         from methods.parametric_qa.write.codes import write_codes
@@ -293,11 +290,3 @@ class ParametricQA(Banked):
             hops=[c.hop for c in chosen],
             memories_read=list(read),
         )
-
-
-def _columns(folder: Path) -> tuple[Path, ...]:
-    """Files beside a bank that hold a number a document, written or not."""
-    from methods.parametric_qa.memory.pages import PAGES_FILE
-    from methods.parametric_qa.memory.titles import TITLES_FILE
-
-    return folder / PAGES_FILE, folder / TITLES_FILE
