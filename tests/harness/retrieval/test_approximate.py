@@ -111,6 +111,7 @@ def test_an_index_is_built_once_and_searched_in_several_ways(
 ) -> None:
     first = opened(IVFPQ(nlist=200, nprobe=1, pq_m=12))
     assert first.built is not None and not first.built.cached and first.built.now > 0
+    assert first.built.seconds is not None and first.built.seconds >= first.built.now
     monkeypatch.setattr(approximate, "build_faiss", None)
     again = opened(IVFPQ(nlist=200, nprobe=200, pq_m=12))
     assert again.built is not None and again.built.cached and again.built.seconds
