@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 class Features:
     """The passages and questions of some tasks, for one model.
 
-    A passage is named (task, id). ``table`` is a float32 copy of the input embeddings, as they are
+    A passage is named (task, id). ``sources`` are the tasks that are files of rows. ``table`` is a float32 copy of the input embeddings, as they are
     before anything is trained.
     """
 
-    def __init__(self, llm: LocalModel, tasks: Sequence[TrainingTask]) -> None:
-        self.llm = llm
+    def __init__(
+        self, llm: LocalModel, tasks: Sequence[TrainingTask], sources: Sequence[str] = ()
+    ) -> None:
+        self.llm, self.sources = llm, frozenset(sources)
         self.tasks = {task.name: task for task in tasks}
         weight = llm.model.get_input_embeddings().weight
         self.table: Tensor = weight.detach().float().cpu().clone()
@@ -43,6 +45,11 @@ class Features:
     def train(self) -> list[tuple[str, Question]]:
         """Train questions of all tasks, with the task's name."""
         return [(name, q) for name, task in self.tasks.items() for q in task.train]
+
+    @cached_property
+    def own(self) -> list[tuple[str, Question]]:
+        """Those of the recipe's tasks, of no source."""
+        return [(name, question) for name, question in self.train if name not in self.sources]
 
     def validation(self, most: int) -> list[tuple[str, Question]]:
         """At most ``most`` validation questions, in turn from each task."""

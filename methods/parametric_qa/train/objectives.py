@@ -74,7 +74,7 @@ class Objectives:
         """
         size = self.recipe.batch
         if kind in ("answer", "distil"):
-            drawn = [source.choice(self.features.train) for _ in range(size)]
+            drawn = [self._question(source) for _ in range(size)]
             # One number for all rows: padding the shorter ones would cost as much again.
             count = 1 if alone else source.choice(self.recipe.memories)
             asked = [self.ask(task, q, count, source, forced=alone) for task, q in drawn]
@@ -83,6 +83,13 @@ class Objectives:
             slots = self._slots(count, source)
             return self.row_losses(model, self.answer_rows(model, asked, slots)).mean()
         return self.row_losses(model, self._document_rows(model, kind, source)).mean()
+
+    def _question(self, source: random.Random) -> tuple[str, Question]:
+        """A train question; of the recipe's tasks as often as its share says, if it says one."""
+        share, every = self.recipe.own, self.features.train
+        if share is None:
+            return source.choice(every)
+        return source.choice(self.features.own if source.random() < share else every)
 
     def _slots(self, memories: int, source: random.Random) -> int | None:
         """How many tokens each of so many memories shows; None: all slots."""

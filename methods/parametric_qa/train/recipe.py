@@ -75,6 +75,13 @@ class Recipe(TaskRecipe):
     sources: tuple[str, ...] = later(
         (), description="other rows to learn from: files SOURCE.jsonl.gz in the folder --rows"
     )
+    own: float | None = later(
+        None,
+        ge=0,
+        le=1,
+        description="share of rows that ask train questions of the tasks alone, which sources "
+        "outnumber; the others ask any. null: all rows ask any",
+    )
     start: str | None = later(
         None, description="shared parts to go on from: the name of shipped ones or a folder"
     )

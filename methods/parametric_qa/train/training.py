@@ -63,7 +63,7 @@ def train(
     start = started(recipe, llm)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    features = Features(llm, tasks)
+    features = Features(llm, tasks, recipe.sources)
     curves = Curves(out / "curves.csv")
     with llm.adapted(start.kept) if start is not None else nullcontext():
         bundle = _untrained(recipe, llm, features, start)

@@ -61,6 +61,28 @@ def test_a_training_row_is_what_the_engine_sends(llm, objectives, passages):
     assert torch.equal(read[:before], vectors)
 
 
+def test_tasks_own_questions_are_asked_as_often_as_a_recipe_says(tiny_model_dir):
+    llm = load_tiny(tiny_model_dir)
+    corpus = Corpus.from_passages([Passage(f"d{n}", "", f"Fact {n}.") for n in range(90)])
+    asked = {
+        name: [Question(f"{name}{n}", f"{n}?", ("yes",), (f"d{n}",)) for n in range(rows)]
+        for name, rows in (("own", 10), ("rows", 90))
+    }
+    tasks = [training_task(name, corpus, [], questions) for name, questions in asked.items()]
+    features = Features(llm, tasks, sources=("rows",))
+    shares = {}
+    for own in (None, 0.5, 1.0):
+        plan = Recipe(name="r", model="tiny", tasks=("own",), slots=4, z_dim=64, steps=1, own=own)
+        bundle = Bundle.untrained(make_parts(llm), SelectorConfig(width=16))
+        objectives, source = Objectives(features, plan, bundle), random.Random(0)
+        drawn = [objectives._question(source)[0] for _ in range(1000)]
+        shares[own] = drawn.count("own") / len(drawn)
+    of_all = len(features.own) / len(features.train)
+    assert shares[None] == pytest.approx(of_all, abs=0.05)
+    assert shares[0.5] == pytest.approx(0.5 + 0.5 * of_all, abs=0.05)
+    assert shares[1.0] == 1
+
+
 def test_a_reply_ends_as_the_style_has_it(llm, objectives):
     target = objectives.answer_rows(llm.model, [Asked("toy", QUESTION, ())])[0].target
     if llm.prompt_style == "chat":
