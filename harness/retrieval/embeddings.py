@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.files import atomic_file
 from harness.retrieval.base import Progress
 from harness.retrieval.encoders import Encoder, Vectors
+from harness.retrieval.wanted import Digests, Wanted
 
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
@@ -30,8 +31,6 @@ _SHARD = 1024
 
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
 """What reading a file that is no shard raises; an encrypted one RuntimeError."""
-
-Wanted = dict[bytes, list[int]]
 
 
 class EmbeddingStore:
@@ -47,23 +46,19 @@ class EmbeddingStore:
         self.folder = folder
 
     def take(self, wanted: Wanted, out: NDArray[Any]) -> None:
-        """Copy stored vectors to their rows of ``out`` and remove their keys from ``wanted``."""
-        for keys, vectors in self._shards(out.shape[1]):
-            for key, vector in zip(keys, vectors, strict=True):
-                rows = wanted.pop(key.tobytes(), None)
-                if rows is not None:
-                    out[rows] = vector
-            if not wanted:
+        """Copy stored vectors to their rows of ``out``, which want them no more."""
+        for digests, vectors in self._shards(out.shape[1]):
+            wanted.fill(digests, vectors, out)
+            if not wanted.open:
                 return
 
-    def add(self, keys: list[bytes], vectors: NDArray[np.float16], name: str | None = None) -> None:
+    def add(self, keys: Digests, vectors: NDArray[np.float16], name: str | None = None) -> None:
         """Save one shard, under the name of its keys unless one is given."""
-        joined = b"".join(keys)
-        digests = np.frombuffer(joined, np.uint8).reshape(len(keys), 32)
-        with atomic_file(self.folder / f"{name or sha256(joined).hexdigest()[:32]}.npz") as file:
-            np.savez(file, keys=digests, vectors=vectors)
+        name = name or sha256(keys.tobytes()).hexdigest()[:32]
+        with atomic_file(self.folder / f"{name}.npz") as file:
+            np.savez(file, keys=keys, vectors=vectors)
 
-    def _shards(self, dimensions: int) -> Iterator[tuple[np.ndarray, NDArray[np.float16]]]:
+    def _shards(self, dimensions: int) -> Iterator[tuple[Digests, NDArray[np.float16]]]:
         for path in sorted(self.folder.glob("*.npz")):
             try:
                 shard = _shard(path, dimensions)
@@ -121,25 +116,18 @@ def embed_into(
     called with the passages done and their total, of each shard before it is saved: after that, a
     kill would leave the shard without what is noted of it. Equal contents share one vector.
     """
-    wanted: Wanted = {}
-    for position, passage in enumerate(corpus):
-        wanted.setdefault(_content_key(passage.contents), []).append(position)
+    wanted = Wanted((passage.contents for passage in corpus), len(corpus))
     if corpus.path is not None:
         EmbeddingStore(folder_beside(corpus.path, encoder)).take(wanted, vectors)
     store.take(wanted, vectors)
-    done = len(corpus) - sum(map(len, wanted.values()))
-    pending = sorted(wanted, key=lambda key: (-len(corpus[wanted[key][0]].contents), key))
     if progress:
-        progress(done, len(corpus))
-    for start in range(0, len(pending), _SHARD):
-        keys = pending[start : start + _SHARD]
-        shard = encoded(encoder, [corpus[wanted[key][0]].contents for key in keys])
-        for key, vector in zip(keys, shard, strict=True):
-            vectors[wanted[key]] = vector
-            done += len(wanted[key])
+        progress(len(corpus) - wanted.open, len(corpus))
+    for digests, rows in wanted.parts(_SHARD):
+        shard = encoded(encoder, [corpus[int(row)].contents for row in rows])
+        wanted.fill(digests, shard, vectors)
         if progress:
-            progress(done, len(corpus))
-        store.add(keys, shard)
+            progress(len(corpus) - wanted.open, len(corpus))
+        store.add(digests, shard)
 
 
 def encoded(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float16]:
@@ -159,12 +147,8 @@ def write_beside(corpus: Corpus, encoder: Encoder, store: EmbeddingStore) -> Pat
     """Keep the vectors of a corpus opened from a file beside it, for whoever gets the folder."""
     assert corpus.path is not None
     vectors = embed_corpus(corpus, encoder, store).astype(np.float16)
-    rows = {_content_key(passage.contents): row for row, passage in enumerate(corpus)}
+    digests, rows = Wanted((passage.contents for passage in corpus), len(corpus)).in_order()
     folder = folder_beside(corpus.path, encoder)
     folder.mkdir(parents=True, exist_ok=True)
-    EmbeddingStore(folder).add(list(rows), vectors[list(rows.values())], "vectors")
+    EmbeddingStore(folder).add(digests, vectors[rows], "vectors")
     return folder / "vectors.npz"
-
-
-def _content_key(text: str) -> bytes:
-    return sha256(text.encode("utf-8", "surrogatepass")).digest()

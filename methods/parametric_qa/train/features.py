@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Features:
     """The passages and questions of some tasks, for one model.
 
-    A passage is named (task, id). ``sources`` are the tasks that are files of rows. ``table`` is a float32 copy of the input embeddings, as they are
-    before anything is trained.
+    A passage is named (task, id). ``sources`` are the tasks that are files of rows. ``table`` is a
+    float32 copy of the input embeddings, as they are before anything is trained.
     """
 
     def __init__(

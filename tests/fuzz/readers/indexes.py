@@ -32,8 +32,10 @@ def _corpus() -> Corpus:
 @cache
 def _shards() -> list[Files]:
     """A shard as it is, and its members apart: zip's checksums refuse most damage of the whole."""
+    from harness.retrieval.wanted import digest
+
     out = io.BytesIO()
-    keys = np.arange(64, dtype=np.uint8).reshape(2, 32)
+    keys = np.frombuffer(b"".join(map(digest, TEXTS[:2])), np.uint8).reshape(2, 32)
     np.savez(out, keys=keys, vectors=np.ones((2, DIMENSIONS), np.float16))
     with zipfile.ZipFile(out) as file:
         members = {name: file.read(name) for name in MEMBERS}
@@ -42,6 +44,7 @@ def _shards() -> list[Files]:
 
 def _vectors(folder: Path) -> None:
     from harness.retrieval.embeddings import EmbeddingStore
+    from harness.retrieval.wanted import Wanted
 
     own = folder.parent / "store"
     own.mkdir(exist_ok=True)
@@ -52,10 +55,10 @@ def _vectors(folder: Path) -> None:
             for name in MEMBERS:
                 if (folder / name).exists():
                     file.writestr(name, (folder / name).read_bytes())
-    wanted = {bytes(range(32)): [0], bytes(range(32, 64)): [1], b"x" * 32: [2]}
-    out = np.zeros((3, DIMENSIONS), np.float32)
+    wanted = Wanted(TEXTS, len(TEXTS))
+    out = np.zeros((len(TEXTS), DIMENSIONS), np.float32)
     EmbeddingStore(own).take(wanted, out)
-    assert np.isfinite(out).all() and wanted
+    assert np.isfinite(out).all() and wanted.open
 
 
 @cache

@@ -132,7 +132,8 @@ def test_two_writers_may_store_the_same_passages() -> None:
     corpus, encoder = corpus_of("one", "two"), HashEncoder()
     store = EmbeddingStore(embedding_folder(encoder))
     build_dense(corpus, encoder)
-    store.add([sha256(b"\ntwo").digest()], encoder.encode_passages(["\ntwo"]))
+    digests = np.frombuffer(sha256(b"\ntwo").digest(), np.uint8).reshape(1, 32)
+    store.add(digests, encoder.encode_passages(["\ntwo"]))
     encoder.encoded.clear()
     assert ids(build_dense(corpus, encoder), "two", k=1) == ["p1"]
     assert encoder.encoded == []
