@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import harness
 from harness.boards.remote_worker import Event, RemoteWorker
+from harness.ending import also_at_end
 from harness.errors import ConfigError, RunFailedError, describe_error
 from harness.progress import say
 
 if TYPE_CHECKING:
+    import psutil
     from rich.console import Console
 
     from harness.boards.cluster import Cluster
@@ -84,6 +86,7 @@ def ray_cluster(on: str) -> Iterator[Cluster]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = "local" if local else os.environ[ADDRESS] if on == RAY else on
     options = _local_options() if local else {}
+    before = _children()
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
@@ -95,10 +98,30 @@ def ray_cluster(on: str) -> Iterator[Cluster]:
             else f"--on {on}: no cluster at '{address}' ({why}); check the address, {ADDRESS} and "
             "that Ray and Python are of the same version there"
         ) from error
+    servers = [process for process in _children() if process not in before]
     try:
-        yield RayCluster(f"ray {ray.__version__}", local)
+        with also_at_end(lambda: _terminate(servers)):
+            yield RayCluster(f"ray {ray.__version__}", local)
     finally:
         ray.shutdown()
+
+
+def _children(of: psutil.Process | None = None) -> list[psutil.Process]:
+    """Processes that one started, this one if none is given, and those that they started."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        return (of or psutil.Process()).children(recursive=True)
+    return []
+
+
+def _terminate(servers: Sequence[psutil.Process]) -> None:
+    """End a cluster's servers and what they started, which would look for them for a minute."""
+    import psutil
+
+    for process in [each for server in servers for each in (*_children(server), server)]:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 def _local_options() -> dict[str, Any]:

@@ -17,6 +17,8 @@ from time import monotonic
 
 import typer
 
+from harness.ending import end
+
 PATIENCE = 1.0
 """Seconds that an interrupted command has to end by itself."""
 INTERRUPTED = 130
@@ -71,4 +73,5 @@ def _end_when_interrupted(heard: int, ending: Event) -> None:
     if not _told.is_set():
         shown = _SHOW_CURSOR if os.isatty(2) else ""
         os.write(2, f"{shown}{STOPPED}\n".encode())
+    end()
     os._exit(INTERRUPTED)
