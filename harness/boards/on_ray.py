@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.boards.ending import also_at_end
 from harness.boards.remote_worker import Event, RemoteWorker
-from harness.ending import also_at_end
 from harness.errors import ConfigError, RunFailedError, describe_error
 from harness.progress import say
 

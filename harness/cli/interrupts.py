@@ -17,7 +17,7 @@ from time import monotonic
 
 import typer
 
-from harness.ending import end
+from harness.boards.ending import end
 
 PATIENCE = 1.0
 """Seconds that an interrupted command has to end by itself."""

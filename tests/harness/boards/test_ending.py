@@ -1,4 +1,4 @@
-"""What is to be done at a command's end is done where Ctrl-C ends it at once, also after a fault."""
+"""What is to be done at the end is done where Ctrl-C ends a command at once, also after a fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 PROGRAM = """
 import os, signal, sys, time
 from harness.cli.interrupts import ended_by_interrupts
-from harness.ending import also_at_end
+from harness.boards.ending import also_at_end
 
 def act(text):
     os.write(1, text)
