@@ -108,6 +108,19 @@ def _open_flat(folder: Path) -> None:
 
 
 @cache
+def _docids() -> list[Files]:
+    ids = [passage.id for passage in _corpus()]
+    return [{"docid": "".join(f"{id_}\n" for id_ in order).encode()} for order in (ids, ids[::-1])]
+
+
+def _read_docids(folder: Path) -> None:
+    from harness.retrieval.faiss_index import read_docids
+
+    order = read_docids(folder / "docid", _corpus())
+    assert order is None or sorted(order) == list(range(len(TEXTS)))
+
+
+@cache
 def _encoders() -> list[Files]:
     from sentence_transformers import SentenceTransformer, models
 
@@ -134,5 +147,6 @@ READERS = (
     Reader("vectors", _shards, _vectors),
     Reader("bm25s", _bm25s, _open_bm25s),
     Reader("faiss", _flat, _open_flat),
+    Reader("docid", _docids, _read_docids),
     Reader("encoder", _encoders, _open_encoder, share=0.1),
 )
