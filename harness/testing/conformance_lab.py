@@ -183,7 +183,7 @@ class Lab:
         engine, asked = self.engine(method, case), queries or self.queries
         observed = Observed(method, case, self.watch)
         observed.params, observed.lent = method.params, method.lent
-        self.watch.waiting, self.watch.wake = observed.waiting, observed.wake
+        self.watch.waiting, self.watch.end_loop = observed.waiting, observed.end_loop
 
         def work() -> list[str]:
             sys.set_coroutine_origin_tracking_depth(1)

@@ -75,10 +75,10 @@ class Observed(Method):
         """The lines at which unanswered questions wait."""
         return [line for each in list(self._running.values())[:1] for line in awaited(each)]
 
-    def wake(self) -> None:
-        """Have the loop turn once more."""
+    def end_loop(self) -> None:
+        """Have the loop end, at once if it waits."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: None)
+            self._loop.call_soon_threadsafe(sys.exit)
 
 
 class CountingEngine(Engine):

@@ -46,9 +46,11 @@ class Watch:
         self.deeds: dict[tuple[Phase, Deed], list[str]] = defaultdict(list)
         self.waiting: Callable[[], list[Line]] = list
         """Lines at which coroutines wait, for the place where code hangs."""
-        self.wake: Callable[[], None] = lambda: None
+        self.end_loop: Callable[[], None] = lambda: None
+        """Ends the event loop of what is asked, if it waits."""
         self._phase: Phase = "import"
         self._thread = 0
+        self._clock: int | None = None
         self._idle_since = time.monotonic()
         self._resting = 0
 
@@ -75,6 +77,7 @@ class Watch:
         raised: list[BaseException] = []
 
         def call() -> None:
+            self._clock = _clock()
             try:
                 before = _torch_state()
                 box.append(work())
@@ -187,11 +190,31 @@ class Watch:
         stack = frames(sys._current_frames().get(thread.ident or 0))
         own = [line for line in stack if self.code.owns(line[0])]
         place = self.code.last(own or self.waiting() or stack)
-        # It would burn a processor until the program ends; a call that sleeps stays where it is.
-        ended = ctypes.py_object(SystemExit)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ended)
-        self.wake()
+        # It would burn a processor until the program ends. A call that sleeps stays where it is: an
+        # exception that waits for it has CPython 3.11 spin for ever wherever code is traced.
+        if self._is_busy():
+            ended, ident = ctypes.py_object(SystemExit), ctypes.c_ulong(thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ended)
+        else:
+            self.end_loop()
         raise HungError(f"nothing happened for {limit:g} seconds at {place}")
+
+    def _is_busy(self) -> bool:
+        """Whether the thread takes a processor; True where no clock can tell."""
+        if self._clock is None:
+            return True
+        with suppress(OSError):  # the thread has ended
+            before = time.clock_gettime(self._clock)
+            time.sleep(_TICK)
+            return time.clock_gettime(self._clock) - before > _TICK / 10
+        return False
+
+
+def _clock() -> int | None:
+    """The clock of this thread's own processor time, where the system has one."""
+    if hasattr(time, "pthread_getcpuclockid"):
+        return time.pthread_getcpuclockid(threading.get_ident())
+    return None
 
 
 def _of_task(path: Any) -> bool:

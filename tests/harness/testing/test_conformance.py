@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from pydantic import Field
 
@@ -179,6 +181,18 @@ def test_each_broken_method_is_caught_by_the_rule_meant_for_it(
     assert {breach.rule for breach in caught.value.findings.broken} == {rule}
     assert str(caught.value).startswith(f'{cls.__name__} breaks the rule "{rule}": ')
     assert isinstance(caught.value, HarnessError) and isinstance(caught.value, AssertionError)
+
+
+@pytest.mark.parametrize("cls", [broken.DeafAndEndless, broken.Waiting])
+def test_a_method_that_hangs_holds_up_no_program_whose_code_is_traced(cls):
+    """As by coverage or a debugger."""
+    before = sys.gettrace()
+    sys.settrace(lambda *_: None)
+    try:
+        with pytest.raises(BrokenRuleError, match="bounded number of calls"):
+            check_method(cls, seconds=HANGING[cls])
+    finally:
+        sys.settrace(before)
 
 
 def test_every_rule_can_be_broken():
