@@ -172,9 +172,9 @@ def test_thousands_of_queries_take_seconds(
 ) -> None:
     corpus, questions = sample("nq")
     retriever = BM25Retriever(corpus)
-    start = time.perf_counter()
+    start = time.process_time()
     retriever.search([question.text for question in questions] * 3, 5)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_settings_refuse_typos_and_changes() -> None:
