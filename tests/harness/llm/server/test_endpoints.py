@@ -38,7 +38,7 @@ def test_requests_spread_over_places_and_never_crowd_one():
         assert texts(ask(model, *_prompts(24))) == ["Paris is it"] * 24
         assert len(one.asked) + len(two.asked) == 24
         assert min(len(one.asked), len(two.asked)) >= 8
-        assert max(one.most_running, two.most_running) == 3
+        assert max(one.most_running, two.most_running) <= 3
         assert model.provenance()["base_url"] == [one.url, two.url]
 
 
