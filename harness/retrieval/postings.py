@@ -121,7 +121,7 @@ class Postings:
         if not len(known):
             return []
         weights, positions = self._plain
-        starts, ends = (self.starts[known + each].astype(np.int64) for each in (0, 1))
+        starts, ends = (self.starts[known + each].astype(np.uint64) for each in (0, 1))
         found: list[tuple[float, int]] = best(positions, weights, starts, ends, passages, k)
         return sorted(found, reverse=True)
 

@@ -209,7 +209,7 @@ def test_compiled_search_is_the_other_one(
             parts = [np.sort(chance.choice(70, 30, replace=False)) for _ in range(3)]
             positions = np.concatenate([*parts, parts[0]]).astype(np.int32)
             weights = chance.integers(-1, 3, 120).astype(np.float32)
-            starts = np.arange(0, 120, 30)
+            starts = np.arange(0, 120, 30, dtype=np.uint64)
             got = sorted(best(positions, weights, starts, starts + 30, 70, k), reverse=True)
             scores = np.bincount(positions, weights, 70)
             places = top_positive(scores, k)
