@@ -88,6 +88,7 @@ def _checks() -> dict[str, Callable[[str, Folders], Found]]:
     from tests.gpu.clock import check_latency
     from tests.gpu.generation import check_generation
     from tests.gpu.memory import check_halving, check_peak
+    from tests.gpu.prefix import check_prefix
     from tests.gpu.runs import check_runs
     from tests.gpu.speed import check_speed
 
@@ -98,6 +99,7 @@ def _checks() -> dict[str, Callable[[str, Folders], Found]]:
         "latency waits for the device": check_latency,
         "one run of each method": check_runs,
         "Llama-3.1-8B's shape": check_speed,
+        "prompts kept between calls": check_prefix,
     }
 
 

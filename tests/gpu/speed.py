@@ -29,10 +29,10 @@ def check_speed(device: str, folders: Folders) -> Found:
     runtime = random_llama({} if on_gpu else SMALL, device)
     asked = requests(PROMPTS if on_gpu else 4, WORDS if on_gpu else 20, TOKENS if on_gpu else 8)
     first = [GenerateRequest(request.prompt, 1) for request in asked]
-    _timed(runtime, first[:1], device)  # the first call loads libraries
+    timed(runtime, first[:1], device)  # the first call loads libraries
     with PeakMemory(device) as memory:
-        reading, read = _timed(runtime, first, device)
-        seconds, tokens = _timed(runtime, asked, device)
+        reading, read = timed(runtime, first, device)
+        seconds, tokens = timed(runtime, asked, device)
     written = sum(count for _, count in tokens)
     parameters = runtime.model.num_parameters()
     facts = {
@@ -53,7 +53,7 @@ def check_speed(device: str, folders: Folders) -> Found:
     return Found(passed, f"{name}, random weights", len(asked), SEED, facts)
 
 
-def _timed(
+def timed(
     runtime: Runtime, asked: list[GenerateRequest], device: str
 ) -> tuple[float, list[tuple[int, int]]]:
     """Seconds, and each request's tokens read and written."""
