@@ -45,7 +45,7 @@ class Wanted:
         keys = _keys(digests)
         places = np.searchsorted(self._keys, keys)
         places[places == len(self._keys)] = 0
-        for number in np.flatnonzero((self._keys[places] == keys) & self._wanted[places]):
+        for number in np.flatnonzero(self._keys[places] == keys):
             place = places[number]
             if self._wanted[place]:
                 rows = self._rows[self._bounds[place] : self._bounds[place + 1]]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from harness.llm.generation import generate_all
 from harness.llm.prefix import KeptPrompts
 from harness.llm.requests import GenerateRequest
 from harness.llm.runtime import Runtime
@@ -34,13 +33,14 @@ def check_prefix(device: str, folders: Folders) -> Found:
     sides = {"off": replace(runtime, kept=None), "on": replace(runtime, kept=KeptPrompts(MOST))}
     timed(runtime, steps[0][:1], device)  # the first call loads libraries
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    texts: dict[str, list[str]] = {}
     for _ in range(ROUNDS if on_gpu else 1):
         for name, side in sides.items():
-            seconds[name].append(sum(timed(side, step, device)[0] for step in steps))
+            found = [timed(side, step, device) for step in steps]
+            seconds[name].append(sum(took for took, _ in found))
+            texts[name] = [reply.text for _, replies in found for reply in replies]
             _release(side)
-    texts = {name: [_texts(side, step) for step in steps] for name, side in sides.items()}
-    pairs = [pair for two in zip(*texts.values(), strict=True) for pair in zip(*two, strict=True)]
-    same = sum(off == on for off, on in pairs)
+    same = sum(off == on for off, on in zip(texts["off"], texts["on"], strict=True))
     facts: dict[str, Any] = {
         "seconds_off": min(seconds["off"]),
         "seconds_on": min(seconds["on"]),
@@ -49,7 +49,8 @@ def check_prefix(device: str, folders: Folders) -> Found:
         "steps": STEPS,
     }
     name = "Llama-3.1-8B's shape" if on_gpu else "Llama 3.1's architecture, tiny"
-    return Found(on_gpu or same == len(pairs), f"{name}, random weights", len(pairs), SEED, facts)
+    asked = len(texts["on"])
+    return Found(on_gpu or same == asked, f"{name}, random weights", asked, SEED, facts)
 
 
 def _steps(questions: int, words: int, tokens: int) -> Iterator[list[GenerateRequest]]:
@@ -60,11 +61,6 @@ def _steps(questions: int, words: int, tokens: int) -> Iterator[list[GenerateReq
             GenerateRequest(" ".join(parts[q::questions][:step]), tokens, keep_for=f"q{q}")
             for q in range(questions)
         ]
-
-
-def _texts(runtime: Runtime, asked: list[GenerateRequest]) -> list[str]:
-    found = dict(generate_all(runtime, asked))
-    return [found[index].text for index in range(len(asked))]
 
 
 def _release(runtime: Runtime) -> None:

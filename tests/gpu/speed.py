@@ -7,7 +7,7 @@ from time import perf_counter
 import torch
 
 from harness.llm.generation import generate_all
-from harness.llm.requests import GenerateRequest
+from harness.llm.requests import GenerateRequest, Reply
 from harness.llm.runtime import Runtime
 from harness.meters.memory import PeakMemory
 from tests.gpu.models import (
@@ -32,15 +32,16 @@ def check_speed(device: str, folders: Folders) -> Found:
     timed(runtime, first[:1], device)  # the first call loads libraries
     with PeakMemory(device) as memory:
         reading, read = timed(runtime, first, device)
-        seconds, tokens = timed(runtime, asked, device)
-    written = sum(count for _, count in tokens)
+        seconds, replies = timed(runtime, asked, device)
+    read_tokens = sum(reply.prompt_tokens or 0 for reply in read)
+    written = sum(reply.completion_tokens or 0 for reply in replies)
     parameters = runtime.model.num_parameters()
     facts = {
         "marked": "random weights: speed and memory only",
         "parameters": parameters,
         "dtype": str(runtime.model.dtype).removeprefix("torch."),
-        "prompt_tokens": sum(count for count, _ in read),
-        "prompt_tokens_a_second": sum(count for count, _ in read) / reading,
+        "prompt_tokens": read_tokens,
+        "prompt_tokens_a_second": read_tokens / reading,
         "tokens_written": written,
         "tokens_written_a_second": (written - len(asked)) / max(seconds - reading, 1e-9),
         **memory.record(),
@@ -53,13 +54,11 @@ def check_speed(device: str, folders: Folders) -> Found:
     return Found(passed, f"{name}, random weights", len(asked), SEED, facts)
 
 
-def timed(
-    runtime: Runtime, asked: list[GenerateRequest], device: str
-) -> tuple[float, list[tuple[int, int]]]:
-    """Seconds, and each request's tokens read and written."""
+def timed(runtime: Runtime, asked: list[GenerateRequest], device: str) -> tuple[float, list[Reply]]:
+    """Seconds, and the replies in the order of the requests."""
     if device != "cpu":
         torch.cuda.synchronize(device)
     start = perf_counter()
-    found = [reply for _, reply in generate_all(runtime, asked)]
+    found = dict(generate_all(runtime, asked))
     seconds = perf_counter() - start
-    return seconds, [(reply.prompt_tokens or 0, reply.completion_tokens or 0) for reply in found]
+    return seconds, [found[index] for index in range(len(asked))]

@@ -32,11 +32,10 @@ def _corpus() -> Corpus:
 @cache
 def _shards() -> list[Files]:
     """A shard as it is, and its members apart: zip's checksums refuse most damage of the whole."""
-    from harness.retrieval.wanted import digest
+    from tests.harness.retrieval.helpers import digests_of
 
     out = io.BytesIO()
-    keys = np.frombuffer(b"".join(map(digest, TEXTS[:2])), np.uint8).reshape(2, 32)
-    np.savez(out, keys=keys, vectors=np.ones((2, DIMENSIONS), np.float16))
+    np.savez(out, keys=digests_of(TEXTS[:2]), vectors=np.ones((2, DIMENSIONS), np.float16))
     with zipfile.ZipFile(out) as file:
         members = {name: file.read(name) for name in MEMBERS}
     return [{"shard.npz": out.getvalue()}, members]

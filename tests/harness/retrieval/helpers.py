@@ -12,6 +12,7 @@ import numpy as np
 from harness.data.corpus import Corpus
 from harness.records import Passage, Question
 from harness.retrieval.encoders import Encoder, Vectors
+from harness.retrieval.wanted import Digests, digest
 
 SAMPLES = Path(__file__).parents[3] / "tasks"
 
@@ -28,6 +29,11 @@ def read_questions(task: str) -> list[Question]:
         )
         for row in rows
     ]
+
+
+def digests_of(texts: Sequence[str]) -> Digests:
+    """As a store keeps them, [texts, 32]."""
+    return np.frombuffer(b"".join(map(digest, texts)), np.uint8).reshape(-1, 32)
 
 
 def corpus_of(*texts: str, titles: Sequence[str] | None = None) -> Corpus:

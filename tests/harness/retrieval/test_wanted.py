@@ -10,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.retrieval.wanted import Wanted, digest
+from tests.harness.retrieval.helpers import digests_of
 
 TEXTS = st.lists(st.text(max_size=3), min_size=1, max_size=30)
-
-
-def digests_of(texts: list[str]) -> np.ndarray:
-    return np.frombuffer(b"".join(map(digest, texts)), np.uint8).reshape(-1, 32)
 
 
 @given(TEXTS, TEXTS, st.integers(1, 4))

@@ -176,12 +176,13 @@ def test_each_broken_method_is_caught_by_the_rule_meant_for_it(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEMORY_HARNESS_TEST", "0")
-    with pytest.raises(BrokenRuleError, match=message) as caught:
-        check_method(cls, seconds=HANGING.get(cls, 30))
-    found = {breach.rule for breach in caught.value.findings.broken}
-    if cls in HANGING and len(found) > 1:  # on a busy machine what is soon done may take as long
-        assert rule in found
-        return
+    short = HANGING.get(cls, 30)
+    for seconds in (short, 10 * short):  # on a busy machine what is soon done may take the former
+        with pytest.raises(BrokenRuleError, match=message) as caught:
+            check_method(cls, seconds=seconds)
+        found = {breach.rule for breach in caught.value.findings.broken}
+        if found == {rule} or cls not in HANGING:
+            break
     assert found == {rule}
     assert str(caught.value).startswith(f'{cls.__name__} breaks the rule "{rule}": ')
     assert isinstance(caught.value, HarnessError) and isinstance(caught.value, AssertionError)
